@@ -1,0 +1,157 @@
+import { readFileSync } from "node:fs";
+import { bool, cleanEnv, makeValidator, num, port, str } from "envalid";
+
+export const SERVICES = ["api-gateway", "auth", "users", "projects", "tasks", "notifier"] as const;
+export type ServiceName = (typeof SERVICES)[number];
+
+/** Known to everybody who reads this file, and so refused in production. */
+const DEVELOPMENT_SECRET = "taskwire-development-secret-not-for-production";
+
+const serviceList = makeValidator<ServiceName[]>((input) => {
+  if (input === "all") return [...SERVICES];
+  const names = input.split(",").map((name) => name.trim());
+  const unknown = names.find((name) => !SERVICES.includes(name as ServiceName));
+  if (unknown !== undefined) throw new Error(`"${unknown}" is none of ${SERVICES.join(", ")}`);
+  return names as ServiceName[];
+});
+
+const list = makeValidator<string[]>((input) =>
+  input
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== ""),
+);
+
+const secret = makeValidator<string>((input) => {
+  if (Buffer.byteLength(input) < 32) throw new Error("needs at least 32 bytes");
+  return input;
+});
+
+const url = (...protocols: string[]) =>
+  makeValidator<string>((input) => {
+    if (!URL.canParse(input) || !protocols.includes(new URL(input).protocol))
+      throw new Error(`needs a URL that begins with ${protocols.join(" or ")}//`);
+    return input;
+  });
+
+const positive = makeValidator<number>((input) => {
+  const value = Number(input);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`"${input}" is no whole number above 0`);
+  return value;
+});
+
+/** Every variable that the program reads, in the order of the README's table, which is made from this. */
+const VARIABLES = {
+  NODE_ENV: str({
+    choices: ["development", "test", "production"],
+    default: "development",
+    desc: "`production` refuses default secrets and needs `DATABASE_URL`",
+  }),
+  SERVICES: serviceList({
+    default: [...SERVICES],
+    example: "tasks,auth",
+    desc: "what this node runs, comma-separated; `all` for everything",
+  }),
+  HOST: str({ default: "127.0.0.1", desc: "address that the HTTP servers listen on; `0.0.0.0` in a container" }),
+  PORT: port({ default: 3000, desc: "the gateway's port" }),
+  NOTIFIER_PORT: port({ default: 3001, desc: "the notifier's port on a node without the gateway" }),
+  DATABASE_URL: url(
+    "postgres:",
+    "postgresql:",
+  )({ default: "", desc: "Postgres ≥ 15; empty: an embedded one below `DATA_DIR`" }),
+  DATABASE_POOL: positive({ default: 10, desc: "connections to Postgres that a node holds at the most" }),
+  DATABASE_TIMEOUT: positive({ default: 1800, desc: "milliseconds after which a query is given up (503)" }),
+  DATA_DIR: str({ default: ".data", desc: "where the embedded Postgres keeps its data" }),
+  NATS_URL: url("nats:", "tls:")({ default: "", desc: "the broker; empty: all services in this one process" }),
+  REDIS_URL: url("redis:", "rediss:")({ default: "", desc: "links notifiers; empty: one notifier alone" }),
+  NAMESPACE: str({ default: "taskwire", desc: "separates clusters that share brokers" }),
+  NODE_ID: str({ default: "", desc: "name of this node in the cluster; empty: host name and process id" }),
+  JWT_SECRET: secret({
+    default: "",
+    devDefault: DEVELOPMENT_SECRET,
+    desc: "**secret.** Signs access tokens, ≥ 32 bytes; `openssl rand -base64 48`",
+  }),
+  JWT_SECRET_PREVIOUS: secret({
+    default: "",
+    desc: "**secret.** The last one, still accepted while it is being rotated out",
+  }),
+  JWT_ISSUER: str({ default: "taskwire", desc: "`iss` of access tokens" }),
+  ACCESS_TOKEN_TTL: positive({ default: 900, desc: "seconds that an access token lives" }),
+  REFRESH_TOKEN_TTL: positive({ default: 2_592_000, desc: "seconds that an unused refresh token lives" }),
+  BCRYPT_COST: num({ default: 12, devDefault: 10, desc: "bcrypt cost, 10 to 15 outside tests" }),
+  CORS_ORIGINS: list({
+    default: [],
+    devDefault: ["*"],
+    example: "https://app.example.com",
+    desc: "web origins that may call the API, comma-separated; `*` for all",
+  }),
+  LOG_LEVEL: str({
+    choices: ["fatal", "error", "warn", "info", "debug", "trace"],
+    default: "info",
+    devDefault: "warn",
+    desc: "least level that is logged",
+  }),
+  LOG_JSON: bool({ default: true, devDefault: false, desc: "one JSON object a line (pino), else text for people" }),
+};
+
+const SECRETS = ["DATABASE_URL", "NATS_URL", "REDIS_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS"] as const;
+
+type Spec = { desc?: string; default?: unknown; devDefault?: unknown; example?: string };
+type Variables = typeof VARIABLES;
+export type Config = Readonly<{
+  [Name in keyof Variables]: Variables[Name] extends { _parse(input: string): infer Value } ? Value : never;
+}> & { readonly production: boolean };
+
+/** Says what to set, in one line a variable. */
+export class ConfigError extends Error {}
+
+/**
+ * Reads and checks the environment once. `NAME_FILE` names a file that holds `NAME`, for secrets (Docker, Kubernetes).
+ * @throws ConfigError one line for each variable that is missing or wrong; it never shows a value of a secret
+ */
+export function loadConfig(source: NodeJS.ProcessEnv): Config {
+  const problems: string[] = [];
+  // An empty variable is an unset one, as in a compose file's `NATS_URL=`.
+  const env: NodeJS.ProcessEnv = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ""));
+  env.NODE_ENV ??= "development";
+  for (const name of SECRETS) {
+    const file = env[`${name}_FILE`];
+    if (file === undefined) continue;
+    if (env[name] !== undefined) problems.push(`${name}: set ${name} or ${name}_FILE, not both`);
+    try {
+      env[name] = readFileSync(file, "utf8").trim();
+    } catch (error) {
+      problems.push(`${name}_FILE: cannot read ${file} (${(error as NodeJS.ErrnoException).code})`);
+    }
+  }
+  const values = cleanEnv(env, VARIABLES, {
+    reporter: ({ errors }) => {
+      for (const [name, error] of Object.entries(errors))
+        problems.push(`${name}: ${(error as Error).message.replaceAll("\n", " ")}`);
+    },
+  });
+  const production = values.NODE_ENV === "production";
+  if (production) {
+    if (values.DATABASE_URL === "") problems.push("DATABASE_URL: set it, production has no embedded Postgres");
+    if (["", DEVELOPMENT_SECRET].includes(values.JWT_SECRET))
+      problems.push("JWT_SECRET: set a secret of your own, for example by `openssl rand -base64 48`");
+    if (values.BCRYPT_COST < 10) problems.push("BCRYPT_COST: below 10 is for tests");
+    if (values.SERVICES.length < SERVICES.length && values.NATS_URL === "")
+      problems.push("NATS_URL: set it, this node runs only some of the services");
+  }
+  if (problems.length > 0) throw new ConfigError(problems.join("\n"));
+  return Object.freeze({ ...values, production });
+}
+
+/** The README's table of variables (Markdown). */
+export function documentConfig(): string {
+  const show = (value: unknown): string => (Array.isArray(value) ? value.join(",") : String(value ?? ""));
+  const rows = Object.entries(VARIABLES as unknown as Record<string, Spec>).map(([name, spec]) => {
+    const usual = name === "SERVICES" ? "all" : show(spec.default);
+    const development =
+      spec.devDefault === undefined || name === "JWT_SECRET" ? "" : ` (${show(spec.devDefault)} in development)`;
+    const file = (SECRETS as readonly string[]).includes(name) ? ` Also \`${name}_FILE\`.` : "";
+    return `| \`${name}\` | ${usual === "" ? "" : `\`${usual}\``}${development} | ${spec.desc ?? ""}.${file} |`;
+  });
+  return ["| variable | default | meaning |", "| --- | --- | --- |", ...rows].join("\n");
+}

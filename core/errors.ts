@@ -1,0 +1,166 @@
+import { Errors } from "moleculer";
+
+/**
+ * The one table of problem codes. A problem's `type` is `/problems/<code>`; status and title come from here
+ * and nowhere else (RFC 9457, contract.md §1).
+ */
+export const PROBLEMS = {
+  "malformed-request": {
+    status: 400,
+    title: "The request does not parse",
+    explain: "The body is not valid JSON, or a header does not parse. Mend the request before sending it again.",
+  },
+  unauthenticated: {
+    status: 401,
+    title: "Credentials are needed",
+    explain: "The request carries no credentials. Log in and send `Authorization: Bearer <access_token>`.",
+  },
+  "invalid-token": {
+    status: 401,
+    title: "The token is not valid",
+    explain: "The token is malformed, expired, revoked or not meant for this. Refresh it, or log in again.",
+  },
+  "invalid-credentials": {
+    status: 401,
+    title: "Wrong login or password",
+    explain: "No active account has this login and password. The answer is the same for an unknown account.",
+  },
+  forbidden: {
+    status: 403,
+    title: "You may not do this",
+    explain: "You may see the resource, but your role does not allow this operation on it.",
+  },
+  "not-found": {
+    status: 404,
+    title: "Not found",
+    explain: "There is no such resource, or you may not know that there is.",
+  },
+  "method-not-allowed": {
+    status: 405,
+    title: "Method not allowed",
+    explain: "The resource exists but does not take this method; the `Allow` header lists those that it takes.",
+  },
+  "not-acceptable": {
+    status: 406,
+    title: "Not acceptable",
+    explain: "The resource is served as `application/json` only, which your `Accept` header excludes.",
+  },
+  conflict: {
+    status: 409,
+    title: "Conflict with the present state",
+    explain: "The operation contradicts the state that the resource has now. Read it again and decide anew.",
+  },
+  "already-exists": {
+    status: 409,
+    title: "Already taken",
+    explain: "Another resource already has this value, which must be unique.",
+  },
+  "illegal-transition": {
+    status: 409,
+    title: "Illegal status transition",
+    explain: "A task does not go from its present status to the one asked for; somebody may have been faster.",
+  },
+  "project-archived": {
+    status: 409,
+    title: "The project is archived",
+    explain: "An archived project takes no writes. Un-archive it first.",
+  },
+  "payload-too-large": {
+    status: 413,
+    title: "Body too large",
+    explain: "A request body may hold 1 MiB at the most.",
+  },
+  "unsupported-media-type": {
+    status: 415,
+    title: "Unsupported media type",
+    explain: "Bodies are sent as `Content-Type: application/json`, in UTF-8, uncompressed or gzip, deflate or br.",
+  },
+  "validation-failed": {
+    status: 422,
+    title: "The request is not valid",
+    explain: "The JSON is fine, a field is not. `errors` lists each with its pointer, a code and a message.",
+  },
+  "internal-error": {
+    status: 500,
+    title: "Internal error",
+    explain: "The server failed in a way that it did not foresee. It has logged the request_id; quote it to the operator.",
+  },
+  "service-unavailable": {
+    status: 503,
+    title: "A needed service is away",
+    explain: "A service that the request needs can not be reached now. Try again after `Retry-After` seconds.",
+  },
+  "database-unavailable": {
+    status: 503,
+    title: "The database is away",
+    explain: "Postgres can not be reached now. Nothing was changed unless it says otherwise; try again.",
+  },
+  overloaded: {
+    status: 503,
+    title: "Too busy",
+    explain: "A bounded queue is full, so the server refuses rather than lets you wait. Try again later.",
+  },
+  timeout: {
+    status: 504,
+    title: "No answer in time",
+    explain: "A service that the request needs did not answer in time. A write may or may not have happened.",
+  },
+} as const satisfies Record<string, { status: number; title: string; explain: string }>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** One bad field: `pointer` is a JSON Pointer fragment into the body (`#/title`), or `?name` for a query parameter. */
+export interface FieldError {
+  pointer: string;
+  code: string;
+  message: string;
+}
+
+export interface ProblemData {
+  errors?: FieldError[];
+  /** Response headers that belong to the problem, such as `Allow` or `Retry-After`. */
+  headers?: Record<string, string>;
+}
+
+/**
+ * An error that a client is meant to see. It keeps its `type` over the broker, where classes are lost:
+ * ask `problemCode(error)`, never `instanceof`.
+ */
+export class Problem extends Errors.MoleculerError {
+  constructor(code: ProblemCode, detail?: string, data: ProblemData = {}) {
+    super(detail ?? PROBLEMS[code].title, PROBLEMS[code].status, code, data);
+    this.name = "Problem";
+    this.retryable = false;
+  }
+}
+
+/** The problem code that an error carries, also after it travelled over the broker; null for anything else. */
+export function problemCode(error: unknown): ProblemCode | null {
+  const type = (error as { type?: unknown } | null)?.type;
+  return typeof type === "string" && Object.hasOwn(PROBLEMS, type) ? (type as ProblemCode) : null;
+}
+
+/** 422 for one field of the body. */
+export function invalidField(field: string, code: string, message: string): Problem {
+  return new Problem("validation-failed", message, { errors: [{ pointer: `#/${field}`, code, message }] });
+}
+
+/** An RFC 9457 document: the body of an error answer, and `err.data` of a socket's `connect_error`. */
+export interface ProblemDocument {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  instance?: string;
+  request_id?: string;
+  errors?: FieldError[];
+}
+
+export function problemDocument(
+  code: ProblemCode,
+  detail: string,
+  more: Pick<ProblemDocument, "instance" | "request_id" | "errors"> = {},
+): ProblemDocument {
+  const { status, title } = PROBLEMS[code];
+  return { type: `/problems/${code}`, title, status, detail, ...more };
+}

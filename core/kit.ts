@@ -1,0 +1,159 @@
+/**
+ * The typed service kit. A service is written against its contract, and called through it:
+ *
+ *     export interface TasksContract extends ServiceContract {     tasks.contract.ts: types, and the way to call
+ *       name: "tasks";
+ *       actions: { get: { params: { id: string }; result: Task } };
+ *     }
+ *     export const tasks = remote<TasksContract>("tasks");
+ *
+ *     export default (config: Config) => service<TasksContract, WithDatabase>({ name: "tasks", … });
+ *     const task = await tasks.call(ctx, "get", { id });           anywhere else
+ *
+ * What does not compile: an action that is missing or not in the contract, a wrong result, a param without a
+ * validator rule, an action without `auth` (test/types/kit.types.ts proves each).
+ */
+import type { ValidationRule } from "fastest-validator";
+import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
+
+export type Role = "user" | "manager" | "admin";
+
+/** Who makes a request, as the gateway verified it. Frozen: nothing downstream can change who is asking. */
+export interface Actor {
+  readonly id: string;
+  readonly role: Role;
+  /** The session that the access token belongs to. */
+  readonly session: string;
+}
+
+/**
+ * Who may call an action: anyone; a logged-in user; users of at least that global role;
+ * or `internal`, other services alone (the gateway refuses to route to it).
+ */
+export type Auth = "public" | Role | "internal";
+
+export interface ServiceContract {
+  name: string;
+  actions: Record<string, { params: object; result: unknown }>;
+}
+
+export type ActionName<C extends ServiceContract> = `${C["name"]}.${keyof C["actions"] & string}`;
+
+/** What travels with a call. It flows back to the caller too: no place for secrets or decisions. */
+export interface Meta {
+  actor?: Actor | null;
+}
+
+export type ActionContext<Params, Who> = Context<Params, Meta, { actor: Who }>;
+
+interface ActionBasics<Params> {
+  /** fastest-validator rules, one for each param; anything else is refused (`$$strict`). Patterns as strings: a RegExp does not survive the broker. */
+  rules: { [Param in keyof Params]-?: ValidationRule };
+  /** Changes nothing (RFC 9110 §9.2.1), so it is tried once more when its node dies under it. */
+  safe?: boolean;
+}
+
+type ActionDefinition<Params, Result> =
+  | (ActionBasics<Params> & {
+      auth: Role;
+      handler(ctx: ActionContext<Params, Actor>): Result | Promise<Result>;
+    })
+  | (ActionBasics<Params> & {
+      auth: "public" | "internal";
+      handler(ctx: ActionContext<Params, Actor | null>): Result | Promise<Result>;
+    });
+
+export interface ServiceDefinition<C extends ServiceContract> {
+  name: C["name"];
+  mixins?: Partial<ServiceSchema>[];
+  /** Sent to every node: never a secret. */
+  settings?: Record<string, unknown>;
+  actions: {
+    [Name in keyof C["actions"]]: ActionDefinition<C["actions"][Name]["params"], C["actions"][Name]["result"]>;
+  };
+  events?: Subscriptions;
+  methods?: Record<string, (...args: never[]) => unknown>;
+  created?(): void;
+  started?(): Promise<void> | void;
+  stopped?(): Promise<void> | void;
+}
+
+/**
+ * A Moleculer schema made of a typed definition. `This` is what the mixins lend.
+ * Visibility follows from `auth`: only `internal` actions are hidden from the gateway.
+ */
+export function service<C extends ServiceContract, This = object>(
+  definition: ServiceDefinition<C> & ThisType<Service & This>,
+): ServiceSchema {
+  const actions = Object.entries<ActionDefinition<object, unknown>>(definition.actions).map(
+    ([name, { rules, safe, ...action }]) => [
+      name,
+      {
+        ...action,
+        params: { $$strict: true, ...rules },
+        visibility: action.auth === "internal" ? "public" : "published",
+        retryPolicy: { enabled: safe === true },
+      },
+    ],
+  );
+  return { ...definition, actions: Object.fromEntries(actions) } as unknown as ServiceSchema;
+}
+
+/** Where a call comes from: the context that it belongs to, or the broker for one that begins here. */
+export type Caller = Pick<ServiceBroker, "call"> | Context<never, never>;
+
+/** The calls that a contract offers, typed on the caller's side. */
+export function remote<C extends ServiceContract>(name: C["name"]) {
+  return {
+    /** Calls one action. Throws its problem, or Moleculer's error when no node answers. */
+    call<A extends keyof C["actions"] & string>(
+      from: Caller,
+      action: A,
+      params: C["actions"][A]["params"],
+    ): Promise<C["actions"][A]["result"]> {
+      return (from as Pick<ServiceBroker, "call">).call<C["actions"][A]["result"], object>(
+        `${name}.${action}`,
+        params,
+      );
+    },
+  };
+}
+
+/** A broker event: a hint that may be lost. Whoever needs it for correctness reads Postgres as well. */
+export interface Hint<Payload extends object> {
+  readonly name: string;
+  /** Only there for the type. */
+  readonly payload?: Payload;
+}
+
+export type Subscriptions = Record<string, { handler(this: Service, ctx: Context<unknown>): Promise<void> }>;
+
+/** Declares a hint by its name on the wire. */
+export const hint = <Payload extends object>(name: string): Hint<Payload> => ({ name });
+
+/** Sends a hint to one node of each service that listens. Never throws and never waits: it is a hint. */
+export function emit<Payload extends object>(
+  broker: ServiceBroker,
+  { name }: Hint<Payload>,
+  payload: Payload,
+): void {
+  broker.emit(name, payload).catch((error: unknown) => broker.logger.warn(`hint ${name} was not sent`, error));
+}
+
+/** Listens to a hint. An error of the handler is logged here, since Moleculer has no caller to give it to. */
+export function on<Payload extends object, This = Service>(
+  { name }: Hint<Payload>,
+  handler: (this: This, payload: Payload) => void | Promise<void>,
+): Subscriptions {
+  return {
+    [name]: {
+      async handler(ctx) {
+        try {
+          await handler.call(this as This, ctx.params as Payload);
+        } catch (error) {
+          this.logger.error(`handling the hint ${name} failed`, error);
+        }
+      },
+    },
+  };
+}

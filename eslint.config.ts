@@ -1,0 +1,56 @@
+import js from "@eslint/js";
+import prettier from "eslint-config-prettier";
+import { defineConfig } from "eslint/config";
+import tseslint from "typescript-eslint";
+
+const RAW_CALLS = {
+  selector:
+    "CallExpression[callee.property.name=/^(call|mcall|emit|broadcast|broadcastLocal)$/][callee.object.name=/^(ctx|broker)$/], " +
+    "CallExpression[callee.property.name=/^(call|mcall|emit|broadcast|broadcastLocal)$/][callee.object.property.name='broker']",
+  message: "Calls and hints go through core/kit.ts, typed by their contracts: users.call(ctx, …), emit(broker, …).",
+};
+
+const borders = (message: string, ...regex: string[]) => ({
+  "no-restricted-imports": ["error", { patterns: regex.map((pattern) => ({ regex: pattern, message })) }] as const,
+});
+
+export default defineConfig(
+  { ignores: ["coverage/", ".data/", "node_modules/"] },
+  js.configs.recommended,
+  tseslint.configs.recommendedTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: { projectService: { allowDefaultProject: ["scripts/*.mjs", "jest.config.mjs"] } },
+    },
+    rules: {
+      "no-restricted-syntax": ["error", RAW_CALLS],
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
+      "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
+      // A socket's or a query's answer is checked where it comes in, not where it is passed on.
+      "@typescript-eslint/only-throw-error": "off",
+      "@typescript-eslint/prefer-promise-reject-errors": "off",
+      "@typescript-eslint/require-await": "off",
+      eqeqeq: ["error", "always", { null: "ignore" }],
+    },
+  },
+  { files: ["core/kit.ts"], rules: { "no-restricted-syntax": "off" } },
+  {
+    files: ["core/**"],
+    rules: borders("core imports nothing of the services, mixins or tools.", "/(services|mixins|middlewares|local|scripts)/"),
+  },
+  {
+    files: ["mixins/**", "middlewares/**"],
+    rules: borders("mixins and middlewares import core alone.", "/(services|local|scripts)/"),
+  },
+  {
+    files: ["services/**"],
+    rules: borders(
+      "A service imports core, mixins and other services' *.contract.ts, and nothing else of theirs.",
+      "^\\.\\./(?!\\.\\.)[^/]+/(?!.*\\.contract\\.ts$)",
+      "/(local|scripts|middlewares|migrations)/",
+    ),
+  },
+  { files: ["**/*.mjs"], extends: [tseslint.configs.disableTypeChecked], languageOptions: { globals: { process: "readonly", console: "readonly" } } },
+  prettier,
+);

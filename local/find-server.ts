@@ -1,0 +1,79 @@
+import { spawn } from "node:child_process";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
+
+export type ServerName = "nats-server" | "redis-server";
+
+/** Where servers lie that an ordinary user's PATH, or a bare CI shell's, may not name. */
+const WELL_KNOWN = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/opt/homebrew/bin"];
+
+/**
+ * The path of a server's binary: on PATH, in a well-known folder, else from Debian's packages when we are root
+ * there. Throws with one line that says what to install.
+ */
+export async function findServer(name: ServerName, onProgress: (line: string) => void): Promise<string> {
+  const found = search(name);
+  if (found) return found;
+  if (process.getuid?.() === 0 && existsSync("/usr/bin/apt-get")) {
+    onProgress(`${name}: not found, installing it with apt-get`);
+    const output = await install(name);
+    const installed = search(name);
+    if (installed) return installed;
+    onProgress(`${name}: apt-get failed: ${output.slice(-3).join(" / ")}`);
+  }
+  throw new Error(
+    `${name} was not found: install it (Debian: apt-get install ${name}, macOS: brew install ${name}), or run "docker compose up nats redis" and set NATS_URL and REDIS_URL`,
+  );
+}
+
+function search(name: ServerName): string | undefined {
+  const file = process.platform === "win32" ? `${name}.exe` : name;
+  return [...(process.env["PATH"] ?? "").split(delimiter), ...WELL_KNOWN]
+    .filter(Boolean)
+    .map((folder) => join(folder, file))
+    .find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * We want the binary and not a service that runs from now on: nothing is started (policy-rc.d, the machine's own if
+ * it has one) nor enabled for the next boot. `flock` lets one of several processes install while the others wait
+ * and then find it done; the dpkg timeout is for everybody else's apt-get.
+ */
+const INSTALL = `
+  set -e
+  command -v "$0" >/dev/null && exit 0
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+  fi
+  apt-get update -q || true
+  apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$0"
+  if command -v systemctl >/dev/null; then systemctl disable "$0" || true; fi
+`;
+
+/** Runs `INSTALL`; resolves with the lines that it printed, whether it succeeded or not. */
+async function install(name: ServerName): Promise<string[]> {
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const child = spawn("flock", ["-w", "300", "/run/taskwire-apt.lock", "sh", "-c", INSTALL, name], {
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const lines: string[] = [];
+  child.once("error", (error) => lines.push(error.message));
+  for (const stream of [child.stdout, child.stderr])
+    createInterface({ input: stream }).on("line", (line) => lines.push(line));
+  await new Promise((done) => child.once("close", done));
+  return lines;
+}

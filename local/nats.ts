@@ -1,0 +1,16 @@
+import { startServer } from "./server-process.ts";
+import type { LocalServer, ServerOptions } from "./server-process.ts";
+
+/** A real NATS server; it is ready when it introduces itself with `INFO`. Throws what `startServer` throws. */
+export function startNats(options: ServerOptions = {}): Promise<LocalServer> {
+  return startServer(
+    {
+      name: "nats-server",
+      scheme: "nats",
+      args: (port) => ["--addr", "127.0.0.1", "--port", String(port)],
+      say: "",
+      reply: "INFO ",
+    },
+    options,
+  );
+}

@@ -1,0 +1,124 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import {
+  chown,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { exists, renameUnlessThere } from "../files.ts";
+import { canReach, shelter, unprivilegedUser } from "./binaries.ts";
+import type { Binaries, User } from "./binaries.ts";
+
+const INITDB_MS = 30_000;
+
+/** Messages in English, whose words we look for; the time zone fixed, which also spares initdb a long search. */
+export const ENV = { ...process.env, LC_ALL: "C", TZ: "UTC" };
+
+/** Postgres' own C.UTF-8 sorts and folds alike on every system, and needs none of the system's locales. */
+const LOCALE = ["-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"];
+
+/** Where a database cluster lies, and who runs it (undefined: we do). */
+export interface Cluster {
+  /** Holds `data` and `log`. */
+  home: string;
+  data: string;
+  log: string;
+  user: User | undefined;
+}
+
+/**
+ * The cluster of the folder `dir`, which is made if missing. Where Postgres' user can't reach `dir` (below root's
+ * home), its home is a folder outside, to which `dir/elsewhere` points: who deletes `dir` starts afresh.
+ */
+export async function locate(dir: string): Promise<Cluster> {
+  await mkdir(dir, { recursive: true });
+  const user = await whoRunsIt(dir);
+  const home = await reachableHome(dir, user);
+  return { home, data: join(home, "data"), log: join(home, "postgres.log"), user };
+}
+
+/**
+ * Makes the data unless it is there: beside its place, then moved in one step, so that a kill leaves a draft and
+ * never half a cluster. Throws with initdb's own words, and when another major version made what is there.
+ */
+export async function prepare(
+  { home, data, user }: Cluster,
+  { initdb, version }: Binaries,
+  onProgress: (line: string) => void,
+): Promise<void> {
+  if (await exists(data)) return checkVersion(data, parseInt(version));
+  onProgress(`Postgres: making a database cluster in ${data}`);
+  const draft = await mkdtemp(join(home, "draft-"));
+  const draftData = join(draft, "data");
+  const password = join(draft, "password");
+  try {
+    await mkdir(draftData);
+    await writeFile(password, randomBytes(16).toString("hex"), { mode: 0o600 });
+    if (user) for (const path of [draft, draftData, password]) await chown(path, user.uid, user.gid);
+    const account = ["-U", "taskwire", "--pwfile", password, "--auth=scram-sha-256"];
+    await promisify(execFile)(
+      initdb,
+      ["-D", draftData, ...account, ...LOCALE, "--no-sync", "--no-instructions"],
+      { ...user, cwd: draft, env: ENV, windowsHide: true, timeout: INITDB_MS },
+    );
+    await rename(password, passwordFile(draftData)); // with the data in one step, and initdb wanted that empty
+    await renameUnlessThere(draftData, data);
+  } catch (error) {
+    const { stderr, message } = error as { stderr?: string; message: string };
+    throw new Error(`Postgres' initdb failed in ${home}: ${stderr?.trim() || message}`, { cause: error });
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** The superuser's URL. */
+export async function urlOf({ data }: Cluster, port: number): Promise<string> {
+  return `postgres://taskwire:${await readFile(passwordFile(data), "utf8")}@127.0.0.1:${port}/postgres`;
+}
+
+const passwordFile = (data: string): string => join(data, "taskwire.password");
+
+async function checkVersion(data: string, ours: number): Promise<void> {
+  const file = join(data, "PG_VERSION");
+  if (!(await exists(file)))
+    throw new Error(`${data} holds no Postgres data: delete it, or name another folder`);
+  const made = parseFloat(await readFile(file, "utf8"));
+  if (made !== ours)
+    throw new Error(
+      `${data} was made by Postgres ${made}, this is ${ours}: move the data over with Postgres ${made}'s pg_dump, or delete ${data} to start afresh`,
+    );
+}
+
+/** Who the data belongs to already, else an unprivileged user; undefined when we are not root ourselves. */
+async function whoRunsIt(dir: string): Promise<User | undefined> {
+  const user = unprivilegedUser();
+  for (const data of user ? [join(dir, "data"), join(dir, "elsewhere", "data")] : []) {
+    const { uid, gid } = await stat(data).catch(() => ({ uid: 0, gid: 0 }));
+    if (uid !== 0) return { uid, gid };
+  }
+  return user;
+}
+
+async function reachableHome(dir: string, user: User | undefined): Promise<string> {
+  if (!user || (await exists(join(dir, "data"))) || (await canReach(dir, user))) return dir;
+  await chown(dir, user.uid, user.gid);
+  if (await canReach(dir, user)) return dir;
+
+  const pointer = join(dir, "elsewhere");
+  if (!(await exists(pointer))) {
+    await rm(pointer, { force: true }); // it may point to what was deleted
+    const home = await mkdtemp(join(await shelter(), "data-"));
+    await chown(home, user.uid, user.gid);
+    await symlink(home, pointer).catch(() => rm(home, { recursive: true })); // another starter was faster
+  }
+  return readlink(pointer);
+}

@@ -1,0 +1,132 @@
+import { execFile, spawn } from "node:child_process";
+import { open, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import pg from "pg";
+import { freePort, portFor } from "../ports.ts";
+import { postgresBinaries } from "./binaries.ts";
+import type { Binaries } from "./binaries.ts";
+import { ENV } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
+
+/** A server's first process, as Postgres' own note `postmaster.pid` describes it. */
+export interface Postmaster {
+  pid: number;
+  port: number;
+  /** False while it starts, recovers or stops. */
+  ready: boolean;
+}
+
+/** The living process that `postmaster.pid` names: not surely a postmaster, since pids are used again. */
+export async function findPostmaster({ data }: Cluster): Promise<Postmaster | undefined> {
+  const lines = (await readFile(pidFile(data), "utf8").catch(() => "")).split("\n");
+  const pid = Number(lines[0]);
+  return pid > 0 && isAlive(pid)
+    ? { pid, port: Number(lines[3]), ready: lines[7]?.trim() === "ready" }
+    : undefined;
+}
+
+/**
+ * For a pid file whose pid went to another process. Should a Postgres be alive on this data after all, the next one
+ * finds its shared memory in use and refuses to start.
+ */
+export async function forgetPostmaster({ data }: Cluster): Promise<void> {
+  await rm(pidFile(data), { force: true });
+}
+
+export type Answer = { fsync: boolean; otherClients: number } | "not ours" | "not yet";
+
+/** Whether the server on `url` takes our password. One that is just starting, stopping, full or slow may, later. */
+export async function ask(url: string): Promise<Answer> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 2_000,
+    query_timeout: 2_000,
+  });
+  client.on("error", () => {}); // a connection that breaks says no more than the query that fails on it
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ fsync: boolean; otherClients: number }>(
+      `SELECT current_setting('fsync')::bool AS fsync,
+              (SELECT count(*)::int FROM pg_stat_activity
+                WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS "otherClients"`,
+    );
+    return rows[0] ?? "not ours";
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    const later = code === "57P03" || code === "53300" || /timeout/i.test(message);
+    return later ? "not yet" : "not ours";
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+export interface SpawnedPostmaster {
+  pid: number;
+  exited(): boolean;
+  /** What the log got since this start. */
+  log(): Promise<string>;
+}
+
+/** Starts the server in a session of its own, on the port that this cluster always has unless that is taken. */
+export async function spawnPostmaster(
+  { home, data, log, user }: Cluster,
+  { postgres }: Binaries,
+  durable: boolean,
+): Promise<SpawnedPostmaster> {
+  const settings = {
+    listen_addresses: "127.0.0.1",
+    port: await freePort(portFor(home)),
+    unix_socket_directories: "",
+    max_connections: 200,
+    ...(durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" }),
+  };
+  const output = await open(log, "a");
+  const { size } = await output.stat();
+  const child = spawn(
+    postgres,
+    ["-D", data, ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])],
+    {
+      ...user,
+      cwd: home,
+      env: ENV,
+      detached: true,
+      windowsHide: true,
+      stdio: ["ignore", output.fd, output.fd],
+    },
+  );
+  const failed = new Promise<Error>((settle) => child.once("error", settle));
+  child.unref();
+  await output.close();
+  if (child.pid === undefined) throw new Error(`Postgres did not start: ${(await failed).message}`);
+  return {
+    pid: child.pid,
+    exited: () => child.exitCode !== null || child.signalCode !== null,
+    log: async () => (await readFile(log)).subarray(size).toString(),
+  };
+}
+
+/** Asks for a fast shutdown. Windows has no signals: there Postgres' own tool knows how. */
+export async function interrupt(pid: number, { user }: Cluster): Promise<void> {
+  if (process.platform !== "win32") return kill(pid, "SIGINT");
+  const { pgCtl } = await postgresBinaries(user);
+  await promisify(execFile)(pgCtl, ["kill", "INT", String(pid)]).catch(() => {});
+}
+
+export function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // gone already
+  }
+}
+
+const pidFile = (data: string): string => join(data, "postmaster.pid");
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}

@@ -1,0 +1,105 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+
+const STOP_MS = 15_000;
+const COLOURS = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
+
+export interface NodeSpec {
+  name: string;
+  /** Added to our own environment. */
+  env: Record<string, string>;
+}
+
+interface Options {
+  /** What every node runs, for example `process.execPath` and `["main.ts"]`. */
+  command: string;
+  args: string[];
+  /** Where the nodes' lines go: to a stream with the node's name before each line, or as they are to a function. */
+  out: NodeJS.WritableStream | ((name: string, line: string) => void);
+  /** Called when a node is gone and its last line was written. */
+  onExit?: (name: string, code: number | null, signal: NodeJS.Signals | null) => void;
+}
+
+/**
+ * Several node processes of the program, with one log.
+ *
+ * Each runs in a process group of its own, so that Ctrl-C in a terminal reaches us alone: we pass it on by
+ * `stopAll`, and end what the nodes need (brokers, Postgres) after them.
+ *
+ * Each has an IPC channel that carries no messages. When we die, even by kill -9, the node gets "disconnect" and is
+ * to shut down: `process.once("disconnect", shutdown)`. That listener keeps the node's event loop alive, so the
+ * shutdown ends with `process.exit()` or `process.disconnect()`. Our end of its stdout closes at the same time: a
+ * node that logs while it drains needs `process.stdout.on("error", () => {})`, or EPIPE ends it halfway.
+ */
+export class ProcessGroup {
+  readonly #options: Options;
+  readonly #nodes = new Map<string, ChildProcess>();
+  readonly #colours = new Map<string, number>();
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  /** Starts a node, again under the same name if the former one is gone. Throws while that one runs. */
+  start({ name, env }: NodeSpec): ChildProcess {
+    if (this.#nodes.has(name)) throw new Error(`the node ${name} is running already`);
+    if (!this.#colours.has(name)) this.#colours.set(name, COLOURS[this.#colours.size % COLOURS.length]!);
+    const child = spawn(this.#options.command, this.#options.args, {
+      env: { ...process.env, ...env },
+      detached: process.platform !== "win32", // there it would open a window
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    });
+    this.#nodes.set(name, child);
+    for (const stream of [child.stdout, child.stderr])
+      createInterface({ input: stream as Readable }).on("line", (line) => this.#write(name, line));
+    child.once("error", (error) => this.#write(name, error.message));
+    child.once("close", (code, signal) => {
+      this.#nodes.delete(name);
+      this.#options.onExit?.(name, code, signal);
+    });
+    return child;
+  }
+
+  /** The node of that name while it runs. */
+  get(name: string): ChildProcess | undefined {
+    return this.#nodes.get(name);
+  }
+
+  /** Sends a signal; false when no such node runs. */
+  kill(name: string, signal: NodeJS.Signals): boolean {
+    return this.#nodes.get(name)?.kill(signal) ?? false;
+  }
+
+  /** SIGTERM to all; after 15 s SIGKILL to those left and to what they started. Resolves when all are gone. */
+  async stopAll(): Promise<void> {
+    const nodes = [...this.#nodes.values()];
+    const gone = nodes.map((node) => new Promise((done) => node.once("close", done)));
+    for (const node of nodes) {
+      node.kill("SIGTERM");
+      node.kill("SIGCONT"); // a test may have paused it
+    }
+    const patience = setTimeout(() => [...this.#nodes.values()].forEach(killGroup), STOP_MS);
+    await Promise.all(gone);
+    clearTimeout(patience);
+  }
+
+  #write(name: string, line: string): void {
+    const { out } = this.#options;
+    if (typeof out === "function") return out(name, line);
+    const width = Math.max(...[...this.#colours.keys()].map((known) => known.length));
+    const prefix = `${name.padEnd(width)} |`;
+    const colourful = "isTTY" in out && out.isTTY && !process.env["NO_COLOR"];
+    out.write(`${colourful ? `\x1b[${this.#colours.get(name)}m${prefix}\x1b[0m` : prefix} ${line}\n`);
+  }
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(process.platform === "win32" ? pid : -pid, "SIGKILL");
+  } catch {
+    // gone already
+  }
+}

@@ -1,0 +1,32 @@
+import { Errors, type Middleware } from "moleculer";
+import { Problem } from "../core/errors.ts";
+import type { Auth, Meta, Role } from "../core/kit.ts";
+
+const RANK: Record<Role, number> = { user: 1, manager: 2, admin: 3 };
+const AUTHS: readonly unknown[] = ["public", "internal", ...Object.keys(RANK)];
+
+/**
+ * Guards every action by its `auth`. The actor is read here once, from what the gateway verified, and frozen:
+ * `ctx.meta` flows back from every call, so nothing reads it after this.
+ * An action that says no `auth` doesn't start. `private` ones can't be called from outside their service.
+ */
+export const authorize: Middleware = {
+  name: "Authorize",
+  localAction(next, action) {
+    if (action.name?.startsWith("$node.") === true || action.visibility === "private") return next;
+    const { auth } = action as { auth?: Auth };
+    if (!AUTHS.includes(auth))
+      throw new Errors.ServiceSchemaError(`Action ${action.name} does not say who may call it (auth)`, {});
+    const needed = RANK[auth as Role] ?? 0;
+
+    return function authorizeAction(ctx) {
+      const { actor } = ctx.meta as Meta;
+      ctx.locals["actor"] = actor ? Object.freeze({ ...actor }) : null;
+      if (needed > 0) {
+        if (!actor) return Promise.reject(new Problem("unauthenticated"));
+        if (RANK[actor.role] < needed) return Promise.reject(new Problem("forbidden"));
+      }
+      return next.call(this, ctx);
+    };
+  },
+};

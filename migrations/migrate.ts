@@ -1,0 +1,52 @@
+import { readFile } from "node:fs/promises";
+import pg from "pg";
+import { Umzug } from "umzug";
+
+/** Any number will do, as long as nobody else takes it: `taskwire` in ASCII, shortened to 48 bits. */
+const LOCK = 0x7461736b7769;
+
+/**
+ * Brings the database to the newest schema: each `NNNN-name.sql` here that it has not seen runs once, in order,
+ * in a transaction of its own. Nodes that start at the same time take turns under an advisory lock. Forward only.
+ * @returns the names of the migrations that ran
+ */
+export async function migrate(databaseUrl: string, onProgress?: (line: string) => void): Promise<string[]> {
+  // A connection of its own: the lock belongs to the session, and a pool may hand that to somebody else.
+  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
+  await client.connect();
+  try {
+    await client.query("SELECT pg_advisory_lock($1)", [LOCK]);
+    await client.query(
+      "CREATE TABLE IF NOT EXISTS public.migrations (name text PRIMARY KEY, ran_at timestamptz NOT NULL DEFAULT now())",
+    );
+    const umzug = new Umzug({
+      migrations: {
+        glob: ["[0-9]*.sql", { cwd: import.meta.dirname }],
+        resolve: ({ name, path }) => ({
+          name,
+          up: async () => {
+            onProgress?.(`migrating: ${name}`);
+            const sql = await readFile(path as string, "utf8");
+            await client.query("BEGIN");
+            await client.query(sql);
+            await client.query("INSERT INTO public.migrations (name) VALUES ($1)", [name]);
+            await client.query("COMMIT");
+          },
+        }),
+      },
+      storage: {
+        executed: async () =>
+          (await client.query<{ name: string }>("SELECT name FROM public.migrations ORDER BY name")).rows.map(
+            ({ name }) => name,
+          ),
+        // Logged by the migration's own transaction, so that no crash can come between the two.
+        logMigration: () => Promise.resolve(),
+        unlogMigration: () => Promise.reject(new Error("migrations are forward-only")),
+      },
+      logger: undefined,
+    });
+    return (await umzug.up()).map(({ name }) => name);
+  } finally {
+    await client.end();
+  }
+}

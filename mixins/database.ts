@@ -1,0 +1,143 @@
+import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
+import pg from "pg";
+import type { Config } from "../core/config.ts";
+import { Problem } from "../core/errors.ts";
+
+/** A statement with a `name` is prepared once a connection and only bound after that. */
+export interface Statement {
+  name?: string;
+  text: string;
+  values?: unknown[];
+}
+
+export interface Queryable {
+  /** Runs one statement. @throws Problem database-unavailable, timeout or validation-failed; pg's error for the rest */
+  query<Row extends object>(statement: Statement): Promise<Row[]>;
+}
+
+export interface Database extends Queryable {
+  /** Runs `work` in one READ COMMITTED transaction on one connection, rolled back when it throws. */
+  transaction<Result>(work: (tx: Queryable) => Promise<Result>): Promise<Result>;
+  close(): Promise<void>;
+}
+
+/** What the mixin lends. */
+export interface WithDatabase {
+  db: Database;
+}
+
+/** `2026-11-21 06:36:14.1+00`, as Postgres writes it, to `2026-11-21T06:36:14.100Z`, as the contract wants it. */
+export function isoTimestamp(text: string): string {
+  const [date, time] = [text.slice(0, 10), text.slice(11, text.indexOf("+", 10))];
+  const [seconds, fraction = ""] = time.split(".");
+  return `${date}T${seconds}.${fraction.padEnd(3, "0")}Z`;
+}
+
+/** Dates stay text: parsing 20 rows of them into Date objects and back costs more than the query. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid: number, format?: "text" | "binary") => {
+    if (oid === pg.types.builtins.TIMESTAMPTZ) return isoTimestamp;
+    if (oid === pg.types.builtins.INT8) return Number;
+    return pg.types.getTypeParser(oid, format as "text");
+  },
+};
+
+/** Classes of SQLSTATE that say that Postgres itself is away: connection, resources, operator intervention. */
+const AWAY = /^(08|53|57P)/;
+const UNREACHABLE = ["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH"];
+const LOST = /^(Connection terminated|timeout exceeded|Query read timeout|Client has encountered)/;
+
+/** The unique constraint or index that a write ran into; null when `error` is another. */
+export function violatedConstraint(error: unknown): string | null {
+  const { code, constraint } = error as { code?: string; constraint?: string };
+  return code === "23505" ? (constraint ?? "") : null;
+}
+
+/** What a client may see of a database error: that it is away, slow, or that the text can't be stored. */
+export function databaseProblem(error: unknown): unknown {
+  const { code = "", message = "" } = error as { code?: string; message?: string };
+  if (AWAY.test(code) || UNREACHABLE.includes(code) || LOST.test(message))
+    return new Problem("database-unavailable", undefined, { headers: { "Retry-After": "1" } });
+  if (code === "57014" || code === "55P03")
+    return new Problem("timeout", "The database took too long", { headers: { "Retry-After": "1" } });
+  if (code === "22021" || code === "22P05")
+    return new Problem("validation-failed", "Text must not contain the character U+0000");
+  return error;
+}
+
+async function run<Row extends object>(
+  target: pg.Pool | pg.PoolClient,
+  statement: Statement,
+): Promise<Row[]> {
+  try {
+    return (await target.query<Row>(statement)).rows;
+  } catch (error) {
+    throw databaseProblem(error);
+  }
+}
+
+/** A bounded pool of connections. Nothing connects before the first query, and a lost connection is replaced. */
+export function openDatabase(config: Config, onError: (error: Error) => void): Database {
+  const pool = new pg.Pool({
+    connectionString: config.DATABASE_URL,
+    max: config.DATABASE_POOL,
+    connectionTimeoutMillis: Math.ceil(config.DATABASE_TIMEOUT / 2),
+    query_timeout: config.DATABASE_TIMEOUT,
+    statement_timeout: config.DATABASE_TIMEOUT,
+    idle_in_transaction_session_timeout: 10_000,
+    application_name: `taskwire ${config.NODE_ID}`.trim(),
+    options: "-c timezone=UTC",
+    keepAlive: true,
+    types,
+  });
+  pool.on("error", onError);
+
+  return {
+    query: (statement) => run(pool, statement),
+    async transaction(work) {
+      const client = await pool.connect().catch((error: unknown) => {
+        throw databaseProblem(error);
+      });
+      let broken: Error | undefined;
+      try {
+        await run(client, { text: "BEGIN" });
+        const result = await work({ query: (statement) => run(client, statement) });
+        await run(client, { text: "COMMIT" });
+        return result;
+      } catch (error) {
+        // A connection that can't even roll back is closed rather than handed to the next caller.
+        await client.query("ROLLBACK").catch((rollback: Error) => (broken = rollback));
+        throw error;
+      } finally {
+        client.release(broken);
+      }
+    },
+    close: () => pool.end(),
+  };
+}
+
+/** One pool a process, however many services share it: opened by the first, closed after the last. */
+const shared = new WeakMap<ServiceBroker, { database: Database; users: number }>();
+
+/** Lends `this.db`. */
+export function database(config: Config): Partial<ServiceSchema> {
+  return {
+    created(this: Service & Partial<WithDatabase>) {
+      const { broker, logger } = this;
+      const entry = shared.get(broker) ?? {
+        database: openDatabase(config, (error) => logger.warn("lost a connection to Postgres", error.message)),
+        users: 0,
+      };
+      entry.users += 1;
+      shared.set(broker, entry);
+      this.db = entry.database;
+    },
+    async stopped(this: Service) {
+      const entry = shared.get(this.broker);
+      if (entry !== undefined && --entry.users === 0) {
+        shared.delete(this.broker);
+        await entry.database.close();
+      }
+    },
+  };
+}

@@ -1,0 +1,175 @@
+/**
+ * The log of events: the one way to write it, and the one way to read it.
+ *
+ * A write commits its rows and its events in one statement. Each stream (`project:<id>`, `user:<id>`) numbers its
+ * events 1, 2, 3 …; the number is taken under the lock of the stream's row, which is held until the commit, so
+ * number order is commit order, and a write that is rolled back leaves no hole. `nextval` would do neither.
+ */
+import type { ServiceBroker } from "moleculer";
+import { newId } from "../core/ids.ts";
+import { type ActionContext, type Actor, emit, hint } from "../core/kit.ts";
+import type { Queryable, Statement } from "./database.ts";
+
+export const EVENT_TYPES = [
+  "task_created",
+  "task_updated",
+  "task_assigned",
+  "task_completed",
+  "task_deleted",
+  "task_restored",
+  "comment_created",
+  "comment_updated",
+  "comment_deleted",
+  "project_updated",
+  "project_deleted",
+  "project_restored",
+  "member_added",
+  "member_updated",
+  "member_removed",
+  "task_due_soon",
+] as const;
+export type EventType = (typeof EVENT_TYPES)[number];
+
+/** Events after which some user may see more or less of the stream: they move its `members_version`. */
+export const CHANGES_ACCESS: readonly EventType[] = [
+  "member_added",
+  "member_updated",
+  "member_removed",
+  "project_deleted",
+  "project_restored",
+];
+
+/** An event as clients see it and as the log holds it (contract.md §6). */
+export interface LoggedEvent {
+  id: string;
+  stream: string;
+  seq: number;
+  type: EventType;
+  time: string;
+  actor_id: string | null;
+  request_id: string | null;
+  data: object;
+}
+
+/** An event that is about to be committed: it gets its number from the database. */
+export type NewEvent = Omit<LoggedEvent, "seq">;
+
+/** Who did it, in which request, and when. */
+export interface Cause {
+  actor: Actor;
+  requestId: string | null;
+  time: string;
+}
+
+export const projectStream = (id: string): string => `project:${id}`;
+export const userStream = (id: string): string => `user:${id}`;
+
+export function newEvent(stream: string, type: EventType, data: object, cause: Cause): NewEvent {
+  return {
+    id: newId(),
+    stream,
+    type,
+    time: cause.time,
+    actor_id: cause.actor.id,
+    request_id: cause.requestId,
+    data,
+  };
+}
+
+/** The cause of what a request writes. */
+export const causeOf = (ctx: ActionContext<unknown, Actor>): Cause => ({
+  actor: ctx.locals.actor,
+  requestId: ctx.requestID,
+  time: new Date().toISOString(),
+});
+
+/** Sent after the commit. It may be lost: the log holds the same events, and notifiers look there too. */
+export const committed = hint<{ events: LoggedEvent[] }>("events.committed");
+
+/** Tells the notifiers what was committed. */
+export function emitCommitted(broker: ServiceBroker, events: LoggedEvent[]): void {
+  if (events.length > 0) emit(broker, committed, { events });
+}
+
+/**
+ * One statement that writes rows and, if and only if `row` returned something, appends events.
+ * @param row `name AS (…)` parts of a WITH clause, of which one is `row AS (… RETURNING …)`
+ * @param events number of the parameter that `eventsParameter` fills
+ * @returns SQL that returns `stream, seq, id` of each appended event; nothing when `row` is empty
+ *
+ * Streams are locked in name order, after the rows, whoever writes: two writes never wait for each other in a circle.
+ */
+export function withEvents(row: string, events: number): string {
+  return `
+WITH ${row},
+input AS (
+  SELECT e.*, row_number() OVER w AS nth, count(*) OVER (PARTITION BY e.stream) AS of
+  FROM json_to_recordset($${events}::json) AS e (
+    ord int, id uuid, stream text, type text, time timestamptz, actor_id uuid, request_id text, data json, access int
+  )
+  WHERE EXISTS (SELECT FROM row)
+  WINDOW w AS (PARTITION BY e.stream ORDER BY e.ord)
+),
+heads AS (
+  INSERT INTO events.streams AS s (name, head, members_version)
+  SELECT stream, count(*), sum(access) FROM input GROUP BY stream ORDER BY stream
+  ON CONFLICT (name) DO UPDATE
+    SET head = s.head + excluded.head, members_version = s.members_version + excluded.members_version
+  RETURNING s.name, s.head
+)
+INSERT INTO events.log (stream, seq, id, type, time, actor_id, request_id, data)
+SELECT i.stream, h.head - i.of + i.nth, i.id, i.type, i.time, i.actor_id, i.request_id, i.data
+FROM input i JOIN heads h ON h.name = i.stream
+RETURNING stream, seq, id`;
+}
+
+/** The value of the parameter that `withEvents` was told of. */
+export function eventsParameter(events: NewEvent[]): string {
+  return JSON.stringify(
+    events.map((event, ord) => ({ ...event, ord, access: CHANGES_ACCESS.includes(event.type) ? 1 : 0 })),
+  );
+}
+
+/**
+ * Runs a statement made by `withEvents`.
+ * @returns the events with their numbers, in the order given; null when the write's condition failed (nothing happened)
+ */
+export async function commit(
+  db: Queryable,
+  statement: Statement,
+  events: NewEvent[],
+): Promise<LoggedEvent[] | null> {
+  if (events.length === 0) throw new Error("a write without an event needs no event log");
+  const rows = await db.query<{ id: string; seq: number }>(statement);
+  if (rows.length === 0) return null;
+  const seqs = new Map(rows.map(({ id, seq }) => [id, seq]));
+  return events.map(({ id, stream, ...rest }) => ({ id, stream, seq: seqs.get(id) as number, ...rest }));
+}
+
+export interface StreamHead {
+  name: string;
+  head: number;
+  members_version: number;
+}
+
+/** The heads of those of `names` that have an event. Plan: primary key of events.streams. */
+export function readHeads(db: Queryable, names: string[]): Promise<StreamHead[]> {
+  return db.query({
+    name: "events-heads",
+    text: "SELECT name, head, members_version FROM events.streams WHERE name = ANY ($1::text[])",
+    values: [names],
+  });
+}
+
+/** Events `after` < seq ≤ `upTo` of one stream, in order, at most `limit`. Plan: primary key of events.log. */
+export function readLog(
+  db: Queryable,
+  { stream, after, upTo, limit }: { stream: string; after: number; upTo: number; limit: number },
+): Promise<LoggedEvent[]> {
+  return db.query({
+    name: "events-read",
+    text: `SELECT id, stream, seq, type, time, actor_id, request_id, data FROM events.log
+           WHERE stream = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4`,
+    values: [stream, after, upTo, limit],
+  });
+}

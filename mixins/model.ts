@@ -1,0 +1,60 @@
+import type { ServiceSchema } from "moleculer";
+import DbService from "moleculer-db";
+import SequelizeAdapter from "moleculer-db-adapter-sequelize";
+import {
+  BaseError,
+  type ModelAttributes,
+  type ModelOptions,
+  type ModelStatic,
+  type Model,
+  UniqueConstraintError,
+} from "sequelize";
+import type { Config } from "../core/config.ts";
+import { databaseProblem } from "./database.ts";
+
+export interface ModelDefinition {
+  name: string;
+  define: ModelAttributes;
+  options: ModelOptions & { schema: string };
+}
+
+/** What the mixin lends: the Sequelize model, connected before the service starts. */
+export interface WithModel<Row extends object> {
+  model: ModelStatic<Model<Row>>;
+}
+
+/**
+ * A Sequelize model through moleculer-db, for plain CRUD off the hot path. Its ready-made actions stay out: they say
+ * no `auth`, and their `query` parameter would let a client write the WHERE clause. The pool is this service's own.
+ */
+export function model(config: Config, definition: ModelDefinition): Partial<ServiceSchema> {
+  return {
+    mixins: [{ ...(DbService as unknown as ServiceSchema), actions: {} }],
+    // Moleculer clones schemas deeply, which a Sequelize instance doesn't survive: so it comes in after the merge.
+    merged(schema: ServiceSchema & { model?: ModelDefinition; adapter?: unknown }) {
+      schema.model = definition;
+      // Its types know one parameter, its code passes all of them to Sequelize.
+      const Adapter = SequelizeAdapter as unknown as new (...options: unknown[]) => unknown;
+      schema.adapter = new Adapter(config.DATABASE_URL, {
+        dialect: "postgres",
+        logging: false,
+        noSync: true,
+        pool: { max: Math.min(5, config.DATABASE_POOL), acquire: config.DATABASE_TIMEOUT },
+        dialectOptions: {
+          connectionTimeoutMillis: Math.ceil(config.DATABASE_TIMEOUT / 2),
+          query_timeout: config.DATABASE_TIMEOUT,
+          statement_timeout: config.DATABASE_TIMEOUT,
+          application_name: `taskwire ${config.NODE_ID} models`,
+        },
+      });
+    },
+  } as Partial<ServiceSchema>;
+}
+
+/** Sequelize's error as what it stands for: a problem that a client may see, or the driver's own error. */
+export function modelProblem(error: unknown): unknown {
+  if (!(error instanceof BaseError) || error instanceof UniqueConstraintError) return error;
+  if (/^Sequelize(Connection|Host|AccessDenied|InvalidConnection)/.test(error.name))
+    return databaseProblem({ code: "08000" });
+  return databaseProblem((error as BaseError & { parent?: unknown }).parent ?? error);
+}

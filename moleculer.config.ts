@@ -1,0 +1,57 @@
+import { hostname } from "node:os";
+import type { BrokerOptions, LoggerConfig } from "moleculer";
+import type { Config } from "./core/config.ts";
+import { authorize } from "./middlewares/authorize.ts";
+import { failureDetector } from "./middlewares/failure-detector.ts";
+
+/** pino, one JSON object a line, for machines; Moleculer's console, short, for people. */
+function logger(config: Config): LoggerConfig {
+  if (!config.LOG_JSON)
+    return { type: "Console", options: { level: config.LOG_LEVEL, formatter: "short", moduleColors: false } };
+  return {
+    type: "Pino",
+    options: {
+      level: config.LOG_LEVEL,
+      pino: {
+        options: {
+          hooks: {
+            // pino takes `log.error(error, message)`; Moleculer and we write `log.error(message, error)`.
+            logMethod(args: unknown[], method: (...args: unknown[]) => void) {
+              const [message, ...rest] = args;
+              const error = rest.find((value) => value instanceof Error);
+              if (error === undefined) method.apply(this, args);
+              else method.apply(this, [{ err: error }, message]);
+            },
+          },
+        },
+      },
+    },
+  };
+}
+
+/** How a node of the cluster behaves, whichever services it runs. Times in milliseconds unless Moleculer wants seconds. */
+export function brokerOptions(config: Config): BrokerOptions {
+  return {
+    namespace: config.NAMESPACE,
+    nodeID: config.NODE_ID || `${hostname()}-${process.pid}`,
+    logger: logger(config),
+    transporter:
+      config.NATS_URL === ""
+        ? null
+        : { type: "NATS", options: { url: config.NATS_URL, reconnectTimeWait: 250, name: config.NODE_ID } as object },
+
+    // By default a call waits for ever. A nested call gets what is left of its caller's time.
+    requestTimeout: 2500,
+    // Only actions that are declared safe switch it on; one that no node can answer is tried once more.
+    retryPolicy: { enabled: false, retries: 1, delay: 50, maxDelay: 50, factor: 1 },
+    // Seconds. The failure detector finds dead nodes sooner, where somebody waits for them.
+    heartbeatInterval: 2,
+    heartbeatTimeout: 6,
+    // A node that stops finishes what it has begun.
+    tracking: { enabled: true, shutdownTimeout: 10_000 },
+    middlewares: [authorize, failureDetector],
+    validator: true,
+    // main.ts handles signals: a node has more to stop than its broker.
+    skipProcessEventRegistration: true,
+  } as BrokerOptions;
+}

@@ -1,0 +1,208 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import cors from "cors";
+import helmet from "helmet";
+import type { Context, Service, ServiceSchema } from "moleculer";
+import ApiGateway from "moleculer-web";
+import type { Config } from "../../core/config.ts";
+import { PROBLEMS, Problem, problemCode, problemDocument } from "../../core/errors.ts";
+import { type Auth, type Meta, service } from "../../core/kit.ts";
+import { createTokens } from "../../core/tokens.ts";
+import type { ApiGatewayContract } from "./api-gateway.contract.ts";
+import { authenticate } from "./authenticate.ts";
+import { toProblem } from "./problem.ts";
+import { bindParams, identify, readBody } from "./request.ts";
+import { type Route, ROUTES } from "./routes.ts";
+
+/** The parts of moleculer-web's request that we use. */
+interface Request extends IncomingMessage {
+  parsedUrl?: string;
+  originalUrl?: string;
+  baseUrl: string;
+  requestId: string;
+  $params: { body?: unknown; query: object; params: Record<string, string> } & Record<string, unknown>;
+  $action: { auth: Auth };
+  /** Names of the params that the path gave. */
+  pathParams?: Record<string, string>;
+}
+
+interface Alias {
+  method: string;
+  path: string;
+  match(url: string): false | object;
+}
+
+interface Gateway {
+  server: Server;
+  aliases: Alias[];
+  allowedMethods(url: string): string[];
+}
+
+type Middleware = (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void;
+
+const web = ApiGateway as unknown as ServiceSchema & {
+  actions: Record<string, object>;
+  methods: Record<string, (this: unknown, ...args: unknown[]) => Promise<unknown>>;
+};
+
+const run = (middleware: Middleware, request: IncomingMessage, response: ServerResponse): Promise<void> =>
+  new Promise((resolve, reject) => {
+    middleware(request, response, (error) => (error === undefined ? resolve() : reject(error as Error)));
+  });
+
+/** `GET /path` of moleculer-web to the line of our table. */
+const keyOf = (method: string, path: string): string => `${method} ${path.replace(/^\//, "")}`;
+
+/** HTTP in front of the services: contract.md §1. Holds nothing and decides nothing but who is asking. */
+export default (config: Config): ServiceSchema => {
+  const tokens = createTokens(config);
+  const secure = helmet() as Middleware;
+  const allowOrigins = cors({
+    origin: config.CORS_ORIGINS.includes("*") ? "*" : config.CORS_ORIGINS,
+    exposedHeaders: ["Location", "Retry-After", "X-Request-ID", "X-Process-Time"],
+    maxAge: 600,
+  }) as Middleware;
+
+  const routes = new Map<string, Route>();
+  const aliases: Record<string, string> = {};
+  for (const route of ROUTES) {
+    // HEAD is GET without the body (RFC 9110 §9.3.2).
+    for (const method of route.method === "GET" ? ["GET", "HEAD"] : [route.method]) {
+      routes.set(keyOf(method, route.path), route);
+      aliases[`${method} ${route.path}`] = route.action;
+    }
+  }
+
+  /** Before the action: who asks, then what they send. */
+  async function onBeforeCall(this: Service, ctx: Context<unknown, Meta>, _route: unknown, request: Request, response: ServerResponse) {
+    const { query, params: path } = request.$params;
+    request.pathParams = path;
+    if (request.$action.auth !== "public") ctx.meta.actor = authenticate(request, tokens);
+    const body = await readBody(request, response);
+    request.$params = bindParams(request, { body, query, path }) as Request["$params"];
+  }
+
+  /** After it: status and headers as the table says. */
+  function onAfterCall(
+    this: Service,
+    ctx: Context<unknown, Meta & { $location?: string }>,
+    _route: unknown,
+    request: Request & { $alias: Alias },
+    response: ServerResponse,
+    answer: unknown,
+  ) {
+    const route = routes.get(keyOf(request.$alias.method, request.$alias.path)) as Route;
+    response.statusCode = route.status;
+    response.setHeader("Cache-Control", "no-store");
+    if (route.location !== undefined) {
+      const prefix = request.baseUrl === "/" ? "" : request.baseUrl;
+      const location = route.location(answer as Record<string, string>, request.pathParams ?? {});
+      ctx.meta.$location = `${prefix}${location}`;
+    }
+    return route.status === 204 ? null : answer;
+  }
+
+  /** The one place where an error becomes an answer. */
+  function onError(this: Service, request: Request, response: ServerResponse, error: unknown) {
+    const origin = { method: request.method ?? "GET", path: Object.keys(request.pathParams ?? {}) };
+    const problem = toProblem(error, origin);
+    const code = problemCode(problem) ?? "internal-error";
+    const { status } = PROBLEMS[code];
+    const { errors, headers = {} } = problem.data as Problem["data"] & { headers?: Record<string, string> };
+    if (code === "internal-error") this.logger.error(`request ${request.requestId} failed`, error);
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    const document = problemDocument(code, problem.message, {
+      instance: (request.originalUrl ?? request.url ?? "/").split("?")[0] as string,
+      request_id: request.requestId,
+      ...(errors && { errors }),
+    });
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value as string);
+    response.writeHead(status, {
+      "Content-Type": "application/problem+json; charset=utf-8",
+      "Cache-Control": "no-store",
+    });
+    response.end(request.method === "HEAD" ? undefined : JSON.stringify(document));
+  }
+
+  const shared = {
+    aliases,
+    mappingPolicy: "restrict",
+    // Params stay apart as body, query and path until bindParams.
+    mergeParams: false,
+    // The body is read after the caller is known.
+    bodyParsers: false,
+    logging: false,
+    onBeforeCall,
+    onAfterCall,
+    onError,
+  };
+
+  return service<ApiGatewayContract, Gateway>({
+    name: "api-gateway",
+    // Of its actions only the one that serves a request: the others would list and change routes for anybody.
+    mixins: [{ ...web, actions: { rest: web.actions.rest } } as Partial<ServiceSchema>],
+    settings: {
+      ip: config.HOST,
+      port: config.PORT,
+      routes: [
+        { path: "/api/v1", name: "versioned", ...shared },
+        { path: "/", name: "root", ...shared },
+      ],
+      logRouteRegistration: null,
+      logRequest: null,
+      logResponse: null,
+      qsOptions: { depth: 0, plainObjects: true, parameterLimit: 100 },
+      rootCallOptions: (options: { requestID?: string }, request: Request) => {
+        options.requestID = request.requestId;
+      },
+      onError,
+    },
+    actions: {},
+    methods: {
+      /** Every request begins here, also one that no route matches. */
+      async httpHandler(this: Service & Gateway, request: Request, response: ServerResponse) {
+        try {
+          request.requestId = identify(request, response);
+          await run(secure, request, response);
+          if (request.method === "OPTIONS" && request.headers["access-control-request-method"] === undefined) {
+            const allowed = this.allowedMethods(request.url ?? "/");
+            if (allowed.length === 0) throw new Problem("not-found");
+            response.writeHead(204, { Allow: [...allowed, "OPTIONS"].join(", ") }).end();
+            return;
+          }
+          // Ends a preflight request itself, and then never comes back.
+          await run(allowOrigins, request, response);
+        } catch (error) {
+          onError.call(this, request, response, error);
+          return;
+        }
+        await web.methods.httpHandler?.call(this, request, response);
+      },
+
+      /** No route: 405 where the path is right and the method is not, else 404. */
+      send404(this: Service & Gateway, request: Request, response: ServerResponse) {
+        const allowed = this.allowedMethods(request.url ?? "/");
+        const problem =
+          allowed.length === 0
+            ? new Problem("not-found", "There is nothing at this path")
+            : new Problem("method-not-allowed", `${request.method} is not one of ${allowed.join(", ")}`, {
+                headers: { Allow: [...allowed, "OPTIONS"].join(", ") },
+              });
+        onError.call(this, request, response, problem);
+      },
+
+      allowedMethods(this: Gateway, url: string) {
+        const path = url.split("?")[0] as string;
+        const matching = this.aliases.filter((alias) => alias.match(path) !== false);
+        return [...new Set(matching.map(({ method }) => method))];
+      },
+
+      /** Errors go to onError, which also logs: moleculer-web would log each a second time. */
+      errorHandler(this: Service, request: Request, response: ServerResponse, error: unknown) {
+        onError.call(this, request, response, error);
+      },
+    },
+  });
+};

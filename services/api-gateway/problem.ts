@@ -1,0 +1,92 @@
+import { type FieldError, Problem, problemCode } from "../../core/errors.ts";
+
+/** Parts of the errors that come here: Moleculer's, http-errors' (the body parser's) and our own, all without classes. */
+interface Failure {
+  name?: string;
+  type?: string;
+  code?: number | string;
+  message?: string;
+  data?: unknown;
+}
+
+interface RuleFailure {
+  type: string;
+  message?: string;
+  field?: string;
+  actual?: unknown;
+}
+
+/** What a body parser's error means (http-errors `type`). */
+const BODY: Record<string, [code: "malformed-request" | "payload-too-large" | "unsupported-media-type", detail: string]> = {
+  "entity.parse.failed": ["malformed-request", "The body is not valid JSON"],
+  "entity.verify.failed": ["malformed-request", "The body is not valid"],
+  "request.aborted": ["malformed-request", "The body ended early"],
+  "request.size.invalid": ["malformed-request", "The body is not as long as Content-Length says"],
+  "entity.too.large": ["payload-too-large", "A body may hold 1 MiB at the most"],
+  "charset.unsupported": ["unsupported-media-type", "Send JSON in UTF-8"],
+  "encoding.unsupported": ["unsupported-media-type", "Send the body uncompressed or as gzip, deflate or br"],
+};
+
+const RETRY = { headers: { "Retry-After": "1" } };
+
+/** fastest-validator names all unknown fields in one error. */
+function fieldErrors(failures: RuleFailure[], pointerTo: (field: string) => string): FieldError[] {
+  return failures.flatMap(({ type, message = "Not valid", field, actual }) =>
+    type === "objectStrict"
+      ? String(actual)
+          .split(", ")
+          .map((name) => ({ pointer: pointerTo(name), code: "unknown", message: `There is no field '${name}' here.` }))
+      : [{ pointer: pointerTo(field ?? ""), code: type, message }],
+  );
+}
+
+/** RFC 6901 §6, for one name. */
+export const bodyPointer = (field: string): string =>
+  field === "" ? "#" : `#/${field.replace(/\[(\d+)\]/g, "/$1").replaceAll(".", "/")}`;
+export const queryPointer = (field: string): string => `?${field}`;
+
+/** Where the values of a request came from. */
+export interface Origin {
+  method: string;
+  /** Names of the params that the path gave. */
+  path: string[];
+}
+
+function validationProblem(failures: RuleFailure[], { method, path }: Origin): Problem {
+  // A path that can't name anything names nothing.
+  if (failures.length > 0 && failures.every(({ field }) => path.includes(field ?? "")))
+    return new Problem("not-found");
+  const errors = fieldErrors(failures, ["GET", "HEAD"].includes(method) ? queryPointer : bodyPointer);
+  return new Problem("validation-failed", errors.map(({ message }) => message).join(" "), { errors });
+}
+
+/** Whatever went wrong, as the problem that the client sees. Nothing that we did not foresee tells its message. */
+export function toProblem(error: unknown, origin: Origin): Problem {
+  const { name = "", type = "", code, message, data } = (error ?? {}) as Failure;
+  const known = problemCode(error);
+  if (known !== null) return new Problem(known, message, (data ?? {}) as Problem["data"]);
+  if (name === "ValidationError" && Array.isArray(data)) return validationProblem(data as RuleFailure[], origin);
+
+  const body = BODY[type];
+  if (body !== undefined) return new Problem(...body);
+  if (type === "UNABLE_DECODE_PARAM") return new Problem("malformed-request", "The path does not decode");
+
+  switch (name) {
+    case "ServiceNotFoundError":
+    case "ServiceNotAvailableError":
+    case "ServiceUnavailableError":
+    case "RequestRejectedError":
+    case "BrokerDisconnectedError":
+      return new Problem("service-unavailable", undefined, RETRY);
+    case "QueueIsFullError":
+      return new Problem("overloaded", undefined, RETRY);
+    case "RequestTimeoutError":
+    case "RequestSkippedError":
+      return new Problem("timeout", undefined, RETRY);
+    default:
+      // moleculer-web says 503 when no node offers a routed action.
+      return code === 503
+        ? new Problem("service-unavailable", undefined, RETRY)
+        : new Problem("internal-error", "The server failed; it has logged the request_id");
+  }
+}

@@ -1,0 +1,73 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import bodyParser from "body-parser";
+import onHeaders from "on-headers";
+import { Problem } from "../../core/errors.ts";
+import { newId } from "../../core/ids.ts";
+import { bodyPointer, queryPointer } from "./problem.ts";
+
+/** Bytes. */
+const MAX_BODY = 1024 * 1024;
+const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
+const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i;
+
+const parseJson = bodyParser.json({ limit: MAX_BODY, type: () => true });
+
+/** Gives a request its id, the client's own when that is fit to be logged, and each answer the headers that tell it and the time it took. */
+export function identify(request: IncomingMessage, response: ServerResponse): string {
+  const started = performance.now();
+  const given = request.headers["x-request-id"];
+  const id = typeof given === "string" && REQUEST_ID.test(given) ? given : newId();
+  response.setHeader("X-Request-ID", id);
+  onHeaders(response, () => {
+    response.setHeader("X-Process-Time", `${(performance.now() - started).toFixed(2)}ms`);
+  });
+  return id;
+}
+
+/**
+ * The body as JSON; null when there is none.
+ * @throws Problem unsupported-media-type; http-errors of body-parser for what does not parse or is too large
+ */
+export async function readBody(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+  const { headers } = request;
+  const empty = headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
+  if (empty) return null;
+  if (!JSON_TYPE.test(headers["content-type"] ?? ""))
+    throw new Problem("unsupported-media-type", "Send the body as Content-Type: application/json");
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  parseJson(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error as Error)));
+  await promise;
+  return (request as { body?: unknown }).body;
+}
+
+const unknownField = (pointer: string, name: string) => ({
+  pointer,
+  code: "unknown",
+  message: `There is no field '${name}' here.`,
+});
+
+/**
+ * The params of the action: a write takes them from the body, a read from the query, both the rest from the path. The
+ * two are never merged, and neither can speak for the path.
+ * @throws Problem validation-failed
+ */
+export function bindParams(
+  { method = "GET" }: Pick<IncomingMessage, "method">,
+  { body, query, path }: { body: unknown; query: object; path: Record<string, string> },
+): Record<string, unknown> {
+  const isRead = method === "GET" || method === "HEAD";
+  const fields = isRead ? query : (body ?? {});
+  if (typeof fields !== "object" || Array.isArray(fields))
+    throw new Problem("validation-failed", "The body must be a JSON object", {
+      errors: [{ pointer: "#", code: "object", message: "The body must be a JSON object" }],
+    });
+  const stray = [
+    ...Object.keys(fields)
+      .filter((name) => Object.hasOwn(path, name))
+      .map((name) => unknownField(isRead ? queryPointer(name) : bodyPointer(name), name)),
+    ...(isRead ? [] : Object.keys(query).map((name) => unknownField(queryPointer(name), name))),
+  ];
+  if (stray.length > 0)
+    throw new Problem("validation-failed", stray.map(({ message }) => message).join(" "), { errors: stray });
+  return { ...fields, ...path };
+}

@@ -1,0 +1,53 @@
+import { Problem } from "../../core/errors.ts";
+import { isStreamName } from "./notifier.queries.ts";
+
+/** Streams that one socket may have open. */
+export const MAX_STREAMS = 1000;
+
+export interface Handshake {
+  token: string;
+  /** Null: the usual ones. */
+  streams: string[] | null;
+  cursors: Map<string, number>;
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const invalid = (pointer: string, message: string) =>
+  new Problem("validation-failed", message, { errors: [{ pointer, code: "invalid", message }] });
+
+export function parseStream(value: unknown, pointer: string): string {
+  if (typeof value === "string" && isStreamName(value)) return value;
+  throw invalid(pointer, "A stream is named project:<id> or user:<id>");
+}
+
+/** A cursor: the number of the last event that the client has. */
+export function parseCursor(value: unknown, pointer: string): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+  throw invalid(pointer, "A cursor is a whole number from 0 on");
+}
+
+/**
+ * What a client says when it connects (contract.md §6): `auth: {token, streams?, cursors?}`.
+ * @throws Problem unauthenticated without a token; validation-failed
+ */
+export function parseHandshake(auth: unknown): Handshake {
+  if (!isRecord(auth) || typeof auth.token !== "string" || auth.token === "")
+    throw new Problem("unauthenticated", "Connect with auth: {token: <access_token>}");
+  const { streams = null, cursors = {} } = auth;
+  if (streams !== null && (!Array.isArray(streams) || streams.length > MAX_STREAMS))
+    throw invalid("#/streams", `streams is a list of at most ${MAX_STREAMS} names`);
+  if (!isRecord(cursors) || Object.keys(cursors).length > MAX_STREAMS)
+    throw invalid("#/cursors", `cursors is an object of at most ${MAX_STREAMS} numbers`);
+  return {
+    token: auth.token,
+    streams: streams?.map((name, at) => parseStream(name, `#/streams/${at}`)) ?? null,
+    cursors: new Map(
+      Object.entries(cursors).map(([name, cursor]) => [
+        parseStream(name, "#/cursors"),
+        parseCursor(cursor, `#/cursors/${name}`),
+      ]),
+    ),
+  };
+}

@@ -1,0 +1,63 @@
+import { isId } from "../../core/ids.ts";
+import type { Actor } from "../../core/kit.ts";
+import type { Queryable } from "../../mixins/database.ts";
+import { projectStream, userStream } from "../../mixins/event-log.ts";
+
+const PROJECT = "project:";
+
+/** Whether `name` is written as a stream's name. */
+export function isStreamName(name: string): boolean {
+  const id = /^(?:project|user):(.+)$/.exec(name)?.[1];
+  return id !== undefined && isId(id) && id === id.toLowerCase();
+}
+
+/** The streams that a socket gets unless it names others: its user's own, and those of the user's projects. */
+export async function usualStreams(db: Queryable, actor: Actor): Promise<string[]> {
+  const rows = await db.query<{ project_id: string }>({
+    name: "notifier-memberships",
+    text: "SELECT project_id FROM projects.memberships WHERE user_id = $1 ORDER BY project_id",
+    values: [actor.id],
+  });
+  return [userStream(actor.id), ...rows.map(({ project_id }) => projectStream(project_id))];
+}
+
+/**
+ * Those of `streams` that a user may read: their own, and those of projects that they may see.
+ * Postgres is asked, never a broker: a membership that was lost must be found lost though all brokers are down.
+ */
+export async function readableStreams(db: Queryable, actor: Actor, streams: string[]): Promise<Set<string>> {
+  const projects = streams.filter((name) => name.startsWith(PROJECT)).map((name) => name.slice(PROJECT.length));
+  const own = streams.filter((name) => name === userStream(actor.id));
+  if (projects.length === 0) return new Set(own);
+  const rows = await db.query<{ id: string }>(
+    actor.role === "user"
+      ? {
+          name: "notifier-readable",
+          text: `SELECT project_id AS id FROM projects.memberships
+                 WHERE user_id = $1 AND project_id = ANY ($2::uuid[])`,
+          values: [actor.id, projects],
+        }
+      : {
+          name: "notifier-readable-all",
+          text: "SELECT id FROM projects.summaries WHERE id = ANY ($1::uuid[])",
+          values: [projects],
+        },
+  );
+  return new Set([...own, ...rows.map(({ id }) => projectStream(id))]);
+}
+
+/** The ids of those of `actors` that may read one stream. */
+export async function readersOf(db: Queryable, stream: string, actors: Actor[]): Promise<Set<string>> {
+  if (!stream.startsWith(PROJECT)) return new Set(actors.map(({ id }) => id).filter((id) => userStream(id) === stream));
+  const rows = await db.query<{ user_id: string | null }>({
+    name: "notifier-readers",
+    text: `SELECT m.user_id
+           FROM projects.summaries p
+           LEFT JOIN projects.memberships m ON m.project_id = p.id AND m.user_id = ANY ($2::uuid[])
+           WHERE p.id = $1`,
+    values: [stream.slice(PROJECT.length), actors.map(({ id }) => id)],
+  });
+  const members = new Set(rows.map(({ user_id }) => user_id));
+  const readers = actors.filter(({ id, role }) => members.has(id) || (rows.length > 0 && role !== "user"));
+  return new Set(readers.map(({ id }) => id));
+}

@@ -1,0 +1,198 @@
+import { createServer, type Server as HttpServer } from "node:http";
+import type { Service, ServiceSchema } from "moleculer";
+import { Server } from "socket.io";
+import type { Config } from "../../core/config.ts";
+import { Problem, problemCode, problemDocument, type ProblemDocument } from "../../core/errors.ts";
+import { on, service } from "../../core/kit.ts";
+import { createTokens, type Tokens } from "../../core/tokens.ts";
+import { database, type WithDatabase } from "../../mixins/database.ts";
+import { committed } from "../../mixins/event-log.ts";
+import { type Handshake, MAX_STREAMS, parseCursor, parseHandshake, parseStream } from "./handshake.ts";
+import { type Link, linkNotifiers } from "./link.ts";
+import type { NotifierContract } from "./notifier.contract.ts";
+import { usualStreams } from "./notifier.queries.ts";
+import { cutOff, isTooSlow } from "./slow-client.ts";
+import { type ClientSocket, type PushServer, Streams } from "./streams.ts";
+
+/** Milliseconds between two looks at the log's heads: how late a frame may be when its hint was lost. */
+const BEAT = 1000;
+
+interface Notifier extends WithDatabase {
+  io: PushServer;
+  streams: Streams;
+  link: Link | null;
+  beat: NodeJS.Timeout;
+  /** Only when the gateway runs elsewhere: else its server carries the sockets too. */
+  ownServer?: HttpServer;
+}
+
+type Acknowledge = (answer: object) => void;
+
+const documentOf = (error: unknown): ProblemDocument => {
+  const code = problemCode(error) ?? "internal-error";
+  const { message, data } = error as Problem;
+  return problemDocument(code, code === "internal-error" ? "The server failed" : message, {
+    ...((data as Problem["data"])?.errors && { errors: data.errors }),
+  });
+};
+
+/** Answers a client's request by its acknowledgement: `{…}` or `{problem}`. Serial for each socket. */
+function answering(self: Service & Notifier, socket: ClientSocket) {
+  let turn = Promise.resolve();
+  return (event: string, handle: (request: Record<string, unknown>) => Promise<object>) => {
+    const listener = (request: unknown, acknowledge?: Acknowledge) => {
+      const reply = typeof acknowledge === "function" ? acknowledge : () => {};
+      turn = turn.then(async () => {
+        try {
+          reply(await handle((request ?? {}) as Record<string, unknown>));
+        } catch (error) {
+          if (problemCode(error) === null) self.logger.error(`${event} failed`, error);
+          reply({ problem: documentOf(error) });
+        }
+      });
+    };
+    (socket as unknown as { on(name: string, listener: unknown): void }).on(event, listener);
+  };
+}
+
+/** Sends what the socket asked for, then says `ready` (contract.md §6). */
+async function connect(self: Service & Notifier, socket: ClientSocket, { streams, cursors }: Handshake) {
+  const names = streams ?? (await usualStreams(self.db, socket.data.actor));
+  const wanted = new Map(names.slice(0, MAX_STREAMS).map((name) => [name, cursors.get(name) ?? null]));
+  const positions = await self.streams.join(socket, wanted);
+  for (const name of wanted.keys()) if (!positions.has(name)) self.streams.close(socket, name);
+  socket.emit("ready", { streams: Object.fromEntries(positions) });
+}
+
+function listen(self: Service & Notifier, socket: ClientSocket, tokens: Tokens): void {
+  const on = answering(self, socket);
+
+  on("subscribe", async ({ stream, cursor }) => {
+    const name = parseStream(stream, "#/stream");
+    const from = cursor === undefined ? null : parseCursor(cursor, "#/cursor");
+    if (socket.rooms.has(name)) throw new Problem("conflict", "The socket has this stream already");
+    if (socket.rooms.size > MAX_STREAMS) throw new Problem("conflict", `A socket has ${MAX_STREAMS} streams at most`);
+    const position = (await self.streams.join(socket, new Map([[name, from]]))).get(name);
+    if (position === undefined) throw new Problem("not-found");
+    return { stream: name, ...position };
+  });
+
+  on("unsubscribe", async ({ stream }) => {
+    const name = parseStream(stream, "#/stream");
+    await self.streams.leave(socket, name);
+    return { stream: name };
+  });
+
+  on("authenticate", async ({ token }) => {
+    const { actor, expiresAt } = tokens.verify(String(token));
+    if (actor.id !== socket.data.actor.id)
+      throw new Problem("invalid-token", "The token is another user's: connect anew");
+    socket.data.actor = actor;
+    socket.data.expiresAt = expiresAt;
+    return { expires_at: new Date(expiresAt).toISOString() };
+  });
+}
+
+/** Ends sockets whose token has run out, and those that don't read. */
+function sweep(io: PushServer): void {
+  for (const socket of io.of("/").sockets.values()) {
+    if (isTooSlow(socket)) cutOff(socket);
+    else if (Date.now() >= socket.data.expiresAt) {
+      socket.emit("token_expired", problemDocument("invalid-token", "The token has expired"));
+      socket.disconnect(true);
+    }
+  }
+}
+
+/** Sockets: who connects, which streams they get, and every event of those once and in order. */
+export default (config: Config): ServiceSchema => {
+  const tokens = createTokens(config);
+
+  return service<NotifierContract, Notifier>({
+    name: "notifier",
+    mixins: [database(config)],
+    actions: {},
+
+    events: {
+      ...on(committed, function (this: Service & Notifier, { events }) {
+        this.streams.offer(events);
+        this.link?.share(events);
+      }),
+    },
+
+    created() {
+      this.io = new Server({
+        path: "/ws",
+        serveClient: false,
+        // Compression holds 200 kB of memory for each connection.
+        perMessageDeflate: false,
+        maxHttpBufferSize: 128 * 1024,
+        cors: { origin: config.CORS_ORIGINS.includes("*") ? "*" : config.CORS_ORIGINS },
+      }) as PushServer;
+      this.streams = new Streams(this.db, this.io, this.logger);
+      this.link = null;
+
+      this.io.use((socket, next) => {
+        try {
+          const { actor, expiresAt } = tokens.verify(parseHandshake(socket.handshake.auth).token);
+          socket.data = { actor, expiresAt, follows: socket.handshake.auth.streams == null };
+          next();
+        } catch (error) {
+          next(Object.assign(new Error("refused"), { data: documentOf(error) }));
+        }
+      });
+      this.io.on("connection", (socket) => {
+        listen(this, socket, tokens);
+        connect(this, socket, parseHandshake(socket.handshake.auth)).catch((error: unknown) => {
+          this.logger.warn(`socket ${socket.id} could not join its streams: it connects again`, error);
+          cutOff(socket);
+        });
+      });
+    },
+
+    async started() {
+      if (config.REDIS_URL !== "")
+        this.link = linkNotifiers(config.REDIS_URL, config.NAMESPACE, this.io, this.logger, (events) =>
+          this.streams.offer(events),
+        );
+      const gateway = this.broker.getLocalService("api-gateway") as { server?: HttpServer } | undefined;
+      if (gateway?.server !== undefined) this.io.attach(gateway.server);
+      else {
+        this.ownServer = createServer((_request, response) => response.writeHead(404).end());
+        this.io.attach(this.ownServer);
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        this.ownServer.once("error", reject).listen(config.NOTIFIER_PORT, config.HOST, resolve);
+        await promise;
+      }
+
+      let beating = false;
+      let failing = false;
+      this.beat = setInterval(() => {
+        sweep(this.io);
+        if (beating) return;
+        beating = true;
+        this.streams
+          .beat()
+          .then(() => (failing = false))
+          .catch((error: Error) => {
+            if (!failing) this.logger.warn(`the log can't be read now: ${error.message}`);
+            failing = true;
+          })
+          .finally(() => (beating = false));
+      }, BEAT);
+    },
+
+    async stopped() {
+      clearInterval(this.beat);
+      this.io.disconnectSockets(true);
+      this.io.engine?.close();
+      this.link?.close();
+      if (this.ownServer) {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        this.ownServer.close(() => resolve());
+        this.ownServer.closeAllConnections();
+        await promise;
+      }
+    },
+  });
+};

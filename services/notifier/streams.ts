@@ -1,0 +1,291 @@
+/**
+ * The streams that somebody on this node listens to. Each has a tail (stream-tail.ts), which decides what is sent, and
+ * a socket.io room, to which it is sent. A socket is in the room from the moment on from which it gets the live events:
+ * it joins in the tick in which its replay has reached the tail, so that there is neither hole nor repeat between them.
+ *
+ * Nothing leaks: who may read is asked when a socket joins; an event that takes somebody's access away takes their
+ * sockets out of the room before it is sent; and the beat, which compares `members_version`, asks anew when an access
+ * was changed by an event that we did not see yet. A join that overlaps any of these (`epoch`) asks again.
+ */
+import type { Server, Socket } from "socket.io";
+import { Problem, problemDocument } from "../../core/errors.ts";
+import type { Actor } from "../../core/kit.ts";
+import type { Database } from "../../mixins/database.ts";
+import {
+  CHANGES_ACCESS,
+  type LoggedEvent,
+  projectStream,
+  readHeads,
+  readLog,
+  type StreamHead,
+} from "../../mixins/event-log.ts";
+import { readableStreams, readersOf } from "./notifier.queries.ts";
+import { cutOff, drained, isTooSlow } from "./slow-client.ts";
+import { type Step, StreamTail } from "./stream-tail.ts";
+
+/** Events that one read of the log returns at the most. */
+const PAGE = 200;
+
+export interface SocketData {
+  actor: Actor;
+  /** Milliseconds since 1970. */
+  expiresAt: number;
+  /** Whether the socket follows its user into projects and out of them, as one does that named no streams. */
+  follows: boolean;
+}
+
+export type ClientSocket = Socket<never, Record<string, (data: unknown) => void>, never, SocketData>;
+export type PushServer = Server<never, Record<string, (data: unknown) => void>, never, SocketData>;
+
+/** A socket's place in a stream. `recovered`: everything after its cursor was sent. */
+export interface Position {
+  seq: number;
+  recovered: boolean;
+}
+
+interface Entry {
+  tail: StreamTail;
+  opened: Promise<void>;
+  /** As last seen in the database. */
+  membersVersion: number;
+  /** Moves with each change of access that this node learns of. */
+  epoch: number;
+  /** The read of the log that is under way; it never rejects. */
+  reading: Promise<void> | null;
+  /** Joins under way: they keep the entry though its room is empty. */
+  joining: number;
+}
+
+interface Log {
+  warn(...args: unknown[]): void;
+}
+
+export class Streams {
+  readonly #entries = new Map<string, Entry>();
+  readonly #db: Database;
+  readonly #io: PushServer;
+  readonly #log: Log;
+
+  constructor(db: Database, io: PushServer, log: Log) {
+    this.#db = db;
+    this.#io = io;
+    this.#log = log;
+  }
+
+  /** Hints from the broker. Streams that nobody here listens to are passed over. */
+  offer(events: LoggedEvent[]): void {
+    for (const event of events) {
+      const entry = this.#entries.get(event.stream);
+      if (entry !== undefined) this.#take(event.stream, entry, entry.tail.offer(event));
+    }
+  }
+
+  /**
+   * Joins a socket to streams: those it may read, each after its cursor where it has one.
+   * @returns the position in each stream that was joined; the others may not be read
+   * @throws Problem database-unavailable
+   */
+  async join(socket: ClientSocket, wanted: Map<string, number | null>): Promise<Map<string, Position>> {
+    const positions = new Map<string, Position>();
+    const entries = this.#open([...wanted.keys()]);
+    try {
+      for (const entry of entries.values()) await entry.opened;
+      const epochs = new Map([...entries].map(([name, { epoch }]) => [name, epoch]));
+      const readable = await readableStreams(this.#db, socket.data.actor, [...wanted.keys()]);
+      for (const [name, entry] of entries) {
+        if (!readable.has(name)) continue;
+        const from = { cursor: wanted.get(name) ?? null, epoch: epochs.get(name) as number };
+        const position = await this.#joinOne(socket, name, entry, from);
+        if (position !== null) positions.set(name, position);
+      }
+    } finally {
+      for (const entry of entries.values()) entry.joining -= 1;
+    }
+    return positions;
+  }
+
+  /** Takes a socket out of a stream; nothing of it is sent to it after this. */
+  async leave(socket: ClientSocket, name: string): Promise<void> {
+    await socket.leave(name);
+  }
+
+  /** Closes a stream for a socket whose user may not read it any more, and says so. */
+  close(socket: ClientSocket, name: string): void {
+    void socket.leave(name);
+    socket.emit("stream_closed", {
+      stream: name,
+      problem: problemDocument("not-found", "You may not read this stream any more"),
+    });
+  }
+
+  /**
+   * Once a second: reads what no hint told us, asks anew who may read where that changed, forgets streams without
+   * listeners. One query, and more only where something was missed.
+   */
+  async beat(): Promise<void> {
+    const rooms = this.#io.of("/").adapter.rooms;
+    for (const [name, entry] of this.#entries)
+      if (entry.joining === 0 && entry.tail.state !== "idle" && !rooms.has(name)) this.#entries.delete(name);
+    if (this.#entries.size === 0) return;
+
+    for (const head of await readHeads(this.#db, [...this.#entries.keys()])) {
+      const entry = this.#entries.get(head.name);
+      if (entry === undefined || entry.tail.state === "idle") continue;
+      if (head.members_version !== entry.membersVersion) await this.#recheck(head, entry);
+      this.#take(head.name, entry, entry.tail.headIs(head.head));
+    }
+  }
+
+  #open(names: string[]): Map<string, Entry> {
+    const missing = names.filter((name) => !this.#entries.has(name));
+    const opened = missing.length === 0 ? Promise.resolve() : this.#readPositions(missing);
+    // Whoever joins waits for it; a second one is not needed to hear of its failure.
+    opened.catch(() => {});
+    for (const name of missing)
+      this.#entries.set(name, { tail: new StreamTail(), opened, membersVersion: 0, epoch: 0, reading: null, joining: 0 });
+    return new Map(
+      names.map((name) => {
+        const entry = this.#entries.get(name) as Entry;
+        entry.joining += 1;
+        return [name, entry];
+      }),
+    );
+  }
+
+  async #readPositions(names: string[]): Promise<void> {
+    try {
+      const heads = new Map((await readHeads(this.#db, names)).map((head) => [head.name, head]));
+      for (const name of names) {
+        const entry = this.#entries.get(name) as Entry;
+        const { head, members_version } = heads.get(name) ?? { head: 0, members_version: 0 };
+        entry.membersVersion = members_version;
+        this.#take(name, entry, entry.tail.open(head));
+      }
+    } catch (error) {
+      for (const name of names) this.#entries.delete(name);
+      throw error;
+    }
+  }
+
+  /**
+   * @param epoch as it was before the socket's access was read
+   * @returns null when the socket may not read the stream, or is gone
+   */
+  async #joinOne(
+    socket: ClientSocket,
+    name: string,
+    entry: Entry,
+    { cursor, epoch }: { cursor: number | null; epoch: number },
+  ): Promise<Position | null> {
+    // A cursor from a node that is ahead of this one: catch up before deciding that it can't be right.
+    if (cursor !== null && cursor > entry.tail.last) await this.#catchUp(name, entry);
+    let recovered = cursor !== null && cursor <= entry.tail.last;
+    // Without a cursor there is nothing to send again: begin where the stream is now.
+    let position = recovered ? (cursor as number) : entry.tail.last;
+
+    for (;;) {
+      if (socket.disconnected) return null;
+      if (entry.epoch !== epoch) {
+        epoch = entry.epoch;
+        if (!(await readableStreams(this.#db, socket.data.actor, [name])).has(name)) return null;
+      } else if (!recovered || position === entry.tail.last) {
+        void socket.join(name);
+        return { seq: entry.tail.last, recovered };
+      } else {
+        const span = { stream: name, after: position, upTo: entry.tail.last, limit: PAGE };
+        const events = await readLog(this.#db, span);
+        if (entry.epoch !== epoch) continue;
+        recovered = events[0]?.seq === position + 1;
+        if (!recovered) continue;
+        for (const event of events) socket.emit(event.type, event);
+        position += events.length;
+        if (!(await drained(socket))) return null;
+      }
+    }
+  }
+
+  /** Brings a tail to where the database is now. @throws Problem database-unavailable */
+  async #catchUp(name: string, entry: Entry): Promise<void> {
+    const [head] = await readHeads(this.#db, [name]);
+    if (head === undefined) return;
+    this.#take(name, entry, entry.tail.headIs(head.head));
+    await entry.reading;
+    if (entry.tail.last < head.head) throw new Problem("database-unavailable");
+  }
+
+  /** Does what a tail says, and reads the log as long as it asks. */
+  #take(name: string, entry: Entry, step: Step): void {
+    this.#deliver(name, entry, step);
+    if (step.read !== null) entry.reading = this.#read(name, entry, step.read);
+  }
+
+  /** A failed read is tried again by the beat. */
+  async #read(name: string, entry: Entry, read: NonNullable<Step["read"]>): Promise<void> {
+    try {
+      for (let next: Step["read"] = read; next !== null; ) {
+        const step = entry.tail.loaded(await readLog(this.#db, { stream: name, ...next, limit: PAGE }));
+        this.#deliver(name, entry, step);
+        next = step.read;
+      }
+    } catch (error) {
+      entry.tail.failed();
+      this.#log.warn(`reading the log of ${name} failed, the next beat tries again`, error);
+    }
+  }
+
+  #deliver(name: string, entry: Entry, { deliver, lost }: Step): void {
+    if (lost)
+      this.#io.local.to(name).emit("ready", { streams: { [name]: { seq: entry.tail.last, recovered: false } } });
+    for (const event of deliver) {
+      if (CHANGES_ACCESS.includes(event.type)) this.#beforeAccessChange(name, entry, event);
+      this.#io.local.to(name).emit(event.type, event);
+      if (event.type === "project_deleted") this.#listeners(name).forEach((socket) => this.close(socket, name));
+      if (event.type === "member_added") this.#follow(name, event);
+    }
+    if (deliver.length > 0) this.#listeners(name).filter(isTooSlow).forEach(cutOff);
+  }
+
+  /** Who is removed from a project hears of it on their own stream, and nothing more on the project's. */
+  #beforeAccessChange(name: string, entry: Entry, event: LoggedEvent): void {
+    entry.epoch += 1;
+    if (event.type !== "member_removed" || event.stream !== projectStream(memberEvent(event).project.id)) return;
+    for (const socket of this.#listeners(name))
+      if (socket.data.actor.id === memberEvent(event).member.user_id && socket.data.actor.role === "user")
+        this.close(socket, name);
+  }
+
+  /** The sockets of a new member that follow their user get the project's stream. */
+  #follow(name: string, event: LoggedEvent): void {
+    const stream = projectStream(memberEvent(event).project.id);
+    if (name === stream) return;
+    for (const socket of this.#listeners(name)) {
+      if (!socket.data.follows || socket.rooms.has(stream)) continue;
+      this.join(socket, new Map([[stream, null]]))
+        .then((positions) => {
+          if (positions.size > 0) socket.emit("ready", { streams: Object.fromEntries(positions) });
+        })
+        .catch((error: unknown) => {
+          this.#log.warn(`${stream} could not be joined by a new member: they connect again`, error);
+          cutOff(socket);
+        });
+    }
+  }
+
+  /** Access to a stream changed: who of the listeners may still read it? */
+  async #recheck({ name, members_version }: StreamHead, entry: Entry): Promise<void> {
+    entry.epoch += 1;
+    const actors = new Map(this.#listeners(name).map(({ data }) => [data.actor.id, data.actor]));
+    const readers = await readersOf(this.#db, name, [...actors.values()]);
+    for (const socket of this.#listeners(name))
+      if (actors.has(socket.data.actor.id) && !readers.has(socket.data.actor.id)) this.close(socket, name);
+    entry.membersVersion = members_version;
+  }
+
+  #listeners(name: string): ClientSocket[] {
+    const { adapter, sockets } = this.#io.of("/");
+    return [...(adapter.rooms.get(name) ?? [])].flatMap((id) => (sockets.get(id) as ClientSocket | undefined) ?? []);
+  }
+}
+
+const memberEvent = (event: LoggedEvent) =>
+  event.data as { member: { user_id: string }; project: { id: string } };

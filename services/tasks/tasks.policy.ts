@@ -1,0 +1,34 @@
+import type { Actor } from "../../core/kit.ts";
+import type { ProjectRole } from "../projects/projects.contract.ts";
+
+export type TaskVerb = "read" | "create" | "edit" | "assign" | "delete";
+
+/** What decides who may do what with a task, or with a project's tasks. */
+export interface TaskStanding {
+  /** Null: a personal task, which its creator and its assignee share. */
+  project_id: string | null;
+  /** The caller's role in the project; null when they are no member. */
+  project_role: ProjectRole | null;
+  created_by: string;
+  assigned_to: string | null;
+}
+
+const PROJECT: Record<ProjectRole, readonly TaskVerb[]> = {
+  viewer: ["read"],
+  member: ["read", "create", "edit"],
+  manager: ["read", "create", "edit", "assign", "delete"],
+  owner: ["read", "create", "edit", "assign", "delete"],
+};
+const CREATOR: readonly TaskVerb[] = ["read", "create", "edit", "assign", "delete"];
+const ASSIGNEE: readonly TaskVerb[] = ["read", "edit"];
+/** A global manager sees everything, and may edit and assign anywhere (contract.md §3). */
+const GLOBAL_MANAGER: readonly TaskVerb[] = ["read", "edit", "assign"];
+
+/** Closed by default: a verb that no line here grants is refused. */
+export function may(actor: Actor, verb: TaskVerb, task: TaskStanding): boolean {
+  if (actor.role === "admin") return true;
+  if (actor.role === "manager" && GLOBAL_MANAGER.includes(verb)) return true;
+  if (task.project_id !== null) return task.project_role !== null && PROJECT[task.project_role].includes(verb);
+  if (task.created_by === actor.id) return CREATOR.includes(verb);
+  return task.assigned_to === actor.id && ASSIGNEE.includes(verb);
+}

@@ -1,0 +1,39 @@
+import { createHash } from "node:crypto";
+import bcrypt from "bcrypt";
+import pLimit from "p-limit";
+import { Problem } from "../../core/errors.ts";
+
+/**
+ * bcrypt runs in libuv's four threads, which files and DNS need too: with more than two hashes at once a whole node
+ * slows down. The rest waits its turn; beyond the bound it is refused, so that a storm of logins slows logins only.
+ */
+const AT_ONCE = 2;
+const WAITING = 100;
+const turns = pLimit(AT_ONCE);
+
+function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+  if (turns.pendingCount >= WAITING)
+    throw new Problem("overloaded", "Too many logins at once", { headers: { "Retry-After": "5" } });
+  return turns(work);
+}
+
+/** bcrypt reads 72 bytes and no further: hashing first lets every character of a long password count. */
+const digest = (password: string): string =>
+  createHash("sha256").update(password.normalize("NFC")).digest("base64");
+
+/** @throws Problem overloaded */
+export const hashPassword = (password: string, cost: number): Promise<string> =>
+  inTurn(() => bcrypt.hash(digest(password), cost));
+
+/** A hash of nothing, so that an unknown account takes as long as a wrong password. One for each cost. */
+const decoys = new Map<number, Promise<string>>();
+
+/**
+ * Whether `password` belongs to `hash`; false, and just as slow, when there is no hash.
+ * @throws Problem overloaded
+ */
+export async function verifyPassword(password: string, hash: string | null, cost: number): Promise<boolean> {
+  if (!decoys.has(cost)) decoys.set(cost, bcrypt.hash("", cost));
+  const against = hash ?? (await (decoys.get(cost) as Promise<string>));
+  return (await inTurn(() => bcrypt.compare(digest(password), against))) && hash !== null;
+}

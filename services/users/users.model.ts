@@ -1,0 +1,36 @@
+import { DataTypes } from "sequelize";
+import type { Role } from "../../core/kit.ts";
+import type { ModelDefinition } from "../../mixins/model.ts";
+
+/** A row of users.users. Dates are Date objects here: Sequelize's way. */
+export interface UserRow {
+  id: string;
+  email: string;
+  username: string;
+  first_name: string | null;
+  last_name: string | null;
+  password_hash: string;
+  role: Role;
+  is_active: boolean;
+  is_verified: boolean;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export const userModel: ModelDefinition = {
+  name: "user",
+  define: {
+    id: { type: DataTypes.UUID, primaryKey: true },
+    email: { type: DataTypes.TEXT, allowNull: false },
+    username: { type: DataTypes.TEXT, allowNull: false },
+    first_name: DataTypes.TEXT,
+    last_name: DataTypes.TEXT,
+    password_hash: { type: DataTypes.TEXT, allowNull: false },
+    role: { type: DataTypes.TEXT, allowNull: false, defaultValue: "user" },
+    is_active: { type: DataTypes.BOOLEAN, allowNull: false, defaultValue: true },
+    is_verified: { type: DataTypes.BOOLEAN, allowNull: false, defaultValue: false },
+    created_at: { type: DataTypes.DATE(3), allowNull: false },
+    updated_at: { type: DataTypes.DATE(3), allowNull: false },
+  },
+  options: { schema: "users", tableName: "users", timestamps: false },
+};
