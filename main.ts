@@ -73,7 +73,9 @@ async function main(): Promise<void> {
       embedded = await startEmbedded(config.DATA_DIR, who, say);
     } catch (error) {
       if (error instanceof InUseError)
-        giveUp(`Taskwire runs already (${error.message}). Stop it first, or set DATA_DIR and PORT for a second one.`);
+        giveUp(
+          `Taskwire runs already (${error.message}). Stop it first, or set DATA_DIR and PORT for a second one.`,
+        );
       giveUp(`Taskwire: ${(error as Error).message}`);
     }
     config = { ...config, DATABASE_URL: embedded.url };

@@ -38,7 +38,10 @@ export function brokerOptions(config: Config): BrokerOptions {
     transporter:
       config.NATS_URL === ""
         ? null
-        : { type: "NATS", options: { url: config.NATS_URL, reconnectTimeWait: 250, name: config.NODE_ID } as object },
+        : {
+            type: "NATS",
+            options: { url: config.NATS_URL, reconnectTimeWait: 250, name: config.NODE_ID },
+          },
 
     // By default a call waits for ever. A nested call gets what is left of its caller's time.
     requestTimeout: 2500,

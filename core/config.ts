@@ -52,7 +52,10 @@ const VARIABLES = {
     example: "tasks,auth",
     desc: "what this node runs, comma-separated; `all` for everything",
   }),
-  HOST: str({ default: "127.0.0.1", desc: "address that the HTTP servers listen on; `0.0.0.0` in a container" }),
+  HOST: str({
+    default: "127.0.0.1",
+    desc: "address that the HTTP servers listen on; `0.0.0.0` in a container",
+  }),
   PORT: port({ default: 3000, desc: "the gateway's port" }),
   NOTIFIER_PORT: port({ default: 3001, desc: "the notifier's port on a node without the gateway" }),
   DATABASE_URL: url(
@@ -62,7 +65,10 @@ const VARIABLES = {
   DATABASE_POOL: positive({ default: 10, desc: "connections to Postgres that a node holds at the most" }),
   DATABASE_TIMEOUT: positive({ default: 1800, desc: "milliseconds after which a query is given up (503)" }),
   DATA_DIR: str({ default: ".data", desc: "where the embedded Postgres keeps its data" }),
-  NATS_URL: url("nats:", "tls:")({ default: "", desc: "the broker; empty: all services in this one process" }),
+  NATS_URL: url(
+    "nats:",
+    "tls:",
+  )({ default: "", desc: "the broker; empty: all services in this one process" }),
   REDIS_URL: url("redis:", "rediss:")({ default: "", desc: "links notifiers; empty: one notifier alone" }),
   NAMESPACE: str({ default: "taskwire", desc: "separates clusters that share brokers" }),
   NODE_ID: str({ default: "", desc: "name of this node in the cluster; empty: host name and process id" }),
@@ -91,7 +97,11 @@ const VARIABLES = {
     devDefault: "warn",
     desc: "least level that is logged",
   }),
-  LOG_JSON: bool({ default: true, devDefault: false, desc: "one JSON object a line (pino), else text for people" }),
+  LOG_JSON: bool({
+    default: true,
+    devDefault: false,
+    desc: "one JSON object a line (pino), else text for people",
+  }),
 };
 
 const SECRETS = ["DATABASE_URL", "NATS_URL", "REDIS_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS"] as const;
@@ -112,7 +122,9 @@ export class ConfigError extends Error {}
 export function loadConfig(source: NodeJS.ProcessEnv): Config {
   const problems: string[] = [];
   // An empty variable is an unset one, as in a compose file's `NATS_URL=`.
-  const env: NodeJS.ProcessEnv = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ""));
+  const env: NodeJS.ProcessEnv = Object.fromEntries(
+    Object.entries(source).filter(([, value]) => value !== ""),
+  );
   env.NODE_ENV ??= "development";
   for (const name of SECRETS) {
     const file = env[`${name}_FILE`];
@@ -127,12 +139,13 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
   const values = cleanEnv(env, VARIABLES, {
     reporter: ({ errors }) => {
       for (const [name, error] of Object.entries(errors))
-        problems.push(`${name}: ${(error as Error).message.replaceAll("\n", " ")}`);
+        problems.push(`${name}: ${error.message.replaceAll("\n", " ")}`);
     },
   });
   const production = values.NODE_ENV === "production";
   if (production) {
-    if (values.DATABASE_URL === "") problems.push("DATABASE_URL: set it, production has no embedded Postgres");
+    if (values.DATABASE_URL === "")
+      problems.push("DATABASE_URL: set it, production has no embedded Postgres");
     if (["", DEVELOPMENT_SECRET].includes(values.JWT_SECRET))
       problems.push("JWT_SECRET: set a secret of your own, for example by `openssl rand -base64 48`");
     if (values.BCRYPT_COST < 10) problems.push("BCRYPT_COST: below 10 is for tests");
@@ -145,11 +158,13 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
 
 /** The README's table of variables (Markdown). */
 export function documentConfig(): string {
-  const show = (value: unknown): string => (Array.isArray(value) ? value.join(",") : String(value ?? ""));
+  const show = (value: unknown): string => [value ?? ""].flat().join(",");
   const rows = Object.entries(VARIABLES as unknown as Record<string, Spec>).map(([name, spec]) => {
     const usual = name === "SERVICES" ? "all" : show(spec.default);
     const development =
-      spec.devDefault === undefined || name === "JWT_SECRET" ? "" : ` (${show(spec.devDefault)} in development)`;
+      spec.devDefault === undefined || name === "JWT_SECRET"
+        ? ""
+        : ` (${show(spec.devDefault)} in development)`;
     const file = (SECRETS as readonly string[]).includes(name) ? ` Also \`${name}_FILE\`.` : "";
     return `| \`${name}\` | ${usual === "" ? "" : `\`${usual}\``}${development} | ${spec.desc ?? ""}.${file} |`;
   });

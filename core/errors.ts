@@ -8,7 +8,8 @@ export const PROBLEMS = {
   "malformed-request": {
     status: 400,
     title: "The request does not parse",
-    explain: "The body is not valid JSON, or a header does not parse. Mend the request before sending it again.",
+    explain:
+      "The body is not valid JSON, or a header does not parse. Mend the request before sending it again.",
   },
   unauthenticated: {
     status: 401,
@@ -38,7 +39,8 @@ export const PROBLEMS = {
   "method-not-allowed": {
     status: 405,
     title: "Method not allowed",
-    explain: "The resource exists but does not take this method; the `Allow` header lists those that it takes.",
+    explain:
+      "The resource exists but does not take this method; the `Allow` header lists those that it takes.",
   },
   "not-acceptable": {
     status: 406,
@@ -58,7 +60,8 @@ export const PROBLEMS = {
   "illegal-transition": {
     status: 409,
     title: "Illegal status transition",
-    explain: "A task does not go from its present status to the one asked for; somebody may have been faster.",
+    explain:
+      "A task does not go from its present status to the one asked for; somebody may have been faster.",
   },
   "project-archived": {
     status: 409,
@@ -73,7 +76,8 @@ export const PROBLEMS = {
   "unsupported-media-type": {
     status: 415,
     title: "Unsupported media type",
-    explain: "Bodies are sent as `Content-Type: application/json`, in UTF-8, uncompressed or gzip, deflate or br.",
+    explain:
+      "Bodies are sent as `Content-Type: application/json`, in UTF-8, uncompressed or gzip, deflate or br.",
   },
   "validation-failed": {
     status: 422,
@@ -83,12 +87,14 @@ export const PROBLEMS = {
   "internal-error": {
     status: 500,
     title: "Internal error",
-    explain: "The server failed in a way that it did not foresee. It has logged the request_id; quote it to the operator.",
+    explain:
+      "The server failed in a way that it did not foresee. It has logged the request_id; quote it to the operator.",
   },
   "service-unavailable": {
     status: 503,
     title: "A needed service is away",
-    explain: "A service that the request needs can not be reached now. Try again after `Retry-After` seconds.",
+    explain:
+      "A service that the request needs can not be reached now. Try again after `Retry-After` seconds.",
   },
   "database-unavailable": {
     status: 503,
@@ -127,6 +133,8 @@ export interface ProblemData {
  * ask `problemCode(error)`, never `instanceof`.
  */
 export class Problem extends Errors.MoleculerError {
+  declare data: ProblemData;
+
   constructor(code: ProblemCode, detail?: string, data: ProblemData = {}) {
     super(detail ?? PROBLEMS[code].title, PROBLEMS[code].status, code, data);
     this.name = "Problem";

@@ -69,7 +69,10 @@ export interface ServiceDefinition<C extends ServiceContract> {
   /** Sent to every node: never a secret. */
   settings?: Record<string, unknown>;
   actions: {
-    [Name in keyof C["actions"]]: ActionDefinition<C["actions"][Name]["params"], C["actions"][Name]["result"]>;
+    [Name in keyof C["actions"]]: ActionDefinition<
+      C["actions"][Name]["params"],
+      C["actions"][Name]["result"]
+    >;
   };
   events?: Subscriptions;
   methods?: Record<string, (...args: never[]) => unknown>;
@@ -86,7 +89,7 @@ export function service<C extends ServiceContract, This = object>(
   definition: ServiceDefinition<C> & ThisType<Service & This>,
 ): ServiceSchema {
   const actions = Object.entries<ActionDefinition<object, unknown>>(definition.actions).map(
-    ([name, { rules, safe, ...action }]) => [
+    ([name, { rules, safe, ...action }]): [string, object] => [
       name,
       {
         ...action,
@@ -96,7 +99,7 @@ export function service<C extends ServiceContract, This = object>(
       },
     ],
   );
-  return { ...definition, actions: Object.fromEntries(actions) } as unknown as ServiceSchema;
+  return { ...definition, actions: Object.fromEntries(actions) };
 }
 
 /** Where a call comes from: the context that it belongs to, or the broker for one that begins here. */
@@ -137,7 +140,9 @@ export function emit<Payload extends object>(
   { name }: Hint<Payload>,
   payload: Payload,
 ): void {
-  broker.emit(name, payload).catch((error: unknown) => broker.logger.warn(`hint ${name} was not sent`, error));
+  broker
+    .emit(name, payload)
+    .catch((error: unknown) => broker.logger.warn(`hint ${name} was not sent`, error));
 }
 
 /** Listens to a hint. An error of the handler is logged here, since Moleculer has no caller to give it to. */

@@ -43,7 +43,8 @@ export const commaList = (values: readonly string[]) =>
     messages: { commaList: `The '{field}' field takes ${values.join(", ")}, separated by commas.` },
     check: (value: unknown, errors: CheckErrors) => {
       const items = typeof value === "string" ? [...new Set(value.split(","))] : [];
-      if (items.length === 0 || !items.every((item) => values.includes(item))) errors.push({ type: "commaList" });
+      if (items.length === 0 || !items.every((item) => values.includes(item)))
+        errors.push({ type: "commaList" });
       return items;
     },
   }) satisfies ValidationRuleObject;

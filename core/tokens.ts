@@ -65,7 +65,8 @@ export function createTokens(config: Config): Tokens {
           throw new Problem("invalid-token");
         return { actor: Object.freeze({ id: sub, role, session: sid }), expiresAt: exp * 1000 };
       } catch (error) {
-        if (error instanceof jwt.TokenExpiredError) throw new Problem("invalid-token", "The token has expired");
+        if (error instanceof jwt.TokenExpiredError)
+          throw new Problem("invalid-token", "The token has expired");
         throw new Problem("invalid-token");
       }
     },

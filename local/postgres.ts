@@ -54,7 +54,7 @@ export async function startPostgres({
   durable,
   onProgress = () => {},
 }: Options): Promise<LocalPostgres> {
-  const cluster = await locate(resolve(dir));
+  const cluster = await locate(resolve(dir), !durable);
   if (cluster.home !== resolve(dir))
     onProgress(`Postgres: its user can't reach ${dir}, so it uses ${cluster.home}`);
 
@@ -62,6 +62,7 @@ export async function startPostgres({
   let child: SpawnedPostmaster | undefined;
   let log = "";
   do {
+    // Each turn looks at what is there and, unless that is our server, mends one thing.
     const found = await findPostmaster(cluster);
     const url = found?.ready ? await urlOf(cluster, found.port) : undefined;
     const answer = url ? await ask(url) : "not yet";

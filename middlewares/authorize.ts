@@ -26,7 +26,7 @@ export const authorize: Middleware = {
         if (!actor) return Promise.reject(new Problem("unauthenticated"));
         if (RANK[actor.role] < needed) return Promise.reject(new Problem("forbidden"));
       }
-      return next.call(this, ctx);
+      return next.call(this, ctx) as Promise<unknown>;
     };
   },
 };

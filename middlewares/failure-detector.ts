@@ -34,7 +34,7 @@ export function failureDetector(broker: ServiceBroker): Middleware {
       return async function watchedCall(ctx) {
         const timer = setTimeout(() => void ask(String(ctx.nodeID)), SUSPECT_AFTER);
         try {
-          return await next.call(this, ctx);
+          return (await next.call(this, ctx)) as unknown;
         } finally {
           clearTimeout(timer);
         }

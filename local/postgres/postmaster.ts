@@ -4,9 +4,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
 import { freePort, portFor } from "../ports.ts";
-import { postgresBinaries } from "./binaries.ts";
+import { ENV, postgresBinaries } from "./binaries.ts";
 import type { Binaries } from "./binaries.ts";
-import { ENV } from "./cluster.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** A server's first process, as Postgres' own note `postmaster.pid` describes it. */
@@ -18,7 +17,7 @@ export interface Postmaster {
 }
 
 /** The living process that `postmaster.pid` names: not surely a postmaster, since pids are used again. */
-export async function findPostmaster({ data }: Cluster): Promise<Postmaster | undefined> {
+export async function findPostmaster({ data }: Pick<Cluster, "data">): Promise<Postmaster | undefined> {
   const lines = (await readFile(pidFile(data), "utf8").catch(() => "")).split("\n");
   const pid = Number(lines[0]);
   return pid > 0 && isAlive(pid)

@@ -37,7 +37,11 @@ interface Gateway {
   allowedMethods(url: string): string[];
 }
 
-type Middleware = (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void;
+type Middleware = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+) => void;
 
 const web = ApiGateway as unknown as ServiceSchema & {
   actions: Record<string, object>;
@@ -46,7 +50,7 @@ const web = ApiGateway as unknown as ServiceSchema & {
 
 const run = (middleware: Middleware, request: IncomingMessage, response: ServerResponse): Promise<void> =>
   new Promise((resolve, reject) => {
-    middleware(request, response, (error) => (error === undefined ? resolve() : reject(error as Error)));
+    middleware(request, response, (error) => (error === undefined ? resolve() : reject(error)));
   });
 
 /** `GET /path` of moleculer-web to the line of our table. */
@@ -55,7 +59,7 @@ const keyOf = (method: string, path: string): string => `${method} ${path.replac
 /** HTTP in front of the services: contract.md §1. Holds nothing and decides nothing but who is asking. */
 export default (config: Config): ServiceSchema => {
   const tokens = createTokens(config);
-  const secure = helmet() as Middleware;
+  const secure = helmet();
   const allowOrigins = cors({
     origin: config.CORS_ORIGINS.includes("*") ? "*" : config.CORS_ORIGINS,
     exposedHeaders: ["Location", "Retry-After", "X-Request-ID", "X-Process-Time"],
@@ -73,7 +77,13 @@ export default (config: Config): ServiceSchema => {
   }
 
   /** Before the action: who asks, then what they send. */
-  async function onBeforeCall(this: Service, ctx: Context<unknown, Meta>, _route: unknown, request: Request, response: ServerResponse) {
+  async function onBeforeCall(
+    this: Service,
+    ctx: Context<unknown, Meta>,
+    _route: unknown,
+    request: Request,
+    response: ServerResponse,
+  ) {
     const { query, params: path } = request.$params;
     request.pathParams = path;
     if (request.$action.auth !== "public") ctx.meta.actor = authenticate(request, tokens);
@@ -118,7 +128,7 @@ export default (config: Config): ServiceSchema => {
       request_id: request.requestId,
       ...(errors && { errors }),
     });
-    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value as string);
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     response.writeHead(status, {
       "Content-Type": "application/problem+json; charset=utf-8",
       "Cache-Control": "no-store",
@@ -166,7 +176,10 @@ export default (config: Config): ServiceSchema => {
         try {
           request.requestId = identify(request, response);
           await run(secure, request, response);
-          if (request.method === "OPTIONS" && request.headers["access-control-request-method"] === undefined) {
+          if (
+            request.method === "OPTIONS" &&
+            request.headers["access-control-request-method"] === undefined
+          ) {
             const allowed = this.allowedMethods(request.url ?? "/");
             if (allowed.length === 0) throw new Problem("not-found");
             response.writeHead(204, { Allow: [...allowed, "OPTIONS"].join(", ") }).end();

@@ -7,7 +7,9 @@ const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 
 /** RFC 6750 §3. */
 const challenge = (error?: string) => ({
-  headers: { "WWW-Authenticate": `Bearer realm="taskwire"${error === undefined ? "" : `, error="${error}"`}` },
+  headers: {
+    "WWW-Authenticate": `Bearer realm="taskwire"${error === undefined ? "" : `, error="${error}"`}`,
+  },
 });
 
 /**
@@ -19,7 +21,8 @@ export function authenticate({ headers }: Pick<IncomingMessage, "headers">, toke
   if (authorization === undefined) throw new Problem("unauthenticated", undefined, challenge());
   const token = BEARER.exec(authorization)?.[1];
   try {
-    if (token === undefined) throw new Problem("invalid-token", "Send `Authorization: Bearer <access_token>`");
+    if (token === undefined)
+      throw new Problem("invalid-token", "Send `Authorization: Bearer <access_token>`");
     return tokens.verify(token).actor;
   } catch (error) {
     throw new Problem("invalid-token", (error as Problem).message, challenge("invalid_token"));

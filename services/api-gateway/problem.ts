@@ -17,7 +17,10 @@ interface RuleFailure {
 }
 
 /** What a body parser's error means (http-errors `type`). */
-const BODY: Record<string, [code: "malformed-request" | "payload-too-large" | "unsupported-media-type", detail: string]> = {
+const BODY: Record<
+  string,
+  [code: "malformed-request" | "payload-too-large" | "unsupported-media-type", detail: string]
+> = {
   "entity.parse.failed": ["malformed-request", "The body is not valid JSON"],
   "entity.verify.failed": ["malformed-request", "The body is not valid"],
   "request.aborted": ["malformed-request", "The body ended early"],
@@ -35,7 +38,11 @@ function fieldErrors(failures: RuleFailure[], pointerTo: (field: string) => stri
     type === "objectStrict"
       ? String(actual)
           .split(", ")
-          .map((name) => ({ pointer: pointerTo(name), code: "unknown", message: `There is no field '${name}' here.` }))
+          .map((name) => ({
+            pointer: pointerTo(name),
+            code: "unknown",
+            message: `There is no field '${name}' here.`,
+          }))
       : [{ pointer: pointerTo(field ?? ""), code: type, message }],
   );
 }
@@ -64,8 +71,9 @@ function validationProblem(failures: RuleFailure[], { method, path }: Origin): P
 export function toProblem(error: unknown, origin: Origin): Problem {
   const { name = "", type = "", code, message, data } = (error ?? {}) as Failure;
   const known = problemCode(error);
-  if (known !== null) return new Problem(known, message, (data ?? {}) as Problem["data"]);
-  if (name === "ValidationError" && Array.isArray(data)) return validationProblem(data as RuleFailure[], origin);
+  if (known !== null) return new Problem(known, message, data ?? {});
+  if (name === "ValidationError" && Array.isArray(data))
+    return validationProblem(data as RuleFailure[], origin);
 
   const body = BODY[type];
   if (body !== undefined) return new Problem(...body);

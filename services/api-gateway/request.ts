@@ -35,7 +35,7 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
   if (!JSON_TYPE.test(headers["content-type"] ?? ""))
     throw new Problem("unsupported-media-type", "Send the body as Content-Type: application/json");
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  parseJson(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error as Error)));
+  parseJson(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
   await promise;
   return (request as { body?: unknown }).body;
 }

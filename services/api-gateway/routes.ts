@@ -31,7 +31,12 @@ const create = (path: string, action: RoutedAction, location: NonNullable<Route[
   location,
 });
 const patch = (path: string, action: RoutedAction): Route => ({ method: "PATCH", path, action, status: 200 });
-const remove = (path: string, action: RoutedAction): Route => ({ method: "DELETE", path, action, status: 204 });
+const remove = (path: string, action: RoutedAction): Route => ({
+  method: "DELETE",
+  path,
+  action,
+  status: 204,
+});
 
 /** The table of contract.md, one line a route. Each is served under /api/v1 and at the root. */
 export const ROUTES: readonly Route[] = [

@@ -18,7 +18,10 @@ export interface Link {
 }
 
 /** The adapter never looks at what its commands answer, so a rejected one would end the process. */
-function quiet(client: Redis, ...commands: ("publish" | "subscribe" | "psubscribe" | "unsubscribe" | "punsubscribe")[]) {
+function quiet(
+  client: Redis,
+  ...commands: ("publish" | "subscribe" | "psubscribe" | "unsubscribe" | "punsubscribe")[]
+) {
   for (const name of commands) {
     const command = (client[name] as (...args: unknown[]) => Promise<unknown>).bind(client);
     Object.assign(client, { [name]: (...args: unknown[]) => command(...args).catch(() => 0) });

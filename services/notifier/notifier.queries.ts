@@ -26,7 +26,9 @@ export async function usualStreams(db: Queryable, actor: Actor): Promise<string[
  * Postgres is asked, never a broker: a membership that was lost must be found lost though all brokers are down.
  */
 export async function readableStreams(db: Queryable, actor: Actor, streams: string[]): Promise<Set<string>> {
-  const projects = streams.filter((name) => name.startsWith(PROJECT)).map((name) => name.slice(PROJECT.length));
+  const projects = streams
+    .filter((name) => name.startsWith(PROJECT))
+    .map((name) => name.slice(PROJECT.length));
   const own = streams.filter((name) => name === userStream(actor.id));
   if (projects.length === 0) return new Set(own);
   const rows = await db.query<{ id: string }>(
@@ -48,7 +50,8 @@ export async function readableStreams(db: Queryable, actor: Actor, streams: stri
 
 /** The ids of those of `actors` that may read one stream. */
 export async function readersOf(db: Queryable, stream: string, actors: Actor[]): Promise<Set<string>> {
-  if (!stream.startsWith(PROJECT)) return new Set(actors.map(({ id }) => id).filter((id) => userStream(id) === stream));
+  if (!stream.startsWith(PROJECT))
+    return new Set(actors.map(({ id }) => id).filter((id) => userStream(id) === stream));
   const rows = await db.query<{ user_id: string | null }>({
     name: "notifier-readers",
     text: `SELECT m.user_id

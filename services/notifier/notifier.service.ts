@@ -32,7 +32,7 @@ const documentOf = (error: unknown): ProblemDocument => {
   const code = problemCode(error) ?? "internal-error";
   const { message, data } = error as Problem;
   return problemDocument(code, code === "internal-error" ? "The server failed" : message, {
-    ...((data as Problem["data"])?.errors && { errors: data.errors }),
+    ...(data?.errors && { errors: data.errors }),
   });
 };
 
@@ -71,7 +71,8 @@ function listen(self: Service & Notifier, socket: ClientSocket, tokens: Tokens):
     const name = parseStream(stream, "#/stream");
     const from = cursor === undefined ? null : parseCursor(cursor, "#/cursor");
     if (socket.rooms.has(name)) throw new Problem("conflict", "The socket has this stream already");
-    if (socket.rooms.size > MAX_STREAMS) throw new Problem("conflict", `A socket has ${MAX_STREAMS} streams at most`);
+    if (socket.rooms.size > MAX_STREAMS)
+      throw new Problem("conflict", `A socket has ${MAX_STREAMS} streams at most`);
     const position = (await self.streams.join(socket, new Map([[name, from]]))).get(name);
     if (position === undefined) throw new Problem("not-found");
     return { stream: name, ...position };
@@ -128,7 +129,7 @@ export default (config: Config): ServiceSchema => {
         perMessageDeflate: false,
         maxHttpBufferSize: 128 * 1024,
         cors: { origin: config.CORS_ORIGINS.includes("*") ? "*" : config.CORS_ORIGINS },
-      }) as PushServer;
+      });
       this.streams = new Streams(this.db, this.io, this.logger);
       this.link = null;
 

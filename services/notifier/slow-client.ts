@@ -8,7 +8,8 @@ const MUST_DRAIN_WITHIN = 10_000;
 type AnySocket = Pick<Socket, "conn" | "disconnect" | "disconnected">;
 
 /** Frames that the transport has not taken yet. engine.io keeps the list to itself in its types. */
-const waiting = (conn: AnySocket["conn"]): number => (conn as unknown as { writeBuffer: unknown[] }).writeBuffer.length;
+const waiting = (conn: AnySocket["conn"]): number =>
+  (conn as unknown as { writeBuffer: unknown[] }).writeBuffer.length;
 
 /** Whether more waits for a client than the server is willing to hold for it. */
 export const isTooSlow = ({ conn }: AnySocket): boolean => waiting(conn) > MAX_WAITING;

@@ -142,7 +142,14 @@ export class Streams {
     // Whoever joins waits for it; a second one is not needed to hear of its failure.
     opened.catch(() => {});
     for (const name of missing)
-      this.#entries.set(name, { tail: new StreamTail(), opened, membersVersion: 0, epoch: 0, reading: null, joining: 0 });
+      this.#entries.set(name, {
+        tail: new StreamTail(),
+        opened,
+        membersVersion: 0,
+        epoch: 0,
+        reading: null,
+        joining: 0,
+      });
     return new Map(
       names.map((name) => {
         const entry = this.#entries.get(name) as Entry;
@@ -222,7 +229,7 @@ export class Streams {
   /** A failed read is tried again by the beat. */
   async #read(name: string, entry: Entry, read: NonNullable<Step["read"]>): Promise<void> {
     try {
-      for (let next: Step["read"] = read; next !== null; ) {
+      for (let next: Step["read"] = read; next !== null;) {
         const step = entry.tail.loaded(await readLog(this.#db, { stream: name, ...next, limit: PAGE }));
         this.#deliver(name, entry, step);
         next = step.read;
@@ -235,11 +242,14 @@ export class Streams {
 
   #deliver(name: string, entry: Entry, { deliver, lost }: Step): void {
     if (lost)
-      this.#io.local.to(name).emit("ready", { streams: { [name]: { seq: entry.tail.last, recovered: false } } });
+      this.#io.local
+        .to(name)
+        .emit("ready", { streams: { [name]: { seq: entry.tail.last, recovered: false } } });
     for (const event of deliver) {
       if (CHANGES_ACCESS.includes(event.type)) this.#beforeAccessChange(name, entry, event);
       this.#io.local.to(name).emit(event.type, event);
-      if (event.type === "project_deleted") this.#listeners(name).forEach((socket) => this.close(socket, name));
+      if (event.type === "project_deleted")
+        this.#listeners(name).forEach((socket) => this.close(socket, name));
       if (event.type === "member_added") this.#follow(name, event);
     }
     if (deliver.length > 0) this.#listeners(name).filter(isTooSlow).forEach(cutOff);
@@ -248,7 +258,8 @@ export class Streams {
   /** Who is removed from a project hears of it on their own stream, and nothing more on the project's. */
   #beforeAccessChange(name: string, entry: Entry, event: LoggedEvent): void {
     entry.epoch += 1;
-    if (event.type !== "member_removed" || event.stream !== projectStream(memberEvent(event).project.id)) return;
+    if (event.type !== "member_removed" || event.stream !== projectStream(memberEvent(event).project.id))
+      return;
     for (const socket of this.#listeners(name))
       if (socket.data.actor.id === memberEvent(event).member.user_id && socket.data.actor.role === "user")
         this.close(socket, name);
@@ -283,7 +294,7 @@ export class Streams {
 
   #listeners(name: string): ClientSocket[] {
     const { adapter, sockets } = this.#io.of("/");
-    return [...(adapter.rooms.get(name) ?? [])].flatMap((id) => (sockets.get(id) as ClientSocket | undefined) ?? []);
+    return [...(adapter.rooms.get(name) ?? [])].flatMap((id) => sockets.get(id) ?? []);
   }
 }
 

@@ -57,7 +57,10 @@ function memberOf(person: Person, role: ProjectRole, joined: string): Member {
 function slugsFor(name: string, wanted: string | undefined): string[] {
   if (wanted !== undefined) return [wanted];
   const base = slugify(name).slice(0, 60) || "project";
-  const suffixed = () => `${base}-${randomInt(36 ** 4).toString(36).padStart(4, "0")}`;
+  const suffixed = () =>
+    `${base}-${randomInt(36 ** 4)
+      .toString(36)
+      .padStart(4, "0")}`;
   return [isId(base) ? suffixed() : base, suffixed(), suffixed()];
 }
 
@@ -76,7 +79,13 @@ export async function createProject(
   const { name, description = null } = input;
   const id = newId();
   for (const slug of slugsFor(name, input.slug)) {
-    const events = memberEvents("member_added", { id, slug, name }, memberOf(owner, "owner", cause.time), {}, cause);
+    const events = memberEvents(
+      "member_added",
+      { id, slug, name },
+      memberOf(owner, "owner", cause.time),
+      {},
+      cause,
+    );
     try {
       const values = [id, slug, name, description, owner.id, cause.time, eventsParameter(events)];
       const logged = await commit(db, { name: "projects-insert", text: INSERT, values }, events);
@@ -129,7 +138,8 @@ export async function changeMember(
     const own = await lockMember(tx, project.id, cause.actor.id);
     const { role: from, joined, owners, project_status } = await lockMember(tx, project.id, person.id);
     const { to, expects } = change;
-    if (!mayChangeMember(cause.actor, own.role, { userId: person.id, from, to })) throw new Problem("forbidden");
+    if (!mayChangeMember(cause.actor, own.role, { userId: person.id, from, to }))
+      throw new Problem("forbidden");
     if (expects === "stranger" && from !== null)
       throw new Problem("already-exists", "This user is a member of the project already");
     if (expects === "member" && from === null) throw new Problem("not-found");
@@ -139,7 +149,8 @@ export async function changeMember(
 
     const member = memberOf(person, to ?? (from as ProjectRole), joined ?? cause.time);
     if (from === to) return { member, events: [] };
-    const type: EventType = to === null ? "member_removed" : from === null ? "member_added" : "member_updated";
+    const type: EventType =
+      to === null ? "member_removed" : from === null ? "member_added" : "member_updated";
     const changes = type === "member_updated" ? { role: { old: from, new: to } } : {};
     const events = memberEvents(type, project, member, changes, cause);
     const key = [project.id, person.id];

@@ -37,11 +37,7 @@ export async function findProject(
 }
 
 /** The caller's projects, newest first; all there are for managers and admins. Plan: members_user_idx. */
-export async function listProjects(
-  db: Queryable,
-  actor: Actor,
-  page: PageOf,
-): Promise<Page<ProjectItem>> {
+export async function listProjects(db: Queryable, actor: Actor, page: PageOf): Promise<Page<ProjectItem>> {
   const join = actor.role === "user" ? "JOIN" : "LEFT JOIN";
   const from = `FROM projects.projects p ${join} projects.members m ON m.project_id = p.id AND m.user_id = $1
                 WHERE p.deleted_at IS NULL`;
@@ -61,11 +57,7 @@ export interface MemberRow {
 }
 
 /** A project's members, longest first. Plan: primary key of members. */
-export async function listMembers(
-  db: Queryable,
-  projectId: string,
-  page: PageOf,
-): Promise<Page<MemberRow>> {
+export async function listMembers(db: Queryable, projectId: string, page: PageOf): Promise<Page<MemberRow>> {
   const rows = await db.query<MemberRow & { id: string; total: number }>({
     name: "projects-members",
     text: `WITH page AS (

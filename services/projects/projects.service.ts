@@ -55,7 +55,10 @@ export default (config: Config): ServiceSchema =>
         rules: { project },
         async handler(ctx) {
           const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
-          return { ...found, task_counts: await tasks.call(ctx, "count_by_status", { project_id: found.id }) };
+          return {
+            ...found,
+            task_counts: await tasks.call(ctx, "count_by_status", { project_id: found.id }),
+          };
         },
       },
 

@@ -9,7 +9,15 @@ import {
 import type { Task } from "./tasks.contract.ts";
 import { taskView, type TaskRow } from "./tasks.view.ts";
 
-type Field = "title" | "description" | "status" | "priority" | "category_id" | "assigned_to" | "due_date" | "completed_at";
+type Field =
+  | "title"
+  | "description"
+  | "status"
+  | "priority"
+  | "category_id"
+  | "assigned_to"
+  | "due_date"
+  | "completed_at";
 const FIELDS: readonly Field[] = [
   "title",
   "description",
@@ -41,7 +49,10 @@ function meanings(changes: Changes): [EventType, Changes][] {
   const completed = changes.status?.new === "completed" ? pick(changes, ["status", "completed_at"]) : {};
   const assigned = pick(changes, ["assigned_to"]);
   const spokenFor = [...Object.keys(completed), ...Object.keys(assigned)];
-  const rest = pick(changes, FIELDS.filter((field) => !spokenFor.includes(field)));
+  const rest = pick(
+    changes,
+    FIELDS.filter((field) => !spokenFor.includes(field)),
+  );
   const all: [EventType, Changes][] = [
     ["task_completed", completed],
     ["task_assigned", assigned],
@@ -55,10 +66,7 @@ function meanings(changes: Changes): [EventType, Changes][] {
  * news on the new assignee's own stream too, wherever the task lies.
  */
 function audience(task: Task, type: EventType): string[] {
-  const own =
-    task.project_id === null
-      ? [userStream(task.created_by)]
-      : [projectStream(task.project_id)];
+  const own = task.project_id === null ? [userStream(task.created_by)] : [projectStream(task.project_id)];
   const assigneeHears = task.project_id === null || type === "task_assigned";
   if (task.assigned_to !== null && assigneeHears) own.push(userStream(task.assigned_to));
   return [...new Set(own)];
@@ -75,7 +83,10 @@ export function creationEvents(row: TaskRow, cause: Cause): NewEvent[] {
   if (row.assigned_to === null || row.project_id === null) return created;
   // The project hears of the new task, assignee and all; the assignee may not be looking at the project.
   const changes: Changes = { assigned_to: { old: null, new: row.assigned_to } };
-  return [...created, newEvent(userStream(row.assigned_to), "task_assigned", { task: taskView(row), changes }, cause)];
+  return [
+    ...created,
+    newEvent(userStream(row.assigned_to), "task_assigned", { task: taskView(row), changes }, cause),
+  ];
 }
 
 export function changeEvents(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {

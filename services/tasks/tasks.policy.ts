@@ -28,7 +28,8 @@ const GLOBAL_MANAGER: readonly TaskVerb[] = ["read", "edit", "assign"];
 export function may(actor: Actor, verb: TaskVerb, task: TaskStanding): boolean {
   if (actor.role === "admin") return true;
   if (actor.role === "manager" && GLOBAL_MANAGER.includes(verb)) return true;
-  if (task.project_id !== null) return task.project_role !== null && PROJECT[task.project_role].includes(verb);
+  if (task.project_id !== null)
+    return task.project_role !== null && PROJECT[task.project_role].includes(verb);
   if (task.created_by === actor.id) return CREATOR.includes(verb);
   return task.assigned_to === actor.id && ASSIGNEE.includes(verb);
 }

@@ -8,7 +8,13 @@ import { type Database, database, type WithDatabase } from "../../mixins/databas
 import { causeOf, emitCommitted } from "../../mixins/event-log.ts";
 import { users } from "../users/users.contract.ts";
 import { createTask, deleteTask, patchTask, transitionTask, type Written } from "./tasks.commands.ts";
-import { PRIORITIES, TASK_STATUSES, type Task, type TaskInput, type TasksContract } from "./tasks.contract.ts";
+import {
+  PRIORITIES,
+  TASK_STATUSES,
+  type Task,
+  type TaskInput,
+  type TasksContract,
+} from "./tasks.contract.ts";
 import { may } from "./tasks.policy.ts";
 import {
   countByStatus,
@@ -59,7 +65,12 @@ async function checkAssignment(ctx: Asking, db: Database, taskId: string, userId
 }
 
 /** Creates a task, in the project that `reference` (id or slug) names or a personal one. */
-async function create(ctx: Asking, db: Database, reference: string | null, input: TaskInput): Promise<Written> {
+async function create(
+  ctx: Asking,
+  db: Database,
+  reference: string | null,
+  input: TaskInput,
+): Promise<Written> {
   const { actor } = ctx.locals;
   const within = reference === null ? null : await findProject(db, actor, reference);
   if (within !== null) {

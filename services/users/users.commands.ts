@@ -54,7 +54,9 @@ export async function findByPassword(
   const folded = login.toLowerCase();
   const found = await model
     .findOne({
-      where: { [Op.or]: [where(fn("lower", col("email")), folded), where(fn("lower", col("username")), folded)] },
+      where: {
+        [Op.or]: [where(fn("lower", col("email")), folded), where(fn("lower", col("username")), folded)],
+      },
     })
     .catch((error: unknown) => {
       throw modelProblem(error);

@@ -67,11 +67,9 @@ export default (config: Config): ServiceSchema =>
         safe: true,
         rules: { ids: { type: "array", items: "uuid", max: 1000 } },
         async handler(ctx) {
-          const rows = await this.model
-            .findAll({ where: { id: ctx.params.ids } })
-            .catch((error: unknown) => {
-              throw modelProblem(error);
-            });
+          const rows = await this.model.findAll({ where: { id: ctx.params.ids } }).catch((error: unknown) => {
+            throw modelProblem(error);
+          });
           return rows
             .map((row) => row.get())
             .map((row) => ({ ...personView(row), is_active: row.is_active, role: row.role }));

@@ -7,11 +7,12 @@ const RAW_CALLS = {
   selector:
     "CallExpression[callee.property.name=/^(call|mcall|emit|broadcast|broadcastLocal)$/][callee.object.name=/^(ctx|broker)$/], " +
     "CallExpression[callee.property.name=/^(call|mcall|emit|broadcast|broadcastLocal)$/][callee.object.property.name='broker']",
-  message: "Calls and hints go through core/kit.ts, typed by their contracts: users.call(ctx, …), emit(broker, …).",
+  message:
+    "Calls and hints go through core/kit.ts, typed by their contracts: users.call(ctx, …), emit(broker, …).",
 };
 
-const borders = (message: string, ...regex: string[]) => ({
-  "no-restricted-imports": ["error", { patterns: regex.map((pattern) => ({ regex: pattern, message })) }] as const,
+const borders = (message, ...regex) => ({
+  "no-restricted-imports": ["error", { patterns: regex.map((pattern) => ({ regex: pattern, message })) }],
 });
 
 export default defineConfig(
@@ -20,13 +21,16 @@ export default defineConfig(
   tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: {
-      parserOptions: { projectService: { allowDefaultProject: ["scripts/*.mjs", "jest.config.mjs"] } },
+      parserOptions: { projectService: { allowDefaultProject: ["*.mjs", "scripts/*.mjs"] } },
     },
     rules: {
       "no-restricted-syntax": ["error", RAW_CALLS],
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
       "@typescript-eslint/consistent-type-imports": "error",
-      "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
+      "@typescript-eslint/switch-exhaustiveness-check": [
+        "error",
+        { considerDefaultExhaustiveForUnions: true },
+      ],
       // A socket's or a query's answer is checked where it comes in, not where it is passed on.
       "@typescript-eslint/only-throw-error": "off",
       "@typescript-eslint/prefer-promise-reject-errors": "off",
@@ -37,7 +41,10 @@ export default defineConfig(
   { files: ["core/kit.ts"], rules: { "no-restricted-syntax": "off" } },
   {
     files: ["core/**"],
-    rules: borders("core imports nothing of the services, mixins or tools.", "/(services|mixins|middlewares|local|scripts)/"),
+    rules: borders(
+      "core imports nothing of the services, mixins or tools.",
+      "/(services|mixins|middlewares|local|scripts)/",
+    ),
   },
   {
     files: ["mixins/**", "middlewares/**"],
@@ -51,6 +58,10 @@ export default defineConfig(
       "/(local|scripts|middlewares|migrations)/",
     ),
   },
-  { files: ["**/*.mjs"], extends: [tseslint.configs.disableTypeChecked], languageOptions: { globals: { process: "readonly", console: "readonly" } } },
+  {
+    files: ["**/*.mjs"],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: { globals: { process: "readonly", console: "readonly" } },
+  },
   prettier,
 );

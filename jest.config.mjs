@@ -1,0 +1,46 @@
+const project = (name, more = {}) => ({
+  displayName: name,
+  testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
+  testEnvironment: "<rootDir>/test/support/environment.ts",
+  extensionsToTreatAsEsm: [".ts"],
+  // Node strips the types itself.
+  transform: {},
+  ...more,
+});
+
+/** Real Postgres, NATS and Redis, started once for all projects that want them. */
+const withServers = {
+  globalSetup: "<rootDir>/test/support/global-setup.ts",
+  globalTeardown: "<rootDir>/test/support/global-teardown.ts",
+};
+
+const pure = { statements: 85, branches: 85, functions: 85, lines: 85 };
+const whole = { statements: 75, branches: 75, functions: 75, lines: 75 };
+
+export default {
+  projects: [
+    project("unit"),
+    project("contract", withServers),
+    project("integration", withServers),
+    project("cluster", withServers),
+  ],
+  testTimeout: 20_000,
+  maxWorkers: 2,
+  coverageProvider: "v8",
+  coverageReporters: ["text", "json-summary"],
+  collectCoverageFrom: [
+    "{core,local,middlewares,migrations,mixins,services}/**/*.ts",
+    "node.ts",
+    "!**/*.contract.ts",
+  ],
+  // Floors (docs/decisions.md): all 80 %; what unit tests hold 85 %; what the integration tests hold 75 %.
+  coverageThreshold: {
+    global: { statements: 80, branches: 80, functions: 80, lines: 80 },
+    "./core/": pure,
+    "./services/**/*.policy.ts": pure,
+    "./services/notifier/stream-tail.ts": pure,
+    "./services/tasks/tasks.{events,status}.ts": pure,
+    "./mixins/": whole,
+    "./services/": whole,
+  },
+};

@@ -1,0 +1,31 @@
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { ServiceBroker } from "moleculer";
+import { type Config, loadConfig } from "../../core/config.ts";
+import { startNode } from "../../node.ts";
+import { freshDatabase } from "./database.ts";
+import { Api } from "./api.ts";
+
+export interface TestNode {
+  broker: ServiceBroker;
+  config: Config;
+  /** `http://127.0.0.1:<port>` of the gateway, which carries the sockets too. */
+  url: string;
+  api: Api;
+  stop(): Promise<void>;
+}
+
+/** A configuration for tests: cheap hashes, quiet log, a free port. */
+export function testConfig(databaseUrl: string, overrides: Partial<Config> = {}): Config {
+  const env = { NODE_ENV: "test", BCRYPT_COST: "4", LOG_LEVEL: "fatal", DATABASE_URL: databaseUrl };
+  return { ...loadConfig(env), PORT: 0, NOTIFIER_PORT: 0, ...overrides };
+}
+
+/** The whole system in this process, without brokers, on a database of its own. */
+export async function startTestNode(overrides: Partial<Config> = {}): Promise<TestNode> {
+  const config = testConfig(await freshDatabase(), overrides);
+  const broker = await startNode(config);
+  const gateway = broker.getLocalService("api-gateway") as unknown as { server: Server };
+  const url = `http://127.0.0.1:${(gateway.server.address() as AddressInfo).port}`;
+  return { broker, config, url, api: new Api(url), stop: () => broker.stop() };
+}

@@ -1,0 +1,71 @@
+import { io, type Socket } from "socket.io-client";
+import type { Wire } from "./api.ts";
+import { until } from "../../local/until.ts";
+import { EVENT_TYPES, type LoggedEvent } from "../../mixins/event-log.ts";
+
+export interface Ready {
+  streams: Record<string, { seq: number; recovered: boolean }>;
+}
+
+/** A client that keeps every frame it gets. */
+export class TestSocket {
+  readonly socket: Socket;
+  readonly events: LoggedEvent[] = [];
+  readonly closed: { stream: string }[] = [];
+  ready: Ready["streams"] = {};
+  expired = 0;
+
+  constructor(url: string, auth: Record<string, unknown>, options: object = {}) {
+    this.socket = io(url, {
+      path: "/ws",
+      auth,
+      transports: ["websocket"],
+      reconnection: false,
+      forceNew: true,
+      ...options,
+    });
+    for (const type of EVENT_TYPES) this.socket.on(type, (event: LoggedEvent) => this.events.push(event));
+    this.socket.on("ready", ({ streams }: Ready) => Object.assign(this.ready, streams));
+    this.socket.on("stream_closed", (frame: { stream: string }) => this.closed.push(frame));
+    this.socket.on("token_expired", () => (this.expired += 1));
+  }
+
+  /** Connected and told that its streams are live. */
+  static async connect(url: string, auth: Record<string, unknown>, options?: object): Promise<TestSocket> {
+    const client = new TestSocket(url, auth, options);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    client.socket.once("ready", () => resolve());
+    client.socket.once("connect_error", reject);
+    await promise;
+    return client;
+  }
+
+  /** The problem document that a connection is refused with. */
+  static async refused(url: string, auth: Record<string, unknown>): Promise<Wire> {
+    const client = new TestSocket(url, auth);
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    client.socket.once("connect_error", (error) => resolve((error as Error & { data: unknown }).data));
+    client.socket.once("ready", () => reject(new Error("the connection was not refused")));
+    return promise.finally(() => client.close());
+  }
+
+  /** The frames of one stream, in the order in which they came. */
+  of(stream: string): LoggedEvent[] {
+    return this.events.filter((event) => event.stream === stream);
+  }
+
+  async waitFor(condition: (client: TestSocket) => boolean, what = "a frame"): Promise<void> {
+    if (await until(() => condition(this), 10_000)) return;
+    throw new Error(
+      `waited in vain for ${what}; got ${JSON.stringify(this.events.map(({ stream, seq, type }) => [stream, seq, type]))}`,
+    );
+  }
+
+  ask(event: string, request: object): Promise<Wire> {
+    return this.socket.timeout(5000).emitWithAck(event, request);
+  }
+
+  close(): void {
+    this.socket.disconnect();
+  }
+}
