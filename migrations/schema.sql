@@ -1,0 +1,175 @@
+-- Made by `npm run schema` from the migrations; do not edit.
+
+CREATE SCHEMA auth;
+
+CREATE SCHEMA events;
+
+CREATE SCHEMA projects;
+
+CREATE SCHEMA tasks;
+
+CREATE SCHEMA users;
+
+CREATE TABLE auth.refresh_tokens (
+  hash bytea NOT NULL,
+  session_id uuid NOT NULL,
+  expires_at timestamp(3) with time zone NOT NULL,
+  spent_at timestamp(3) with time zone,
+  successor_salt bytea
+);
+
+CREATE TABLE auth.sessions (
+  id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  created_at timestamp(3) with time zone NOT NULL,
+  revoked_at timestamp(3) with time zone
+);
+
+CREATE TABLE events.log (
+  stream text NOT NULL,
+  seq bigint NOT NULL,
+  id uuid NOT NULL,
+  type text NOT NULL,
+  "time" timestamp(3) with time zone NOT NULL,
+  actor_id uuid,
+  request_id text,
+  data json NOT NULL
+);
+
+CREATE TABLE events.streams (
+  name text NOT NULL,
+  head bigint NOT NULL,
+  members_version bigint NOT NULL DEFAULT 0
+) WITH (fillfactor=50);
+
+CREATE TABLE projects.members (
+  project_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  role text NOT NULL,
+  created_at timestamp(3) with time zone NOT NULL
+);
+
+CREATE TABLE projects.projects (
+  id uuid NOT NULL,
+  slug text NOT NULL,
+  name text NOT NULL,
+  description text,
+  status text NOT NULL DEFAULT 'active'::text,
+  owner_id uuid NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp(3) with time zone NOT NULL,
+  updated_at timestamp(3) with time zone NOT NULL,
+  deleted_at timestamp(3) with time zone
+);
+
+CREATE TABLE tasks.tasks (
+  id uuid NOT NULL,
+  title text NOT NULL,
+  description text,
+  status text NOT NULL,
+  priority text NOT NULL,
+  project_id uuid,
+  category_id uuid,
+  created_by uuid NOT NULL,
+  assigned_to uuid,
+  due_date timestamp(3) with time zone,
+  completed_at timestamp(3) with time zone,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp(3) with time zone NOT NULL,
+  updated_at timestamp(3) with time zone NOT NULL,
+  deleted_at timestamp(3) with time zone
+);
+
+CREATE TABLE users.users (
+  id uuid NOT NULL,
+  email text NOT NULL,
+  username text NOT NULL,
+  first_name text,
+  last_name text,
+  password_hash text NOT NULL,
+  role text NOT NULL DEFAULT 'user'::text,
+  is_active boolean NOT NULL DEFAULT true,
+  is_verified boolean NOT NULL DEFAULT false,
+  created_at timestamp(3) with time zone NOT NULL,
+  updated_at timestamp(3) with time zone NOT NULL
+);
+
+ALTER TABLE auth.refresh_tokens ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (hash);
+
+ALTER TABLE auth.sessions ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+
+ALTER TABLE events.log ADD CONSTRAINT log_pkey PRIMARY KEY (stream, seq);
+
+ALTER TABLE events.streams ADD CONSTRAINT streams_pkey PRIMARY KEY (name);
+
+ALTER TABLE projects.members ADD CONSTRAINT members_pkey PRIMARY KEY (project_id, user_id);
+
+ALTER TABLE projects.members ADD CONSTRAINT members_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'member'::text, 'manager'::text, 'owner'::text])));
+
+ALTER TABLE projects.projects ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
+
+ALTER TABLE projects.projects ADD CONSTRAINT projects_slug_key UNIQUE (slug);
+
+ALTER TABLE projects.projects ADD CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text])));
+
+ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
+
+ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text])));
+
+ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'in_progress'::text, 'completed'::text, 'cancelled'::text, 'archived'::text])));
+
+ALTER TABLE users.users ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+ALTER TABLE users.users ADD CONSTRAINT users_role_check CHECK ((role = ANY (ARRAY['user'::text, 'manager'::text, 'admin'::text])));
+
+ALTER TABLE auth.refresh_tokens ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES auth.sessions(id) ON DELETE CASCADE;
+
+ALTER TABLE auth.sessions ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id) ON DELETE CASCADE;
+
+ALTER TABLE events.log ADD CONSTRAINT log_stream_fkey FOREIGN KEY (stream) REFERENCES events.streams(name);
+
+ALTER TABLE projects.members ADD CONSTRAINT members_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects.projects(id) ON DELETE CASCADE;
+
+ALTER TABLE projects.members ADD CONSTRAINT members_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id);
+
+ALTER TABLE projects.projects ADD CONSTRAINT projects_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES users.users(id);
+
+ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_assigned_to_fkey FOREIGN KEY (assigned_to) REFERENCES users.users(id);
+
+ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_created_by_fkey FOREIGN KEY (created_by) REFERENCES users.users(id);
+
+ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects.projects(id);
+
+CREATE INDEX refresh_tokens_session_idx ON auth.refresh_tokens USING btree (session_id);
+
+CREATE INDEX sessions_user_idx ON auth.sessions USING btree (user_id) WHERE (revoked_at IS NULL);
+
+CREATE INDEX members_user_idx ON projects.members USING btree (user_id, project_id);
+
+CREATE INDEX tasks_personal_assignee_idx ON tasks.tasks USING btree (assigned_to, id DESC) WHERE ((project_id IS NULL) AND (deleted_at IS NULL));
+
+CREATE INDEX tasks_personal_creator_idx ON tasks.tasks USING btree (created_by, id DESC) WHERE ((project_id IS NULL) AND (deleted_at IS NULL));
+
+CREATE INDEX tasks_project_idx ON tasks.tasks USING btree (project_id, id DESC) WHERE (deleted_at IS NULL);
+
+CREATE INDEX tasks_project_status_idx ON tasks.tasks USING btree (project_id, status, id DESC) WHERE (deleted_at IS NULL);
+
+CREATE UNIQUE INDEX users_email_key ON users.users USING btree (lower(email));
+
+CREATE UNIQUE INDEX users_username_key ON users.users USING btree (lower(username));
+
+CREATE VIEW projects.memberships AS
+ SELECT m.project_id,
+    m.user_id,
+    m.role
+   FROM projects.members m
+     JOIN projects.projects p ON p.id = m.project_id
+  WHERE p.deleted_at IS NULL;
+
+CREATE VIEW projects.summaries AS
+ SELECT id,
+    slug,
+    name,
+    status
+   FROM projects.projects
+  WHERE deleted_at IS NULL;
