@@ -1,21 +1,17 @@
-import { mkdtemp } from "node:fs/promises";
+import { chmod, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
-import { startNats } from "../../local/nats.ts";
 import { startPostgres } from "../../local/postgres.ts";
-import { startRedis } from "../../local/redis.ts";
 import { migrate } from "../../migrations/migrate.ts";
 import { servers, TEMPLATE } from "./servers.ts";
 
-/** Starts what every test file shares, and migrates the database that each of them clones. */
+/** Starts the Postgres that all test files share, and migrates the database that each of them clones. */
 export default async function globalSetup(): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), "taskwire-test-"));
-  const [postgres, nats, redis] = await Promise.all([
-    startPostgres({ dir: join(dir, "postgres"), durable: false }),
-    startNats(),
-    startRedis(),
-  ]);
+  // Postgres never runs as root: its own user must reach the folder.
+  await chmod(dir, 0o755);
+  const postgres = await startPostgres({ dir: join(dir, "postgres"), durable: false });
   const client = new pg.Client({ connectionString: postgres.url });
   await client.connect();
   await client.query(`CREATE DATABASE ${TEMPLATE}`);
@@ -25,7 +21,5 @@ export default async function globalSetup(): Promise<void> {
   await migrate(template.href);
 
   process.env.TEST_POSTGRES_URL = postgres.url;
-  process.env.TEST_NATS_URL = nats.url;
-  process.env.TEST_REDIS_URL = redis.url;
-  Object.assign(servers, { dir, postgres, nats, redis });
+  Object.assign(servers, { dir, postgres });
 }

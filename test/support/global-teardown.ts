@@ -2,7 +2,6 @@ import { rm } from "node:fs/promises";
 import { servers } from "./servers.ts";
 
 export default async function globalTeardown(): Promise<void> {
-  const { postgres, nats, redis, dir } = servers;
-  await Promise.all([postgres?.stop(), nats?.stop(), redis?.stop()]);
-  if (dir !== undefined) await rm(dir, { recursive: true, force: true });
+  await servers.postgres?.stop();
+  if (servers.dir !== undefined) await rm(servers.dir, { recursive: true, force: true });
 }

@@ -1,0 +1,139 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { until } from "../../local/until.ts";
+import type { Answer, Person } from "../support/api.ts";
+import { startTestCluster, type TestCluster } from "../support/cluster.ts";
+import { TestSocket } from "../support/socket.ts";
+
+let cluster: TestCluster;
+let ada: Person;
+let ben: Person;
+const sockets: TestSocket[] = [];
+
+async function connect(notifier: 0 | 1, person: Person, auth: object = {}): Promise<TestSocket> {
+  const socket = await TestSocket.connect(cluster.notifiers[notifier], { token: person.token, ...auth });
+  sockets.push(socket);
+  return socket;
+}
+
+async function newProject(): Promise<{ id: string; stream: string }> {
+  const { id } = await ada.api.must("POST", "/projects", { name: "Launch" });
+  await ada.api.must("POST", `/projects/${id}/members`, { user_id: ben.id, role: "member" });
+  return { id, stream: `project:${id}` };
+}
+
+const numbersFrom = (first: number, count: number) => Array.from({ length: count }, (_, at) => first + at);
+
+beforeAll(async () => {
+  cluster = await startTestCluster();
+  [ada, ben] = await Promise.all([cluster.api.person("ada"), cluster.api.person("ben")]);
+}, 90_000);
+afterEach(() => sockets.splice(0).forEach((socket) => socket.close()));
+afterAll(() => cluster?.stop(), 30_000);
+
+describe("each service in a process of its own", () => {
+  test("two sockets on different notifiers get every event of a project once, in order; a stranger gets none", async () => {
+    const { id, stream } = await newProject();
+    const eve = await cluster.api.person("eve");
+    const [first, second, stranger] = await Promise.all([connect(0, ada), connect(1, ben), connect(1, eve)]);
+
+    const task = await ada.api.must("POST", `/projects/${id}/tasks`, { title: "Write it" });
+    await ada.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: ben.id });
+    await ben.api.must("POST", `/tasks/${task.id}/transitions`, { to: "completed" });
+
+    for (const client of [first, second]) {
+      await client.waitFor(() => client.of(stream).length >= 3);
+      expect(client.of(stream).map(({ seq, type }) => [seq, type])).toEqual([
+        [3, "task_created"],
+        [4, "task_assigned"],
+        [5, "task_completed"],
+      ]);
+    }
+    expect(stranger.events).toEqual([]);
+  });
+
+  test("kill -9 of one of two tasks nodes under GETs: none waits 3 s, and all are served", async () => {
+    const { id } = await newProject();
+    const { id: task } = await ada.api.must("POST", `/projects/${id}/tasks`, { title: "Read me" });
+    const answers: { answer: Answer; took: number }[] = [];
+    let reading = true;
+    const readers = numbersFrom(0, 4).map(async () => {
+      while (reading) {
+        const began = performance.now();
+        const answer = await ada.api.get(`/tasks/${task}`);
+        answers.push({ answer, took: performance.now() - began });
+      }
+    });
+
+    await until(() => answers.length > 50, 10_000);
+    await cluster.kill("tasks-1");
+    const before = answers.length;
+    await until(() => answers.length > before + 100, 15_000);
+    reading = false;
+    await Promise.all(readers);
+    await cluster.revive("tasks-1");
+
+    expect(answers.filter(({ answer }) => answer.status !== 200).map(({ answer }) => answer)).toEqual([]);
+    expect(Math.max(...answers.map(({ took }) => took))).toBeLessThan(3000);
+    expect(answers.length).toBeGreaterThan(before + 100);
+  }, 40_000);
+
+  test("kill -9 of a notifier: its client resumes at the other one from its cursor, without hole or repeat", async () => {
+    const { id, stream } = await newProject();
+    const client = await connect(0, ben);
+    const create = (title: string) => ada.api.must("POST", `/projects/${id}/tasks`, { title });
+    await create("before");
+    await client.waitFor(() => client.of(stream).length === 1);
+    await cluster.kill("notifier-1");
+    for (const title of ["while away 1", "while away 2"]) await create(title);
+
+    const resumed = await connect(1, ben, { cursors: { [stream]: client.of(stream).at(-1)!.seq } });
+    expect(resumed.ready[stream]).toEqual({ seq: 5, recovered: true });
+    await create("after");
+    await resumed.waitFor(() => resumed.of(stream).length === 3);
+    expect([...client.of(stream), ...resumed.of(stream)].map(({ seq }) => seq)).toEqual(numbersFrom(3, 4));
+    await cluster.revive("notifier-1");
+  }, 40_000);
+
+  test("Redis dies and comes back: frames keep coming on every notifier, and no node ends", async () => {
+    const { id, stream } = await newProject();
+    const clients = [await connect(0, ada), await connect(1, ben)];
+    const create = (title: string) => ada.api.must("POST", `/projects/${id}/tasks`, { title });
+    await create("with Redis");
+    await cluster.redis.kill();
+    for (const title of ["without 1", "without 2", "without 3"]) await create(title);
+    for (const client of clients) await client.waitFor(() => client.of(stream).length === 4);
+    await cluster.redis.restart();
+    await create("with Redis again");
+    for (const client of clients) {
+      await client.waitFor(() => client.of(stream).length === 5);
+      expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbersFrom(3, 5));
+    }
+    expect(cluster.group.list()).toHaveLength(8);
+  }, 40_000);
+
+  test("NATS dies: requests get a prompt problem; it comes back: they are served, and no event was lost", async () => {
+    const { id, stream } = await newProject();
+    const clients = [await connect(0, ada), await connect(1, ben)];
+    const path = `/projects/${id}/tasks`;
+    await ada.api.must("POST", path, { title: "with NATS" });
+    await cluster.nats.kill();
+
+    const began = performance.now();
+    const answer = await ada.api.post(path, { title: "without NATS" });
+    expect([503, 504]).toContain(answer.status);
+    expect(answer.headers.get("content-type")).toMatch(/^application\/problem\+json/);
+    expect(performance.now() - began).toBeLessThan(3000);
+
+    await cluster.nats.restart();
+    expect(await until(async () => (await ada.api.get(path)).status === 200, 15_000)).toBe(true);
+    expect(
+      await until(async () => (await ada.api.post(path, { title: "again" })).status === 201, 15_000),
+    ).toBe(true);
+    const { total } = await ada.api.must("GET", path);
+    for (const client of clients) {
+      await client.waitFor(() => client.of(stream).length === total);
+      expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbersFrom(3, total));
+    }
+    expect(cluster.group.list()).toHaveLength(8);
+  }, 60_000);
+});

@@ -1,0 +1,66 @@
+import { freePort } from "../../local/ports.ts";
+import { startCluster } from "../../local/cluster.ts";
+import { startNats } from "../../local/nats.ts";
+import type { ProcessGroup } from "../../local/process-group.ts";
+import { startRedis } from "../../local/redis.ts";
+import { until } from "../../local/until.ts";
+import { Api } from "./api.ts";
+import { freshDatabase } from "./database.ts";
+
+export interface TestCluster {
+  api: Api;
+  /** Where the two notifiers listen. */
+  notifiers: [string, string];
+  nats: Awaited<ReturnType<typeof startNats>>;
+  redis: Awaited<ReturnType<typeof startRedis>>;
+  databaseUrl: string;
+  group: ProcessGroup;
+  /** Lines that the nodes wrote, for a test that fails. */
+  log: string[];
+  /** kill -9, and the node is gone. */
+  kill(name: string): Promise<void>;
+  /** Starts a killed node again and waits until it serves. */
+  revive(name: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Every service a process of its own over NATS, Redis and Postgres of this file's own. */
+export async function startTestCluster(env: Record<string, string> = {}): Promise<TestCluster> {
+  const [databaseUrl, nats, redis] = await Promise.all([freshDatabase(), startNats(), startRedis()]);
+  const [gateway, first, second] = [await freePort(), await freePort(), await freePort()];
+  const log: string[] = [];
+  const { group, nodes } = await startCluster(
+    { DATABASE_URL: databaseUrl, NATS_URL: nats.url, REDIS_URL: redis.url },
+    { gateway, notifiers: [first, second] },
+    (name, line) => log.push(`${name}: ${line}`),
+    { NODE_ENV: "test", BCRYPT_COST: "4", LOG_LEVEL: "warn", ...env },
+  );
+  const api = new Api(`http://127.0.0.1:${gateway}`);
+  // Ready nodes still have to hear of each other.
+  await until(
+    async () => (await api.post("/auth/login", { login: "nobody", password: "none" })).status === 401,
+    10_000,
+  );
+
+  return {
+    api,
+    notifiers: [`http://127.0.0.1:${first}`, `http://127.0.0.1:${second}`],
+    nats,
+    redis,
+    databaseUrl,
+    group,
+    log,
+    async kill(name) {
+      group.kill(name, "SIGKILL");
+      await until(() => group.get(name) === undefined, 5000);
+    },
+    async revive(name) {
+      const child = group.start({ name, env: nodes[name] as Record<string, string> });
+      await new Promise((resolve) => child.once("message", resolve));
+    },
+    async stop() {
+      await group.stopAll();
+      await Promise.all([nats.stop(), redis.stop()]);
+    },
+  };
+}
