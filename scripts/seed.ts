@@ -15,7 +15,7 @@ interface Login {
 async function request<Body>(
   method: string,
   path: string,
-  body: object,
+  body?: object,
   token?: string,
 ): Promise<Body | null> {
   const response = await fetch(`${url}${path}`, {
@@ -24,7 +24,7 @@ async function request<Body>(
       "Content-Type": "application/json",
       ...(token !== undefined && { Authorization: `Bearer ${token}` }),
     },
-    body: JSON.stringify(body),
+    ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   if (response.status === 409) return null;
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
@@ -83,13 +83,18 @@ async function seed(): Promise<void> {
   const [owner, ...others] = people;
   if (owner === undefined) return;
 
+  const there = await request<{ total: number }>("GET", "/projects", undefined, owner.token);
+  if (there !== null && there.total > 0) {
+    console.log("The demo is there already.");
+    return;
+  }
   const projects: string[] = [];
   for (const name of PROJECTS) {
-    const slug = name.toLowerCase().replaceAll(" ", "-");
-    await request("POST", "/projects", { name, slug }, owner.token);
+    const project = await request<{ id: string }>("POST", "/projects", { name }, owner.token);
+    if (project === null) throw new Error(`the project ${name} can't be made`);
     for (const { id, role } of others)
-      await request("POST", `/projects/${slug}/members`, { user_id: id, role }, owner.token);
-    projects.push(slug);
+      await request("POST", `/projects/${project.id}/members`, { user_id: id, role }, owner.token);
+    projects.push(project.id);
   }
 
   const atOnce = pLimit(8);
