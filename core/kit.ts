@@ -66,6 +66,8 @@ type ActionDefinition<Params, Result> =
 export interface ServiceDefinition<C extends ServiceContract> {
   name: C["name"];
   mixins?: Partial<ServiceSchema>[];
+  /** Services that must have started before this one does. Two that name each other never start. */
+  dependencies?: string[];
   /** Sent to every node: never a secret. */
   settings?: Record<string, unknown>;
   actions: {

@@ -153,6 +153,8 @@ export default (config: Config): ServiceSchema => {
     name: "api-gateway",
     // Of its actions only the one that serves a request: the others would list and change routes for anybody.
     mixins: [{ ...web, actions: { rest: web.actions.rest } } as Partial<ServiceSchema>],
+    // What runs in the same process is up before the port opens; what runs elsewhere may come and go.
+    dependencies: config.SERVICES.filter((name) => name !== "api-gateway"),
     settings: {
       ip: config.HOST,
       port: config.PORT,

@@ -261,7 +261,7 @@ async function seen(client: NatsConnection, type: string): Promise<void> {
 }
 
 async function listening(): Promise<{ port: number; stop: () => void }> {
-  const server = createServer().listen(await freePort(), "127.0.0.1");
+  const server = createServer((socket) => socket.resume()).listen(await freePort(), "127.0.0.1");
   await once(server, "listening");
   return { port: (server.address() as { port: number }).port, stop: () => server.close() };
 }
