@@ -154,7 +154,11 @@ export default (config: Config): ServiceSchema =>
         auth: "user",
         rules: { id: rules.id, title: { ...title, optional: true }, ...fields },
         async handler(ctx) {
-          const { id, ...edits } = ctx.params;
+          const { id, ...named } = ctx.params;
+          // The validator leaves a key without a value for some fields that were not sent.
+          const edits = Object.fromEntries(
+            Object.entries(named).filter(([, value]) => value !== undefined),
+          ) as typeof named;
           if (edits.assigned_to != null) await checkAssignment(ctx, this.db, id, edits.assigned_to);
           return this.publish(await patchTask(this.db, id, edits, causeOf(ctx)));
         },

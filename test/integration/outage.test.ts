@@ -1,0 +1,101 @@
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { AddressInfo } from "node:net";
+import type { Server } from "node:http";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import type { ServiceBroker } from "moleculer";
+import pg from "pg";
+import { type LocalPostgres, startPostgres } from "../../local/postgres.ts";
+import { until } from "../../local/until.ts";
+import { migrate } from "../../migrations/migrate.ts";
+import { startNode } from "../../node.ts";
+import { Api, type Person } from "../support/api.ts";
+import { testConfig } from "../support/node.ts";
+import { TestSocket } from "../support/socket.ts";
+
+let dir: string;
+let postgres: LocalPostgres;
+let broker: ServiceBroker;
+let url: string;
+let ada: Person;
+let socket: TestSocket;
+
+const start = () => startPostgres({ dir: join(dir, "postgres"), durable: false });
+
+/** Requests of each kind, and what they answer while the database is away. */
+const REQUESTS: [string, string, object?][] = [
+  ["GET", "/tasks"],
+  ["GET", "/projects"],
+  ["GET", "/auth/me"],
+  ["POST", "/tasks", { title: "Not now" }],
+  ["POST", "/auth/login", { login: "nobody", password: "none" }],
+];
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "taskwire-outage-"));
+  await chmod(dir, 0o755);
+  postgres = await start();
+  await migrate(postgres.url);
+  broker = await startNode(testConfig(postgres.url));
+  const { server } = broker.getLocalService("api-gateway") as unknown as { server: Server };
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  ada = await new Api(url).person("ada");
+  socket = await TestSocket.connect(url, { token: ada.token });
+});
+afterAll(async () => {
+  socket?.close();
+  await broker?.stop();
+  await postgres?.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function expectPromptRefusal(): Promise<void> {
+  const began = performance.now();
+  const answers = await Promise.all(
+    REQUESTS.map(([method, path, body]) => ada.api.request(method, path, body)),
+  );
+  expect(performance.now() - began).toBeLessThan(2500);
+  for (const { status, headers, body } of answers) {
+    expect(status).toBe(503);
+    expect(body.type).toBe("/problems/database-unavailable");
+    expect(headers.get("retry-after")).toBe("1");
+    expect(JSON.stringify(body)).not.toMatch(/ECONN|127\.0\.0\.1|at .*\.ts/);
+  }
+}
+
+async function expectRecovery(title: string): Promise<void> {
+  expect(await until(async () => (await ada.api.get("/tasks")).status === 200, 10_000)).toBe(true);
+  expect(await until(async () => (await ada.api.get("/auth/me")).status === 200, 10_000)).toBe(true);
+  const task = await ada.api.must("POST", "/tasks", { title });
+  await socket.waitFor(() =>
+    socket.events.some(({ data }) => (data as { task: { id: string } }).task.id === task.id),
+  );
+}
+
+test("Postgres stops: 503 within 2 s for everything; it starts: all is served again without a restart", async () => {
+  await postgres.stop();
+  await expectPromptRefusal();
+  postgres = await start();
+  await expectRecovery("after the stop");
+}, 30_000);
+
+test("Postgres freezes: 503 within 2 s too; it thaws: all is served again", async () => {
+  // All its processes: each connection has one, in a session of its own.
+  const client = new pg.Client({ connectionString: postgres.url });
+  await client.connect();
+  const { rows } = await client.query<{ pid: number }>(
+    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+  );
+  await client.end();
+  const signal = (name: NodeJS.Signals) =>
+    [postgres.pid, ...rows.map(({ pid }) => pid)].forEach((pid) => process.kill(pid, name));
+  signal("SIGSTOP");
+  try {
+    await expectPromptRefusal();
+  } finally {
+    signal("SIGCONT");
+  }
+  await expectRecovery("after the frost");
+  expect(socket.events.map(({ seq }) => seq)).toEqual([1, 2]);
+}, 30_000);

@@ -1,0 +1,314 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import pg from "pg";
+import { createTokens } from "../../core/tokens.ts";
+import { newId } from "../../core/ids.ts";
+import type { Person } from "../support/api.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
+import { TestSocket } from "../support/socket.ts";
+
+let node: TestNode;
+let sql: pg.Client;
+let ada: Person;
+let ben: Person;
+let eve: Person;
+const sockets: TestSocket[] = [];
+
+async function connect(person: Person, auth: object = {}, options: object = {}): Promise<TestSocket> {
+  const socket = await TestSocket.connect(node.url, { token: person.token, ...auth }, options);
+  sockets.push(socket);
+  return socket;
+}
+
+/** Ada's project with Ben in it: its stream is at 2. */
+async function newProject(role = "member"): Promise<{ id: string; stream: string }> {
+  const { id } = await ada.api.must("POST", "/projects", { name: "Launch" });
+  await ada.api.must("POST", `/projects/${id}/members`, { user_id: ben.id, role });
+  return { id, stream: `project:${id}` };
+}
+
+const createTask = (project: string, title = "Write it") =>
+  ada.api.must("POST", `/projects/${project}/tasks`, { title });
+const shape = (socket: TestSocket, stream: string) => socket.of(stream).map(({ seq, type }) => [seq, type]);
+const numbers = (first: number, last: number) =>
+  Array.from({ length: last - first + 1 }, (_, at) => first + at);
+
+beforeAll(async () => {
+  node = await startTestNode();
+  sql = new pg.Client({ connectionString: node.config.DATABASE_URL });
+  await sql.connect();
+  [ada, ben, eve] = await Promise.all([
+    node.api.person("ada"),
+    node.api.person("ben"),
+    node.api.person("eve"),
+  ]);
+});
+afterEach(() => sockets.splice(0).forEach((socket) => socket.close()));
+afterAll(async () => {
+  await sql?.end();
+  await node?.stop();
+});
+
+describe("connecting", () => {
+  test.each([
+    ["no token", {}, 401, "unauthenticated"],
+    ["a bad token", { token: "x.y.z" }, 401, "invalid-token"],
+    ["a stream that is none", { token: "", streams: ["tasks"] }, 422, "validation-failed"],
+    ["a cursor that is none", { token: "", cursors: { [`user:${newId()}`]: -1 } }, 422, "validation-failed"],
+  ])("is refused with a problem document for %s", async (_, auth, status, code) => {
+    const problem = await TestSocket.refused(node.url, {
+      ...auth,
+      ...("token" in auth && !auth.token && { token: ada.token }),
+    });
+    expect(problem).toMatchObject({
+      type: `/problems/${code}`,
+      status,
+      title: expect.any(String),
+      detail: expect.any(String),
+    });
+  });
+
+  test("gives the user's own stream and those of all projects they belong to", async () => {
+    const { stream } = await newProject();
+    const socket = await connect(ben);
+    expect(socket.ready[stream]).toEqual({ seq: 2, recovered: false });
+    expect(socket.ready[`user:${ben.id}`]).toEqual({ seq: expect.any(Number), recovered: false });
+  });
+
+  test("gives only the streams that are named, and closes those that may not be read", async () => {
+    const { stream } = await newProject();
+    const socket = await connect(eve, { streams: [`user:${eve.id}`, `user:${ben.id}`, stream] });
+    expect(Object.keys(socket.ready)).toEqual([`user:${eve.id}`]);
+    expect(socket.closed).toMatchObject([
+      { stream: `user:${ben.id}`, problem: { status: 404 } },
+      { stream, problem: { status: 404 } },
+    ]);
+  });
+
+  test("works by polling too", async () => {
+    const { id, stream } = await newProject();
+    const socket = await connect(ben, {}, { transports: ["polling"] });
+    await createTask(id);
+    await socket.waitFor(() => socket.of(stream).length === 1);
+  });
+});
+
+describe("an event", () => {
+  test("is the same in the frame and in the log, and names who did it in which request", async () => {
+    const { id, stream } = await newProject();
+    const socket = await connect(ben);
+    const answer = await ada.api.post(
+      `/projects/${id}/tasks`,
+      { title: "Write it" },
+      { "X-Request-ID": "my-request" },
+    );
+    await socket.waitFor(() => socket.of(stream).length === 1);
+    const [frame] = socket.of(stream);
+    expect(frame).toEqual({
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      stream,
+      seq: 3,
+      type: "task_created",
+      time: answer.body.created_at,
+      actor_id: ada.id,
+      request_id: "my-request",
+      data: { task: answer.body },
+    });
+    const { rows } = await sql.query(
+      "SELECT id, type, actor_id, request_id, data FROM events.log WHERE stream = $1 AND seq = 3",
+      [stream],
+    );
+    const { id: eventId, type, actor_id, request_id, data } = frame!;
+    expect(rows).toEqual([{ id: eventId, type, actor_id, request_id, data }]);
+  });
+
+  test("of a personal task reaches its creator and its assignee, on their own streams", async () => {
+    const [own, theirs, other] = await Promise.all([connect(ada), connect(ben), connect(eve)]);
+    const task = await ada.api.must("POST", "/tasks", { title: "Mine" });
+    await ada.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: ben.id });
+    await ada.api.must("PATCH", `/tasks/${task.id}`, { title: "Ours", status: "completed" });
+    await own.waitFor(() => own.events.length === 4);
+    await theirs.waitFor(() => theirs.events.length === 3);
+    expect(own.events.map(({ type }) => type)).toEqual([
+      "task_created",
+      "task_assigned",
+      "task_completed",
+      "task_updated",
+    ]);
+    expect(theirs.events.map(({ type }) => type)).toEqual([
+      "task_assigned",
+      "task_completed",
+      "task_updated",
+    ]);
+    expect(other.events).toEqual([]);
+  });
+
+  test("does not leave for a write that fails or changes nothing", async () => {
+    const { id, stream } = await newProject();
+    const socket = await connect(ben);
+    const task = await createTask(id);
+    await ada.api.patch(`/tasks/${task.id}`, { title: task.title });
+    expect((await ada.api.post(`/tasks/${task.id}/transitions`, { to: "archived" })).status).toBe(409);
+    await ada.api.must("DELETE", `/tasks/${task.id}`);
+    await socket.waitFor(() => socket.of(stream).length === 2);
+    expect(shape(socket, stream)).toEqual([
+      [3, "task_created"],
+      [4, "task_deleted"],
+    ]);
+  });
+
+  test("comes once and in order to everybody though fifty are written at once", async () => {
+    const { id, stream } = await newProject();
+    const clients = await Promise.all([connect(ada), connect(ben), connect(ben)]);
+    await Promise.all(numbers(1, 50).map((at) => createTask(id, `Task ${at}`)));
+    for (const client of clients) {
+      await client.waitFor(() => client.of(stream).length >= 50);
+      expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbers(3, 52));
+    }
+  });
+});
+
+describe("a hint that was lost", () => {
+  test("costs a beat and no event: what another process wrote is read from the log", async () => {
+    const { id, stream } = await newProject();
+    const socket = await connect(ben);
+    await createTask(id);
+    // As a tasks node does that dies between its commit and its hint.
+    await sql.query(
+      `WITH head AS (UPDATE events.streams SET head = head + 1 WHERE name = $1 RETURNING head)
+       INSERT INTO events.log SELECT $1, head, $2, 'task_updated', now(), null, null, '{}' FROM head`,
+      [stream, newId()],
+    );
+    await createTask(id);
+    await socket.waitFor(() => socket.of(stream).length === 3);
+    expect(socket.of(stream).map(({ seq }) => seq)).toEqual([3, 4, 5]);
+  });
+});
+
+describe("resuming", () => {
+  test("sends what came after the cursor, then the live events, without hole or repeat while others write", async () => {
+    const { id, stream } = await newProject();
+    await Promise.all(numbers(1, 450).map((at) => createTask(id, `Before ${at}`)));
+    const writing = Promise.all(numbers(1, 50).map((at) => createTask(id, `Meanwhile ${at}`)));
+    const socket = await connect(ben, { cursors: { [stream]: 12 } });
+    await writing;
+    await socket.waitFor(() => socket.of(stream).length >= 490);
+    expect(socket.of(stream).map(({ seq }) => seq)).toEqual(numbers(13, 502));
+    expect(socket.ready[stream]!.recovered).toBe(true);
+  });
+
+  test("from the present number recovers nothing, and says so truly", async () => {
+    const { stream } = await newProject();
+    const socket = await connect(ben, { cursors: { [stream]: 2 } });
+    expect(socket.ready[stream]).toEqual({ seq: 2, recovered: true });
+    expect(socket.of(stream)).toEqual([]);
+  });
+
+  test("is refused plainly when the log no longer reaches back, or never reached that far", async () => {
+    const { id, stream } = await newProject();
+    await createTask(id);
+    await sql.query("DELETE FROM events.log WHERE stream = $1 AND seq < 3", [stream]);
+    const [behind, ahead] = await Promise.all([
+      connect(ben, { cursors: { [stream]: 1 } }),
+      connect(ben, { cursors: { [stream]: 99 } }),
+    ]);
+    for (const socket of [behind, ahead]) {
+      expect(socket.ready[stream]).toEqual({ seq: 3, recovered: false });
+      expect(socket.of(stream)).toEqual([]);
+    }
+    await createTask(id);
+    await ahead.waitFor(() => ahead.of(stream).length === 1);
+    expect(shape(ahead, stream)).toEqual([[4, "task_created"]]);
+  });
+});
+
+describe("membership", () => {
+  test("that is gained brings the project's stream to sockets that follow their user", async () => {
+    const { id, stream } = await newProject();
+    const [follower, fixed] = await Promise.all([
+      connect(eve),
+      connect(eve, { streams: [`user:${eve.id}`] }),
+    ]);
+    await ada.api.must("POST", `/projects/${id}/members`, { user_id: eve.id, role: "viewer" });
+    await follower.waitFor(() => stream in follower.ready);
+    expect(follower.ready[stream]).toEqual({ seq: 3, recovered: false });
+    await createTask(id);
+    await follower.waitFor(() => follower.of(stream).length === 1);
+    expect(fixed.of(stream)).toEqual([]);
+    expect(fixed.of(`user:${eve.id}`).map(({ type }) => type)).toEqual(["member_added"]);
+  });
+
+  test("that is lost closes the stream: nothing that is committed after it arrives", async () => {
+    const { id, stream } = await newProject();
+    const [gone, stays] = await Promise.all([connect(ben), connect(ada)]);
+    await createTask(id, "seen");
+    await ada.api.must("DELETE", `/projects/${id}/members/${ben.id}`);
+    await createTask(id, "secret");
+    await stays.waitFor(() => stays.of(stream).length === 3);
+    await gone.waitFor(() => gone.closed.length === 1);
+    expect(shape(gone, stream)).toEqual([[3, "task_created"]]);
+    expect(gone.of(`user:${ben.id}`).at(-1)).toMatchObject({
+      type: "member_removed",
+      data: { project: { id } },
+    });
+    expect(await gone.ask("subscribe", { stream })).toMatchObject({ problem: { status: 404 } });
+  });
+
+  test("that is lost without an event that this node saw is found by the beat", async () => {
+    const { id, stream } = await newProject();
+    const socket = await connect(ben);
+    await sql.query("DELETE FROM projects.members WHERE project_id = $1 AND user_id = $2", [id, ben.id]);
+    await sql.query("UPDATE events.streams SET members_version = members_version + 1 WHERE name = $1", [
+      stream,
+    ]);
+    await socket.waitFor(() => socket.closed.length === 1, "the stream to be closed");
+    await createTask(id);
+    const fresh = await connect(ada, { cursors: { [stream]: 2 } });
+    await fresh.waitFor(() => fresh.of(stream).length === 1);
+    expect(socket.of(stream)).toEqual([]);
+  });
+});
+
+describe("on an open socket", () => {
+  test("subscribe and unsubscribe change the streams, each with an acknowledgement", async () => {
+    const { id, stream } = await newProject();
+    const socket = await connect(ben, { streams: [`user:${ben.id}`] });
+    await createTask(id);
+    expect(await socket.ask("subscribe", { stream, cursor: 2 })).toEqual({ stream, seq: 3, recovered: true });
+    expect(shape(socket, stream)).toEqual([[3, "task_created"]]);
+    expect(await socket.ask("subscribe", { stream })).toMatchObject({ problem: { status: 409 } });
+    expect(await socket.ask("unsubscribe", { stream })).toEqual({ stream });
+    await createTask(id);
+    expect(await socket.ask("subscribe", { stream })).toEqual({ stream, seq: 4, recovered: false });
+    expect(shape(socket, stream)).toHaveLength(1);
+  });
+
+  test.each([
+    ["subscribe", { stream: "nonsense" }, 422],
+    ["subscribe", { stream: `project:${newId()}` }, 404],
+    ["subscribe", { stream: `user:${newId()}` }, 404],
+    ["subscribe", { stream: `user:${newId()}`, cursor: "1" }, 422],
+    ["subscribe", null, 422],
+    ["unsubscribe", {}, 422],
+    ["authenticate", { token: "x.y.z" }, 401],
+  ])("%s %j is answered with a problem", async (event, request, status) => {
+    const socket = await connect(ben);
+    expect(await socket.ask(event, request as object)).toMatchObject({
+      problem: { status, type: expect.any(String) },
+    });
+  });
+
+  test("an expired token ends the socket after token_expired; authenticate renews it in time", async () => {
+    const brief = createTokens({ ...node.config, ACCESS_TOKEN_TTL: 2 });
+    const { token } = brief.sign({ id: ben.id, role: "user", session: newId() });
+    const [renewed, ended] = await Promise.all([connect({ ...ben, token }), connect({ ...ben, token })]);
+    expect(await renewed.ask("authenticate", { token: eve.token })).toMatchObject({
+      problem: { status: 401 },
+    });
+    expect(await renewed.ask("authenticate", { token: ben.token })).toEqual({
+      expires_at: expect.any(String),
+    });
+    await ended.waitFor(() => ended.expired === 1 && ended.socket.disconnected, "token_expired");
+    expect(renewed.socket.connected).toBe(true);
+    expect(renewed.expired).toBe(0);
+  });
+});

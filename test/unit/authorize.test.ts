@@ -1,0 +1,175 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { type Context, ServiceBroker, type ServiceSchema } from "moleculer";
+import type { ProblemCode } from "../../core/errors.ts";
+import {
+  type Actor,
+  type Auth,
+  type Meta,
+  remote,
+  type Role,
+  service,
+  type ServiceContract,
+} from "../../core/kit.ts";
+import { authorize } from "../../middlewares/authorize.ts";
+import { actorOf, idOf, problem } from "./support.ts";
+
+type Whoami = { params: Record<never, never>; result: Actor | null };
+interface DoorContract extends ServiceContract {
+  name: "door";
+  actions: {
+    public: Whoami;
+    internal: Whoami;
+    user: Whoami;
+    manager: Whoami;
+    admin: Whoami;
+    /** Calls somebody who meddles, then asks who is calling, here and further on. */
+    through: { params: Record<never, never>; result: { here: Actor; further: Actor | null } };
+    meddle: { params: Record<never, never>; result: void };
+    frozen: { params: Record<never, never>; result: boolean };
+  };
+}
+const door = remote<DoorContract>("door");
+
+const whoami = <A extends Auth>(auth: A) => ({
+  auth,
+  rules: {},
+  handler: (ctx: { locals: { actor: Actor | null } }) => ctx.locals.actor,
+});
+const schema = service<DoorContract>({
+  name: "door",
+  actions: {
+    public: whoami("public"),
+    internal: whoami("internal"),
+    user: whoami("user"),
+    manager: whoami("manager"),
+    admin: whoami("admin"),
+    through: {
+      auth: "user",
+      rules: {},
+      async handler(ctx) {
+        await door.call(ctx, "meddle", {});
+        return { here: ctx.locals.actor, further: await door.call(ctx, "public", {}) };
+      },
+    },
+    meddle: {
+      auth: "internal",
+      rules: {},
+      handler(ctx) {
+        ctx.meta.actor = actorOf("admin", idOf("9"));
+      },
+    },
+    frozen: {
+      auth: "user",
+      rules: {},
+      handler: (ctx) =>
+        Object.isFrozen(ctx.locals.actor) && !Reflect.set(ctx.locals.actor as object, "role", "admin"),
+    },
+  },
+});
+
+const newBroker = (nodeID: string) =>
+  new ServiceBroker({ nodeID, logger: false, middlewares: [authorize], skipProcessEventRegistration: true });
+const broker = newBroker("authorize");
+const ask = <Result = unknown>(action: string, actor?: Partial<Actor> | null) => {
+  const caller: Pick<ServiceBroker, "call"> = broker;
+  return caller.call<Result, object>(`door.${action}`, {}, { meta: { actor } });
+};
+
+beforeAll(async () => {
+  broker.createService(schema);
+  await broker.start();
+});
+afterAll(() => broker.stop());
+
+describe("an action's auth", () => {
+  type Asker = "nobody" | Role;
+  const ACTORS = {
+    nobody: null,
+    user: actorOf("user"),
+    manager: actorOf("manager"),
+    admin: actorOf("admin"),
+  };
+  const ANSWERS: Record<Auth, Record<Asker, "in" | ProblemCode>> = {
+    public: { nobody: "in", user: "in", manager: "in", admin: "in" },
+    internal: { nobody: "in", user: "in", manager: "in", admin: "in" },
+    user: { nobody: "unauthenticated", user: "in", manager: "in", admin: "in" },
+    manager: { nobody: "unauthenticated", user: "forbidden", manager: "in", admin: "in" },
+    admin: { nobody: "unauthenticated", user: "forbidden", manager: "forbidden", admin: "in" },
+  };
+  const cases = Object.entries(ANSWERS).flatMap(([auth, row]) =>
+    Object.entries(row).map(([asker, answer]) => ({ auth, asker: asker as Asker, answer })),
+  );
+
+  test.each(cases)("$auth answers $asker: $answer", async ({ auth, asker, answer }) => {
+    const asking = ask(auth, ACTORS[asker]);
+    if (answer === "in") await expect(asking).resolves.toEqual(ACTORS[asker]);
+    else await expect(asking).rejects.toEqual(problem(answer));
+  });
+
+  test.each(["user", "manager", "admin"])(
+    "%s answers a call without any meta: unauthenticated",
+    async (auth) => {
+      await expect(door.call(broker, auth as Role, {})).rejects.toEqual(problem("unauthenticated"));
+    },
+  );
+
+  test.each([{ role: "root" }, { role: undefined }, { role: "toString" }, { role: null }])(
+    "user refuses somebody with %j: closed by default",
+    async ({ role }) => {
+      const asking = ask("user", { ...actorOf("user"), role: role as Role });
+      await expect(asking).rejects.toMatchObject({
+        type: expect.stringMatching(/^(unauthenticated|forbidden)$/) as unknown,
+      });
+    },
+  );
+});
+
+describe("the actor", () => {
+  test("is frozen, and not the caller's own object", async () => {
+    const actor = { ...actorOf("user") };
+    await expect(ask("frozen", actor)).resolves.toBe(true);
+    expect(Object.isFrozen(actor)).toBe(false);
+  });
+
+  test("stays who it was when somebody downstream changes meta, here", async () => {
+    const { here } = await ask<{ here: Actor }>("through", actorOf("user"));
+    expect(here).toEqual(actorOf("user"));
+  });
+
+  test("stays who it was when somebody downstream changes meta, in the next call", async () => {
+    const { further } = await ask<{ further: Actor }>("through", actorOf("user"));
+    expect(further).toEqual(actorOf("user"));
+  });
+});
+
+describe("an action that does not say who may call it", () => {
+  const start = async (action: object) => {
+    const other = newBroker("authorize-other");
+    try {
+      other.createService({ name: "open", actions: { door: action } } as ServiceSchema);
+      await other.start();
+      const caller: Pick<ServiceBroker, "call"> = other;
+      return await caller.call("open.door", {});
+    } finally {
+      await other.stop();
+    }
+  };
+  const handler = (ctx: Context<unknown, Meta>) => ctx.locals.actor as unknown;
+
+  test.each([{ handler }, { handler, auth: "" }, { handler, auth: "toString" }, { handler, auth: null }])(
+    "(%j) keeps its service from starting",
+    async (action) => {
+      await expect(start(action)).rejects.toThrow(/open\.door does not say who may call it/);
+    },
+  );
+
+  test("starts once it says so", async () => {
+    await expect(start({ handler, auth: "public" })).resolves.toBeNull();
+  });
+
+  test("may be private: nobody outside its service can call it", async () => {
+    await expect(start({ handler, visibility: "private" })).rejects.toMatchObject({
+      name: "ServiceNotFoundError",
+    });
+  });
+});

@@ -1,0 +1,231 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Config, ConfigError, documentConfig, loadConfig, SERVICES } from "../../core/config.ts";
+
+/** Told apart from everything that an error may say. */
+const SECRET = "hush-hush-hush-hush-hush-hush-hush-hush";
+const PRODUCTION = {
+  NODE_ENV: "production",
+  DATABASE_URL: `postgres://taskwire:${SECRET}@db/taskwire`,
+  JWT_SECRET: SECRET,
+};
+
+/** The lines that a refused environment is answered with. */
+function refusal(env: NodeJS.ProcessEnv): string[] {
+  let error: unknown = new Error("the environment was accepted");
+  try {
+    loadConfig(env);
+  } catch (thrown) {
+    error = thrown;
+  }
+  if (!(error instanceof ConfigError)) throw error;
+  return error.message.split("\n");
+}
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "taskwire-config-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** A file with this content. */
+async function fileOf(name: string, content: string): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, content);
+  return path;
+}
+
+describe("without any variable", () => {
+  test("everything runs in one process for development", () => {
+    expect(loadConfig({})).toMatchObject({
+      NODE_ENV: "development",
+      production: false,
+      SERVICES: [...SERVICES],
+      HOST: "127.0.0.1",
+      PORT: 3000,
+      DATABASE_URL: "",
+      NATS_URL: "",
+      REDIS_URL: "",
+      ACCESS_TOKEN_TTL: 900,
+      CORS_ORIGINS: ["*"],
+      LOG_JSON: false,
+    });
+  });
+
+  test("but NODE_ENV, production's own defaults apply", () => {
+    expect(loadConfig(PRODUCTION)).toMatchObject({
+      production: true,
+      BCRYPT_COST: 12,
+      CORS_ORIGINS: [],
+      LOG_LEVEL: "info",
+      LOG_JSON: true,
+    });
+  });
+
+  test("the configuration is frozen, and holds nothing of the environment but its variables", () => {
+    const config = loadConfig({ HOME: "/root" });
+    expect(Object.isFrozen(config)).toBe(true);
+    expect(config).not.toHaveProperty("HOME");
+  });
+});
+
+describe("a variable", () => {
+  test.each<[NodeJS.ProcessEnv, Partial<Config>]>([
+    [{ SERVICES: "all" }, { SERVICES: [...SERVICES] }],
+    [{ SERVICES: "tasks, auth" }, { SERVICES: ["tasks", "auth"] }],
+    [{ PORT: "8080" }, { PORT: 8080 }],
+    [{ DATABASE_URL: "postgresql://db/x" }, { DATABASE_URL: "postgresql://db/x" }],
+    [{ NATS_URL: "tls://broker:4222" }, { NATS_URL: "tls://broker:4222" }],
+    [{ REDIS_URL: "rediss://cache" }, { REDIS_URL: "rediss://cache" }],
+    [
+      { CORS_ORIGINS: "https://a.example, https://b.example," },
+      { CORS_ORIGINS: ["https://a.example", "https://b.example"] },
+    ],
+    [{ LOG_JSON: "true" }, { LOG_JSON: true }],
+  ])("is read: %j", (env, expected) => {
+    expect(loadConfig(env)).toMatchObject(expected);
+  });
+
+  test.each(["PORT", "SERVICES", "NODE_ENV", "DATABASE_URL", "NATS_URL", "JWT_SECRET", "JWT_SECRET_FILE"])(
+    "%s that is empty is unset",
+    (name) => {
+      expect(loadConfig({ [name]: "" })).toEqual(loadConfig({}));
+    },
+  );
+});
+
+describe("one line says what is wrong", () => {
+  const alone = { SERVICES: "tasks" };
+  const { JWT_SECRET: developmentSecret } = loadConfig({});
+
+  test.each<[what: string, env: NodeJS.ProcessEnv, line: RegExp]>([
+    ["a PORT that is no number", { PORT: "http" }, /^PORT: .*"http"/],
+    ["a PORT beyond 65535", { PORT: "65536" }, /^PORT: /],
+    ["an unknown service", { SERVICES: "tasks,cats" }, /^SERVICES: "cats" is none of api-gateway, auth,/],
+    ["an unknown NODE_ENV", { NODE_ENV: "staging" }, /^NODE_ENV: .*production/],
+    ["an unknown LOG_LEVEL", { LOG_LEVEL: "loud" }, /^LOG_LEVEL: .*fatal/],
+    ["a LOG_JSON that is neither true nor false", { LOG_JSON: "perhaps" }, /^LOG_JSON: /],
+    ["a pool of none", { DATABASE_POOL: "0" }, /^DATABASE_POOL: .*above 0/],
+    ["half a second", { DATABASE_TIMEOUT: "0.5" }, /^DATABASE_TIMEOUT: .*whole number/],
+    ["a short secret", { JWT_SECRET: "hush" }, /^JWT_SECRET: .*32 bytes/],
+    ["a short previous secret", { JWT_SECRET_PREVIOUS: "hush" }, /^JWT_SECRET_PREVIOUS: .*32 bytes/],
+    ["another database", { DATABASE_URL: `mysql://root:${SECRET}@db` }, /^DATABASE_URL: .*postgres:/],
+    ["no URL", { NATS_URL: `${SECRET}@broker` }, /^NATS_URL: .*nats:/],
+    ["another cache", { REDIS_URL: `http://:${SECRET}@cache` }, /^REDIS_URL: .*redis:/],
+    ["a cost that hashes for ever", { BCRYPT_COST: "31" }, /^BCRYPT_COST: .*15/],
+    ["a cost of half rounds", { BCRYPT_COST: "10.5" }, /^BCRYPT_COST: /],
+
+    ["production without a secret", { ...PRODUCTION, JWT_SECRET: "" }, /^JWT_SECRET: set .*openssl/],
+    [
+      "production with the secret of development",
+      { ...PRODUCTION, JWT_SECRET: developmentSecret },
+      /^JWT_SECRET: set .*openssl/,
+    ],
+    [
+      "production that goes on accepting the secret of development",
+      { ...PRODUCTION, JWT_SECRET_PREVIOUS: developmentSecret },
+      /^JWT_SECRET_PREVIOUS: /,
+    ],
+    ["production without a database", { ...PRODUCTION, DATABASE_URL: "" }, /^DATABASE_URL: set it/],
+    ["production with a cheap hash", { ...PRODUCTION, BCRYPT_COST: "9" }, /^BCRYPT_COST: /],
+    ["some services in production without a broker", { ...PRODUCTION, ...alone }, /^NATS_URL: set it/],
+
+    ["production with an unknown service", { ...PRODUCTION, SERVICES: "cats" }, /^SERVICES: "cats"/],
+    ["production with a short secret", { ...PRODUCTION, JWT_SECRET: "hush" }, /^JWT_SECRET: .*32 bytes/],
+    [
+      "production with another database",
+      { ...PRODUCTION, DATABASE_URL: `mysql://root:${SECRET}@db` },
+      /^DATABASE_URL: .*postgres:/,
+    ],
+    [
+      "some services in production with another broker",
+      { ...PRODUCTION, ...alone, NATS_URL: "amqp://broker" },
+      /^NATS_URL: .*nats:/,
+    ],
+    ["production with a cost that is no number", { ...PRODUCTION, BCRYPT_COST: "low" }, /^BCRYPT_COST: /],
+  ])("%s", (_what, env, line) => {
+    const lines = refusal(env);
+    expect(lines).toEqual([expect.stringMatching(line)]);
+    expect(lines.join()).not.toMatch(/hush/);
+  });
+
+  test("for each variable that is wrong", () => {
+    expect(refusal({ PORT: "http", JWT_SECRET: "hush", SERVICES: "cats" })).toEqual([
+      expect.stringMatching(/^SERVICES: /),
+      expect.stringMatching(/^PORT: /),
+      expect.stringMatching(/^JWT_SECRET: /),
+    ]);
+  });
+
+  test("some services without a broker are fine outside production", () => {
+    expect(loadConfig(alone).SERVICES).toEqual(["tasks"]);
+  });
+});
+
+describe("a secret in a file", () => {
+  test.each(["DATABASE_URL", "NATS_URL", "REDIS_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS"] as const)(
+    "%s_FILE is read and trimmed",
+    async (name) => {
+      const values = {
+        DATABASE_URL: "postgres://db/x",
+        NATS_URL: "nats://broker",
+        REDIS_URL: "redis://cache",
+        JWT_SECRET: SECRET,
+        JWT_SECRET_PREVIOUS: SECRET,
+      };
+      const file = await fileOf(name, ` ${values[name]} \n`);
+      expect(loadConfig({ [`${name}_FILE`]: file })[name]).toBe(values[name]);
+    },
+  );
+
+  test("serves in production", async () => {
+    const { JWT_SECRET, ...rest } = PRODUCTION;
+    const file = await fileOf("production", `${JWT_SECRET}\n`);
+    expect(loadConfig({ ...rest, JWT_SECRET_FILE: file }).JWT_SECRET).toBe(SECRET);
+  });
+
+  test("is refused beside the variable itself", async () => {
+    const lines = refusal({ JWT_SECRET: SECRET, JWT_SECRET_FILE: await fileOf("both", SECRET) });
+    expect(lines).toEqual(["JWT_SECRET: set JWT_SECRET or JWT_SECRET_FILE, not both"]);
+  });
+
+  test("that can't be read is named, with the reason", () => {
+    const missing = join(folder, "missing");
+    expect(refusal({ JWT_SECRET_FILE: missing })).toEqual([
+      `JWT_SECRET_FILE: cannot read ${missing} (ENOENT)`,
+    ]);
+    expect(refusal({ DATABASE_URL_FILE: folder })).toEqual([
+      `DATABASE_URL_FILE: cannot read ${folder} (EISDIR)`,
+    ]);
+  });
+
+  test("that is too short is refused without being shown", async () => {
+    const lines = refusal({ JWT_SECRET_FILE: await fileOf("short", "hush") });
+    expect(lines).toEqual([expect.stringMatching(/^JWT_SECRET: .*32 bytes/)]);
+    expect(lines.join()).not.toContain("hush");
+  });
+});
+
+describe("the README's table", () => {
+  const rows = documentConfig().split("\n").slice(2);
+
+  test("has a row for every variable, in one order", () => {
+    const { production: _derived, ...variables } = loadConfig({});
+    expect(rows.map((row) => /^\| `(\w+)` \|/.exec(row)?.[1])).toEqual(Object.keys(variables));
+  });
+
+  test("says of each what it means", () => {
+    for (const row of rows) expect(row).toMatch(/^\| `\w+` \| .* \| .{10,}\. ?.*\|$/);
+  });
+
+  test("shows defaults, names the _FILE of secrets, and never the secret of development", () => {
+    const table = rows.join("\n");
+    expect(table).toMatch(/^\| `PORT` \| `3000` \|/m);
+    expect(table).toMatch(/^\| `SERVICES` \| `all` \|/m);
+    expect(table).toMatch(/^\| `LOG_LEVEL` \| `info` \(warn in development\) \|/m);
+    expect(table).toMatch(/^\| `JWT_SECRET` \|.*Also `JWT_SECRET_FILE`/m);
+    expect(table).not.toContain(loadConfig({}).JWT_SECRET);
+  });
+});

@@ -1,0 +1,71 @@
+import { describe, expect, test } from "@jest/globals";
+import { databaseProblem, isoTimestamp, violatedConstraint } from "../../mixins/database.ts";
+import { problem } from "./support.ts";
+
+test.each([
+  ["2026-11-21 06:36:14.123+00", "2026-11-21T06:36:14.123Z"],
+  ["2026-11-21 06:36:14.12+00", "2026-11-21T06:36:14.120Z"],
+  ["2026-11-21 06:36:14.1+00", "2026-11-21T06:36:14.100Z"],
+  ["2026-11-21 06:36:14+00", "2026-11-21T06:36:14.000Z"],
+  ["0001-01-01 00:00:00+00", "0001-01-01T00:00:00.000Z"],
+  ["9999-12-31 23:59:59.999+00", "9999-12-31T23:59:59.999Z"],
+])("Postgres' timestamp %s is the contract's %s", (text, expected) => {
+  expect(isoTimestamp(text)).toBe(expected);
+});
+
+describe("an error of the database", () => {
+  const failure = (more: object, message = "secret of the server") => Object.assign(new Error(message), more);
+  const headers = { "Retry-After": "1" };
+
+  test.each([
+    ["a connection that failed", failure({ code: "08006" })],
+    ["too many connections", failure({ code: "53300" })],
+    ["a full disk", failure({ code: "53100" })],
+    ["a shutdown", failure({ code: "57P01" })],
+    ["a crash", failure({ code: "57P02" })],
+    ["a start that is not over", failure({ code: "57P03" })],
+    ["nobody at the port", failure({ code: "ECONNREFUSED" })],
+    ["a connection that was reset", failure({ code: "ECONNRESET" })],
+    ["a pipe that broke", failure({ code: "EPIPE" })],
+    ["no answer to a connection", failure({ code: "ETIMEDOUT" })],
+    ["an unknown host", failure({ code: "ENOTFOUND" })],
+    ["a resolver that is away", failure({ code: "EAI_AGAIN" })],
+    ["no route", failure({ code: "EHOSTUNREACH" })],
+    ["pg's own word for a lost connection", failure({}, "Connection terminated unexpectedly")],
+    ["pg's own word for an exhausted pool", failure({}, "timeout exceeded when trying to connect")],
+    ["pg's own word for a client that is broken", failure({}, "Client has encountered a connection error")],
+  ])("%s: the database is away", (_what, error) => {
+    const answer = databaseProblem(error);
+    expect(answer).toEqual(problem("database-unavailable", { code: 503, data: { headers } }));
+    expect((answer as Error).message).not.toMatch(/secret/);
+  });
+
+  test.each([
+    ["a statement that was cancelled", "57014"],
+    ["a lock that was not to be had", "55P03"],
+  ])("%s: it took too long", (_what, code) => {
+    expect(databaseProblem(failure({ code }))).toEqual(problem("timeout", { code: 504, data: { headers } }));
+  });
+
+  test.each(["22021", "22P05"])("text that can't be stored (%s): the client's fault", (code) => {
+    expect(databaseProblem(failure({ code }))).toEqual(problem("validation-failed", { code: 422 }));
+  });
+
+  test.each([
+    ["a duplicate", failure({ code: "23505" })],
+    ["a syntax error", failure({ code: "42601" })],
+    ["an error without a code", failure({})],
+    ["something that is no error", { odd: true }],
+  ])("%s stays what it is", (_what, error) => {
+    expect(databaseProblem(error)).toBe(error);
+  });
+});
+
+test.each([
+  [{ code: "23505", constraint: "users_email_key" }, "users_email_key"],
+  [{ code: "23505" }, ""],
+  [{ code: "23503", constraint: "tasks_project_id_fkey" }, null],
+  [new Error("boom"), null],
+])("the unique constraint that %j violates is %j", (error, expected) => {
+  expect(violatedConstraint(error)).toBe(expected);
+});

@@ -1,0 +1,79 @@
+import { describe, expect, jest, test } from "@jest/globals";
+import type { ServiceBroker } from "moleculer";
+import {
+  commit,
+  emitCommitted,
+  EVENT_TYPES,
+  eventsParameter,
+  type EventType,
+  type LoggedEvent,
+  type NewEvent,
+} from "../../mixins/event-log.ts";
+import { actorOf, idOf } from "./support.ts";
+
+const newEvent = (id: string, type: EventType = "task_created"): NewEvent => ({
+  id,
+  stream: "project:p",
+  type,
+  time: "2026-11-21T09:30:00.000Z",
+  actor_id: actorOf("user").id,
+  request_id: null,
+  data: { task: { title: "T" } },
+});
+
+describe("the parameter of a write", () => {
+  const parameter = (events: NewEvent[]) => JSON.parse(eventsParameter(events)) as object[];
+
+  test("holds the events whole, in order", () => {
+    const events = [newEvent(idOf("a")), newEvent(idOf("b"))];
+    expect(parameter(events)).toEqual(events.map((event, ord) => ({ ...event, ord, access: 0 })));
+  });
+
+  test("marks those, and only those, after which somebody may see more or less of the stream", () => {
+    const marked = parameter(EVENT_TYPES.map((type) => newEvent(type, type))).filter(
+      (event) => (event as { access: number }).access === 1,
+    );
+    expect(marked.map((event) => (event as NewEvent).type)).toEqual([
+      "project_deleted",
+      "project_restored",
+      "member_added",
+      "member_updated",
+      "member_removed",
+    ]);
+  });
+});
+
+describe("a commit", () => {
+  const statement = { text: "WITH …" };
+  const answering = (rows: object[]) => ({ query: () => Promise.resolve(rows as never) });
+
+  test("gives each event the number that the database gave it, in the order of the events", async () => {
+    const db = answering([
+      { id: idOf("b"), seq: 8 },
+      { id: idOf("a"), seq: 7 },
+    ]);
+    const events = [newEvent(idOf("a")), newEvent(idOf("b"))];
+    await expect(commit(db, statement, events)).resolves.toEqual([
+      { ...events[0], seq: 7 },
+      { ...events[1], seq: 8 },
+    ]);
+  });
+
+  test("whose condition failed is null: nothing happened", async () => {
+    await expect(commit(answering([]), statement, [newEvent(idOf("a"))])).resolves.toBeNull();
+  });
+
+  test("of no event is a mistake of ours", async () => {
+    await expect(commit(answering([]), statement, [])).rejects.toThrow(/event/);
+  });
+});
+
+test("what was committed is told in one hint, and nothing when nothing was", () => {
+  const emit = jest.fn(() => Promise.resolve());
+  const broker = { emit } as unknown as ServiceBroker;
+  const event: LoggedEvent = { ...newEvent(idOf("a")), seq: 1 };
+  emitCommitted(broker, []);
+  expect(emit).not.toHaveBeenCalled();
+  emitCommitted(broker, [event, event]);
+  expect(emit.mock.calls).toEqual([["events.committed", { events: [event, event] }]]);
+});

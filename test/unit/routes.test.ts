@@ -1,0 +1,72 @@
+import { describe, expect, test } from "@jest/globals";
+import type { ServiceSchema } from "moleculer";
+import { loadConfig } from "../../core/config.ts";
+import type { Auth } from "../../core/kit.ts";
+import { ROUTES } from "../../services/api-gateway/routes.ts";
+import auth from "../../services/auth/auth.service.ts";
+import projects from "../../services/projects/projects.service.ts";
+import tasks from "../../services/tasks/tasks.service.ts";
+import users from "../../services/users/users.service.ts";
+
+interface Action {
+  auth: Auth;
+  params: Record<string, unknown>;
+  visibility: string;
+  retryPolicy: { enabled: boolean };
+}
+
+const config = loadConfig({ NODE_ENV: "test", DATABASE_URL: "postgres://nobody.invalid/none" });
+const actions = new Map<string, Action>(
+  [auth, projects, tasks, users]
+    .map((factory): ServiceSchema => factory(config))
+    .flatMap((schema) =>
+      Object.entries(schema.actions as unknown as Record<string, Action>).map(([name, action]) => [
+        `${schema.name}.${name}`,
+        action,
+      ]),
+    ),
+);
+const pathParams = (path: string) => [...path.matchAll(/:(\w+)/g)].map(([, name]) => name as string);
+
+test("no two routes answer the same method and path, whatever their params are called", () => {
+  const keys = ROUTES.map(({ method, path }) => `${method} ${path.replace(/:\w+/g, ":")}`);
+  expect(keys.filter((key, at) => keys.indexOf(key) !== at)).toEqual([]);
+});
+
+test("no path ends in a slash or begins without one", () => {
+  for (const { path } of ROUTES) expect(path).toMatch(/^(\/(:?[a-z][a-z_-]*))+$/);
+});
+
+describe.each(ROUTES)("$method $path", ({ method, path, action: name, status, location }) => {
+  const action = actions.get(name);
+
+  test("leads to an action that some service defines for clients", () => {
+    expect(action).toMatchObject({ visibility: "published" });
+    expect(action?.auth).not.toBe("internal");
+  });
+
+  test("gives the action the params that its path names", () => {
+    expect(Object.keys(action?.params ?? {})).toEqual(expect.arrayContaining(pathParams(path)));
+  });
+
+  test("is tried again when a node dies under it if and only if it reads", () => {
+    expect(action?.retryPolicy.enabled).toBe(method === "GET");
+  });
+
+  test("tells where a new resource is if and only if it makes one", () => {
+    expect(location !== undefined).toBe(status === 201);
+  });
+});
+
+test.each([
+  ["/auth/register", { id: "u" }, {}, "/users/u"],
+  ["/projects", { id: "p" }, {}, "/projects/p"],
+  ["/projects/:project/members", { user_id: "u" }, { project: "launch" }, "/projects/launch/members/u"],
+  ["/projects/:project/tasks", { id: "t" }, { project: "launch" }, "/tasks/t"],
+  ["/tasks", { id: "t" }, {}, "/tasks/t"],
+])("what POST %s made is found at its own place", (path, answer, params, expected) => {
+  const route = ROUTES.find((candidate) => candidate.method === "POST" && candidate.path === path);
+  expect(route?.location?.(answer as Record<string, string>, params as Record<string, string>)).toBe(
+    expected,
+  );
+});
