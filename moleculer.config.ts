@@ -50,6 +50,7 @@ export function brokerOptions(config: Config): BrokerOptions {
     // Seconds. The failure detector finds dead nodes sooner, where somebody waits for them.
     heartbeatInterval: 2,
     heartbeatTimeout: 6,
+    dependencyInterval: 50,
     // A node that stops finishes what it has begun.
     tracking: { enabled: true, shutdownTimeout: 10_000 },
     middlewares: [authorize, failureDetector],

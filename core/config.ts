@@ -115,6 +115,10 @@ export type Config = Readonly<{
 /** Says what to set, in one line a variable. */
 export class ConfigError extends Error {}
 
+function refuse(problems: string[]): void {
+  if (problems.length > 0) throw new ConfigError(problems.join("\n"));
+}
+
 /**
  * Reads and checks the environment once. `NAME_FILE` names a file that holds `NAME`, for secrets (Docker, Kubernetes).
  * @throws ConfigError one line for each variable that is missing or wrong; it never shows a value of a secret
@@ -142,6 +146,7 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
         problems.push(`${name}: ${error.message.replaceAll("\n", " ")}`);
     },
   });
+  refuse(problems);
   const production = values.NODE_ENV === "production";
   if (production) {
     if (values.DATABASE_URL === "")
@@ -152,7 +157,7 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
     if (values.SERVICES.length < SERVICES.length && values.NATS_URL === "")
       problems.push("NATS_URL: set it, this node runs only some of the services");
   }
-  if (problems.length > 0) throw new ConfigError(problems.join("\n"));
+  refuse(problems);
   return Object.freeze({ ...values, production });
 }
 
