@@ -30,7 +30,7 @@ beforeAll(async () => {
   );
   await client.query(
     `INSERT INTO tasks.tasks (id, title, status, priority, project_id, created_by, created_at, updated_at)
-     SELECT gen_random_uuid(), 'x', (ARRAY['pending', 'completed'])[1 + n % 2], 'low',
+     SELECT gen_random_uuid(), 'x', CASE WHEN n % 7 = 0 THEN 'pending' ELSE 'completed' END, 'low',
             CASE WHEN n % 25 < 20 THEN ($1::uuid[])[1 + n % 25] END,
             CASE WHEN n % 500 = 24 THEN $2::uuid ELSE $3::uuid END, now(), now()
      FROM generate_series(1, 20000) AS n`,
