@@ -54,7 +54,8 @@ export function brokerOptions(config: Config): BrokerOptions {
     // A node that stops finishes what it has begun.
     tracking: { enabled: true, shutdownTimeout: 10_000 },
     middlewares: [authorize, failureDetector],
-    validator: true,
+    // null clears a field that may be null, and is refused for the others (core/kit.ts).
+    validator: { type: "Fastest", options: { considerNullAsAValue: true } },
     // main.ts handles signals: a node has more to stop than its broker.
     skipProcessEventRegistration: true,
   } as BrokerOptions;

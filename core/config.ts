@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { bool, cleanEnv, makeValidator, num, port, str } from "envalid";
+import { bool, cleanEnv, makeValidator, port, str } from "envalid";
 
 export const SERVICES = ["api-gateway", "auth", "users", "projects", "tasks", "notifier"] as const;
 export type ServiceName = (typeof SERVICES)[number];
@@ -12,7 +12,7 @@ const serviceList = makeValidator<ServiceName[]>((input) => {
   const names = input.split(",").map((name) => name.trim());
   const unknown = names.find((name) => !SERVICES.includes(name as ServiceName));
   if (unknown !== undefined) throw new Error(`"${unknown}" is none of ${SERVICES.join(", ")}`);
-  return names as ServiceName[];
+  return [...new Set(names)] as ServiceName[];
 });
 
 const list = makeValidator<string[]>((input) =>
@@ -30,13 +30,20 @@ const secret = makeValidator<string>((input) => {
 const url = (...protocols: string[]) =>
   makeValidator<string>((input) => {
     if (!URL.canParse(input) || !protocols.includes(new URL(input).protocol))
-      throw new Error(`needs a URL that begins with ${protocols.join(" or ")}//`);
+      throw new Error(`needs a URL that begins with ${protocols.map((name) => `${name}//`).join(" or ")}`);
     return input;
   });
 
 const positive = makeValidator<number>((input) => {
   const value = Number(input);
   if (!Number.isInteger(value) || value < 1) throw new Error(`"${input}" is no whole number above 0`);
+  return value;
+});
+
+const cost = makeValidator<number>((input) => {
+  const value = Number(input);
+  if (!Number.isInteger(value) || value < 4 || value > 15)
+    throw new Error("needs a whole number from 4 to 15");
   return value;
 });
 
@@ -84,7 +91,7 @@ const VARIABLES = {
   JWT_ISSUER: str({ default: "taskwire", desc: "`iss` of access tokens" }),
   ACCESS_TOKEN_TTL: positive({ default: 900, desc: "seconds that an access token lives" }),
   REFRESH_TOKEN_TTL: positive({ default: 2_592_000, desc: "seconds that an unused refresh token lives" }),
-  BCRYPT_COST: num({ default: 12, devDefault: 10, desc: "bcrypt cost, 10 to 15 outside tests" }),
+  BCRYPT_COST: cost({ default: 12, devDefault: 10, desc: "bcrypt cost, 10 to 15 outside tests" }),
   CORS_ORIGINS: list({
     default: [],
     devDefault: ["*"],
@@ -153,6 +160,8 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
       problems.push("DATABASE_URL: set it, production has no embedded Postgres");
     if (["", DEVELOPMENT_SECRET].includes(values.JWT_SECRET))
       problems.push("JWT_SECRET: set a secret of your own, for example by `openssl rand -base64 48`");
+    if (values.JWT_SECRET_PREVIOUS === DEVELOPMENT_SECRET)
+      problems.push("JWT_SECRET_PREVIOUS: everybody knows the development secret, leave it out");
     if (values.BCRYPT_COST < 10) problems.push("BCRYPT_COST: below 10 is for tests");
     if (values.SERVICES.length < SERVICES.length && values.NATS_URL === "")
       problems.push("NATS_URL: set it, this node runs only some of the services");

@@ -47,6 +47,11 @@ export const PROBLEMS = {
     title: "Not acceptable",
     explain: "The resource is served as `application/json` only, which your `Accept` header excludes.",
   },
+  "request-timeout": {
+    status: 408,
+    title: "The request took too long",
+    explain: "The request did not arrive whole in time. Send it again.",
+  },
   conflict: {
     status: 409,
     title: "Conflict with the present state",
@@ -79,10 +84,20 @@ export const PROBLEMS = {
     explain:
       "Bodies are sent as `Content-Type: application/json`, in UTF-8, uncompressed or gzip, deflate or br.",
   },
+  "expectation-failed": {
+    status: 417,
+    title: "Expectation failed",
+    explain: "The server honours `Expect: 100-continue` and nothing else. Leave the header out.",
+  },
   "validation-failed": {
     status: 422,
     title: "The request is not valid",
     explain: "The JSON is fine, a field is not. `errors` lists each with its pointer, a code and a message.",
+  },
+  "headers-too-large": {
+    status: 431,
+    title: "Headers too large",
+    explain: "The headers of a request may have 16 KiB at the most.",
   },
   "internal-error": {
     status: 500,

@@ -13,7 +13,7 @@
  * What does not compile: an action that is missing or not in the contract, a wrong result, a param without a
  * validator rule, an action without `auth` (test/types/kit.types.ts proves each).
  */
-import type { ValidationRule } from "fastest-validator";
+import type { ValidationRule, ValidationRuleObject } from "fastest-validator";
 import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
 
 export type Role = "user" | "manager" | "admin";
@@ -83,6 +83,19 @@ export interface ServiceDefinition<C extends ServiceContract> {
   stopped?(): Promise<void> | void;
 }
 
+/** null is a value like any other: it passes where a rule says `nullable`, and nowhere else. */
+const withoutNull = (rule: ValidationRule): ValidationRule =>
+  typeof rule === "string"
+    ? { type: rule as "string", nullable: false }
+    : { nullable: false, ...(rule as ValidationRuleObject) };
+
+const strict = (rules: object) => ({
+  $$strict: true,
+  ...Object.fromEntries(
+    Object.entries(rules as Record<string, ValidationRule>).map(([name, rule]) => [name, withoutNull(rule)]),
+  ),
+});
+
 /**
  * A Moleculer schema made of a typed definition. `This` is what the mixins lend.
  * Visibility follows from `auth`: only `internal` actions are hidden from the gateway.
@@ -95,7 +108,7 @@ export function service<C extends ServiceContract, This = object>(
       name,
       {
         ...action,
-        params: { $$strict: true, ...rules },
+        params: strict(rules),
         visibility: action.auth === "internal" ? "public" : "published",
         retryPolicy: { enabled: safe === true },
       },
@@ -116,9 +129,13 @@ export function remote<C extends ServiceContract>(name: C["name"]) {
       action: A,
       params: C["actions"][A]["params"],
     ): Promise<C["actions"][A]["result"]> {
+      // Who asks goes on from what this action was told, never from `meta`, which a callee may have changed.
+      const options =
+        "locals" in from ? { meta: { actor: (from as { locals: Meta }).locals.actor ?? null } } : {};
       return (from as Pick<ServiceBroker, "call">).call<C["actions"][A]["result"], object>(
         `${name}.${action}`,
         params,
+        options,
       );
     },
   };
@@ -142,9 +159,10 @@ export function emit<Payload extends object>(
   { name }: Hint<Payload>,
   payload: Payload,
 ): void {
-  broker
-    .emit(name, payload)
-    .catch((error: unknown) => broker.logger.warn(`hint ${name} was not sent`, error));
+  // A transporter that is closed throws before there is a promise.
+  void Promise.try(() => broker.emit(name, payload)).catch((error: unknown) =>
+    broker.logger.warn(`hint ${name} was not sent`, error),
+  );
 }
 
 /** Listens to a hint. An error of the handler is logged here, since Moleculer has no caller to give it to. */

@@ -4,13 +4,40 @@
  */
 import type { ValidationRuleObject } from "fastest-validator";
 
-type CheckErrors = { type: string; actual?: unknown }[];
+type CheckErrors = { type: string; expected?: unknown; actual?: unknown }[];
 
-export const id = { type: "uuid" } satisfies ValidationRuleObject;
+/** An id, in lower case as Postgres writes it. */
+export const id = {
+  type: "uuid",
+  custom: (value: unknown) => (typeof value === "string" ? value.toLowerCase() : value),
+} satisfies ValidationRuleObject;
 export const optionalId = { ...id, optional: true } satisfies ValidationRuleObject;
 export const nullableId = { ...id, optional: true, nullable: true } satisfies ValidationRuleObject;
 
-const TIMESTAMP = /^(\d{4})-(\d{2})-(\d{2})T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
+/**
+ * Text of `min` to `max` characters as people count them: code points, not UTF-16's halves of them.
+ * (The rule's own `min` and `max` would count those, so the bounds have names of their own.)
+ */
+export const text = (minCharacters: number, maxCharacters: number) =>
+  ({
+    type: "string",
+    minCharacters,
+    maxCharacters,
+    messages: {
+      characters: `The '{field}' field must have ${minCharacters} to ${maxCharacters} characters.`,
+      unstorable: "The '{field}' field must be text without U+0000 and without halves of surrogate pairs.",
+    },
+    custom: (value: unknown, errors: CheckErrors) => {
+      if (typeof value !== "string") return value;
+      // Nothing longer than that can be short enough, so nobody makes us split a megabyte.
+      const count = value.length > 2 * maxCharacters ? Infinity : [...value].length;
+      if (count < minCharacters || count > maxCharacters) errors.push({ type: "characters" });
+      else if (value.includes("\0") || !value.isWellFormed()) errors.push({ type: "unstorable" });
+      return value;
+    },
+  }) satisfies ValidationRuleObject;
+
+const TIMESTAMP = /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
 
 /** An RFC 3339 timestamp in UTC with milliseconds; null when `text` is none (30 February is none). */
 export function parseTimestamp(text: string): string | null {
@@ -18,6 +45,8 @@ export function parseTimestamp(text: string): string | null {
   const time = new Date(text);
   if (day === undefined || Number.isNaN(time.getTime())) return null;
   if (Number(day) > new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()) return null;
+  // Years that four digits write, and that Postgres knows: there is none between 1 BC and 1.
+  if (time.getUTCFullYear() < 1 || time.getUTCFullYear() > 9999) return null;
   return time.toISOString();
 }
 
@@ -42,9 +71,11 @@ export const commaList = (values: readonly string[]) =>
     enum: [...values],
     messages: { commaList: `The '{field}' field takes ${values.join(", ")}, separated by commas.` },
     check: (value: unknown, errors: CheckErrors) => {
-      const items = typeof value === "string" ? [...new Set(value.split(","))] : [];
-      if (items.length === 0 || !items.every((item) => values.includes(item)))
+      // An array comes from another service, or from a call that is tried again.
+      const items: unknown[] =
+        typeof value === "string" ? value.split(",") : Array.isArray(value) ? value : [];
+      if (items.length === 0 || !items.every((item) => values.includes(item as string)))
         errors.push({ type: "commaList" });
-      return items;
+      return [...new Set(items)];
     },
   }) satisfies ValidationRuleObject;

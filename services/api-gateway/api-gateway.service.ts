@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import cors from "cors";
 import helmet from "helmet";
 import type { Context, Service, ServiceSchema } from "moleculer";
@@ -8,9 +8,10 @@ import { PROBLEMS, Problem, problemCode, problemDocument } from "../../core/erro
 import { type Auth, type Meta, service } from "../../core/kit.ts";
 import { createTokens } from "../../core/tokens.ts";
 import type { ApiGatewayContract } from "./api-gateway.contract.ts";
-import { authenticate } from "./authenticate.ts";
+import { authenticate, challenge } from "./authenticate.ts";
+import { createHttpServer } from "./http-server.ts";
 import { toProblem } from "./problem.ts";
-import { bindParams, identify, readBody } from "./request.ts";
+import { bindParams, identify, parseQuery, readBody } from "./request.ts";
 import { type Route, ROUTES } from "./routes.ts";
 
 /** The parts of moleculer-web's request that we use. */
@@ -52,6 +53,20 @@ const run = (middleware: Middleware, request: IncomingMessage, response: ServerR
   new Promise((resolve, reject) => {
     middleware(request, response, (error) => (error === undefined ? resolve() : reject(error)));
   });
+
+/** What a middleware sets, whatever the request. */
+function collectHeaders(middleware: Middleware): Record<string, string> {
+  const headers: Record<string, string> = {};
+  const response = {
+    setHeader: (name: string, value: string) => (headers[name] = value),
+    removeHeader: () => {},
+  };
+  middleware({} as IncomingMessage, response as unknown as ServerResponse, () => {});
+  return headers;
+}
+
+/** helmet's headers, for answers that are written without a response object. */
+const SECURITY_HEADERS = collectHeaders(helmet() as Middleware);
 
 /** `GET /path` of moleculer-web to the line of our table. */
 const keyOf = (method: string, path: string): string => `${method} ${path.replace(/^\//, "")}`;
@@ -128,6 +143,8 @@ export default (config: Config): ServiceSchema => {
       request_id: request.requestId,
       ...(errors && { errors }),
     });
+    // RFC 9110 §15.5.2: a 401 always says how to do better.
+    if (status === 401) response.setHeader("WWW-Authenticate", challenge().headers["WWW-Authenticate"]);
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     response.writeHead(status, {
       "Content-Type": "application/problem+json; charset=utf-8",
@@ -165,7 +182,6 @@ export default (config: Config): ServiceSchema => {
       logRouteRegistration: null,
       logRequest: null,
       logResponse: null,
-      qsOptions: { depth: 0, plainObjects: true, parameterLimit: 100 },
       rootCallOptions: (options: { requestID?: string }, request: Request) => {
         options.requestID = request.requestId;
       },
@@ -173,11 +189,23 @@ export default (config: Config): ServiceSchema => {
     },
     actions: {},
     methods: {
+      createServer(this: Service & Gateway & { httpHandler: RequestListener }) {
+        this.server = createHttpServer(this.httpHandler, SECURITY_HEADERS);
+      },
+
       /** Every request begins here, also one that no route matches. */
       async httpHandler(this: Service & Gateway, request: Request, response: ServerResponse) {
         try {
           request.requestId = identify(request, response);
           await run(secure, request, response);
+          // The absolute form names the server too (RFC 9112 §3.2.2).
+          request.url = request.url?.replace(/^https?:\/\/[^/?#]*/i, "") || "/";
+          if (request.httpVersion === "1.1" && request.headers.host === undefined)
+            throw new Problem("malformed-request", "HTTP/1.1 needs a Host header");
+          if (!["100-continue", undefined].includes(request.headers.expect?.toLowerCase()))
+            throw new Problem("expectation-failed");
+          // moleculer-web would run a write and then answer it 304.
+          if (request.method !== "GET" && request.method !== "HEAD") delete request.headers["if-none-match"];
           if (
             request.method === "OPTIONS" &&
             request.headers["access-control-request-method"] === undefined
@@ -196,9 +224,13 @@ export default (config: Config): ServiceSchema => {
         await web.methods.httpHandler?.call(this, request, response);
       },
 
+      parseQueryString({ url = "/" }: Request) {
+        return { query: parseQuery(url), url: url.split("?")[0] };
+      },
+
       /** No route: 405 where the path is right and the method is not, else 404. */
       send404(this: Service & Gateway, request: Request, response: ServerResponse) {
-        const allowed = this.allowedMethods(request.url ?? "/");
+        const allowed = this.allowedMethods(request.originalUrl ?? request.url ?? "/");
         const problem =
           allowed.length === 0
             ? new Problem("not-found", "There is nothing at this path")

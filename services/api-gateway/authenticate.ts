@@ -6,7 +6,7 @@ import type { Tokens } from "../../core/tokens.ts";
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 
 /** RFC 6750 §3. */
-const challenge = (error?: string) => ({
+export const challenge = (error?: string) => ({
   headers: {
     "WWW-Authenticate": `Bearer realm="taskwire"${error === undefined ? "" : `, error="${error}"`}`,
   },
@@ -18,7 +18,9 @@ const challenge = (error?: string) => ({
  */
 export function authenticate({ headers }: Pick<IncomingMessage, "headers">, tokens: Tokens): Actor {
   const { authorization } = headers;
-  if (authorization === undefined) throw new Problem("unauthenticated", undefined, challenge());
+  // Another scheme is no credentials of ours (RFC 6750 §3.1).
+  if (authorization === undefined || !/^Bearer\b/i.test(authorization))
+    throw new Problem("unauthenticated", undefined, challenge());
   const token = BEARER.exec(authorization)?.[1];
   try {
     if (token === undefined)

@@ -32,14 +32,17 @@ const BODY: Record<
 
 const RETRY = { headers: { "Retry-After": "1" } };
 
-/** fastest-validator names all unknown fields in one error. */
-function fieldErrors(failures: RuleFailure[], pointerTo: (field: string) => string): FieldError[] {
+/** fastest-validator names all unknown fields of an object in one error. */
+function fieldErrors(
+  failures: RuleFailure[],
+  pointerTo: (field: string, name?: string) => string,
+): FieldError[] {
   return failures.flatMap(({ type, message = "Not valid", field, actual }) =>
     type === "objectStrict"
       ? String(actual)
           .split(", ")
           .map((name) => ({
-            pointer: pointerTo(name),
+            pointer: pointerTo(field ?? "", name),
             code: "unknown",
             message: `There is no field '${name}' here.`,
           }))
@@ -47,10 +50,16 @@ function fieldErrors(failures: RuleFailure[], pointerTo: (field: string) => stri
   );
 }
 
-/** RFC 6901 §6, for one name. */
-export const bodyPointer = (field: string): string =>
-  field === "" ? "#" : `#/${field.replace(/\[(\d+)\]/g, "/$1").replaceAll(".", "/")}`;
-export const queryPointer = (field: string): string => `?${field}`;
+/**
+ * RFC 6901 §6: `field` as fastest-validator writes one (`operations[1].title`), and below it a name of the client's,
+ * in which any character may stand.
+ */
+export function bodyPointer(field: string, name?: string): string {
+  const steps = field === "" ? [] : field.replace(/\[(\d+)\]/g, ".$1").split(".");
+  if (name !== undefined) steps.push(name.replaceAll("~", "~0").replaceAll("/", "~1"));
+  return ["#", ...steps].join("/");
+}
+export const queryPointer = (field: string, name?: string): string => `?${name ?? field}`;
 
 /** Where the values of a request came from. */
 export interface Origin {
@@ -60,9 +69,8 @@ export interface Origin {
 }
 
 function validationProblem(failures: RuleFailure[], { method, path }: Origin): Problem {
-  // A path that can't name anything names nothing.
-  if (failures.length > 0 && failures.every(({ field }) => path.includes(field ?? "")))
-    return new Problem("not-found");
+  // A path that can't name anything names nothing, whatever else is wrong.
+  if (failures.some(({ field }) => path.includes(field ?? ""))) return new Problem("not-found");
   const errors = fieldErrors(failures, ["GET", "HEAD"].includes(method) ? queryPointer : bodyPointer);
   return new Problem("validation-failed", errors.map(({ message }) => message).join(" "), { errors });
 }
@@ -75,8 +83,7 @@ export function toProblem(error: unknown, origin: Origin): Problem {
   if (name === "ValidationError" && Array.isArray(data))
     return validationProblem(data as RuleFailure[], origin);
 
-  const body = BODY[type];
-  if (body !== undefined) return new Problem(...body);
+  if (Object.hasOwn(BODY, type)) return new Problem(...(BODY[type] as (typeof BODY)[string]));
   if (type === "UNABLE_DECODE_PARAM") return new Problem("malformed-request", "The path does not decode");
 
   switch (name) {

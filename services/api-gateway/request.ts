@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isUtf8 } from "node:buffer";
 import bodyParser from "body-parser";
 import onHeaders from "on-headers";
 import { Problem } from "../../core/errors.ts";
@@ -7,10 +8,20 @@ import { bodyPointer, queryPointer } from "./problem.ts";
 
 /** Bytes. */
 const MAX_BODY = 1024 * 1024;
+/** Levels of objects and arrays: what is deeper would overflow the stack of whoever walks through it. */
+const MAX_DEPTH = 32;
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i;
 
-const parseJson = bodyParser.json({ limit: MAX_BODY, type: () => true });
+const parseJson = bodyParser.json({
+  limit: MAX_BODY,
+  type: () => true,
+  strict: false,
+  // RFC 8259 §8.1. Decoding would put question marks for what it doesn't know.
+  verify: (_request, _response, body) => {
+    if (!isUtf8(body)) throw new Error("not UTF-8");
+  },
+});
 
 /** Gives a request its id, the client's own when that is fit to be logged, and each answer the headers that tell it and the time it took. */
 export function identify(request: IncomingMessage, response: ServerResponse): string {
@@ -25,19 +36,40 @@ export function identify(request: IncomingMessage, response: ServerResponse): st
 }
 
 /**
- * The body as JSON; null when there is none.
+ * The body as JSON; undefined when there is none.
  * @throws Problem unsupported-media-type; http-errors of body-parser for what does not parse or is too large
  */
 export async function readBody(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
   const { headers } = request;
   const empty = headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
-  if (empty) return null;
+  if (empty) return undefined;
   if (!JSON_TYPE.test(headers["content-type"] ?? ""))
     throw new Problem("unsupported-media-type", "Send the body as Content-Type: application/json");
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   parseJson(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
-  await promise;
-  return (request as { body?: unknown }).body;
+  await promise.catch((error: unknown) => {
+    // zlib's own errors: body-parser gives them no type.
+    if (/^(Z|ERR)_/.test(String((error as NodeJS.ErrnoException).code)))
+      throw new Problem("malformed-request", "The body does not decompress");
+    throw error;
+  });
+  const { body } = request as { body?: unknown };
+  if (isDeeper(body, MAX_DEPTH))
+    throw new Problem("malformed-request", `The body nests deeper than ${MAX_DEPTH} levels`);
+  return body;
+}
+
+const isDeeper = (value: unknown, levels: number): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  (levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1)));
+
+/** The query's parameters; one that is repeated is an array. Without a prototype, so that no name is special. */
+export function parseQuery(url: string): Record<string, string | string[]> {
+  const query = Object.create(null) as Record<string, string | string[]>;
+  for (const [name, value] of new URLSearchParams(url.split("?")[1] ?? ""))
+    query[name] = query[name] === undefined ? value : [query[name], value].flat();
+  return query;
 }
 
 const unknownField = (pointer: string, name: string) => ({
@@ -56,15 +88,22 @@ export function bindParams(
   { body, query, path }: { body: unknown; query: object; path: Record<string, string> },
 ): Record<string, unknown> {
   const isRead = method === "GET" || method === "HEAD";
-  const fields = isRead ? query : (body ?? {});
-  if (typeof fields !== "object" || Array.isArray(fields))
+  const fields = isRead ? query : body === undefined ? {} : body;
+  if (typeof fields !== "object" || fields === null || Array.isArray(fields))
     throw new Problem("validation-failed", "The body must be a JSON object", {
       errors: [{ pointer: "#", code: "object", message: "The body must be a JSON object" }],
     });
   const stray = [
     ...Object.keys(fields)
       .filter((name) => Object.hasOwn(path, name))
-      .map((name) => unknownField(isRead ? queryPointer(name) : bodyPointer(name), name)),
+      .map((name) => unknownField(isRead ? queryPointer(name) : bodyPointer("", name), name)),
+    ...Object.entries(isRead ? query : {})
+      .filter(([, value]) => Array.isArray(value))
+      .map(([name]) => ({
+        pointer: queryPointer(name),
+        code: "repeated",
+        message: `Give the parameter '${name}' once.`,
+      })),
     ...(isRead ? [] : Object.keys(query).map((name) => unknownField(queryPointer(name), name))),
   ];
   if (stray.length > 0)

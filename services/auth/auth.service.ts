@@ -46,7 +46,7 @@ export default (config: Config): ServiceSchema => {
         rules: {
           login: { type: "string", optional: true, min: 1, max: 254 },
           email: { type: "string", optional: true, min: 1, max: 254 },
-          password: { type: "string", min: 1, max: 128 },
+          password: { type: "string", min: 1, max: 1000 },
         },
         async handler(ctx) {
           const { login, email, password } = ctx.params;

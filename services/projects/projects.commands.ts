@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import slugify from "@sindresorhus/slugify";
 import { invalidField, Problem } from "../../core/errors.ts";
 import { isId, newId } from "../../core/ids.ts";
-import { type Database, violatedConstraint } from "../../mixins/database.ts";
+import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
 import {
   type Cause,
   commit,
@@ -56,7 +56,7 @@ function memberOf(person: Person, role: ProjectRole, joined: string): Member {
 /** A slug of the project's own, or the name's; a name that is taken gets four more characters. */
 function slugsFor(name: string, wanted: string | undefined): string[] {
   if (wanted !== undefined) return [wanted];
-  const base = slugify(name).slice(0, 60) || "project";
+  const base = slugify(name).slice(0, 59).replace(/-+$/, "") || "project";
   const suffixed = () =>
     `${base}-${randomInt(36 ** 4)
       .toString(36)
@@ -122,6 +122,31 @@ const DELETE_MEMBER = withEvents(
   3,
 );
 
+const SUCCEED = withEvents(
+  `row AS (
+     UPDATE projects.projects SET owner_id = $2, version = version + 1, updated_at = $3 WHERE id = $1 RETURNING id)`,
+  4,
+);
+
+/** The owner that a project names is no owner any more: the one who is it longest is named. Under the project's lock. */
+async function succeed(tx: Queryable, project: ProjectRow, cause: Cause): Promise<LoggedEvent[]> {
+  const [heir] = await tx.query<{ user_id: string }>({
+    text: `SELECT user_id FROM projects.members WHERE project_id = $1 AND role = 'owner'
+           ORDER BY created_at, user_id LIMIT 1`,
+    values: [project.id],
+  });
+  if (heir === undefined) throw new Error(`project ${project.id} is left without an owner`);
+  const { role: _role, ...known } = project;
+  const { user_id: owner_id } = heir;
+  const data = {
+    project: { ...known, owner_id, version: project.version + 1, updated_at: cause.time },
+    changes: { owner_id: { old: project.owner_id, new: owner_id } },
+  };
+  const events = [newEvent(projectStream(project.id), "project_updated", data, cause)];
+  const values = [project.id, owner_id, cause.time, eventsParameter(events)];
+  return (await commit(tx, { name: "projects-succeed", text: SUCCEED, values }, events)) ?? [];
+}
+
 /**
  * Adds a member (`to` a role, who has none), changes one, or removes one (`to` null). Who may is decided on what is
  * true under the project's lock, so that of two owners who leave at the same time one stays.
@@ -162,6 +187,8 @@ export async function changeMember(
             text: UPSERT_MEMBER,
             values: [...key, to, member.created_at, eventsParameter(events)],
           };
-    return { member, events: (await commit(tx, statement, events)) ?? [] };
+    const logged = (await commit(tx, statement, events)) ?? [];
+    if (project.owner_id !== person.id || to === "owner") return { member, events: logged };
+    return { member, events: [...logged, ...(await succeed(tx, project, cause))] };
   });
 }

@@ -6,14 +6,16 @@ import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { causeOf, emitCommitted } from "../../mixins/event-log.ts";
-import { tasks } from "../tasks/tasks.contract.ts";
+import { TASK_STATUSES, tasks } from "../tasks/tasks.contract.ts";
 import { users } from "../users/users.contract.ts";
 import { changeMember, createProject } from "./projects.commands.ts";
 import { PROJECT_ROLES, type ProjectsContract } from "./projects.contract.ts";
 import { findProject, listMembers, listProjects } from "./projects.queries.ts";
 
-const project = { type: "string", min: 1, max: 100 } as const;
+const project = rules.text(1, 100);
 const role = { type: "enum", values: [...PROJECT_ROLES] } as const;
+
+const NO_TASKS = Object.fromEntries(TASK_STATUSES.map((status) => [status, 0]));
 
 /** Projects and who is in them. */
 export default (config: Config): ServiceSchema =>
@@ -25,8 +27,8 @@ export default (config: Config): ServiceSchema =>
       create: {
         auth: "user",
         rules: {
-          name: { type: "string", trim: true, min: 1, max: 100 },
-          description: { type: "string", optional: true, nullable: true, max: 10_000 },
+          name: { ...rules.text(1, 100), trim: true },
+          description: { ...rules.text(0, 10_000), optional: true, nullable: true },
           slug: { type: "string", optional: true, min: 2, max: 64, pattern: "^[a-z0-9]+(?:-[a-z0-9]+)*$" },
         },
         async handler(ctx) {
@@ -34,7 +36,7 @@ export default (config: Config): ServiceSchema =>
           const owner = await users.call(ctx, "account", { id: actor.id });
           const created = await createProject(this.db, owner, ctx.params, causeOf(ctx));
           emitCommitted(this.broker, created.events);
-          return { ...created.project, task_counts: {} };
+          return { ...created.project, task_counts: NO_TASKS };
         },
       },
 

@@ -27,11 +27,11 @@ import {
 } from "./tasks.queries.ts";
 import { taskView } from "./tasks.view.ts";
 
-const title = { type: "string", trim: true, min: 1, max: 200 } as const;
+const title = { ...rules.text(1, 200), trim: true } as const;
 const status = { type: "enum", values: [...TASK_STATUSES] } as const;
-const project = { type: "string", min: 1, max: 100 } as const;
+const project = rules.text(1, 100);
 const fields = {
-  description: { type: "string", optional: true, nullable: true, max: 10_000 },
+  description: { ...rules.text(0, 10_000), optional: true, nullable: true },
   status: { ...status, optional: true },
   priority: { type: "enum", values: [...PRIORITIES], optional: true },
   assigned_to: rules.nullableId,

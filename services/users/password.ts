@@ -11,7 +11,7 @@ const AT_ONCE = 2;
 const WAITING = 100;
 const turns = pLimit(AT_ONCE);
 
-function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+async function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
   if (turns.pendingCount >= WAITING)
     throw new Problem("overloaded", "Too many logins at once", { headers: { "Retry-After": "5" } });
   return turns(work);

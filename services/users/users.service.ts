@@ -9,6 +9,8 @@ import type { UsersContract } from "./users.contract.ts";
 import { type UserRow, userModel } from "./users.model.ts";
 import { personView, userView } from "./users.view.ts";
 
+const name = { ...rules.text(1, 100), optional: true, nullable: true, trim: true } as const;
+
 /** Accounts and password hashes. Nobody else sees a hash. */
 export default (config: Config): ServiceSchema =>
   service<UsersContract, WithModel<UserRow>>({
@@ -19,7 +21,7 @@ export default (config: Config): ServiceSchema =>
       create: {
         auth: "internal",
         rules: {
-          email: { type: "email", max: 254, normalize: false, trim: true },
+          email: { type: "email", mode: "precise", max: 254, normalize: false, trim: true },
           username: {
             type: "string",
             min: 3,
@@ -28,9 +30,9 @@ export default (config: Config): ServiceSchema =>
             // No @: a user name never looks like somebody else's e-mail address.
             pattern: "^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$",
           },
-          password: { type: "string", min: 8, max: 128 },
-          first_name: { type: "string", optional: true, nullable: true, trim: true, min: 1, max: 100 },
-          last_name: { type: "string", optional: true, nullable: true, trim: true, min: 1, max: 100 },
+          password: rules.text(8, 128),
+          first_name: name,
+          last_name: name,
         },
         async handler(ctx) {
           return userView(await createUser(this.model, ctx.params, config.BCRYPT_COST));
@@ -54,7 +56,7 @@ export default (config: Config): ServiceSchema =>
       /** Checks a login. @throws Problem overloaded */
       verify_password: {
         auth: "internal",
-        rules: { login: { type: "string", max: 254 }, password: { type: "string", max: 128 } },
+        rules: { login: { type: "string", max: 254 }, password: "string" },
         async handler(ctx) {
           const row = await findByPassword(this.model, ctx.params, config.BCRYPT_COST);
           return row === null ? null : userView(row);

@@ -334,12 +334,15 @@ describe("POST /auth/refresh", () => {
   });
 
   test("ten refreshes with one token at once get one successor, which works", async () => {
-    const { refresh_token } = await open();
-    const answers = await Promise.all(upTo(10).map(() => refresh(refresh_token)));
-    expect(tally(answers)).toEqual({ 200: 10 });
-    const successors = new Set(answers.map(({ body }): string => body.refresh_token));
-    expect(successors.size).toBe(1);
-    expect((await refresh([...successors][0] as string)).status).toBe(200);
+    // Again and again: the first time the server's connections may not be there yet, and so nothing races.
+    for (const _ of upTo(4)) {
+      const { refresh_token } = await open();
+      const answers = await Promise.all(upTo(10).map(() => refresh(refresh_token)));
+      expect(tally(answers)).toEqual({ 200: 10 });
+      const successors = new Set(answers.map(({ body }): string => body.refresh_token));
+      expect(successors.size).toBe(1);
+      expect((await refresh([...successors][0] as string)).status).toBe(200);
+    }
   });
 
   test("a spent token that comes back after 10 seconds ends the whole session, and no other", async () => {

@@ -597,9 +597,9 @@ describe("paths", () => {
   );
 
   test("a URL of 20,000 characters is refused as a problem", async () => {
-    const answer = await asAda({ path: `/projects/${"a".repeat(20_000)}` });
-    expect([414, 431]).toContain(answer.status);
-    expect(answer.headers.get("content-type")).toMatch(/^application\/problem\+json/);
+    const { status, headers } = await asAda({ path: `/projects/${"a".repeat(20_000)}` });
+    expect([414, 431]).toContain(status);
+    expect(headers.get("content-type")).toMatch(/^application\/problem\+json/);
   });
 
   test("an id that can't be one is 404, whatever else is wrong", async () => {
@@ -610,9 +610,6 @@ describe("paths", () => {
 });
 
 describe("HTTP itself", () => {
-  const request = (...lines: string[]): Promise<Answer> =>
-    dial(node.url, [...lines, "Connection: close", "", ""].join("\r\n"));
-
   test("Expect: 100-continue is honoured", async () => {
     expect((await postTask('{"title":"x"}', { ...JSON_TYPE, Expect: "100-continue" })).status).toBe(201);
   });
@@ -624,9 +621,10 @@ describe("HTTP itself", () => {
     ["a Content-Length that is no number", 400, ["POST /tasks HTTP/1.1", "Host: x", "Content-Length: ten"]],
     ["headers above 16 KiB", 431, ["GET /tasks HTTP/1.1", "Host: x", `X-Long: ${"x".repeat(20_000)}`]],
   ])("%s is answered by a problem (%i), too", async (_, status, lines) => {
-    const answer = await request(...lines);
+    const answer = await dial(node.url, lines);
     expect(answer.status).toBe(status);
     expect(answer.headers.get("content-type")).toMatch(/^application\/problem\+json/);
+    expect(answer.body).toMatchObject({ status, request_id: answer.headers.get("x-request-id") });
     expectCommonHeaders(answer);
   });
 

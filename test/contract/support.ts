@@ -1,5 +1,6 @@
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { expect } from "@jest/globals";
 import pg from "pg";
 import type { ProblemCode } from "../../core/errors.ts";
@@ -80,42 +81,36 @@ const answerOf = (status: number, headers: Headers, text: string): Answer => ({
 });
 
 /** What `fetch` can't send: paths as they are, any method, repeated or forbidden headers, bytes. */
-export function send(url: string, { method = "GET", path, headers = {}, body }: Raw): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+export async function send(url: string, { method = "GET", path, headers = {}, body }: Raw): Promise<Answer> {
   const length =
     body === undefined || "Transfer-Encoding" in headers ? {} : { "Content-Length": Buffer.byteLength(body) };
   const options = { method, path, headers: { ...length, ...headers }, agent: false };
-  const outgoing = request(url, options, (incoming) => {
-    const chunks: Buffer[] = [];
-    const fields = Object.entries(incoming.headersDistinct).flatMap(([name, values = []]) =>
-      values.map((value): [string, string] => [name, value]),
-    );
-    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
-    incoming.on("error", reject);
-    incoming.on("end", () =>
-      resolve(answerOf(incoming.statusCode as number, new Headers(fields), Buffer.concat(chunks).toString())),
-    );
-  });
-  outgoing.on("error", reject);
-  outgoing.end(body);
-  return promise;
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  request(url, options, resolve).on("error", reject).end(body);
+  const incoming = await promise;
+  const fields = Object.entries(incoming.headersDistinct).flatMap(([name, values = []]) =>
+    values.map((value): [string, string] => [name, value]),
+  );
+  return answerOf(incoming.statusCode as number, new Headers(fields), await text(incoming));
+}
+
+/** A body in chunks (RFC 9112 §7.1), put together. */
+function dechunk(chunks: string): string {
+  const [, size = "0", rest = ""] = /^([0-9a-f]+)\r\n(.*)$/is.exec(chunks) ?? [];
+  const length = parseInt(size, 16);
+  return length === 0 ? "" : rest.slice(0, length) + dechunk(rest.slice(length + 2));
 }
 
 /** What isn't HTTP at all, or only nearly. The server has to close the connection. */
-export function dial(url: string, text: string): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+export async function dial(url: string, lines: string[]): Promise<Answer> {
   const { port, hostname } = new URL(url);
-  const socket = connect(Number(port), hostname, () => socket.write(text));
-  let received = "";
-  socket.on("data", (chunk) => (received += chunk.toString()));
-  socket.on("error", reject);
-  socket.on("close", () => {
-    const [head = "", body = ""] = received.split("\r\n\r\n");
-    const [status = "", ...lines] = head.split("\r\n");
-    const fields = lines.map((line) => line.split(/: (.*)/).slice(0, 2) as [string, string]);
-    resolve(answerOf(Number(status.split(" ")[1]), new Headers(fields), body));
-  });
-  return promise;
+  const socket = connect(Number(port), hostname);
+  socket.write([...lines, "Connection: close", "", ""].join("\r\n"));
+  const [, head = "", body = ""] = /^(.*?)\r\n\r\n(.*)$/s.exec(await text(socket)) ?? [];
+  const [status = "", ...fields] = head.split("\r\n");
+  const headers = new Headers(fields.map((field) => field.split(/: (.*)/).slice(0, 2) as [string, string]));
+  const whole = headers.get("transfer-encoding") === "chunked" ? dechunk(body) : body;
+  return answerOf(Number(status.split(" ")[1]), headers, whole);
 }
 
 export async function openDatabase({ config }: TestNode): Promise<pg.Client> {

@@ -30,15 +30,22 @@ describe("bad credentials are challenged with invalid_token:", () => {
   const headers = { "WWW-Authenticate": 'Bearer realm="taskwire", error="invalid_token"' };
 
   test.each<[string, string, message: string]>([
-    ["another scheme", "Basic YWRhOnB3", "Send `Authorization: Bearer <access_token>`"],
     ["a scheme alone", "Bearer", "Send `Authorization: Bearer <access_token>`"],
-    ["a token alone", token, "Send `Authorization: Bearer <access_token>`"],
     ["two tokens", `Bearer ${token} ${token}`, "Send `Authorization: Bearer <access_token>`"],
-    ["nothing", "", "Send `Authorization: Bearer <access_token>`"],
     ["garbage", "Bearer garbage", "The token is not valid"],
     ["somebody else's token", `Bearer ${others.sign(actor).token}`, "The token is not valid"],
     ["an expired token", `Bearer ${expired.sign(actor).token}`, "The token has expired"],
   ])("%s", (_what, header, message) => {
     expect(() => ask(header)).toThrow(problem("invalid-token", { message, data: { headers } }) as Error);
   });
+});
+
+// RFC 6750 §3.1: who brings no bearer token is told the scheme, and nothing of an error.
+test.each([
+  ["another scheme", "Basic YWRhOnB3"],
+  ["a token alone", token],
+  ["nothing", ""],
+])("%s is no credentials", (_what, header) => {
+  const headers = { "WWW-Authenticate": 'Bearer realm="taskwire"' };
+  expect(() => ask(header)).toThrow(problem("unauthenticated", { data: { headers } }) as Error);
 });

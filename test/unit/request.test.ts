@@ -73,7 +73,7 @@ describe("a body", () => {
   test.each([{}, JSON_TYPE, { "content-type": "text/plain" }])(
     "that is empty is none, with %j",
     async (headers) => {
-      await expect(read(headers)).resolves.toBeNull();
+      await expect(read(headers)).resolves.toBeUndefined();
     },
   );
 
@@ -94,7 +94,6 @@ describe("a body", () => {
     ],
     ["another encoding", { ...JSON_TYPE, "content-encoding": "compress" }, "{}", "unsupported-media-type"],
     ["JSON that ends early", JSON_TYPE, '{"title":', "malformed-request"],
-    ["a number", JSON_TYPE, "7", "malformed-request"],
     ["gzip that is none", { ...JSON_TYPE, "content-encoding": "gzip" }, "{}", "malformed-request"],
     [
       "gzip that ends early",
@@ -120,7 +119,7 @@ describe("a body", () => {
 });
 
 describe("the params of an action", () => {
-  const none = { body: null, query: {}, path: {} };
+  const none = { body: undefined, query: {}, path: {} };
 
   test.each<[string, string, object, object]>([
     ["POST", "the body", { body: { a: 1 } }, { a: 1 }],
