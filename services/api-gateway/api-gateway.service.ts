@@ -66,7 +66,7 @@ function collectHeaders(middleware: Middleware): Record<string, string> {
 }
 
 /** helmet's headers, for answers that are written without a response object. */
-const SECURITY_HEADERS = collectHeaders(helmet() as Middleware);
+const SECURITY_HEADERS = collectHeaders(helmet());
 
 /** `GET /path` of moleculer-web to the line of our table. */
 const keyOf = (method: string, path: string): string => `${method} ${path.replace(/^\//, "")}`;
