@@ -172,7 +172,11 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
 
 /** The README's table of variables (Markdown). */
 export function documentConfig(): string {
-  const show = (value: unknown): string => [value ?? ""].flat().map((item) => `${item as string}`).join(",");
+  const show = (value: unknown): string =>
+    [value ?? ""]
+      .flat()
+      .map((item) => `${item as string}`)
+      .join(",");
   const rows = Object.entries(VARIABLES as unknown as Record<string, Spec>).map(([name, spec]) => {
     const usual = name === "SERVICES" ? "all" : show(spec.default);
     const development =

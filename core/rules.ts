@@ -37,12 +37,12 @@ export const text = (minCharacters: number, maxCharacters: number) =>
     },
   }) satisfies ValidationRuleObject;
 
-const TIMESTAMP = /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
+const TIMESTAMP = /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/i;
 
 /** An RFC 3339 timestamp in UTC with milliseconds; null when `text` is none (30 February is none). */
 export function parseTimestamp(text: string): string | null {
   const [, year, month, day] = TIMESTAMP.exec(text) ?? [];
-  const time = new Date(text);
+  const time = new Date(text.toUpperCase());
   if (day === undefined || Number.isNaN(time.getTime())) return null;
   if (Number(day) > new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()) return null;
   // Years that four digits write, and that Postgres knows: there is none between 1 BC and 1.

@@ -24,7 +24,8 @@ export const authorize: Middleware = {
       ctx.locals["actor"] = actor ? Object.freeze({ ...actor }) : null;
       if (needed > 0) {
         if (!actor) return Promise.reject(new Problem("unauthenticated"));
-        if (!Object.hasOwn(RANK, actor.role) || RANK[actor.role] < needed) return Promise.reject(new Problem("forbidden"));
+        if (!Object.hasOwn(RANK, actor.role) || RANK[actor.role] < needed)
+          return Promise.reject(new Problem("forbidden"));
       }
       return next.call(this, ctx) as Promise<unknown>;
     };

@@ -102,7 +102,8 @@ export default (config: Config): ServiceSchema => {
     const { query, params: path } = request.$params;
     request.pathParams = path;
     if (request.$action.auth !== "public") ctx.meta.actor = authenticate(request, tokens);
-    const body = await readBody(request, response);
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    const body = isRead ? undefined : await readBody(request, response);
     request.$params = bindParams(request, { body, query, path }) as Request["$params"];
   }
 

@@ -43,8 +43,9 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
   const { headers } = request;
   const empty = headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
   if (empty) return undefined;
-  if (!JSON_TYPE.test(headers["content-type"] ?? ""))
-    throw new Problem("unsupported-media-type", "Send the body as Content-Type: application/json");
+  const [, charset] = /;\s*charset="?([^\s;"]*)/i.exec(headers["content-type"] ?? "") ?? [];
+  if (!JSON_TYPE.test(headers["content-type"] ?? "") || !/^utf-8$/i.test(charset ?? "utf-8"))
+    throw new Problem("unsupported-media-type", "Send the body as Content-Type: application/json, in UTF-8");
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   parseJson(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
   await promise.catch((error: unknown) => {
