@@ -93,7 +93,11 @@ async function main(): Promise<void> {
     process.exit(1);
   }
   say(banner(config, embedded));
-  process.send?.("ready");
+  // Whoever started us (local/cluster.ts) counts on all services, wherever they run.
+  if (process.send) {
+    const found = broker.waitForServices([...SERVICES], 60_000, 50);
+    await found.then(() => process.send?.("ready")).catch(() => stop("the other services did not come up"));
+  }
 }
 
 await main();
