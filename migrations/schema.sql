@@ -10,6 +10,26 @@ CREATE SCHEMA tasks;
 
 CREATE SCHEMA users;
 
+CREATE TABLE auth.one_time_tokens (
+  hash bytea NOT NULL,
+  user_id uuid NOT NULL,
+  purpose text NOT NULL,
+  email text NOT NULL,
+  expires_at timestamp(3) with time zone NOT NULL,
+  used_at timestamp(3) with time zone
+);
+
+CREATE TABLE auth.personal_tokens (
+  id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  name text NOT NULL,
+  scope text NOT NULL,
+  hash bytea NOT NULL,
+  created_at timestamp(3) with time zone NOT NULL,
+  expires_at timestamp(3) with time zone,
+  revoked_at timestamp(3) with time zone
+);
+
 CREATE TABLE auth.refresh_tokens (
   hash bytea NOT NULL,
   session_id uuid NOT NULL,
@@ -22,7 +42,10 @@ CREATE TABLE auth.sessions (
   id uuid NOT NULL,
   user_id uuid NOT NULL,
   created_at timestamp(3) with time zone NOT NULL,
-  revoked_at timestamp(3) with time zone
+  revoked_at timestamp(3) with time zone,
+  last_used_at timestamp(3) with time zone NOT NULL DEFAULT now(),
+  user_agent text,
+  address text
 );
 
 CREATE TABLE events.log (
@@ -91,8 +114,19 @@ CREATE TABLE users.users (
   is_active boolean NOT NULL DEFAULT true,
   is_verified boolean NOT NULL DEFAULT false,
   created_at timestamp(3) with time zone NOT NULL,
-  updated_at timestamp(3) with time zone NOT NULL
+  updated_at timestamp(3) with time zone NOT NULL,
+  erased_at timestamp(3) with time zone
 );
+
+ALTER TABLE auth.one_time_tokens ADD CONSTRAINT one_time_tokens_pkey PRIMARY KEY (hash);
+
+ALTER TABLE auth.one_time_tokens ADD CONSTRAINT one_time_tokens_purpose_check CHECK ((purpose = ANY (ARRAY['verify_email'::text, 'reset_password'::text])));
+
+ALTER TABLE auth.personal_tokens ADD CONSTRAINT personal_tokens_hash_key UNIQUE (hash);
+
+ALTER TABLE auth.personal_tokens ADD CONSTRAINT personal_tokens_pkey PRIMARY KEY (id);
+
+ALTER TABLE auth.personal_tokens ADD CONSTRAINT personal_tokens_scope_check CHECK ((scope = ANY (ARRAY['read'::text, 'write'::text])));
 
 ALTER TABLE auth.refresh_tokens ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (hash);
 
@@ -122,6 +156,10 @@ ALTER TABLE users.users ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 ALTER TABLE users.users ADD CONSTRAINT users_role_check CHECK ((role = ANY (ARRAY['user'::text, 'manager'::text, 'admin'::text])));
 
+ALTER TABLE auth.one_time_tokens ADD CONSTRAINT one_time_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id) ON DELETE CASCADE;
+
+ALTER TABLE auth.personal_tokens ADD CONSTRAINT personal_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id) ON DELETE CASCADE;
+
 ALTER TABLE auth.refresh_tokens ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES auth.sessions(id) ON DELETE CASCADE;
 
 ALTER TABLE auth.sessions ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id) ON DELETE CASCADE;
@@ -140,7 +178,15 @@ ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_created_by_fkey FOREIGN KEY (create
 
 ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects.projects(id);
 
+CREATE INDEX one_time_tokens_user_idx ON auth.one_time_tokens USING btree (user_id);
+
+CREATE INDEX personal_tokens_revoked_idx ON auth.personal_tokens USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
+
+CREATE INDEX personal_tokens_user_idx ON auth.personal_tokens USING btree (user_id) WHERE (revoked_at IS NULL);
+
 CREATE INDEX refresh_tokens_session_idx ON auth.refresh_tokens USING btree (session_id);
+
+CREATE INDEX sessions_revoked_idx ON auth.sessions USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
 CREATE INDEX sessions_user_idx ON auth.sessions USING btree (user_id) WHERE (revoked_at IS NULL);
 
@@ -157,6 +203,19 @@ CREATE INDEX tasks_project_status_idx ON tasks.tasks USING btree (project_id, st
 CREATE UNIQUE INDEX users_email_key ON users.users USING btree (lower(email));
 
 CREATE UNIQUE INDEX users_username_key ON users.users USING btree (lower(username));
+
+CREATE VIEW auth.revoked AS
+ SELECT sessions.id AS session_id,
+    sessions.user_id,
+    sessions.revoked_at
+   FROM auth.sessions
+  WHERE sessions.revoked_at > (now() - '1 day'::interval)
+UNION ALL
+ SELECT personal_tokens.id AS session_id,
+    personal_tokens.user_id,
+    personal_tokens.revoked_at
+   FROM auth.personal_tokens
+  WHERE personal_tokens.revoked_at > (now() - '1 day'::interval);
 
 CREATE VIEW projects.memberships AS
  SELECT m.project_id,
