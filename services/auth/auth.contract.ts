@@ -19,6 +19,8 @@ export interface AuthContract extends ServiceContract {
     refresh: { params: { refresh_token: string }; result: Login };
     logout: { params: Record<never, never>; result: void };
     me: { params: Record<never, never>; result: User };
+    /** Ends all sessions and personal tokens of a user, but for one session that is named. */
+    revoke_user: { params: { user_id: string; except_session?: string }; result: void };
   };
 }
 

@@ -2,11 +2,12 @@ import type { ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { invalidField, Problem } from "../../core/errors.ts";
 import { service } from "../../core/kit.ts";
+import * as rules from "../../core/rules.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { users, type User } from "../users/users.contract.ts";
 import type { AuthContract, Login } from "./auth.contract.ts";
-import { openSession, revokeSession, rotate, type Session } from "./sessions.ts";
+import { openSession, revokeSession, revokeUser, rotate, type Session } from "./sessions.ts";
 
 /** Sessions and tokens. Accounts and passwords are the users service's. */
 export default (config: Config): ServiceSchema => {
@@ -79,6 +80,15 @@ export default (config: Config): ServiceSchema => {
         rules: {},
         handler(ctx) {
           return revokeSession(this.db, ctx.locals.actor.session);
+        },
+      },
+
+      /** Ends what a user has open: after a new password, a new role, a deactivation. */
+      revoke_user: {
+        auth: "internal",
+        rules: { user_id: rules.id, except_session: rules.optionalId },
+        handler(ctx) {
+          return revokeUser(this.db, ctx.params.user_id, ctx.params.except_session ?? null);
         },
       },
 

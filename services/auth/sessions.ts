@@ -91,3 +91,19 @@ export async function revokeSession(db: Pick<Database, "query">, id: string): Pr
     values: [id, new Date()],
   });
 }
+
+/** Ends all sessions and personal tokens of a user, but for the session `except`. */
+export async function revokeUser(
+  db: Pick<Database, "query">,
+  userId: string,
+  except: string | null,
+): Promise<void> {
+  await db.query({
+    name: "auth-revoke-user",
+    text: `WITH sessions AS (
+             UPDATE auth.sessions SET revoked_at = $3
+             WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $2::uuid)
+           UPDATE auth.personal_tokens SET revoked_at = $3 WHERE user_id = $1 AND revoked_at IS NULL`,
+    values: [userId, except, new Date()],
+  });
+}
