@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { bool, cleanEnv, makeValidator, port, str } from "envalid";
 
-export const SERVICES = ["api-gateway", "auth", "users", "projects", "tasks", "notifier"] as const;
+export const SERVICES = ["api-gateway", "auth", "users", "projects", "tasks", "notifier", "mailer"] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
 /** Known to everybody who reads this file, and so refused in production. */
@@ -40,6 +40,32 @@ const positive = makeValidator<number>((input) => {
   return value;
 });
 
+const natural = makeValidator<number>((input) => {
+  const value = Number(input);
+  if (!Number.isInteger(value) || value < 0) throw new Error(`"${input}" is no whole number from 0`);
+  return value;
+});
+
+/** `count/seconds`, at most a day. */
+const budget = makeValidator<{ points: number; duration: number }>((input) => {
+  const [, points, duration] = (/^([1-9]\d{0,8})\/([1-9]\d{0,4})$/.exec(input) ?? []).map(Number);
+  if (points === undefined || duration === undefined || duration > 86_400)
+    throw new Error(`"${input}" is not count/seconds, such as 300/60, with a day at the most`);
+  return { points, duration };
+});
+
+const emailAddress = makeValidator<string>((input) => {
+  if (input.length > 254 || !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(input))
+    throw new Error("needs an e-mail address");
+  return input;
+});
+
+const password = makeValidator<string>((input) => {
+  const { length } = [...input];
+  if (length < 8 || length > 128) throw new Error("needs 8 to 128 characters");
+  return input;
+});
+
 const cost = makeValidator<number>((input) => {
   const value = Number(input);
   if (!Number.isInteger(value) || value < 4 || value > 15)
@@ -76,7 +102,10 @@ const VARIABLES = {
     "nats:",
     "tls:",
   )({ default: "", desc: "the broker; empty: all services in this one process" }),
-  REDIS_URL: url("redis:", "rediss:")({ default: "", desc: "links notifiers; empty: one notifier alone" }),
+  REDIS_URL: url(
+    "redis:",
+    "rediss:",
+  )({ default: "", desc: "links notifiers and the rate limits of gateways; empty: one of each alone" }),
   NAMESPACE: str({ default: "taskwire", desc: "separates clusters that share brokers" }),
   NODE_ID: str({ default: "", desc: "name of this node in the cluster; empty: host name and process id" }),
   JWT_SECRET: secret({
@@ -92,12 +121,53 @@ const VARIABLES = {
   ACCESS_TOKEN_TTL: positive({ default: 900, desc: "seconds that an access token lives" }),
   REFRESH_TOKEN_TTL: positive({ default: 2_592_000, desc: "seconds that an unused refresh token lives" }),
   BCRYPT_COST: cost({ default: 12, devDefault: 10, desc: "bcrypt cost, 10 to 15 outside tests" }),
+  ADMIN_EMAIL: emailAddress({
+    default: "",
+    desc: "with `ADMIN_PASSWORD`: where no active account is admin, this one is made so at the start; else nothing happens",
+  }),
+  ADMIN_PASSWORD: password({
+    default: "",
+    desc: "**secret.** The first admin's password, also for an account that has `ADMIN_EMAIL` already",
+  }),
+  RATE_LIMIT: str({
+    choices: ["on", "off"],
+    default: "on",
+    desc: "`off` for load tests; production refuses that",
+  }),
+  RATE_LIMIT_DEFAULT: budget({
+    default: { points: 300, duration: 60 },
+    desc: "requests/seconds of a user, or of an address where nobody is logged in",
+  }),
+  RATE_LIMIT_AUTH: budget({
+    default: { points: 20, duration: 60 },
+    desc: "the same for registration, login, refresh and password routes",
+  }),
+  RATE_LIMIT_LOGIN_FAILURES: budget({
+    default: { points: 5, duration: 900 },
+    desc: "failed logins/seconds of one address at one account, after which both together are locked",
+  }),
+  TRUST_PROXY: natural({
+    default: 0,
+    desc: "proxies of your own in front of the gateway, each of which adds to `X-Forwarded-For`; 0: the header is not read",
+  }),
   CORS_ORIGINS: list({
     default: [],
     devDefault: ["*"],
     example: "https://app.example.com",
     desc: "web origins that may call the API, comma-separated; `*` for all",
   }),
+  SMTP_URL: url(
+    "smtp:",
+    "smtps:",
+  )({
+    default: "",
+    desc: "**secret.** Where mails are handed over, `smtp://user:password@host:587`; empty: they are shown on the terminal, or dropped in production",
+  }),
+  MAIL_FROM: str({ default: "Taskwire <taskwire@localhost>", desc: "sender of mails" }),
+  APP_URL: url(
+    "http:",
+    "https:",
+  )({ default: "http://127.0.0.1:3000", desc: "where the links in mails lead, without a `/` at its end" }),
   LOG_LEVEL: str({
     choices: ["fatal", "error", "warn", "info", "debug", "trace"],
     default: "info",
@@ -111,7 +181,15 @@ const VARIABLES = {
   }),
 };
 
-const SECRETS = ["DATABASE_URL", "NATS_URL", "REDIS_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS"] as const;
+const SECRETS = [
+  "DATABASE_URL",
+  "NATS_URL",
+  "REDIS_URL",
+  "JWT_SECRET",
+  "JWT_SECRET_PREVIOUS",
+  "ADMIN_PASSWORD",
+  "SMTP_URL",
+] as const;
 
 type Spec = { desc?: string; default?: unknown; devDefault?: unknown; example?: string };
 type Variables = typeof VARIABLES;
@@ -154,6 +232,8 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
     },
   });
   refuse(problems);
+  if ((values.ADMIN_EMAIL === "") !== (values.ADMIN_PASSWORD === ""))
+    problems.push("ADMIN_EMAIL, ADMIN_PASSWORD: set both or none");
   const production = values.NODE_ENV === "production";
   if (production) {
     if (values.DATABASE_URL === "")
@@ -162,6 +242,12 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
       problems.push("JWT_SECRET: set a secret of your own, for example by `openssl rand -base64 48`");
     if (values.JWT_SECRET_PREVIOUS === DEVELOPMENT_SECRET)
       problems.push("JWT_SECRET_PREVIOUS: everybody knows the development secret, leave it out");
+    if (values.SMTP_URL !== "") {
+      // Their defaults lead nowhere outside of this machine.
+      if (env.MAIL_FROM === undefined) problems.push("MAIL_FROM: set the sender of mails");
+      if (env.APP_URL === undefined) problems.push("APP_URL: set where the links in mails lead");
+    }
+    if (values.RATE_LIMIT === "off") problems.push("RATE_LIMIT: off is for load tests");
     if (values.BCRYPT_COST < 10) problems.push("BCRYPT_COST: below 10 is for tests");
     if (values.SERVICES.length < SERVICES.length && values.NATS_URL === "")
       problems.push("NATS_URL: set it, this node runs only some of the services");
@@ -175,7 +261,9 @@ export function documentConfig(): string {
   const show = (value: unknown): string =>
     [value ?? ""]
       .flat()
-      .map((item) => `${item as string}`)
+      .map((item: unknown) =>
+        typeof item === "object" && item !== null ? Object.values(item).join("/") : `${item as string}`,
+      )
       .join(",");
   const rows = Object.entries(VARIABLES as unknown as Record<string, Spec>).map(([name, spec]) => {
     const usual = name === "SERVICES" ? "all" : show(spec.default);

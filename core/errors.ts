@@ -94,6 +94,12 @@ export const PROBLEMS = {
     title: "The request is not valid",
     explain: "The JSON is fine, a field is not. `errors` lists each with its pointer, a code and a message.",
   },
+  "rate-limited": {
+    status: 429,
+    title: "Too many requests",
+    explain:
+      "You, your address or its logins to this account have used up their budget for now. `RateLimit` and `RateLimit-Policy` tell which; try again after `Retry-After` seconds.",
+  },
   "headers-too-large": {
     status: 431,
     title: "Headers too large",

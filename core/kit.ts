@@ -22,15 +22,17 @@ export type Role = "user" | "manager" | "admin";
 export interface Actor {
   readonly id: string;
   readonly role: Role;
-  /** The session that the access token belongs to. */
+  /** The session that the access token belongs to, or the personal token's own id. */
   readonly session: string;
+  /** What a personal access token allows; undefined for a person's own session, which may do all. */
+  readonly scope?: "read" | "write";
 }
 
 /**
- * Who may call an action: anyone; a logged-in user; users of at least that global role;
- * or `internal`, other services alone (the gateway refuses to route to it).
+ * Who may call an action: anyone; a logged-in user; users of at least that global role; `session`, a logged-in user in
+ * person, not a machine with a personal token; or `internal`, other services alone (the gateway refuses to route to it).
  */
-export type Auth = "public" | Role | "internal";
+export type Auth = "public" | Role | "session" | "internal";
 
 export interface ServiceContract {
   name: string;
@@ -42,6 +44,10 @@ export type ActionName<C extends ServiceContract> = `${C["name"]}.${keyof C["act
 /** What travels with a call. It flows back to the caller too: no place for secrets or decisions. */
 export interface Meta {
   actor?: Actor | null;
+  /** Where the request came from, for the list of sessions; null where it is not known. */
+  client?: { address: string | null; userAgent: string | null };
+  /** What the answer's headers get besides, on the way back to the gateway (moleculer-web). */
+  $responseHeaders?: Record<string, string | string[]>;
 }
 
 export type ActionContext<Params, Who> = Context<Params, Meta, { actor: Who }>;
@@ -55,7 +61,7 @@ interface ActionBasics<Params> {
 
 type ActionDefinition<Params, Result> =
   | (ActionBasics<Params> & {
-      auth: Role;
+      auth: Role | "session";
       handler(ctx: ActionContext<Params, Actor>): Result | Promise<Result>;
     })
   | (ActionBasics<Params> & {
@@ -104,13 +110,14 @@ export function service<C extends ServiceContract, This = object>(
   definition: ServiceDefinition<C> & ThisType<Service & This>,
 ): ServiceSchema {
   const actions = Object.entries<ActionDefinition<object, unknown>>(definition.actions).map(
-    ([name, { rules, safe, ...action }]): [string, object] => [
+    ([name, { rules, safe = false, ...action }]): [string, object] => [
       name,
       {
         ...action,
+        safe,
         params: strict(rules),
         visibility: action.auth === "internal" ? "public" : "published",
-        retryPolicy: { enabled: safe === true },
+        retryPolicy: { enabled: safe },
       },
     ],
   );
@@ -161,6 +168,17 @@ export function emit<Payload extends object>(
 ): void {
   // A transporter that is closed throws before there is a promise.
   void Promise.try(() => broker.emit(name, payload)).catch((error: unknown) =>
+    broker.logger.warn(`hint ${name} was not sent`, error),
+  );
+}
+
+/** Sends a hint to every node of each service that listens. Like `emit` it never throws and never waits. */
+export function broadcast<Payload extends object>(
+  broker: ServiceBroker,
+  { name }: Hint<Payload>,
+  payload: Payload,
+): void {
+  void Promise.try(() => broker.broadcast(name, payload)).catch((error: unknown) =>
     broker.logger.warn(`hint ${name} was not sent`, error),
   );
 }

@@ -1,9 +1,17 @@
 import type { IncomingMessage } from "node:http";
-import { Problem } from "../../core/errors.ts";
+import { LRUCache } from "lru-cache";
+import { Problem, problemCode } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
+import type { RevokedSessions } from "../../core/revoked-sessions.ts";
 import type { Tokens } from "../../core/tokens.ts";
+import { PERSONAL_TOKEN_PREFIX } from "../auth/auth.contract.ts";
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+
+/** Verified tokens that are kept: as many as somebody is likely to use at once. */
+const MAX_CACHED = 10_000;
+/** Milliseconds after which a personal token's owner is asked for anew: a role that changed ends it at once anyway. */
+const PERSONAL_TTL = 60_000;
 
 /** RFC 6750 §3. */
 export const challenge = (error?: string) => ({
@@ -12,21 +20,57 @@ export const challenge = (error?: string) => ({
   },
 });
 
-/**
- * Who asks, by the request's bearer token (RFC 6750 §2.1).
- * @throws Problem unauthenticated without one; invalid-token
- */
-export function authenticate({ headers }: Pick<IncomingMessage, "headers">, tokens: Tokens): Actor {
-  const { authorization } = headers;
-  // Another scheme is no credentials of ours (RFC 6750 §3.1).
-  if (authorization === undefined || !/^Bearer\b/i.test(authorization))
-    throw new Problem("unauthenticated", undefined, challenge());
-  const token = BEARER.exec(authorization)?.[1];
-  try {
-    if (token === undefined)
-      throw new Problem("invalid-token", "Send `Authorization: Bearer <access_token>`");
-    return tokens.verify(token).actor;
-  } catch (error) {
-    throw new Problem("invalid-token", (error as Problem).message, challenge("invalid_token"));
+export interface Verified {
+  actor: Actor;
+  /** Milliseconds since 1970; null for a personal token that does not expire. */
+  expiresAt: number | null;
+}
+
+/** Finds out who asks. A token is verified once, and then remembered until it expires or is revoked. */
+export class Authenticator {
+  readonly #verified = new LRUCache<string, Verified>({ max: MAX_CACHED });
+  readonly #tokens: Tokens;
+  readonly #revoked: RevokedSessions;
+  readonly #verifyPersonal: (token: string) => Promise<Verified>;
+
+  constructor(
+    tokens: Tokens,
+    revoked: RevokedSessions,
+    verifyPersonal: (token: string) => Promise<Verified>,
+  ) {
+    this.#tokens = tokens;
+    this.#revoked = revoked;
+    this.#verifyPersonal = verifyPersonal;
+  }
+
+  /**
+   * Who asks, by the request's bearer token (RFC 6750 §2.1).
+   * @throws Problem unauthenticated without one; invalid-token
+   */
+  async authenticate({ headers }: Pick<IncomingMessage, "headers">): Promise<Actor> {
+    const { authorization } = headers;
+    // Another scheme is no credentials of ours (RFC 6750 §3.1).
+    if (authorization === undefined || !/^Bearer\b/i.test(authorization))
+      throw new Problem("unauthenticated", undefined, challenge());
+    const token = BEARER.exec(authorization)?.[1];
+    try {
+      if (token === undefined)
+        throw new Problem("invalid-token", "Send `Authorization: Bearer <access_token>`");
+      const { actor, expiresAt } = this.#verified.get(token) ?? (await this.#verify(token));
+      if (expiresAt !== null && expiresAt <= Date.now())
+        throw new Problem("invalid-token", "The token has expired");
+      if (this.#revoked.has(actor.session)) throw new Problem("invalid-token", "The token was revoked");
+      return actor;
+    } catch (error) {
+      if (problemCode(error) !== "invalid-token") throw error;
+      throw new Problem("invalid-token", (error as Problem).message, challenge("invalid_token"));
+    }
+  }
+
+  async #verify(token: string): Promise<Verified> {
+    const personal = token.startsWith(PERSONAL_TOKEN_PREFIX);
+    const verified = personal ? await this.#verifyPersonal(token) : this.#tokens.verify(token);
+    this.#verified.set(token, verified, personal ? { ttl: PERSONAL_TTL } : {});
+    return verified;
   }
 }

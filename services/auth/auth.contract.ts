@@ -1,26 +1,77 @@
-import { remote, type ServiceContract } from "../../core/kit.ts";
+import { type Actor, hint, remote, type ServiceContract } from "../../core/kit.ts";
+import type { Page, PageParams } from "../../core/page.ts";
+import type { Revocation } from "../../core/revoked-sessions.ts";
 import type { NewUser, User } from "../users/users.contract.ts";
 
-/** The answer to a login or a refresh (contract.md §2). */
+/** The answer to a login or a refresh (contract.md §2). In cookie mode the refresh token is in the cookie alone. */
 export interface Login {
   access_token: string;
   token_type: "Bearer";
   /** Seconds. */
   expires_in: number;
-  refresh_token: string;
+  refresh_token?: string;
   user: User;
 }
+
+/** An open session, as its user sees it. */
+export interface SessionItem {
+  id: string;
+  created_at: string;
+  last_used_at: string;
+  user_agent: string | null;
+  address: string | null;
+  /** The one that asks. */
+  current: boolean;
+}
+
+export type TokenScope = "read" | "write";
+export const TOKEN_SCOPES: readonly TokenScope[] = ["read", "write"];
+
+/** Tells a personal token from an access token, and a leaked one to whoever scans for such. */
+export const PERSONAL_TOKEN_PREFIX = "twp_";
+
+/** Holds the refresh token in cookie mode. */
+export const REFRESH_COOKIE = "taskwire_refresh";
+
+export interface PersonalToken {
+  id: string;
+  name: string;
+  scope: TokenScope;
+  created_at: string;
+  expires_at: string | null;
+}
+
+/** Sessions and personal tokens that ended: to every gateway and notifier. Those who miss it poll `revoked`. */
+export const revoked = hint<{ sessions: string[] }>("auth.revoked");
 
 export interface AuthContract extends ServiceContract {
   name: "auth";
   actions: {
     register: { params: NewUser; result: User };
-    login: { params: { login?: string; email?: string; password: string }; result: Login };
-    refresh: { params: { refresh_token: string }; result: Login };
+    login: { params: { login?: string; email?: string; password: string; cookie?: boolean }; result: Login };
+    refresh: { params: { refresh_token: string; cookie?: boolean }; result: Login };
     logout: { params: Record<never, never>; result: void };
+    logout_all: { params: Record<never, never>; result: void };
     me: { params: Record<never, never>; result: User };
+    list_sessions: { params: PageParams; result: Page<SessionItem> };
+    end_session: { params: { id: string }; result: void };
+    verify_email: { params: { token: string }; result: void };
+    resend_verification: { params: Record<never, never>; result: void };
+    forgot_password: { params: { email: string }; result: void };
+    reset_password: { params: { token: string; password: string }; result: void };
+    change_password: { params: { current_password: string; password: string }; result: void };
+    list_tokens: { params: PageParams; result: Page<PersonalToken> };
+    create_token: {
+      params: { name: string; scope: TokenScope; expires_at?: string | null };
+      result: PersonalToken & { token: string };
+    };
+    revoke_token: { params: { id: string }; result: void };
     /** Ends all sessions and personal tokens of a user, but for one session that is named. */
     revoke_user: { params: { user_id: string; except_session?: string }; result: void };
+    /** Who a personal token speaks for. `expires_at`: milliseconds since 1970; null when it does not expire. */
+    verify_token: { params: { token: string }; result: { actor: Actor; expires_at: number | null } };
+    /** What ended since a time. */
+    revoked: { params: { since: string }; result: Revocation[] };
   };
 }
 

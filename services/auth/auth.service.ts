@@ -1,34 +1,80 @@
 import type { ServiceSchema } from "moleculer";
+import pLimit from "p-limit";
 import type { Config } from "../../core/config.ts";
 import { invalidField, Problem } from "../../core/errors.ts";
-import { service } from "../../core/kit.ts";
+import { type Actor, broadcast, type Caller, type Meta, service } from "../../core/kit.ts";
+import { type PageOf, pageRules } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
-import { users, type User } from "../users/users.contract.ts";
-import type { AuthContract, Login } from "./auth.contract.ts";
-import { openSession, revokeSession, revokeUser, rotate, type Session } from "./sessions.ts";
+import { mailer } from "../mailer/mailer.contract.ts";
+import { type User, users } from "../users/users.contract.ts";
+import { type AuthContract, type Login, revoked, TOKEN_SCOPES } from "./auth.contract.ts";
+import { resetMail, verificationMail } from "./mails.ts";
+import { issueToken, peekToken, redeemToken } from "./one-time-tokens.ts";
+import { createToken, findToken, listTokens, revokeToken } from "./personal-tokens.ts";
+import { clearRefreshCookie, setRefreshCookie } from "./refresh-cookie.ts";
+import {
+  listSessions,
+  openSession,
+  readRevoked,
+  revokeSession,
+  revokeUser,
+  rotate,
+  type Session,
+} from "./sessions.ts";
+
+/** Password mails that are being prepared after their request was answered, and that may wait for it. */
+const MAILS_AT_ONCE = 2;
+const MAILS_WAITING = 100;
+
+const secret = { type: "string", min: 1, max: 512 } as const;
+
+interface Auth extends WithDatabase {
+  answer(meta: Meta, session: Session, user: User, cookie: boolean): Login;
+  tell(sessions: string[]): void;
+  mailVerification(from: Caller, user: User): Promise<void>;
+  mailReset(from: Caller, email: string): Promise<void>;
+}
 
 /** Sessions and tokens. Accounts and passwords are the users service's. */
 export default (config: Config): ServiceSchema => {
   const tokens = createTokens(config);
+  const mails = pLimit(MAILS_AT_ONCE);
 
-  function loginAnswer(session: Session, user: User): Login {
-    const { token, expiresIn } = tokens.sign({ id: user.id, role: user.role, session: session.id });
-    return {
-      access_token: token,
-      token_type: "Bearer",
-      expires_in: expiresIn,
-      refresh_token: session.refreshToken,
-      user,
-    };
-  }
-
-  return service<AuthContract, WithDatabase>({
+  return service<AuthContract, Auth>({
     name: "auth",
     mixins: [database(config)],
+    methods: {
+      /** The answer to a login or a refresh; in cookie mode the refresh token goes into the cookie alone. */
+      answer(meta: Meta, session: Session, user: User, cookie: boolean): Login {
+        const { token, expiresIn } = tokens.sign({ id: user.id, role: user.role, session: session.id });
+        const answer: Login = { access_token: token, token_type: "Bearer", expires_in: expiresIn, user };
+        if (!cookie) return { ...answer, refresh_token: session.refreshToken };
+        meta.$responseHeaders = setRefreshCookie(session.refreshToken, config.REFRESH_TOKEN_TTL);
+        return answer;
+      },
+
+      /** Tells every gateway and notifier what ended. */
+      tell(this: { broker: Parameters<typeof broadcast>[0] }, sessions: string[]) {
+        if (sessions.length > 0) broadcast(this.broker, revoked, { sessions });
+      },
+
+      async mailVerification(this: Auth, from: Caller, user: User) {
+        const token = await issueToken(this.db, "verify_email", user);
+        await mailer.call(from, "send", verificationMail(config, user.email, token));
+      },
+
+      async mailReset(this: Auth, from: Caller, email: string) {
+        const user = await users.call(from, "by_email", { email });
+        if (user === null) return;
+        const token = await issueToken(this.db, "reset_password", user);
+        await mailer.call(from, "send", resetMail(config, user.email, token));
+      },
+    },
+
     actions: {
-      /** Creates an account. The rules for its fields are users.create's own. @throws Problem already-exists */
+      /** Creates an account and mails it a link. The rules for its fields are users.create's. @throws Problem already-exists */
       register: {
         auth: "public",
         rules: {
@@ -38,7 +84,14 @@ export default (config: Config): ServiceSchema => {
           first_name: { type: "string", optional: true, nullable: true },
           last_name: { type: "string", optional: true, nullable: true },
         },
-        handler: (ctx) => users.call(ctx, "create", ctx.params),
+        async handler(ctx) {
+          const user = await users.call(ctx, "create", ctx.params);
+          // The account is there, whatever becomes of the mail: it can be asked for again.
+          await this.mailVerification(ctx, user).catch((error: unknown) =>
+            this.logger.warn(`no verification mail for user ${user.id}`, error),
+          );
+          return user;
+        },
       },
 
       /** Opens a session by e-mail address or user name. @throws Problem invalid-credentials */
@@ -48,47 +101,57 @@ export default (config: Config): ServiceSchema => {
           login: { type: "string", optional: true, min: 1, max: 254 },
           email: { type: "string", optional: true, min: 1, max: 254 },
           password: { type: "string", min: 1, max: 1000 },
+          cookie: { type: "boolean", optional: true },
         },
         async handler(ctx) {
-          const { login, email, password } = ctx.params;
+          const { login, email, password, cookie = false } = ctx.params;
           if (login !== undefined && email !== undefined)
             throw invalidField("email", "exclusive", "Send either login or email, not both");
           const name = login ?? email;
           if (name === undefined) throw invalidField("login", "required", "The 'login' field is required.");
           const user = await users.call(ctx, "verify_password", { login: name, password });
           if (user === null) throw new Problem("invalid-credentials");
-          return loginAnswer(await openSession(this.db, user.id, config.REFRESH_TOKEN_TTL), user);
+          const session = await openSession(this.db, user.id, config.REFRESH_TOKEN_TTL, ctx.meta.client);
+          return this.answer(ctx.meta, session, user, cookie);
         },
       },
 
-      /** Rotates a refresh token (RFC 9700 §4.14). @throws Problem invalid-token */
+      /** Rotates a refresh token (RFC 9700 §4.14). The gateway puts the cookie's into the params. @throws Problem invalid-token */
       refresh: {
         auth: "public",
-        rules: { refresh_token: { type: "string", min: 1, max: 512 } },
+        rules: { refresh_token: secret, cookie: { type: "boolean", optional: true } },
         async handler(ctx) {
-          const session = await rotate(this.db, ctx.params.refresh_token, config.REFRESH_TOKEN_TTL);
-          if (session === null) throw new Problem("invalid-token");
-          const user = await users.call(ctx, "account", { id: session.userId });
+          const { refresh_token, cookie = false } = ctx.params;
+          const rotation = await rotate(this.db, refresh_token, config.REFRESH_TOKEN_TTL);
+          if ("refused" in rotation) {
+            if (rotation.revoked !== null) this.tell([rotation.revoked]);
+            throw new Problem("invalid-token");
+          }
+          const user = await users.call(ctx, "account", { id: rotation.session.userId });
           if (!user.is_active) throw new Problem("invalid-token");
-          return loginAnswer(session, user);
+          return this.answer(ctx.meta, rotation.session, user, cookie);
         },
       },
 
-      /** Ends the caller's session. */
+      /** Ends the caller's session, everywhere at once. */
       logout: {
-        auth: "user",
+        auth: "session",
         rules: {},
-        handler(ctx) {
-          return revokeSession(this.db, ctx.locals.actor.session);
+        async handler(ctx) {
+          const { id, session } = ctx.locals.actor;
+          await revokeSession(this.db, id, session);
+          this.tell([session]);
+          ctx.meta.$responseHeaders = clearRefreshCookie();
         },
       },
 
-      /** Ends what a user has open: after a new password, a new role, a deactivation. */
-      revoke_user: {
-        auth: "internal",
-        rules: { user_id: rules.id, except_session: rules.optionalId },
-        handler(ctx) {
-          return revokeUser(this.db, ctx.params.user_id, ctx.params.except_session ?? null);
+      /** Ends all sessions of the caller. Personal tokens stay: they are ended one by one. */
+      logout_all: {
+        auth: "session",
+        rules: {},
+        async handler(ctx) {
+          this.tell(await revokeUser(this.db, ctx.locals.actor.id, { except: null, tokens: false }));
+          ctx.meta.$responseHeaders = clearRefreshCookie();
         },
       },
 
@@ -99,6 +162,171 @@ export default (config: Config): ServiceSchema => {
         rules: {},
         handler: (ctx) => users.call(ctx, "account", { id: ctx.locals.actor.id }),
       },
+
+      /** The caller's open sessions. */
+      list_sessions: {
+        auth: "session",
+        safe: true,
+        rules: pageRules,
+        handler(ctx) {
+          const { id, session } = ctx.locals.actor;
+          return listSessions(this.db, { userId: id, current: session }, ctx.params as PageOf);
+        },
+      },
+
+      /** Ends one of the caller's sessions. @throws Problem not-found */
+      end_session: {
+        auth: "session",
+        rules: { id: rules.id },
+        async handler(ctx) {
+          if (!(await revokeSession(this.db, ctx.locals.actor.id, ctx.params.id)))
+            throw new Problem("not-found");
+          this.tell([ctx.params.id]);
+        },
+      },
+
+      /** Confirms an e-mail address by the link that was mailed to it. @throws Problem validation-failed */
+      verify_email: {
+        auth: "public",
+        rules: { token: secret },
+        async handler(ctx) {
+          const redeemed = await redeemToken(this.db, "verify_email", ctx.params.token);
+          if (redeemed === null) throw spentLink();
+          await users
+            .call(ctx, "mark_verified", { id: redeemed.user_id, email: redeemed.email })
+            .catch((error: unknown) => {
+              // The address was changed after the mail: the link speaks for one that is no longer theirs.
+              throw (error as Problem).type === "not-found" ? spentLink() : error;
+            });
+        },
+      },
+
+      /** Mails the caller a new link; nothing to do for an address that is confirmed. */
+      resend_verification: {
+        auth: "session",
+        rules: {},
+        async handler(ctx) {
+          const user = await users.call(ctx, "account", { id: ctx.locals.actor.id });
+          if (!user.is_verified) await this.mailVerification(ctx, user);
+        },
+      },
+
+      /** Mails a link if there is such an account. What it takes to find out happens after the answer. */
+      forgot_password: {
+        auth: "public",
+        rules: { email: { type: "string", min: 1, max: 254 } },
+        handler(ctx) {
+          if (mails.pendingCount >= MAILS_WAITING) throw new Problem("overloaded");
+          const { broker, logger } = this;
+          mails(() => this.mailReset(broker, ctx.params.email)).catch((error: unknown) =>
+            logger.warn("a password mail could not be prepared", error),
+          );
+        },
+      },
+
+      /** Sets a new password by the link that was mailed, and ends all sessions. @throws Problem validation-failed */
+      reset_password: {
+        auth: "public",
+        rules: { token: secret, password: "string" },
+        async handler(ctx) {
+          const { token, password } = ctx.params;
+          const found = await peekToken(this.db, "reset_password", token);
+          if (found === null) throw spentLink();
+          // A password that is refused does not use the link up.
+          await users.call(ctx, "set_password", { id: found.user_id, password });
+          await redeemToken(this.db, "reset_password", token);
+          this.tell(await revokeUser(this.db, found.user_id, { except: null, tokens: true }));
+        },
+      },
+
+      /** Changes the caller's password, and ends their other sessions. @throws Problem validation-failed */
+      change_password: {
+        auth: "session",
+        rules: { current_password: { type: "string", min: 1, max: 1000 }, password: "string" },
+        async handler(ctx) {
+          const { id, session } = ctx.locals.actor;
+          const { current_password, password } = ctx.params;
+          if (!(await users.call(ctx, "check_password", { id, password: current_password })))
+            throw invalidField("current_password", "wrong", "This is not your present password");
+          await users.call(ctx, "set_password", { id, password });
+          this.tell(await revokeUser(this.db, id, { except: session, tokens: true }));
+        },
+      },
+
+      /** The caller's personal access tokens, without their text. */
+      list_tokens: {
+        auth: "session",
+        safe: true,
+        rules: pageRules,
+        handler(ctx) {
+          return listTokens(this.db, ctx.locals.actor.id, ctx.params as PageOf);
+        },
+      },
+
+      /** A new one; its text is shown this once. */
+      create_token: {
+        auth: "session",
+        rules: {
+          name: { ...rules.text(1, 100), trim: true },
+          scope: { type: "enum", values: [...TOKEN_SCOPES] },
+          expires_at: { ...rules.timestamp, optional: true, nullable: true },
+        },
+        handler(ctx) {
+          const { expires_at } = ctx.params;
+          if (expires_at != null && Date.parse(expires_at) <= Date.now())
+            throw invalidField("expires_at", "past", "The 'expires_at' field must lie in the future.");
+          return createToken(this.db, ctx.locals.actor.id, ctx.params);
+        },
+      },
+
+      /** Ends one. @throws Problem not-found */
+      revoke_token: {
+        auth: "session",
+        rules: { id: rules.id },
+        async handler(ctx) {
+          if (!(await revokeToken(this.db, ctx.locals.actor.id, ctx.params.id)))
+            throw new Problem("not-found");
+          this.tell([ctx.params.id]);
+        },
+      },
+
+      /** Ends what a user has open: after a new role, a deactivation, an erasure. */
+      revoke_user: {
+        auth: "internal",
+        rules: { user_id: rules.id, except_session: rules.optionalId },
+        async handler(ctx) {
+          const { user_id, except_session = null } = ctx.params;
+          this.tell(await revokeUser(this.db, user_id, { except: except_session, tokens: true }));
+        },
+      },
+
+      /** Who a personal token speaks for. @throws Problem invalid-token */
+      verify_token: {
+        auth: "internal",
+        safe: true,
+        rules: { token: secret },
+        async handler(ctx) {
+          const found = await findToken(this.db, ctx.params.token);
+          if (found === null) throw new Problem("invalid-token");
+          const user = await users.call(ctx, "account", { id: found.user_id });
+          if (!user.is_active) throw new Problem("invalid-token");
+          const actor: Actor = { id: user.id, role: user.role, session: found.id, scope: found.scope };
+          return { actor, expires_at: found.expires_at === null ? null : Date.parse(found.expires_at) };
+        },
+      },
+
+      /** What ended since a time: gateways ask this again and again, so that no lost hint is a hole. */
+      revoked: {
+        auth: "internal",
+        safe: true,
+        rules: { since: rules.timestamp },
+        handler(ctx) {
+          return readRevoked(this.db, ctx.params.since);
+        },
+      },
     },
   });
 };
+
+const spentLink = (): Problem =>
+  invalidField("token", "spent", "This link is not valid, was used, or has expired: ask for a new one");

@@ -8,9 +8,14 @@
  * anew from the token it sent and the salt we kept, so that no token is ever stored. After GRACE it is a thief, or the
  * thief's victim: the whole session is revoked.
  */
-import { createHash, createHmac, randomBytes } from "node:crypto";
-import type { Database } from "../../mixins/database.ts";
+import { createHmac, randomBytes } from "node:crypto";
 import { newId } from "../../core/ids.ts";
+import type { Meta } from "../../core/kit.ts";
+import { type Page, type PageOf, pageOf } from "../../core/page.ts";
+import type { Revocation } from "../../core/revoked-sessions.ts";
+import type { Database, Queryable } from "../../mixins/database.ts";
+import type { SessionItem } from "./auth.contract.ts";
+import { hashOf, newSecret } from "./secrets.ts";
 
 /** Milliseconds. */
 const GRACE = 10_000;
@@ -21,18 +26,35 @@ export interface Session {
   refreshToken: string;
 }
 
-const hashOf = (token: string): Buffer => createHash("sha256").update(token).digest();
+/** How a refresh ended: with a successor, refused, or refused with the session revoked because of it. */
+export type Rotation = { session: Session } | { refused: true; revoked: string | null };
+
 const successorOf = (token: string, salt: Buffer): string =>
   createHmac("sha256", salt).update(token).digest("base64url");
 
 /** Opens a session. `ttl`: seconds that its refresh token lives unused. */
-export async function openSession(db: Database, userId: string, ttl: number): Promise<Session> {
-  const [id, refreshToken, now] = [newId(), randomBytes(32).toString("base64url"), Date.now()];
+export async function openSession(
+  db: Queryable,
+  userId: string,
+  ttl: number,
+  client: Meta["client"],
+): Promise<Session> {
+  const [id, refreshToken, now] = [newId(), newSecret(), Date.now()];
   await db.query({
     name: "auth-open-session",
-    text: `WITH session AS (INSERT INTO auth.sessions (id, user_id, created_at) VALUES ($1, $2, $3) RETURNING id)
+    text: `WITH session AS (
+             INSERT INTO auth.sessions (id, user_id, created_at, last_used_at, user_agent, address)
+             VALUES ($1, $2, $3, $3, $6, $7) RETURNING id)
            INSERT INTO auth.refresh_tokens (hash, session_id, expires_at) SELECT $4, id, $5 FROM session`,
-    values: [id, userId, new Date(now), hashOf(refreshToken), new Date(now + ttl * 1000)],
+    values: [
+      id,
+      userId,
+      new Date(now),
+      hashOf(refreshToken),
+      new Date(now + ttl * 1000),
+      client?.userAgent?.slice(0, 300) ?? null,
+      client?.address ?? null,
+    ],
   });
   return { id, userId, refreshToken };
 }
@@ -45,11 +67,8 @@ interface TokenRow {
   over: boolean;
 }
 
-/**
- * Spends a refresh token for its successor.
- * @returns null when it is unknown, expired or revoked, or was spent longer ago than GRACE (which revokes the session)
- */
-export async function rotate(db: Database, token: string, ttl: number): Promise<Session | null> {
+/** Spends a refresh token for its successor. Refused: unknown, expired, revoked, or spent longer ago than GRACE. */
+export async function rotate(db: Database, token: string, ttl: number): Promise<Rotation> {
   const hash = hashOf(token);
   return db.transaction(async (tx) => {
     // The lock makes two refreshes with one token take turns: the second finds it spent, and gets the same successor.
@@ -60,50 +79,89 @@ export async function rotate(db: Database, token: string, ttl: number): Promise<
              WHERE t.hash = $1 FOR UPDATE`,
       values: [hash, new Date()],
     });
-    if (row === undefined || row.over) return null;
+    if (row === undefined || row.over) return { refused: true, revoked: null };
     const session = { id: row.session_id, userId: row.user_id };
 
     if (row.spent_at !== null) {
       if (Date.now() - Date.parse(row.spent_at) > GRACE || row.successor_salt === null) {
-        await revokeSession(tx, session.id);
-        return null;
+        await revokeSession(tx, session.userId, session.id);
+        return { refused: true, revoked: session.id };
       }
-      return { ...session, refreshToken: successorOf(token, row.successor_salt) };
+      return { session: { ...session, refreshToken: successorOf(token, row.successor_salt) } };
     }
 
     const salt = randomBytes(32);
     const refreshToken = successorOf(token, salt);
     await tx.query({
       text: `WITH spent AS (
-               UPDATE auth.refresh_tokens SET spent_at = $2, successor_salt = $3 WHERE hash = $1 RETURNING session_id)
+               UPDATE auth.refresh_tokens SET spent_at = $2, successor_salt = $3 WHERE hash = $1 RETURNING session_id),
+             used AS (UPDATE auth.sessions SET last_used_at = $2 WHERE id = (SELECT session_id FROM spent))
              INSERT INTO auth.refresh_tokens (hash, session_id, expires_at) SELECT $4, session_id, $5 FROM spent`,
       values: [hash, new Date(), salt, hashOf(refreshToken), new Date(Date.now() + ttl * 1000)],
     });
-    return { ...session, refreshToken };
+    return { session: { ...session, refreshToken } };
   });
 }
 
-/** Ends a session: none of its refresh tokens works any more. */
-export async function revokeSession(db: Pick<Database, "query">, id: string): Promise<void> {
-  await db.query({
+/** Ends one session of a user. @returns whether it was there and open */
+export async function revokeSession(db: Queryable, userId: string, id: string): Promise<boolean> {
+  const rows = await db.query({
     name: "auth-revoke-session",
-    text: "UPDATE auth.sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL",
-    values: [id, new Date()],
+    text: `UPDATE auth.sessions SET revoked_at = $3
+           WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id`,
+    values: [id, userId, new Date()],
   });
+  return rows.length > 0;
 }
 
-/** Ends all sessions and personal tokens of a user, but for the session `except`. */
+/**
+ * Ends the sessions of a user but for `except`, and with `tokens` their personal tokens too.
+ * @returns the ids of what ended
+ */
 export async function revokeUser(
-  db: Pick<Database, "query">,
+  db: Queryable,
   userId: string,
-  except: string | null,
-): Promise<void> {
-  await db.query({
+  { except, tokens }: { except: string | null; tokens: boolean },
+): Promise<string[]> {
+  const rows = await db.query<{ id: string }>({
     name: "auth-revoke-user",
     text: `WITH sessions AS (
-             UPDATE auth.sessions SET revoked_at = $3
-             WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $2::uuid)
-           UPDATE auth.personal_tokens SET revoked_at = $3 WHERE user_id = $1 AND revoked_at IS NULL`,
-    values: [userId, except, new Date()],
+             UPDATE auth.sessions SET revoked_at = $4
+             WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $2::uuid RETURNING id),
+           tokens AS (
+             UPDATE auth.personal_tokens SET revoked_at = $4
+             WHERE $3 AND user_id = $1 AND revoked_at IS NULL RETURNING id)
+           SELECT id FROM sessions UNION ALL SELECT id FROM tokens`,
+    values: [userId, except, tokens, new Date()],
+  });
+  return rows.map(({ id }) => id);
+}
+
+/** A user's open sessions, the last used first. Plan: sessions_user_idx. */
+export async function listSessions(
+  db: Queryable,
+  { userId, current }: { userId: string; current: string },
+  page: PageOf,
+): Promise<Page<SessionItem>> {
+  const open = `FROM auth.sessions s WHERE s.user_id = $1 AND s.revoked_at IS NULL AND EXISTS (
+                  SELECT FROM auth.refresh_tokens t
+                  WHERE t.session_id = s.id AND t.spent_at IS NULL AND t.expires_at > now())`;
+  const rows = await db.query<SessionItem & { total: number }>({
+    name: "auth-sessions",
+    text: `WITH page AS (
+             SELECT s.id, s.created_at, s.last_used_at, s.user_agent, s.address, s.id = $2 AS current
+             ${open} ORDER BY s.last_used_at DESC, s.id LIMIT $3 OFFSET $4)
+           SELECT page.*, total FROM (SELECT count(*) AS total ${open}) AS counted LEFT JOIN page ON true`,
+    values: [userId, current, page.limit, page.offset],
+  });
+  return pageOf(rows, page);
+}
+
+/** What was revoked since a time (ISO 8601): sessions and personal tokens. Plan: sessions_revoked_idx and its like. */
+export function readRevoked(db: Queryable, since: string): Promise<Revocation[]> {
+  return db.query({
+    name: "auth-revoked",
+    text: "SELECT session_id, revoked_at FROM auth.revoked WHERE revoked_at > $1",
+    values: [since],
   });
 }

@@ -3,14 +3,16 @@ import type { Service, ServiceSchema } from "moleculer";
 import { Server } from "socket.io";
 import type { Config } from "../../core/config.ts";
 import { Problem, problemCode, problemDocument, type ProblemDocument } from "../../core/errors.ts";
-import { on, service } from "../../core/kit.ts";
+import { type Actor, on, service } from "../../core/kit.ts";
 import { createTokens, type Tokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { committed } from "../../mixins/event-log.ts";
+import { revoked } from "../auth/auth.contract.ts";
 import { type Handshake, MAX_STREAMS, parseCursor, parseHandshake, parseStream } from "./handshake.ts";
 import { type Link, linkNotifiers } from "./link.ts";
 import type { NotifierContract } from "./notifier.contract.ts";
 import { usualStreams } from "./notifier.queries.ts";
+import { Revocations } from "./revocations.ts";
 import { cutOff, isTooSlow } from "./slow-client.ts";
 import { type ClientSocket, type PushServer, Streams } from "./streams.ts";
 
@@ -20,6 +22,7 @@ const BEAT = 1000;
 interface Notifier extends WithDatabase {
   io: PushServer;
   streams: Streams;
+  revocations: Revocations;
   link: Link | null;
   beat: NodeJS.Timeout;
   /** Only when the gateway runs elsewhere: else its server carries the sockets too. */
@@ -86,12 +89,20 @@ function listen(self: Service & Notifier, socket: ClientSocket, tokens: Tokens):
 
   on("authenticate", async ({ token }) => {
     const { actor, expiresAt } = tokens.verify(String(token));
+    mustBeOpen(self.revocations, actor);
     if (actor.id !== socket.data.actor.id)
       throw new Problem("invalid-token", "The token is another user's: connect anew");
     socket.data.actor = actor;
     socket.data.expiresAt = expiresAt;
     return { expires_at: new Date(expiresAt).toISOString() };
   });
+}
+
+/** @throws Problem invalid-token for a session that ended; service-unavailable while that is not known here */
+function mustBeOpen(revocations: Revocations, actor: Actor): void {
+  const ended = revocations.has(actor.session);
+  if (ended === null) throw new Problem("service-unavailable");
+  if (ended) throw new Problem("invalid-token", "The session was ended: log in again");
 }
 
 /** Ends sockets whose token has run out, and those that don't read. */
@@ -119,6 +130,9 @@ export default (config: Config): ServiceSchema => {
         this.streams.offer(events);
         this.link?.share(events);
       }),
+      ...on(revoked, function (this: Service & Notifier, { sessions }) {
+        this.revocations.end(sessions);
+      }),
     },
 
     created() {
@@ -131,11 +145,13 @@ export default (config: Config): ServiceSchema => {
         cors: { origin: config.CORS_ORIGINS.includes("*") ? "*" : config.CORS_ORIGINS },
       });
       this.streams = new Streams(this.db, this.io, this.logger);
+      this.revocations = new Revocations(this.db, this.io, config.ACCESS_TOKEN_TTL);
       this.link = null;
 
       this.io.use((socket, next) => {
         try {
           const { actor, expiresAt } = tokens.verify(parseHandshake(socket.handshake.auth).token);
+          mustBeOpen(this.revocations, actor);
           socket.data = { actor, expiresAt, follows: socket.handshake.auth.streams == null };
           next();
         } catch (error) {
@@ -143,6 +159,8 @@ export default (config: Config): ServiceSchema => {
         }
       });
       this.io.on("connection", (socket) => {
+        // It may have ended while the socket was on its way in, when there was nothing to close yet.
+        if (this.revocations.has(socket.data.actor.session) !== false) return cutOff(socket);
         listen(this, socket, tokens);
         connect(this, socket, parseHandshake(socket.handshake.auth)).catch((error: unknown) => {
           this.logger.warn(`socket ${socket.id} could not join its streams: it connects again`, error);
@@ -166,14 +184,18 @@ export default (config: Config): ServiceSchema => {
         await promise;
       }
 
+      // Before the first socket knocks; while the database is away the beat goes on trying.
+      await this.revocations
+        .beat()
+        .catch((error: Error) => this.logger.warn(`no revocations yet: ${error.message}`));
+
       let beating = false;
       let failing = false;
       this.beat = setInterval(() => {
         sweep(this.io);
         if (beating) return;
         beating = true;
-        this.streams
-          .beat()
+        Promise.all([this.streams.beat(), this.revocations.beat()])
           .then(() => (failing = false))
           .catch((error: Error) => {
             if (!failing) this.logger.warn(`the log can't be read now: ${error.message}`);

@@ -1,7 +1,8 @@
-import { describe, expect, test } from "@jest/globals";
+import { describe, expect, jest, test } from "@jest/globals";
 import { loadConfig } from "../../core/config.ts";
 import { createTokens } from "../../core/tokens.ts";
-import { authenticate } from "../../services/api-gateway/authenticate.ts";
+import { RevokedSessions } from "../../core/revoked-sessions.ts";
+import { Authenticator } from "../../services/api-gateway/authenticate.ts";
 import { actorOf, problem } from "./support.ts";
 
 const tokens = createTokens(loadConfig({ NODE_ENV: "test" }));
@@ -12,18 +13,24 @@ const expired = createTokens({ ...loadConfig({ NODE_ENV: "test" }), ACCESS_TOKEN
 const actor = actorOf("manager");
 const { token } = tokens.sign(actor);
 
-const ask = (authorization?: string) => authenticate({ headers: { authorization } }, tokens);
+const revoked = new RevokedSessions(900);
+const personal = jest.fn(async () => ({
+  actor: { ...actor, session: "pat", scope: "read" as const },
+  expiresAt: null,
+}));
+const authenticator = new Authenticator(tokens, revoked, personal);
+const ask = (authorization?: string) => authenticator.authenticate({ headers: { authorization } });
 
 test.each([`Bearer ${token}`, `bearer ${token}`, `BEARER   ${token}`])(
   "a good bearer token tells who asks",
-  (header) => {
-    expect(ask(header)).toEqual(actor);
+  async (header) => {
+    expect(await ask(header)).toEqual(actor);
   },
 );
 
-test("no credentials are challenged without an error (RFC 6750 §3.1)", () => {
+test("no credentials are challenged without an error (RFC 6750 §3.1)", async () => {
   const headers = { "WWW-Authenticate": 'Bearer realm="taskwire"' };
-  expect(() => ask()).toThrow(problem("unauthenticated", { data: { headers } }) as Error);
+  await expect(ask()).rejects.toEqual(problem("unauthenticated", { data: { headers } }) as Error);
 });
 
 describe("bad credentials are challenged with invalid_token:", () => {
@@ -35,8 +42,10 @@ describe("bad credentials are challenged with invalid_token:", () => {
     ["garbage", "Bearer garbage", "The token is not valid"],
     ["somebody else's token", `Bearer ${others.sign(actor).token}`, "The token is not valid"],
     ["an expired token", `Bearer ${expired.sign(actor).token}`, "The token has expired"],
-  ])("%s", (_what, header, message) => {
-    expect(() => ask(header)).toThrow(problem("invalid-token", { message, data: { headers } }) as Error);
+  ])("%s", async (_what, header, message) => {
+    await expect(ask(header)).rejects.toEqual(
+      problem("invalid-token", { message, data: { headers } }) as Error,
+    );
   });
 });
 
@@ -45,7 +54,22 @@ test.each([
   ["another scheme", "Basic YWRhOnB3"],
   ["a token alone", token],
   ["nothing", ""],
-])("%s is no credentials", (_what, header) => {
+])("%s is no credentials", async (_what, header) => {
   const headers = { "WWW-Authenticate": 'Bearer realm="taskwire"' };
-  expect(() => ask(header)).toThrow(problem("unauthenticated", { data: { headers } }) as Error);
+  await expect(ask(header)).rejects.toEqual(problem("unauthenticated", { data: { headers } }) as Error);
+});
+
+test("a revoked session's token is refused though it was accepted, and remembered, before", async () => {
+  const doomed = tokens.sign({ ...actor, session: "doomed" }).token;
+  expect(await ask(`Bearer ${doomed}`)).toMatchObject({ session: "doomed" });
+  revoked.add(["doomed"]);
+  await expect(ask(`Bearer ${doomed}`)).rejects.toMatchObject({ type: "invalid-token" });
+});
+
+test("a personal token is looked up once, and refused as soon as it is revoked", async () => {
+  expect(await ask("Bearer twp_x")).toMatchObject({ session: "pat", scope: "read" });
+  expect(await ask("Bearer twp_x")).toMatchObject({ session: "pat", scope: "read" });
+  expect(personal).toHaveBeenCalledTimes(1);
+  revoked.add(["pat"]);
+  await expect(ask("Bearer twp_x")).rejects.toMatchObject({ type: "invalid-token" });
 });

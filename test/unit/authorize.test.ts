@@ -20,6 +20,9 @@ interface DoorContract extends ServiceContract {
     public: Whoami;
     internal: Whoami;
     user: Whoami;
+    session: Whoami;
+    /** Like `user`, and changes nothing. */
+    reading: Whoami;
     manager: Whoami;
     admin: Whoami;
     /** Calls somebody who meddles, then asks who is calling, here and further on. */
@@ -41,6 +44,8 @@ const schema = service<DoorContract>({
     public: whoami("public"),
     internal: whoami("internal"),
     user: whoami("user"),
+    session: whoami("session"),
+    reading: { ...whoami("user"), safe: true },
     manager: whoami("manager"),
     admin: whoami("admin"),
     through: {
@@ -93,6 +98,7 @@ describe("an action's auth", () => {
     public: { nobody: "in", user: "in", manager: "in", admin: "in" },
     internal: { nobody: "in", user: "in", manager: "in", admin: "in" },
     user: { nobody: "unauthenticated", user: "in", manager: "in", admin: "in" },
+    session: { nobody: "unauthenticated", user: "in", manager: "in", admin: "in" },
     manager: { nobody: "unauthenticated", user: "forbidden", manager: "in", admin: "in" },
     admin: { nobody: "unauthenticated", user: "forbidden", manager: "forbidden", admin: "in" },
   };
@@ -122,6 +128,24 @@ describe("an action's auth", () => {
       });
     },
   );
+});
+
+describe("a personal token", () => {
+  const machine = (scope: "read" | "write") => ({ ...actorOf("admin"), scope });
+
+  test.each([
+    ["read", "reading", "in"],
+    ["read", "user", "forbidden"],
+    ["read", "admin", "forbidden"],
+    ["read", "session", "forbidden"],
+    ["write", "reading", "in"],
+    ["write", "user", "in"],
+    ["write", "session", "forbidden"],
+  ] as const)("of scope %s asks for %s: %s", async (scope, action, answer) => {
+    const asking = ask(action, machine(scope));
+    if (answer === "in") await expect(asking).resolves.toEqual(machine(scope));
+    else await expect(asking).rejects.toMatchObject({ type: answer });
+  });
 });
 
 describe("the actor", () => {

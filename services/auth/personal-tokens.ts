@@ -1,0 +1,64 @@
+/** Personal access tokens: for machines, shown once, stored as a hash, ended by their owner. */
+import { newId } from "../../core/ids.ts";
+import { type Page, type PageOf, pageOf } from "../../core/page.ts";
+import type { Queryable } from "../../mixins/database.ts";
+import { PERSONAL_TOKEN_PREFIX, type PersonalToken, type TokenScope } from "./auth.contract.ts";
+import { hashOf, newSecret } from "./secrets.ts";
+
+/** @returns the token's own text too, which nobody can see again */
+export async function createToken(
+  db: Queryable,
+  userId: string,
+  { name, scope, expires_at = null }: { name: string; scope: TokenScope; expires_at?: string | null },
+): Promise<PersonalToken & { token: string }> {
+  const token = `${PERSONAL_TOKEN_PREFIX}${newSecret()}`;
+  const row = { id: newId(), name, scope, created_at: new Date().toISOString(), expires_at };
+  await db.query({
+    name: "auth-token-insert",
+    text: `INSERT INTO auth.personal_tokens (id, user_id, name, scope, hash, created_at, expires_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+    values: [row.id, userId, name, scope, hashOf(token), row.created_at, expires_at],
+  });
+  return { ...row, token };
+}
+
+/** A user's tokens that work, the newest first. Plan: personal_tokens_user_idx. */
+export async function listTokens(db: Queryable, userId: string, page: PageOf): Promise<Page<PersonalToken>> {
+  const open =
+    "FROM auth.personal_tokens WHERE user_id = $1 AND revoked_at IS NULL AND coalesce(expires_at > now(), true)";
+  const rows = await db.query<PersonalToken & { total: number }>({
+    name: "auth-tokens",
+    text: `WITH page AS (
+             SELECT id, name, scope, created_at, expires_at ${open} ORDER BY id DESC LIMIT $2 OFFSET $3)
+           SELECT page.*, total FROM (SELECT count(*) AS total ${open}) AS counted LEFT JOIN page ON true`,
+    values: [userId, page.limit, page.offset],
+  });
+  return pageOf(rows, page);
+}
+
+/** Ends one token of a user. @returns whether it was there and open */
+export async function revokeToken(db: Queryable, userId: string, id: string): Promise<boolean> {
+  const rows = await db.query({
+    name: "auth-token-revoke",
+    text: `UPDATE auth.personal_tokens SET revoked_at = $3
+           WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id`,
+    values: [id, userId, new Date()],
+  });
+  return rows.length > 0;
+}
+
+/** Whose token this is; null for one that is unknown, expired or revoked. Plan: personal_tokens_hash_key. */
+export async function findToken(
+  db: Queryable,
+  token: string,
+): Promise<{ id: string; user_id: string; scope: TokenScope; expires_at: string | null } | null> {
+  const [row] = await db.query<{ id: string; user_id: string; scope: TokenScope; expires_at: string | null }>(
+    {
+      name: "auth-token-find",
+      text: `SELECT id, user_id, scope, expires_at FROM auth.personal_tokens
+           WHERE hash = $1 AND revoked_at IS NULL AND coalesce(expires_at > now(), true)`,
+      values: [hashOf(token)],
+    },
+  );
+  return row ?? null;
+}

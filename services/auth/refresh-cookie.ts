@@ -1,0 +1,24 @@
+import { stringifySetCookie } from "cookie";
+import { REFRESH_COOKIE } from "./auth.contract.ts";
+
+/** Both prefixes of the API: a cookie has one path (contract.md §2). */
+const PATHS = ["/auth", "/api/v1/auth"];
+
+const cookies = (value: string, maxAge: number): string[] =>
+  PATHS.map((path) =>
+    stringifySetCookie({
+      name: REFRESH_COOKIE,
+      value,
+      path,
+      maxAge,
+      httpOnly: true,
+      secure: true,
+      sameSite: "strict",
+    }),
+  );
+
+/** Response headers that put a refresh token where no script can read it. `ttl`: seconds. */
+export const setRefreshCookie = (token: string, ttl: number) => ({ "Set-Cookie": cookies(token, ttl) });
+
+/** Response headers that take it away. */
+export const clearRefreshCookie = () => ({ "Set-Cookie": cookies("", 0) });

@@ -1,0 +1,313 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import pg from "pg";
+import { until } from "../../local/until.ts";
+import { type Answer, Api, PASSWORD, type Person } from "../support/api.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
+import { TestSocket } from "../support/socket.ts";
+import { expectProblem } from "./support.ts";
+
+let node: TestNode;
+let sql: pg.Client;
+
+/** What the development mailer prints: the links are in there. */
+const printed: string[] = [];
+const write = process.stdout.write.bind(process.stdout);
+
+beforeAll(async () => {
+  process.stdout.write = ((text: string) => printed.push(String(text)) > 0) as typeof process.stdout.write;
+  node = await startTestNode();
+  sql = new pg.Client({ connectionString: node.config.DATABASE_URL });
+  await sql.connect();
+});
+afterAll(async () => {
+  process.stdout.write = write;
+  await sql?.end();
+  await node?.stop();
+});
+
+/** The token of the last link that was mailed to somebody. */
+async function linkFor(email: string, page: string): Promise<string> {
+  const find = () => printed.filter((text) => text.includes(email) && text.includes(page)).at(-1);
+  await until(() => find() !== undefined, 5000);
+  return /#token=([\w-]+)/.exec(find() ?? "")?.[1] ?? "none";
+}
+
+const login = (person: Person, password = PASSWORD): Promise<Answer> =>
+  node.api.post("/auth/login", { login: person.username, password });
+const again = async (person: Person): Promise<Api> => node.api.as((await login(person)).body.access_token);
+
+describe("logout", () => {
+  test("ends the session at once: its access token, its refresh token, its sockets; others stay", async () => {
+    const ada = await node.api.person("ada");
+    const other = await again(ada);
+    const socket = await TestSocket.connect(node.url, { token: ada.token });
+    expect((await ada.api.post("/auth/logout")).status).toBe(204);
+    expectProblem(await ada.api.get("/auth/me"), 401, "invalid-token");
+    expectProblem(
+      await node.api.post("/auth/refresh", { refresh_token: ada.refreshToken }),
+      401,
+      "invalid-token",
+    );
+    await socket.waitFor(() => socket.socket.disconnected, "the socket to be closed");
+    expect(await TestSocket.refused(node.url, { token: ada.token })).toMatchObject({ status: 401 });
+    expect((await other.get("/auth/me")).status).toBe(200);
+  });
+
+  test("-all ends every session of the user, and nobody else's", async () => {
+    const [ada, ben] = [await node.api.person("ada"), await node.api.person("ben")];
+    const other = await again(ada);
+    expect((await ada.api.post("/auth/logout-all")).status).toBe(204);
+    for (const api of [ada.api, other]) expectProblem(await api.get("/auth/me"), 401, "invalid-token");
+    expect((await ben.api.get("/auth/me")).status).toBe(200);
+  });
+
+  test("that this gateway was not told of is found by its poll", async () => {
+    const ada = await node.api.person("ada");
+    await sql.query("UPDATE auth.sessions SET revoked_at = now() WHERE user_id = $1", [ada.id]);
+    expect(await until(async () => (await ada.api.get("/auth/me")).status === 401, 10_000)).toBe(true);
+  });
+
+  test.each(["/auth/logout", "/auth/logout-all"])("%s needs credentials", async (path) => {
+    expectProblem(await node.api.post(path), 401, "unauthenticated");
+  });
+});
+
+describe("a spent refresh token", () => {
+  test("that comes back after the grace ends the session: the thief's and the victim's tokens", async () => {
+    const ada = await node.api.person("ada");
+    const next = (await node.api.post("/auth/refresh", { refresh_token: ada.refreshToken })).body;
+    await sql.query(
+      `UPDATE auth.refresh_tokens SET spent_at = spent_at - interval '11 s'
+       WHERE spent_at IS NOT NULL AND session_id IN (SELECT id FROM auth.sessions WHERE user_id = $1)`,
+      [ada.id],
+    );
+    expectProblem(
+      await node.api.post("/auth/refresh", { refresh_token: ada.refreshToken }),
+      401,
+      "invalid-token",
+    );
+    expectProblem(
+      await node.api.post("/auth/refresh", { refresh_token: next.refresh_token }),
+      401,
+      "invalid-token",
+    );
+    expectProblem(await node.api.as(next.access_token).get("/auth/me"), 401, "invalid-token");
+  });
+
+  test("is no access token", async () => {
+    const ada = await node.api.person("ada");
+    expectProblem(await node.api.as(ada.refreshToken).get("/auth/me"), 401, "invalid-token");
+  });
+});
+
+describe("sessions", () => {
+  test("are listed to their user alone, and ended one by one", async () => {
+    const [ada, ben] = [await node.api.person("ada"), await node.api.person("ben")];
+    await login(ada);
+    const { body } = await ada.api.get("/auth/sessions", { "User-Agent": "test" });
+    expect(body).toMatchObject({ total: 2, limit: 20, offset: 0 });
+    expect(body.items.map(({ current }: { current: boolean }) => current).sort()).toEqual([false, true]);
+    const other = body.items.find(({ current }: { current: boolean }) => !current);
+    expectProblem(await ben.api.delete(`/auth/sessions/${other.id}`), 404, "not-found");
+    expect((await ada.api.delete(`/auth/sessions/${other.id}`)).status).toBe(204);
+    expectProblem(await ada.api.delete(`/auth/sessions/${other.id}`), 404, "not-found");
+    expect((await ada.api.get("/auth/sessions")).body.total).toBe(1);
+  });
+});
+
+describe("e-mail verification", () => {
+  test("works once by the link that was mailed", async () => {
+    const ada = await node.api.person("ada");
+    const token = await linkFor(ada.email, "verify-email");
+    expect((await ada.api.get("/auth/me")).body.is_verified).toBe(false);
+    expect((await node.api.post("/auth/verify-email", { token })).status).toBe(204);
+    expect((await ada.api.get("/auth/me")).body.is_verified).toBe(true);
+    expectProblem(await node.api.post("/auth/verify-email", { token }), 422, "validation-failed", [
+      "#/token",
+    ]);
+  });
+
+  test("resent ends the link before it", async () => {
+    const ada = await node.api.person("ada");
+    const first = await linkFor(ada.email, "verify-email");
+    expect((await ada.api.post("/auth/verify-email/resend")).status).toBe(202);
+    const second = await linkFor(ada.email, "verify-email");
+    expect(second).not.toBe(first);
+    expectProblem(await node.api.post("/auth/verify-email", { token: first }), 422, "validation-failed", [
+      "#/token",
+    ]);
+    expect((await node.api.post("/auth/verify-email", { token: second })).status).toBe(204);
+  });
+
+  test.each([{}, { token: "" }, { token: "nonsense" }, { token: 1 }])("with %j is 422", async (body) => {
+    expectProblem(await node.api.post("/auth/verify-email", body), 422, "validation-failed", ["#/token"]);
+  });
+
+  test("resend needs credentials", async () => {
+    expectProblem(await node.api.post("/auth/verify-email/resend"), 401, "unauthenticated");
+  });
+});
+
+describe("a forgotten password", () => {
+  test("is answered 202 for anybody, and reset once by the link; all sessions end", async () => {
+    const ada = await node.api.person("ada");
+    const pat = (await ada.api.must("POST", "/auth/tokens", { name: "CI", scope: "read" })).token;
+    for (const email of [ada.email.toUpperCase(), "nobody@example.com"])
+      expect(await node.api.post("/auth/password/forgot", { email })).toMatchObject({
+        status: 202,
+        body: null,
+      });
+    const token = await linkFor(ada.email, "reset-password");
+    const reset = (password: string) => node.api.post("/auth/password/reset", { token, password });
+    expectProblem(await reset("short"), 422, "validation-failed", ["#/password"]);
+    expect((await reset("a new and better one")).status).toBe(204);
+    expectProblem(await reset("another one again"), 422, "validation-failed", ["#/token"]);
+    expectProblem(await ada.api.get("/auth/me"), 401, "invalid-token");
+    expectProblem(await node.api.as(pat).get("/auth/me"), 401, "invalid-token");
+    expectProblem(await login(ada), 401, "invalid-credentials");
+    expect((await login(ada, "a new and better one")).status).toBe(200);
+    expect(printed.some((text) => text.includes("nobody@example.com"))).toBe(false);
+  });
+
+  test("a link that has expired, or is for something else, is 422", async () => {
+    const ada = await node.api.person("ada");
+    const verify = await linkFor(ada.email, "verify-email");
+    await node.api.post("/auth/password/forgot", { email: ada.email });
+    const token = await linkFor(ada.email, "reset-password");
+    await sql.query("UPDATE auth.one_time_tokens SET expires_at = now() WHERE user_id = $1", [ada.id]);
+    for (const one of [token, verify])
+      expectProblem(
+        await node.api.post("/auth/password/reset", { token: one, password: PASSWORD }),
+        422,
+        "validation-failed",
+        ["#/token"],
+      );
+  });
+});
+
+describe("changing the password", () => {
+  const change = (person: Person, body: object) => person.api.post("/auth/password/change", body);
+
+  test("needs the present one, and ends the other sessions", async () => {
+    const ada = await node.api.person("ada");
+    const other = await again(ada);
+    expectProblem(
+      await change(ada, { current_password: "wrong", password: "a new and better one" }),
+      422,
+      "validation-failed",
+      ["#/current_password"],
+    );
+    const body = { current_password: PASSWORD, password: "a new and better one" };
+    expect((await change(ada, body)).status).toBe(204);
+    expect((await ada.api.get("/auth/me")).status).toBe(200);
+    expectProblem(await other.get("/auth/me"), 401, "invalid-token");
+    expect((await login(ada, "a new and better one")).status).toBe(200);
+  });
+
+  test("to one that is too short, too long or too common is 422", async () => {
+    const ada = await node.api.person("ada");
+    for (const password of ["short", "x".repeat(129), "password1"])
+      expectProblem(await change(ada, { current_password: PASSWORD, password }), 422, "validation-failed", [
+        "#/password",
+      ]);
+  });
+});
+
+describe("personal access tokens", () => {
+  test("are shown once, speak for their user within their scope, and end when revoked", async () => {
+    const ada = await node.api.person("ada");
+    const created = await ada.api.post("/auth/tokens", { name: "CI", scope: "read" });
+    expect(created.status).toBe(201);
+    expect(created.headers.get("location")).toBe(`/auth/tokens/${created.body.id}`);
+    const { token, ...shown } = created.body;
+    expect(token).toMatch(/^twp_[\w-]{43}$/);
+    expect((await ada.api.get("/auth/tokens")).body.items).toEqual([shown]);
+
+    const reader = node.api.as(token);
+    expect((await reader.get("/auth/me")).body.id).toBe(ada.id);
+    expectProblem(await reader.post("/tasks", { title: "No" }), 403, "forbidden");
+    const writer = node.api.as(
+      (await ada.api.must("POST", "/auth/tokens", { name: "Bot", scope: "write" })).token,
+    );
+    expect((await writer.post("/tasks", { title: "Yes" })).status).toBe(201);
+    for (const path of ["/auth/sessions", "/auth/tokens"])
+      expectProblem(await writer.get(path), 403, "forbidden");
+    for (const path of ["/auth/logout", "/auth/logout-all"])
+      expectProblem(await writer.post(path), 403, "forbidden");
+    expectProblem(await writer.post("/auth/tokens", { name: "More", scope: "write" }), 403, "forbidden");
+
+    expect((await ada.api.delete(`/auth/tokens/${shown.id}`)).status).toBe(204);
+    expectProblem(await reader.get("/auth/me"), 401, "invalid-token");
+    expectProblem(await ada.api.delete(`/auth/tokens/${shown.id}`), 404, "not-found");
+    const { rows } = await sql.query("SELECT encode(hash, 'escape') AS hash FROM auth.personal_tokens");
+    expect(JSON.stringify(rows)).not.toContain(token.slice(4));
+  });
+
+  test("are their user's alone", async () => {
+    const [ada, ben] = [await node.api.person("ada"), await node.api.person("ben")];
+    const { id } = await ada.api.must("POST", "/auth/tokens", { name: "CI", scope: "read" });
+    expectProblem(await ben.api.delete(`/auth/tokens/${id}`), 404, "not-found");
+    expect((await ben.api.get("/auth/tokens")).body.items).toEqual([]);
+  });
+
+  test.each([
+    [{ scope: "read" }, "#/name"],
+    [{ name: "x", scope: "admin" }, "#/scope"],
+    [{ name: "x", scope: "read", expires_at: "2020-01-01T00:00:00Z" }, "#/expires_at"],
+  ])("%j is 422", async (body, pointer) => {
+    const ada = await node.api.person("ada");
+    expectProblem(await ada.api.post("/auth/tokens", body), 422, "validation-failed", [pointer]);
+  });
+
+  test("that are unknown or expired are 401", async () => {
+    const ada = await node.api.person("ada");
+    const soon = new Date(Date.now() + 60_000).toISOString();
+    const { token, id } = await ada.api.must("POST", "/auth/tokens", {
+      name: "x",
+      scope: "read",
+      expires_at: soon,
+    });
+    await sql.query("UPDATE auth.personal_tokens SET expires_at = now() WHERE id = $1", [id]);
+    for (const one of [token, `twp_${"x".repeat(43)}`])
+      expectProblem(await node.api.as(one).get("/auth/me"), 401, "invalid-token");
+  });
+});
+
+describe("cookie mode", () => {
+  const cookiesOf = (answer: Answer) => answer.headers.getSetCookie();
+  const pair = (cookie: string) => cookie.split(";")[0] as string;
+
+  test("keeps the refresh token out of the body, and in a cookie that no script and no other site reads", async () => {
+    const ada = await node.api.person("ada");
+    const answer = await node.api.post("/auth/login", {
+      login: ada.username,
+      password: PASSWORD,
+      cookie: true,
+    });
+    expect(answer.body.refresh_token).toBeUndefined();
+    expect(cookiesOf(answer).map((cookie) => /Path=([^;]+)/.exec(cookie)?.[1])).toEqual([
+      "/auth",
+      "/api/v1/auth",
+    ]);
+    for (const cookie of cookiesOf(answer)) expect(cookie).toMatch(/HttpOnly.*Secure.*SameSite=Strict/i);
+
+    const next = await node.api.post("/auth/refresh", undefined, {
+      Cookie: pair(cookiesOf(answer)[0] as string),
+    });
+    expect(next.status).toBe(200);
+    expect(next.body.refresh_token).toBeUndefined();
+    expect(pair(cookiesOf(next)[0] as string)).not.toBe(pair(cookiesOf(answer)[0] as string));
+
+    const out = await node.api.as(next.body.access_token).post("/auth/logout");
+    for (const cookie of cookiesOf(out)) expect(cookie).toMatch(/Max-Age=0/);
+    expectProblem(
+      await node.api.post("/auth/refresh", undefined, { Cookie: pair(cookiesOf(next)[0] as string) }),
+      401,
+      "invalid-token",
+    );
+  });
+
+  test("a refresh with neither body nor cookie is 422", async () => {
+    expectProblem(await node.api.post("/auth/refresh"), 422, "validation-failed", ["#/refresh_token"]);
+  });
+});
