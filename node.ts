@@ -12,6 +12,7 @@ const load: Record<ServiceName, () => Promise<{ default: Factory }>> = {
   projects: () => import("./services/projects/projects.service.ts"),
   tasks: () => import("./services/tasks/tasks.service.ts"),
   notifier: () => import("./services/notifier/notifier.service.ts"),
+  mailer: () => import("./services/mailer/mailer.service.ts"),
 };
 
 /** A node: a broker with the services that it runs, started. Stop it by `broker.stop()`. */

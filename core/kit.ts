@@ -57,6 +57,8 @@ interface ActionBasics<Params> {
   rules: { [Param in keyof Params]-?: ValidationRule };
   /** Changes nothing (RFC 9110 §9.2.1), so it is tried once more when its node dies under it. */
   safe?: boolean;
+  /** Milliseconds that a caller waits, where the broker's own limit is not enough (a hash that waits for its turn). */
+  timeout?: number;
 }
 
 type ActionDefinition<Params, Result> =

@@ -3,7 +3,7 @@ import { Problem } from "../core/errors.ts";
 import type { Auth, Meta, Role } from "../core/kit.ts";
 
 const RANK: Record<Role, number> = { user: 1, manager: 2, admin: 3 };
-const AUTHS: readonly unknown[] = ["public", "internal", ...Object.keys(RANK)];
+const AUTHS: readonly unknown[] = ["public", "internal", "session", ...Object.keys(RANK)];
 
 /**
  * Guards every action by its `auth`. The actor is read here once, from what the gateway verified, and frozen:
@@ -14,10 +14,10 @@ export const authorize: Middleware = {
   name: "Authorize",
   localAction(next, action) {
     if (action.name?.startsWith("$node.") === true || action.visibility === "private") return next;
-    const { auth } = action as { auth?: Auth };
+    const { auth, safe } = action as { auth?: Auth; safe?: boolean };
     if (!AUTHS.includes(auth))
       throw new Errors.ServiceSchemaError(`Action ${action.name} does not say who may call it (auth)`, {});
-    const needed = RANK[auth as Role] ?? 0;
+    const needed = auth === "session" ? RANK.user : (RANK[auth as Role] ?? 0);
 
     return function authorizeAction(ctx) {
       const { actor } = ctx.meta as Meta;
@@ -26,6 +26,10 @@ export const authorize: Middleware = {
         if (!actor) return Promise.reject(new Problem("unauthenticated"));
         if (!Object.hasOwn(RANK, actor.role) || RANK[actor.role] < needed)
           return Promise.reject(new Problem("forbidden"));
+        if (auth === "session" && actor.scope !== undefined)
+          return Promise.reject(new Problem("forbidden", "A personal token can't do this: log in"));
+        if (actor.scope === "read" && safe !== true)
+          return Promise.reject(new Problem("forbidden", "This token's scope is read"));
       }
       return next.call(this, ctx) as Promise<unknown>;
     };

@@ -5,13 +5,17 @@ import type { Context, Service, ServiceSchema } from "moleculer";
 import ApiGateway from "moleculer-web";
 import type { Config } from "../../core/config.ts";
 import { PROBLEMS, Problem, problemCode, problemDocument } from "../../core/errors.ts";
-import { type Auth, type Meta, service } from "../../core/kit.ts";
+import { type Auth, type Meta, on, service } from "../../core/kit.ts";
 import { createTokens } from "../../core/tokens.ts";
+import { auth, revoked } from "../auth/auth.contract.ts";
 import type { ApiGatewayContract } from "./api-gateway.contract.ts";
-import { authenticate, challenge } from "./authenticate.ts";
+import { Authenticator, challenge } from "./authenticate.ts";
+import { clientAddress } from "./client-address.ts";
 import { createHttpServer } from "./http-server.ts";
 import { toProblem } from "./problem.ts";
-import { bindParams, identify, parseQuery, readBody } from "./request.ts";
+import { createRateLimits, type LoginAttempt, measureLimits, type RateLimits } from "./rate-limit.ts";
+import { bindParams, identify, parseQuery, readBody, withRefreshCookie } from "./request.ts";
+import { RevocationFeed } from "./revocation-feed.ts";
 import { type Route, ROUTES } from "./routes.ts";
 
 /** The parts of moleculer-web's request that we use. */
@@ -24,6 +28,7 @@ interface Request extends IncomingMessage {
   $action: { auth: Auth };
   /** Names of the params that the path gave. */
   pathParams?: Record<string, string>;
+  loginAttempt?: LoginAttempt;
 }
 
 interface Alias {
@@ -34,6 +39,9 @@ interface Alias {
 
 interface Gateway {
   server: Server;
+  feed: RevocationFeed;
+  authenticator: Authenticator;
+  limits: RateLimits;
   aliases: Alias[];
   allowedMethods(url: string): string[];
 }
@@ -77,7 +85,14 @@ export default (config: Config): ServiceSchema => {
   const secure = helmet();
   const allowOrigins = cors({
     origin: config.CORS_ORIGINS.includes("*") ? "*" : config.CORS_ORIGINS,
-    exposedHeaders: ["Location", "Retry-After", "X-Request-ID", "X-Process-Time"],
+    exposedHeaders: [
+      "Location",
+      "RateLimit",
+      "RateLimit-Policy",
+      "Retry-After",
+      "X-Request-ID",
+      "X-Process-Time",
+    ],
     maxAge: 600,
   }) as Middleware;
 
@@ -93,22 +108,46 @@ export default (config: Config): ServiceSchema => {
 
   /** Before the action: who asks, then what they send. */
   async function onBeforeCall(
-    this: Service,
+    this: Service & Gateway,
     ctx: Context<unknown, Meta>,
     _route: unknown,
     request: Request,
     response: ServerResponse,
+    { action, method, path: pattern }: Alias & { action: string },
   ) {
     const { query, params: path } = request.$params;
     request.pathParams = path;
-    if (request.$action.auth !== "public") ctx.meta.actor = authenticate(request, tokens);
+    const { limit } = routes.get(keyOf(method, pattern)) as Route;
+    if (request.$action.auth !== "public") {
+      await this.feed.mustBeFilled();
+      try {
+        ctx.meta.actor = await this.authenticator.authenticate(request);
+      } catch (error) {
+        // Who can't say who they are is counted by address.
+        await this.limits.admit(request, response, limit, null);
+        throw error;
+      }
+    }
+    await this.limits.admit(request, response, limit, ctx.meta.actor);
+    // Sessions remember where they were opened; nobody else needs to know.
+    if (action.startsWith("auth."))
+      ctx.meta.client = {
+        address: clientAddress(request, config.TRUST_PROXY),
+        userAgent: request.headers["user-agent"] ?? null,
+      };
     const isRead = request.method === "GET" || request.method === "HEAD";
     const body = isRead ? undefined : await readBody(request, response);
-    request.$params = bindParams(request, { body, query, path }) as Request["$params"];
+    const params = bindParams(request, { body, query, path });
+    const account = params.login ?? params.email;
+    if (limit === "login" && typeof account === "string")
+      request.loginAttempt = await this.limits.beginLogin(request, response, account);
+    request.$params = (
+      action === "auth.refresh" ? withRefreshCookie(params, request) : params
+    ) as Request["$params"];
   }
 
   /** After it: status and headers as the table says. */
-  function onAfterCall(
+  async function onAfterCall(
     this: Service,
     ctx: Context<unknown, Meta & { $location?: string }>,
     _route: unknown,
@@ -117,6 +156,7 @@ export default (config: Config): ServiceSchema => {
     answer: unknown,
   ) {
     const route = routes.get(keyOf(request.$alias.method, request.$alias.path)) as Route;
+    await request.loginAttempt?.succeeded();
     response.statusCode = route.status;
     response.setHeader("Cache-Control", "no-store");
     if (route.location !== undefined) {
@@ -124,7 +164,7 @@ export default (config: Config): ServiceSchema => {
       const location = route.location(answer as Record<string, string>, request.pathParams ?? {});
       ctx.meta.$location = `${prefix}${location}`;
     }
-    return route.status === 204 ? null : answer;
+    return answer === undefined || route.status === 204 ? null : answer;
   }
 
   /** The one place where an error becomes an answer. */
@@ -133,6 +173,7 @@ export default (config: Config): ServiceSchema => {
     const problem = toProblem(error, origin);
     const code = problemCode(problem) ?? "internal-error";
     const { status } = PROBLEMS[code];
+    if (code !== "invalid-credentials") request.loginAttempt?.undecided();
     const { errors, headers = {} } = problem.data as Problem["data"] & { headers?: Record<string, string> };
     if (code === "internal-error") this.logger.error(`request ${request.requestId} failed`, error);
     if (response.headersSent) {
@@ -189,6 +230,26 @@ export default (config: Config): ServiceSchema => {
       onError,
     },
     actions: {},
+    events: {
+      ...on(revoked, function (this: Gateway, { sessions }) {
+        this.feed.sessions.add(sessions);
+      }),
+    },
+    created() {
+      this.limits = createRateLimits(config, this.logger, measureLimits(this.broker.metrics));
+      this.feed = new RevocationFeed(this.broker, config.ACCESS_TOKEN_TTL);
+      this.authenticator = new Authenticator(tokens, this.feed.sessions, async (token) => {
+        const { actor, expires_at } = await auth.call(this.broker, "verify_token", { token });
+        return { actor, expiresAt: expires_at };
+      });
+    },
+    started() {
+      this.feed.start();
+    },
+    stopped() {
+      this.feed.stop();
+      this.limits.close();
+    },
     methods: {
       createServer(this: Service & Gateway & { httpHandler: RequestListener }) {
         this.server = createHttpServer(this.httpHandler, SECURITY_HEADERS);

@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isUtf8 } from "node:buffer";
 import bodyParser from "body-parser";
+import { parseCookie } from "cookie";
 import onHeaders from "on-headers";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
+import { REFRESH_COOKIE } from "../auth/auth.contract.ts";
 import { bodyPointer, queryPointer } from "./problem.ts";
 
 /** Bytes. */
@@ -64,6 +66,16 @@ const isDeeper = (value: unknown, levels: number): boolean =>
   typeof value === "object" &&
   value !== null &&
   (levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1)));
+
+/** In cookie mode the refresh token comes in its cookie, and its successor goes there (contract.md §2). */
+export function withRefreshCookie(
+  params: Record<string, unknown>,
+  { headers }: Pick<IncomingMessage, "headers">,
+): Record<string, unknown> {
+  if (params.refresh_token !== undefined) return params;
+  const token = parseCookie(headers.cookie ?? "")[REFRESH_COOKIE];
+  return token === undefined ? params : { ...params, refresh_token: token, cookie: true };
+}
 
 /** The query's parameters; one that is repeated is an array. Without a prototype, so that no name is special. */
 export function parseQuery(url: string): Record<string, string | string[]> {

@@ -2,8 +2,14 @@ import type { ActionName } from "../../core/kit.ts";
 import type { AuthContract } from "../auth/auth.contract.ts";
 import type { ProjectsContract } from "../projects/projects.contract.ts";
 import type { TasksContract } from "../tasks/tasks.contract.ts";
+import type { UsersContract } from "../users/users.contract.ts";
+import type { Limit } from "./rate-limit.ts";
 
-type RoutedAction = ActionName<AuthContract> | ActionName<ProjectsContract> | ActionName<TasksContract>;
+type RoutedAction =
+  | ActionName<AuthContract>
+  | ActionName<ProjectsContract>
+  | ActionName<TasksContract>
+  | ActionName<UsersContract>;
 
 export interface Route {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -11,13 +17,15 @@ export interface Route {
   path: string;
   action: RoutedAction;
   /** Status of a success; 200 unless said. */
-  status: 200 | 201 | 204;
+  status: 200 | 201 | 202 | 204;
   /** For 201: where the new resource is (RFC 9110 §10.2.2), out of the answer and the path's params. */
   location?: (answer: Record<string, string>, path: Record<string, string>) => string;
+  /** A rate limit stricter than the default. */
+  limit?: Limit;
 }
 
 const get = (path: string, action: RoutedAction): Route => ({ method: "GET", path, action, status: 200 });
-const post = (path: string, action: RoutedAction, status: 200 | 204 = 200): Route => ({
+const post = (path: string, action: RoutedAction, status: 200 | 202 | 204 = 200): Route => ({
   method: "POST",
   path,
   action,
@@ -38,13 +46,34 @@ const remove = (path: string, action: RoutedAction): Route => ({
   status: 204,
 });
 
+const limited = (limit: Limit, route: Route): Route => ({ ...route, limit });
+
 /** The table of contract.md, one line a route. Each is served under /api/v1 and at the root. */
 export const ROUTES: readonly Route[] = [
-  create("/auth/register", "auth.register", ({ id }) => `/users/${id}`),
-  post("/auth/login", "auth.login"),
-  post("/auth/refresh", "auth.refresh"),
+  limited(
+    "auth",
+    create("/auth/register", "auth.register", ({ id }) => `/users/${id}`),
+  ),
+  limited("login", post("/auth/login", "auth.login")),
+  limited("auth", post("/auth/refresh", "auth.refresh")),
   post("/auth/logout", "auth.logout", 204),
+  post("/auth/logout-all", "auth.logout_all", 204),
   get("/auth/me", "auth.me"),
+  get("/auth/sessions", "auth.list_sessions"),
+  remove("/auth/sessions/:id", "auth.end_session"),
+  limited("auth", post("/auth/verify-email", "auth.verify_email", 204)),
+  limited("auth", post("/auth/verify-email/resend", "auth.resend_verification", 202)),
+  limited("auth", post("/auth/password/forgot", "auth.forgot_password", 202)),
+  limited("auth", post("/auth/password/reset", "auth.reset_password", 204)),
+  limited("auth", post("/auth/password/change", "auth.change_password", 204)),
+  get("/auth/tokens", "auth.list_tokens"),
+  create("/auth/tokens", "auth.create_token", ({ id }) => `/auth/tokens/${id}`),
+  remove("/auth/tokens/:id", "auth.revoke_token"),
+
+  get("/users", "users.list"),
+  get("/users/:id", "users.get"),
+  patch("/users/:id", "users.patch"),
+  remove("/users/:id", "users.delete"),
 
   get("/projects", "projects.list"),
   create("/projects", "projects.create", ({ id }) => `/projects/${id}`),

@@ -8,7 +8,7 @@ import * as rules from "../../core/rules.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { mailer } from "../mailer/mailer.contract.ts";
-import { type User, users } from "../users/users.contract.ts";
+import { HASHING_TIMEOUT, type User, users } from "../users/users.contract.ts";
 import { type AuthContract, type Login, revoked, TOKEN_SCOPES } from "./auth.contract.ts";
 import { resetMail, verificationMail } from "./mails.ts";
 import { issueToken, peekToken, redeemToken } from "./one-time-tokens.ts";
@@ -77,6 +77,7 @@ export default (config: Config): ServiceSchema => {
       /** Creates an account and mails it a link. The rules for its fields are users.create's. @throws Problem already-exists */
       register: {
         auth: "public",
+        timeout: HASHING_TIMEOUT,
         rules: {
           email: "string",
           username: "string",
@@ -97,6 +98,7 @@ export default (config: Config): ServiceSchema => {
       /** Opens a session by e-mail address or user name. @throws Problem invalid-credentials */
       login: {
         auth: "public",
+        timeout: HASHING_TIMEOUT,
         rules: {
           login: { type: "string", optional: true, min: 1, max: 254 },
           email: { type: "string", optional: true, min: 1, max: 254 },
@@ -227,6 +229,7 @@ export default (config: Config): ServiceSchema => {
       /** Sets a new password by the link that was mailed, and ends all sessions. @throws Problem validation-failed */
       reset_password: {
         auth: "public",
+        timeout: HASHING_TIMEOUT,
         rules: { token: secret, password: "string" },
         async handler(ctx) {
           const { token, password } = ctx.params;
@@ -242,6 +245,7 @@ export default (config: Config): ServiceSchema => {
       /** Changes the caller's password, and ends their other sessions. @throws Problem validation-failed */
       change_password: {
         auth: "session",
+        timeout: HASHING_TIMEOUT,
         rules: { current_password: { type: "string", min: 1, max: 1000 }, password: "string" },
         async handler(ctx) {
           const { id, session } = ctx.locals.actor;

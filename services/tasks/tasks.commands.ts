@@ -3,7 +3,7 @@
  * sets it. No lock is held while we think. Who loses the race reads and decides again; who lost it twice decides once
  * more with the row locked, so that a busy task fails nobody.
  */
-import { Problem } from "../../core/errors.ts";
+import { Problem, problemCode } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import {
@@ -17,7 +17,7 @@ import {
 import type { Task, TaskInput, TaskStatus } from "./tasks.contract.ts";
 import { changeEvents, changesBetween, creationEvents, deletionEvents } from "./tasks.events.ts";
 import { may, type TaskVerb } from "./tasks.policy.ts";
-import { findTask, type FoundTask } from "./tasks.queries.ts";
+import { findAssigned, findTask, type FoundTask } from "./tasks.queries.ts";
 import { checkTransition, completedAt } from "./tasks.status.ts";
 import { taskView, type TaskRow } from "./tasks.view.ts";
 
@@ -200,4 +200,45 @@ export function deleteTask(db: Database, id: string, cause: Cause): Promise<Writ
     const next = { ...before, deleted_at: cause.time, updated_at: cause.time, version: before.version + 1 };
     return { next, events: deletionEvents(next, cause) };
   });
+}
+
+/** Tasks that one call unassigns. */
+const BATCH = 100;
+
+/**
+ * Unassigns a batch of the tasks of a user who leaves, also in archived projects and where the caller sees nothing. Those
+ * that are deleted, or whose project is, follow at the end, without an event: nobody sees them.
+ * @returns the events, and whether there may be more tasks
+ */
+export async function unassignUser(
+  db: Database,
+  userId: string,
+  cause: Cause,
+): Promise<{ events: LoggedEvent[]; more: boolean }> {
+  const everywhere: Cause = { ...cause, actor: { ...cause.actor, role: "admin" } };
+  const ids = await findAssigned(db, userId, BATCH);
+  const events: LoggedEvent[] = [];
+  for (const id of ids) {
+    try {
+      const written = await decideAndCommit(db, id, everywhere, (task) =>
+        task.assigned_to === userId
+          ? changed(task, { assigned_to: null }, cause)
+          : { next: task, events: [] },
+      );
+      events.push(...written.events);
+    } catch (error) {
+      // Deleted meanwhile.
+      if (problemCode(error) !== "not-found") throw error;
+    }
+  }
+  if (ids.length === BATCH) return { events, more: true };
+  await db.query({
+    name: "tasks-unassign-unseen",
+    text: `UPDATE tasks.tasks t SET assigned_to = NULL, version = version + 1, updated_at = $2
+           WHERE t.assigned_to = $1
+             AND (t.deleted_at IS NOT NULL
+                  OR (t.project_id IS NOT NULL AND t.project_id NOT IN (SELECT id FROM projects.summaries)))`,
+    values: [userId, cause.time],
+  });
+  return { events, more: false };
 }

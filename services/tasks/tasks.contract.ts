@@ -50,6 +50,8 @@ export interface TasksContract extends ServiceContract {
     delete: { params: { id: string }; result: void };
     /** How many tasks of a project, which the caller may read, have which status. */
     count_by_status: { params: { project_id: string }; result: Record<TaskStatus, number> };
+    /** Unassigns a batch of the tasks of a user who leaves, wherever they lie. True: call again, there may be more. */
+    unassign_user: { params: { user_id: string }; result: boolean };
   };
 }
 

@@ -153,6 +153,18 @@ export async function listTasks(
   return { items: items.map(taskView), ...rest };
 }
 
+/** The first `limit` of the tasks that are assigned to a user, but for those that are deleted or whose project is. */
+export async function findAssigned(db: Queryable, userId: string, limit: number): Promise<string[]> {
+  const rows = await db.query<{ id: string }>({
+    name: "tasks-assigned",
+    text: `SELECT t.id FROM tasks.tasks t LEFT JOIN projects.summaries p ON p.id = t.project_id
+           WHERE t.assigned_to = $1 AND t.deleted_at IS NULL AND (t.project_id IS NULL OR p.id IS NOT NULL)
+           ORDER BY t.id LIMIT $2`,
+    values: [userId, limit],
+  });
+  return rows.map(({ id }) => id);
+}
+
 /** Counts a project's tasks by status. Plan: an index-only scan of tasks_project_status_idx. */
 export async function countByStatus(db: Queryable, projectId: string): Promise<Record<TaskStatus, number>> {
   const rows = await db.query<{ status: TaskStatus; count: number }>({

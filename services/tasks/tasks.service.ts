@@ -7,7 +7,14 @@ import * as rules from "../../core/rules.ts";
 import { type Database, database, type WithDatabase } from "../../mixins/database.ts";
 import { causeOf, emitCommitted } from "../../mixins/event-log.ts";
 import { users } from "../users/users.contract.ts";
-import { createTask, deleteTask, patchTask, transitionTask, type Written } from "./tasks.commands.ts";
+import {
+  createTask,
+  deleteTask,
+  patchTask,
+  transitionTask,
+  unassignUser,
+  type Written,
+} from "./tasks.commands.ts";
 import {
   PRIORITIES,
   TASK_STATUSES,
@@ -201,6 +208,20 @@ export default (config: Config): ServiceSchema =>
         rules: { project_id: rules.id },
         handler(ctx) {
           return countByStatus(this.db, ctx.params.project_id);
+        },
+      },
+
+      /** Unassigns a batch of the tasks of a user who leaves. */
+      unassign_user: {
+        auth: "internal",
+        rules: { user_id: rules.id },
+        async handler(ctx) {
+          const { actor } = ctx.locals;
+          if (actor === null) throw new Problem("unauthenticated");
+          const cause = causeOf(ctx as Asking);
+          const { events, more } = await unassignUser(this.db, ctx.params.user_id, cause);
+          emitCommitted(this.broker, events);
+          return more;
         },
       },
     },

@@ -1,20 +1,36 @@
 import { createHash } from "node:crypto";
+import { availableParallelism } from "node:os";
 import bcrypt from "bcrypt";
 import pLimit from "p-limit";
 import { Problem } from "../../core/errors.ts";
 
 /**
- * bcrypt runs in libuv's four threads, which files and DNS need too: with more than two hashes at once a whole node
- * slows down. The rest waits its turn; beyond the bound it is refused, so that a storm of logins slows logins only.
+ * bcrypt runs in libuv's four threads, which files and DNS need too, and takes a core each: more than two hashes at
+ * once, or one on the last core, slow a whole node down. The rest waits its turn; beyond the bound it is refused, so
+ * that a storm of logins slows logins only.
  */
-const AT_ONCE = 2;
+const AT_ONCE = Math.max(1, Math.min(2, availableParallelism() - 1));
 const WAITING = 100;
+/** Milliseconds. Who waited longer is refused unhashed: their client is about to give up. */
+const PATIENCE = 8000;
+
 const turns = pLimit(AT_ONCE);
 
+const overloaded = (): Problem =>
+  new Problem("overloaded", "Too many logins at once", { headers: { "Retry-After": "5" } });
+
+/** @throws Problem overloaded when the queue is full: asked before any other work is done for a login */
+export function mustHaveRoom(): void {
+  if (turns.pendingCount >= WAITING) throw overloaded();
+}
+
 async function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-  if (turns.pendingCount >= WAITING)
-    throw new Problem("overloaded", "Too many logins at once", { headers: { "Retry-After": "5" } });
-  return turns(work);
+  mustHaveRoom();
+  const deadline = performance.now() + PATIENCE;
+  return turns(() => {
+    if (performance.now() > deadline) throw overloaded();
+    return work();
+  });
 }
 
 /** bcrypt reads 72 bytes and no further: hashing first lets every character of a long password count. */

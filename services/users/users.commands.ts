@@ -1,10 +1,15 @@
-import { col, fn, type Model, type ModelStatic, Op, UniqueConstraintError, where } from "sequelize";
+import { randomBytes } from "node:crypto";
+import { col, fn, type Model, type ModelStatic, Op, where } from "sequelize";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
+import type { Actor, Role } from "../../core/kit.ts";
+import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
 import { modelProblem } from "../../mixins/model.ts";
-import { hashPassword, verifyPassword } from "./password.ts";
-import type { NewUser } from "./users.contract.ts";
+import { hashPassword, mustHaveRoom, verifyPassword } from "./password.ts";
+import type { NewUser, User, UserChanges } from "./users.contract.ts";
 import type { UserRow } from "./users.model.ts";
+import { may, type UserVerb } from "./users.policy.ts";
+import { USER } from "./users.queries.ts";
 
 export type UserModel = ModelStatic<Model<UserRow>>;
 
@@ -12,9 +17,8 @@ export type UserModel = ModelStatic<Model<UserRow>>;
 const UNIQUE: Record<string, string> = { users_email_key: "email", users_username_key: "username" };
 
 function takenProblem(error: unknown): unknown {
-  if (!(error instanceof UniqueConstraintError)) return modelProblem(error);
-  const constraint = (error.parent as { constraint?: string }).constraint ?? "";
-  const field = UNIQUE[constraint] ?? "user";
+  const field = UNIQUE[violatedConstraint(error) ?? ""];
+  if (field === undefined) return error;
   const message = `This ${field} is taken`;
   return new Problem("already-exists", message, {
     errors: [{ pointer: `#/${field}`, code: "taken", message }],
@@ -22,24 +26,23 @@ function takenProblem(error: unknown): unknown {
 }
 
 /** @throws Problem already-exists for an e-mail address or user name that is taken, in any case of its letters */
-export async function createUser(model: UserModel, input: NewUser, cost: number): Promise<UserRow> {
-  const { password, ...names } = input;
-  const now = new Date();
-  const row: UserRow = {
-    id: newId(),
-    first_name: null,
-    last_name: null,
-    ...names,
-    password_hash: await hashPassword(password, cost),
-    role: "user",
-    is_active: true,
-    is_verified: false,
-    created_at: now,
-    updated_at: now,
-  };
+export async function createUser(
+  db: Queryable,
+  { email, username, password, first_name = null, last_name = null }: NewUser,
+  cost: number,
+  standing: { role: Role; is_verified: boolean } = { role: "user", is_verified: false },
+): Promise<User> {
+  const hash = await hashPassword(password, cost);
+  const { role, is_verified } = standing;
   try {
-    await model.create(row);
-    return row;
+    const [user] = await db.query<User>({
+      name: "users-insert",
+      text: `INSERT INTO users.users (id, email, username, first_name, last_name, password_hash, role, is_verified,
+                                      created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) RETURNING ${USER}`,
+      values: [newId(), email, username, first_name, last_name, hash, role, is_verified, new Date()],
+    });
+    return user as User;
   } catch (error) {
     throw takenProblem(error);
   }
@@ -51,6 +54,7 @@ export async function findByPassword(
   { login, password }: { login: string; password: string },
   cost: number,
 ): Promise<UserRow | null> {
+  mustHaveRoom();
   const folded = login.toLowerCase();
   const found = await model
     .findOne({
@@ -62,6 +66,151 @@ export async function findByPassword(
       throw modelProblem(error);
     });
   const row = found?.get() ?? null;
-  const right = await verifyPassword(password, row?.password_hash ?? null, cost);
+  // An erased account has the empty hash, which is none.
+  const right = await verifyPassword(password, row?.password_hash || null, cost);
   return right && row?.is_active === true ? row : null;
+}
+
+/** @throws Problem not-found for no such active user; overloaded */
+export async function setPassword(db: Queryable, id: string, password: string, cost: number): Promise<void> {
+  const rows = await db.query({
+    name: "users-set-password",
+    text: `UPDATE users.users SET password_hash = $2, updated_at = $3 WHERE id = $1 AND is_active RETURNING id`,
+    values: [id, await hashPassword(password, cost), new Date()],
+  });
+  if (rows.length === 0) throw new Problem("not-found");
+}
+
+/** @throws Problem not-found for no such active user with this e-mail address */
+export async function markVerified(db: Queryable, id: string, email: string): Promise<void> {
+  const rows = await db.query({
+    name: "users-mark-verified",
+    text: `UPDATE users.users
+           SET is_verified = true, updated_at = CASE WHEN is_verified THEN updated_at ELSE $3 END
+           WHERE id = $1 AND is_active AND lower(email) = lower($2) RETURNING id`,
+    values: [id, email, new Date()],
+  });
+  if (rows.length === 0) throw new Problem("not-found");
+}
+
+/** An account under its lock. */
+interface Standing {
+  user: User;
+  /** Whether some other account is an active admin, under the locks of all of them. */
+  anotherAdmin: boolean;
+}
+
+/**
+ * Locks an account for a write that the caller must be allowed. Who writes as an admin, and who erases, first locks all
+ * active admins, in the order of their ids: such writes take turns, so that of two admins who demote each other one
+ * stays, and nobody goes on as an admin who was demoted a moment ago. (NO KEY: rows that refer to a user need not wait.)
+ * @throws Problem not-found (erased accounts too), forbidden
+ */
+async function lockUser(
+  tx: Queryable,
+  actor: Actor,
+  id: string,
+  verbs: readonly UserVerb[],
+): Promise<Standing> {
+  let [who, anotherAdmin] = [actor, true];
+  if (actor.role === "admin" || verbs.includes("erase")) {
+    const admins = await tx.query<{ id: string }>({
+      text: `SELECT id FROM users.users WHERE role = 'admin' AND is_active ORDER BY id FOR NO KEY UPDATE`,
+    });
+    anotherAdmin = admins.some((admin) => admin.id !== id);
+    if (actor.role === "admin" && !admins.some((admin) => admin.id === actor.id))
+      who = { ...actor, role: "user" };
+  }
+  const [user] = await tx.query<User>({
+    text: `SELECT ${USER} FROM users.users WHERE id = $1 AND erased_at IS NULL FOR NO KEY UPDATE`,
+    values: [id],
+  });
+  if (user === undefined || !may(who, "read", user)) throw new Problem("not-found");
+  if (!verbs.every((verb) => may(who, verb, user))) throw new Problem("forbidden");
+  return { user, anotherAdmin };
+}
+
+/** @throws Problem conflict when `next` would leave no active admin */
+function keepAnAdmin({ user, anotherAdmin }: Standing, next: Pick<User, "role" | "is_active">): void {
+  const isAdmin = ({ role, is_active }: Pick<User, "role" | "is_active">) => role === "admin" && is_active;
+  if (isAdmin(user) && !isAdmin(next) && !anotherAdmin)
+    throw new Problem("conflict", "This is the last active admin: make somebody else admin first");
+}
+
+const FIELDS = ["email", "username", "first_name", "last_name", "role", "is_active"] as const;
+
+/**
+ * Sets the fields that are named. A new e-mail address is not verified.
+ * @returns the account; whether its sessions must end, since its role is another or it is active no more; and whether
+ *   its e-mail address is another, in more than the case of its letters
+ * @throws Problem not-found, forbidden, already-exists; conflict for the last active admin
+ */
+export async function changeUser(
+  db: Database,
+  actor: Actor,
+  id: string,
+  changes: UserChanges,
+): Promise<{ user: User; sessionsEnd: boolean; newAddress: boolean }> {
+  const administers = changes.role !== undefined || changes.is_active !== undefined;
+  return db.transaction(async (tx) => {
+    const standing = await lockUser(tx, actor, id, administers ? ["edit", "administer"] : ["edit"]);
+    const { user } = standing;
+    const next = { ...user, ...changes };
+    if (FIELDS.every((field) => next[field] === user[field])) {
+      return { user, sessionsEnd: false, newAddress: false };
+    }
+    keepAnAdmin(standing, next);
+    const newAddress = next.email.toLowerCase() !== user.email.toLowerCase();
+    const values = [...FIELDS.map((field) => next[field]), user.is_verified && !newAddress, new Date()];
+    try {
+      const [written] = await tx.query<User>({
+        text: `UPDATE users.users
+               SET email = $2, username = $3, first_name = $4, last_name = $5, role = $6, is_active = $7,
+                   is_verified = $8, updated_at = $9
+               WHERE id = $1 RETURNING ${USER}`,
+        values: [id, ...values],
+      });
+      const sessionsEnd = next.role !== user.role || (user.is_active && !next.is_active);
+      return { user: written as User, sessionsEnd, newAddress };
+    } catch (error) {
+      throw takenProblem(error);
+    }
+  });
+}
+
+/** Whether `eraseUser` would do it now, for what must be done before. @throws Problem the same */
+export async function checkErasure(db: Database, actor: Actor, id: string): Promise<void> {
+  await db.transaction(async (tx) =>
+    keepAnAdmin(await lockUser(tx, actor, id, ["erase"]), { role: "user", is_active: false }),
+  );
+}
+
+/**
+ * Deactivates an account and erases what tells who it was. The row stays, for what its owner made.
+ * @throws Problem not-found, also for one that is erased; forbidden; conflict for the last active admin
+ */
+export async function eraseUser(db: Database, actor: Actor, id: string): Promise<void> {
+  // Anybody might have registered the name that this account is to get.
+  for (const suffix of ["", randomBytes(4).toString("hex")]) {
+    try {
+      await db.transaction(async (tx) => {
+        keepAnAdmin(await lockUser(tx, actor, id, ["erase"]), { role: "user", is_active: false });
+        await tx.query({
+          text: `UPDATE users.users
+                 SET email = $2, username = $3, first_name = NULL, last_name = NULL, password_hash = '',
+                     is_active = false, is_verified = false, erased_at = $4, updated_at = $4
+                 WHERE id = $1`,
+          values: [
+            id,
+            `erased-${id}${suffix}@erased.invalid`,
+            `erased-${id.slice(-12)}${suffix}`,
+            new Date(),
+          ],
+        });
+      });
+      return;
+    } catch (error) {
+      if (suffix !== "" || violatedConstraint(error) === null) throw error;
+    }
+  }
 }

@@ -1,4 +1,5 @@
 import { remote, type Role, type ServiceContract } from "../../core/kit.ts";
+import type { Page, PageParams } from "../../core/page.ts";
 
 /** contract.md §3. */
 export interface User {
@@ -22,6 +23,11 @@ export interface Person {
   last_name: string | null;
 }
 
+/** Who was found: with the e-mail address for admins alone. */
+export interface FoundPerson extends Person {
+  email?: string;
+}
+
 export interface NewUser {
   email: string;
   username: string;
@@ -30,9 +36,27 @@ export interface NewUser {
   last_name?: string | null;
 }
 
+/** What a change may name: `role` and `is_active` are for admins. */
+export interface UserChanges {
+  email?: string;
+  username?: string;
+  first_name?: string | null;
+  last_name?: string | null;
+  role?: Role;
+  is_active?: boolean;
+}
+
+/** Milliseconds to allow a call that hashes a password: it waits for its turn. */
+export const HASHING_TIMEOUT = 10_000;
+
 export interface UsersContract extends ServiceContract {
   name: "users";
   actions: {
+    list: { params: PageParams & { q?: string }; result: Page<FoundPerson> };
+    /** The whole account for its owner and for admins; the person for others. */
+    get: { params: { id: string }; result: User | Person };
+    patch: { params: UserChanges & { id: string }; result: User };
+    delete: { params: { id: string }; result: void };
     create: { params: NewUser; result: User };
     /** The user as they see themselves. */
     account: { params: { id: string }; result: User };
@@ -40,6 +64,14 @@ export interface UsersContract extends ServiceContract {
     verify_password: { params: { login: string; password: string }; result: User | null };
     /** Those of `ids` that exist, in no particular order. */
     people: { params: { ids: string[] }; result: (Person & { is_active: boolean; role: Role })[] };
+    /** The active user with this e-mail address, in any case of its letters. */
+    by_email: { params: { email: string }; result: User | null };
+    check_password: { params: { id: string; password: string }; result: boolean };
+    /** Throws the same as `set_password` for a password that won't do, and does nothing else. */
+    check_new_password: { params: { password: string }; result: void };
+    set_password: { params: { id: string; password: string }; result: void };
+    /** The address was proven, if the account still has it. */
+    mark_verified: { params: { id: string; email: string }; result: void };
   };
 }
 

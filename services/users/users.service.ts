@@ -1,41 +1,198 @@
-import type { ServiceSchema } from "moleculer";
+import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import { Problem } from "../../core/errors.ts";
-import { service } from "../../core/kit.ts";
+import { Problem, problemCode } from "../../core/errors.ts";
+import { type ActionContext, type Actor, type Role, service } from "../../core/kit.ts";
+import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
+import { database, type WithDatabase } from "../../mixins/database.ts";
 import { model, modelProblem, type WithModel } from "../../mixins/model.ts";
-import { createUser, findByPassword } from "./users.commands.ts";
-import type { UsersContract } from "./users.contract.ts";
+import { auth } from "../auth/auth.contract.ts";
+import { tasks } from "../tasks/tasks.contract.ts";
+import { isCommonPassword } from "./common-passwords.ts";
+import { makeFirstAdmin } from "./first-admin.ts";
+import { verifyPassword } from "./password.ts";
+import {
+  changeUser,
+  checkErasure,
+  createUser,
+  eraseUser,
+  findByPassword,
+  markVerified,
+  setPassword,
+} from "./users.commands.ts";
+import { HASHING_TIMEOUT, type UserChanges, type UsersContract } from "./users.contract.ts";
 import { type UserRow, userModel } from "./users.model.ts";
+import { may } from "./users.policy.ts";
+import { findByEmail, findUser, searchUsers } from "./users.queries.ts";
 import { personView, userView } from "./users.view.ts";
 
+const ROLES = ["user", "manager", "admin"] as const satisfies readonly Role[];
+const email = { type: "email", mode: "precise", max: 254, normalize: false, trim: true } as const;
+const username = {
+  type: "string",
+  min: 3,
+  max: 32,
+  trim: true,
+  // No @: a user name never looks like somebody else's e-mail address.
+  pattern: "^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$",
+} as const;
 const name = { ...rules.text(1, 100), optional: true, nullable: true, trim: true } as const;
+
+const characters = rules.text(8, 128);
+/** A password that is being set: contract.md §2. */
+const newPassword = {
+  ...characters,
+  messages: { ...characters.messages, common: "This password is one of the most common ones." },
+  custom: (value: unknown, errors: Parameters<typeof characters.custom>[1]) => {
+    const before = errors.length;
+    characters.custom(value, errors);
+    if (errors.length === before && isCommonPassword(String(value))) errors.push({ type: "common" });
+    return value;
+  },
+} as const;
+
+/** Milliseconds. */
+const FIRST_ADMIN_RETRY = 500;
+
+interface Lends extends WithModel<UserRow>, WithDatabase {
+  makeFirstAdmin(): Promise<void>;
+  retry?: NodeJS.Timeout;
+  isStopping?: boolean;
+}
+
+type Asking = ActionContext<object, Actor>;
+
+/** Ends all that a user has open. It has to follow the write that it is for, so a first failure isn't the last word. */
+async function endSessions(ctx: Asking, user_id: string): Promise<void> {
+  for (let triesLeft = 2; ; triesLeft--)
+    try {
+      return await auth.call(ctx, "revoke_user", { user_id });
+    } catch (error) {
+      if (triesLeft === 0) throw error;
+    }
+}
+
+/** Takes all tasks from a user, a batch a call. */
+async function unassignTasks(ctx: Asking, user_id: string): Promise<void> {
+  while (await tasks.call(ctx, "unassign_user", { user_id }));
+}
 
 /** Accounts and password hashes. Nobody else sees a hash. */
 export default (config: Config): ServiceSchema =>
-  service<UsersContract, WithModel<UserRow>>({
+  service<UsersContract, Lends>({
     name: "users",
-    mixins: [model(config, userModel)],
+    mixins: [model(config, userModel), database(config)],
+    async started() {
+      if (config.ADMIN_EMAIL !== "") await this.makeFirstAdmin();
+    },
+    stopped() {
+      this.isStopping = true;
+      clearTimeout(this.retry);
+    },
+    methods: {
+      /** Makes the first admin if there is none; now or, when something that it needs is away, later. Never throws. */
+      async makeFirstAdmin(this: Service & Lends) {
+        try {
+          const id = await makeFirstAdmin(this.db, {
+            email: config.ADMIN_EMAIL,
+            password: config.ADMIN_PASSWORD,
+            cost: config.BCRYPT_COST,
+            endSessions: (user_id) => auth.call(this.broker, "revoke_user", { user_id }),
+          });
+          if (id !== null) this.logger.info(`user ${id} is admin, by ADMIN_EMAIL`);
+        } catch (error) {
+          const { message } = error as Error;
+          if (["validation-failed", "conflict"].includes(problemCode(error) ?? "")) {
+            this.logger.error(`there is no first admin: ${message}`);
+          } else if (this.isStopping !== true) {
+            this.logger.warn(`there is no first admin yet: ${message}`);
+            this.retry = setTimeout(() => void this.makeFirstAdmin(), FIRST_ADMIN_RETRY).unref();
+          }
+        }
+      },
+    },
     actions: {
+      /** Finds people by a part of their names. */
+      list: {
+        auth: "user",
+        safe: true,
+        rules: { q: { ...rules.text(0, 100), optional: true, trim: true }, ...pageRules },
+        handler(ctx) {
+          const { q = "", ...page } = ctx.params as typeof ctx.params & PageOf;
+          return searchUsers(this.db, ctx.locals.actor, q, page);
+        },
+      },
+
+      /** One user, as much of them as the caller may see. @throws Problem not-found */
+      get: {
+        auth: "user",
+        safe: true,
+        rules: { id: rules.id },
+        async handler(ctx) {
+          const { actor } = ctx.locals;
+          const user = await findUser(this.db, actor, ctx.params.id);
+          return may(actor, "read_account", user) ? user : personView(user);
+        },
+      },
+
+      /** Changes an account. @throws Problem not-found, forbidden, already-exists, conflict (the last admin) */
+      patch: {
+        auth: "session",
+        rules: {
+          id: rules.id,
+          email: { ...email, optional: true },
+          username: { ...username, optional: true },
+          first_name: name,
+          last_name: name,
+          role: { type: "enum", values: [...ROLES], optional: true },
+          is_active: { type: "boolean", optional: true },
+        },
+        async handler(ctx) {
+          const { id, ...named } = ctx.params;
+          // The validator leaves a key without a value for some fields that were not sent.
+          const changes: UserChanges = Object.fromEntries(
+            Object.entries(named).filter(([, value]) => value !== undefined),
+          );
+          const { actor } = ctx.locals;
+          const { user, sessionsEnd, newAddress } = await changeUser(this.db, actor, id, changes);
+          if (sessionsEnd) await endSessions(ctx, id);
+          // The change holds, whatever becomes of the mail: it can be asked for again.
+          else if (newAddress && id === actor.id)
+            await auth
+              .call(ctx, "resend_verification", {})
+              .catch((error: unknown) => this.logger.warn(`no verification mail for user ${id}`, error));
+          return user;
+        },
+      },
+
+      /** Erases an account, and unassigns its tasks. @throws Problem not-found, forbidden, conflict (the last admin) */
+      delete: {
+        auth: "session",
+        rules: { id: rules.id },
+        async handler(ctx) {
+          const { id } = ctx.params;
+          await checkErasure(this.db, ctx.locals.actor, id);
+          // Before the account goes, so that a request that fails here can be sent again; and what was assigned since.
+          await unassignTasks(ctx, id);
+          await eraseUser(this.db, ctx.locals.actor, id);
+          await endSessions(ctx, id);
+          await unassignTasks(ctx, id);
+        },
+      },
+
       /** Creates an account. @throws Problem already-exists, overloaded */
       create: {
         auth: "internal",
+        timeout: HASHING_TIMEOUT,
         rules: {
-          email: { type: "email", mode: "precise", max: 254, normalize: false, trim: true },
-          username: {
-            type: "string",
-            min: 3,
-            max: 32,
-            trim: true,
-            // No @: a user name never looks like somebody else's e-mail address.
-            pattern: "^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$",
-          },
-          password: rules.text(8, 128),
+          email,
+          username,
+          password: newPassword,
           first_name: name,
           last_name: name,
         },
-        async handler(ctx) {
-          return userView(await createUser(this.model, ctx.params, config.BCRYPT_COST));
+        handler(ctx) {
+          return createUser(this.db, ctx.params, config.BCRYPT_COST);
         },
       },
 
@@ -56,6 +213,7 @@ export default (config: Config): ServiceSchema =>
       /** Checks a login. @throws Problem overloaded */
       verify_password: {
         auth: "internal",
+        timeout: HASHING_TIMEOUT,
         rules: { login: { type: "string", max: 254 }, password: "string" },
         async handler(ctx) {
           const row = await findByPassword(this.model, ctx.params, config.BCRYPT_COST);
@@ -75,6 +233,58 @@ export default (config: Config): ServiceSchema =>
           return rows
             .map((row) => row.get())
             .map((row) => ({ ...personView(row), is_active: row.is_active, role: row.role }));
+        },
+      },
+
+      /** Whom to mail at an address. */
+      by_email: {
+        auth: "internal",
+        safe: true,
+        rules: { email: { type: "string", max: 254 } },
+        handler(ctx) {
+          return findByEmail(this.db, ctx.params.email);
+        },
+      },
+
+      /** Whether an active user has this password. @throws Problem overloaded */
+      check_password: {
+        auth: "internal",
+        timeout: HASHING_TIMEOUT,
+        rules: { id: rules.id, password: "string" },
+        async handler(ctx) {
+          const found = await this.model.findByPk(ctx.params.id).catch((error: unknown) => {
+            throw modelProblem(error);
+          });
+          const row = found?.get();
+          const hash = row?.is_active === true ? row.password_hash : null;
+          return verifyPassword(ctx.params.password, hash, config.BCRYPT_COST);
+        },
+      },
+
+      /** Whether a password will do, before anything is spent on it. @throws ValidationError */
+      check_new_password: {
+        auth: "internal",
+        safe: true,
+        rules: { password: newPassword },
+        handler() {},
+      },
+
+      /** Gives an active user a new password. @throws Problem not-found, overloaded */
+      set_password: {
+        auth: "internal",
+        timeout: HASHING_TIMEOUT,
+        rules: { id: rules.id, password: newPassword },
+        handler(ctx) {
+          return setPassword(this.db, ctx.params.id, ctx.params.password, config.BCRYPT_COST);
+        },
+      },
+
+      /** Notes that the user reads mail at this address. @throws Problem not-found when it is theirs no more */
+      mark_verified: {
+        auth: "internal",
+        rules: { id: rules.id, email: { type: "string", max: 254 } },
+        handler(ctx) {
+          return markVerified(this.db, ctx.params.id, ctx.params.email);
         },
       },
     },

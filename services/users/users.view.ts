@@ -18,6 +18,6 @@ export function userView(row: UserRow): User {
 }
 
 /** The user as others see them. */
-export function personView({ id, username, first_name, last_name }: UserRow): Person {
+export function personView({ id, username, first_name, last_name }: Person): Person {
   return { id, username, first_name, last_name };
 }

@@ -33,7 +33,7 @@ export async function startTestCluster(env: Record<string, string> = {}): Promis
     { DATABASE_URL: databaseUrl, NATS_URL: nats.url, REDIS_URL: redis.url },
     { gateway, notifiers: [first, second] },
     (name, line) => log.push(`${name}: ${line}`),
-    { NODE_ENV: "test", BCRYPT_COST: "4", LOG_LEVEL: "warn", ...env },
+    { NODE_ENV: "test", BCRYPT_COST: "4", LOG_LEVEL: "warn", RATE_LIMIT: "off", ...env },
   );
   const api = new Api(`http://127.0.0.1:${gateway}`);
   return {

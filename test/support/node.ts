@@ -17,7 +17,13 @@ export interface TestNode {
 
 /** A configuration for tests: cheap hashes, quiet log, a free port. */
 export function testConfig(databaseUrl: string, overrides: Partial<Config> = {}): Config {
-  const env = { NODE_ENV: "test", BCRYPT_COST: "4", LOG_LEVEL: "fatal", DATABASE_URL: databaseUrl };
+  const env = {
+    NODE_ENV: "test",
+    BCRYPT_COST: "4",
+    LOG_LEVEL: "fatal",
+    RATE_LIMIT: "off",
+    DATABASE_URL: databaseUrl,
+  };
   return { ...loadConfig(env), PORT: 0, NOTIFIER_PORT: 0, ...overrides };
 }
 

@@ -68,7 +68,6 @@ describe("service() makes a schema", () => {
       put: { retryPolicy: { enabled: false } },
       count: { retryPolicy: { enabled: false } },
     });
-    expect(actions.get).not.toHaveProperty("safe");
   });
 
   test("whose rules are strict", () => {

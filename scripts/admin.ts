@@ -1,0 +1,101 @@
+/**
+ * `npm run admin -- <email>`: makes an account admin, or creates one with a password that it prints once. It needs
+ * DATABASE_URL; without, it uses the embedded Postgres below DATA_DIR, whether Taskwire runs or not.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError, loadConfig } from "../core/config.ts";
+import { problemCode } from "../core/errors.ts";
+import type { Role } from "../core/kit.ts";
+import { startPostgres } from "../local/postgres.ts";
+import { type Database, openDatabase } from "../mixins/database.ts";
+import { createUser } from "../services/users/users.commands.ts";
+
+const [email = ""] = process.argv.slice(2);
+
+interface Account {
+  id: string;
+  username: string;
+  role: Role;
+  is_active: boolean;
+  is_verified: boolean;
+}
+
+/** @returns what to tell */
+async function makeAdmin(db: Database, cost: number): Promise<string> {
+  const [found] = await db.query<Account>({
+    text: "SELECT id, username, role, is_active, is_verified FROM users.users WHERE lower(email) = lower($1)",
+    values: [email],
+  });
+  if (found === undefined) {
+    const password = randomBytes(18).toString("base64url");
+    const username = `admin-${randomBytes(4).toString("hex")}`;
+    const standing = { role: "admin", is_verified: true } as const;
+    await createUser(db, { email, username, password }, cost, standing);
+    return `Created the admin ${email} (user name ${username}). Password, shown this once: ${password}`;
+  }
+  const { id, username, role, is_active, is_verified } = found;
+  if (!is_active) throw new Error(`The account of ${email} is deactivated.`);
+  if (role === "admin") return `${email} (user name ${username}) is admin already.`;
+  // Its sessions end, so that it logs in again as what it is now; gateways learn of that from the view auth.revoked.
+  await db.query({
+    text: `WITH promoted AS (
+             UPDATE users.users SET role = 'admin', updated_at = $2 WHERE id = $1 AND is_active RETURNING id),
+           tokens AS (
+             UPDATE auth.personal_tokens SET revoked_at = $2
+             WHERE user_id IN (SELECT id FROM promoted) AND revoked_at IS NULL)
+           UPDATE auth.sessions SET revoked_at = $2
+           WHERE user_id IN (SELECT id FROM promoted) AND revoked_at IS NULL`,
+    values: [id, new Date()],
+  });
+  const proof = is_verified ? "" : ", whose e-mail address is not verified,";
+  return `${email} (user name ${username})${proof} is admin now, and has to log in again.`;
+}
+
+/** Where the data is, and what to do when we are through with it. */
+async function findDatabase(
+  url: string,
+  dataDir: string,
+): Promise<{ url: string; release(): Promise<void> }> {
+  if (url !== "") return { url, release: () => Promise.resolve() };
+  const dir = join(dataDir, "postgres");
+  if (!existsSync(dir))
+    throw new Error(`There is no database in ${dir}: run \`npm start\`, or set DATABASE_URL.`);
+  const postgres = await startPostgres({ dir, durable: true });
+  const embedded = new URL(postgres.url);
+  embedded.pathname = "taskwire";
+  return {
+    url: embedded.href,
+    release: () => (postgres.reused ? Promise.resolve() : postgres.release()),
+  };
+}
+
+const NEEDS_START = /^(3D000|42P01|3F000)$/;
+
+/** One line that says what to do. */
+function explain(error: unknown): string {
+  const { code = "", message } = error as Error & { code?: string | number };
+  if (problemCode(error) === "database-unavailable") return "The database does not answer: see DATABASE_URL.";
+  if (NEEDS_START.test(String(code)))
+    return "The database is empty: run `npm start` or `npm run migrate` first.";
+  return error instanceof ConfigError ? message : (message.split("\n")[0] as string);
+}
+
+async function main(): Promise<void> {
+  if (!/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email)) throw new Error("Usage: npm run admin -- <email>");
+  const config = loadConfig(process.env);
+  const database = await findDatabase(config.DATABASE_URL, config.DATA_DIR);
+  const db = openDatabase({ ...config, DATABASE_URL: database.url }, () => {});
+  try {
+    console.log(await makeAdmin(db, config.BCRYPT_COST));
+  } finally {
+    await db.close();
+    await database.release();
+  }
+}
+
+await main().catch((error: unknown) => {
+  console.error(explain(error));
+  process.exitCode = 1;
+});

@@ -1,0 +1,275 @@
+/**
+ * Rate limits (contract.md §1). Three budgets, each a fixed window that opens with its first request:
+ *
+ *     default   requests of a user, or of an address where nobody is logged in
+ *     auth      the same for routes that take a secret from anybody, and stricter
+ *     login     failed logins of an address at an account
+ *
+ * All gateways count in Redis together. While Redis is away each counts by itself from nothing: a client may then get
+ * its budget once from each gateway, and nobody is refused or kept waiting because of Redis.
+ */
+import { createHash } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { finished } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { Redis } from "ioredis";
+import type { ServiceBroker } from "moleculer";
+import {
+  type RateLimiterAbstract,
+  RateLimiterMemory,
+  RateLimiterRedis,
+  RateLimiterRes,
+} from "rate-limiter-flexible";
+import type { Config } from "../../core/config.ts";
+import { Problem } from "../../core/errors.ts";
+import type { Actor } from "../../core/kit.ts";
+import { clientAddress } from "./client-address.ts";
+
+/** Milliseconds that a request waits for Redis; a login asks it up to three times. */
+const REDIS_TIMEOUT = 50;
+/** Milliseconds between two looks at whether Redis counts. */
+const BEAT = 1000;
+/** Milliseconds that a login waits for another one of the same pair. */
+const TURN = 1000;
+
+/** What a route counts against. `login` is `auth`, and counts its failures for each account besides. */
+export type Limit = "auth" | "login";
+
+interface Log {
+  warn(...args: unknown[]): void;
+  info(...args: unknown[]): void;
+}
+
+/** Told what operators want to see (contract.md §7). */
+export interface Watch {
+  /** Whether this gateway counts by itself because Redis is away. */
+  fallback(on: boolean): void;
+  refused(budget: string): void;
+}
+
+/** The same as Moleculer's metrics, which are there only where the broker has them switched on. */
+export function measureLimits(
+  metrics: Pick<ServiceBroker["metrics"], "register" | "set" | "increment">,
+): Watch {
+  metrics.register({
+    type: "gauge",
+    name: "rate_limit.fallback",
+    description: "1 while Redis is away and this gateway counts requests by itself",
+  });
+  metrics.register({
+    type: "counter",
+    name: "rate_limit.refused",
+    labelNames: ["budget"],
+    description: "Requests answered 429",
+  });
+  metrics.set("rate_limit.fallback", 0);
+  return {
+    fallback: (on) => metrics.set("rate_limit.fallback", on ? 1 : 0),
+    refused: (budget) => metrics.increment("rate_limit.refused", { budget }),
+  };
+}
+
+/** A login under way. It counts as failed until it is said how it ended: many at once get no more guesses than one by one. */
+export interface LoginAttempt {
+  /** Forgets the pair's failures. */
+  succeeded(): Promise<void>;
+  /** It was not decided whether the password is right. Never throws and needs no waiting for. */
+  undecided(): void;
+}
+
+export interface RateLimits {
+  /**
+   * Takes one request from its budget, and tells what is left in `RateLimit-Policy` and `RateLimit`
+   * (draft-ietf-httpapi-ratelimit-headers-11).
+   * @param actor null where nobody is logged in: the client's address counts
+   * @throws Problem rate-limited
+   */
+  admit(
+    request: IncomingMessage,
+    response: ServerResponse,
+    limit: Limit | undefined,
+    actor: Actor | null | undefined,
+  ): Promise<void>;
+
+  /**
+   * Before a password is looked at. Those of the same pair go one after the other.
+   * @param account as the client wrote it: an unknown one locks like any other
+   * @throws Problem rate-limited when the pair of address and account is locked
+   */
+  beginLogin(request: IncomingMessage, response: ServerResponse, account: string): Promise<LoginAttempt>;
+
+  close(): void;
+}
+
+interface Budget {
+  name: string;
+  points: number;
+  /** Seconds. */
+  duration: number;
+  limiter: RateLimiterAbstract;
+}
+
+const UNLIMITED: RateLimits = {
+  admit: async () => {},
+  beginLogin: async () => ({ succeeded: async () => {}, undecided: () => {} }),
+  close: () => {},
+};
+
+/** A client that fails at once instead of waiting, and says once when Redis is gone and once when it is back. */
+function connect(url: string, beatKey: string, log: Log, watch: Watch) {
+  const redis = new Redis(url, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    commandTimeout: REDIS_TIMEOUT,
+    disconnectTimeout: REDIS_TIMEOUT,
+    connectTimeout: BEAT,
+    retryStrategy: (attempt) => Math.min(attempt * 100, 1000),
+  });
+  let away = false;
+  let closing = false;
+  const onAway = (reason: string) => {
+    if (away || closing) return;
+    away = true;
+    watch.fallback(true);
+    log.warn(`Redis is away, this gateway counts requests by itself: ${reason}`);
+  };
+  const onBack = () => {
+    if (!away) return;
+    away = false;
+    watch.fallback(false);
+    log.info("Redis is back, the gateways count requests together");
+  };
+  // A Redis that answers and takes no writes (full, a replica) does not count either.
+  const write = () => redis.set(beatKey, "", "PX", 2 * BEAT);
+  const look = async () => {
+    if (redis.status !== "ready") return;
+    try {
+      // Twice: after a long turn of the event loop its own timers come before an answer that is already there.
+      await write().catch(write);
+      onBack();
+    } catch (error) {
+      const { message } = error as Error;
+      onAway(message);
+      // One that hangs would cost each request the timeout: while there is no connection nobody waits.
+      if (redis.status === "ready" && message === "Command timed out") redis.disconnect(true);
+    }
+  };
+  redis.on("error", (error) => onAway(error.message));
+  redis.on("close", () => onAway("the connection closed"));
+  redis.on("ready", () => void look());
+  const beat = setInterval(() => void look(), BEAT);
+  return {
+    redis,
+    close() {
+      closing = true;
+      clearInterval(beat);
+      redis.disconnect();
+    },
+  };
+}
+
+/** Seconds until the window ends, never 0. */
+const secondsLeft = ({ msBeforeNext }: RateLimiterRes): number => Math.max(1, Math.ceil(msBeforeNext / 1000));
+
+/** Takes one point. */
+async function take({ limiter }: Budget, key: string): Promise<{ state: RateLimiterRes; enough: boolean }> {
+  try {
+    return { state: await limiter.consume(key), enough: true };
+  } catch (state) {
+    // Any other error was met by the insurance.
+    if (state instanceof RateLimiterRes) return { state, enough: false };
+    throw state;
+  }
+}
+
+function tell(response: ServerResponse, { name, points, duration }: Budget, state: RateLimiterRes): void {
+  response.appendHeader("RateLimit-Policy", `"${name}";q=${points};w=${duration}`);
+  response.appendHeader("RateLimit", `"${name}";r=${state.remainingPoints};t=${secondsLeft(state)}`);
+}
+
+/** One after the other for each key, but nobody waits for ever. */
+function turns() {
+  const last = new Map<string, Promise<void>>();
+  /** @returns ends the turn */
+  return async (key: string): Promise<() => void> => {
+    const before = last.get(key);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    last.set(key, promise);
+    if (before !== undefined) await Promise.race([before, delay(TURN, undefined, { ref: false })]);
+    return () => {
+      if (last.get(key) === promise) last.delete(key);
+      resolve();
+    };
+  };
+}
+
+/** The limits of one gateway. With a REDIS_URL it connects at once, and never waits for that. */
+export function createRateLimits(config: Config, log: Log, watch: Watch): RateLimits {
+  if (config.RATE_LIMIT === "off") return UNLIMITED;
+  const prefix = `${config.NAMESPACE}:rate-limit`;
+  const shared = config.REDIS_URL === "" ? null : connect(config.REDIS_URL, `${prefix}:beat`, log, watch);
+
+  function budget(name: string, { points, duration }: { points: number; duration: number }): Budget {
+    const options = { keyPrefix: `${prefix}:${name}`, points, duration };
+    const own = new RateLimiterMemory(options);
+    const limiter =
+      shared === null
+        ? own
+        : new RateLimiterRedis({
+            ...options,
+            storeClient: shared.redis,
+            rejectIfRedisNotReady: true,
+            insuranceLimiter: own,
+          });
+    return { name, points, duration, limiter };
+  }
+
+  const budgets = {
+    default: budget("default", config.RATE_LIMIT_DEFAULT),
+    auth: budget("auth", config.RATE_LIMIT_AUTH),
+  };
+  const failures = budget("login", config.RATE_LIMIT_LOGIN_FAILURES);
+  const addressOf = (request: IncomingMessage) => clientAddress(request, config.TRUST_PROXY);
+  const takeTurn = turns();
+
+  const refuse = (name: string, state: RateLimiterRes, detail: string): Problem => {
+    watch.refused(name);
+    return new Problem("rate-limited", detail, { headers: { "Retry-After": String(secondsLeft(state)) } });
+  };
+
+  return {
+    async admit(request, response, limit, actor) {
+      const counted = limit === undefined ? budgets.default : budgets.auth;
+      const { state, enough } = await take(
+        counted,
+        actor ? `user:${actor.id}` : `address:${addressOf(request)}`,
+      );
+      tell(response, counted, state);
+      if (!enough)
+        throw refuse(
+          counted.name,
+          state,
+          `More than ${counted.points} requests in ${counted.duration} seconds`,
+        );
+    },
+
+    async beginLogin(request, response, account) {
+      // Hashed: of any length, and nobody's e-mail address is left lying in Redis.
+      const name = createHash("sha256").update(account.toLowerCase()).digest("base64url");
+      const key = `${addressOf(request)}:${name}`;
+      const endTurn = await takeTurn(key);
+      finished(response, endTurn);
+      const { state, enough } = await take(failures, key);
+      if (!enough) {
+        tell(response, failures, state);
+        throw refuse(failures.name, state, "Too many failed logins to this account from this address");
+      }
+      return {
+        succeeded: async () => void (await failures.limiter.delete(key)),
+        undecided: () => void failures.limiter.reward(key),
+      };
+    },
+
+    close: () => shared?.close(),
+  };
+}

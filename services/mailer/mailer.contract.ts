@@ -1,0 +1,19 @@
+import { remote, type ServiceContract } from "../../core/kit.ts";
+
+/** A mail of plain text, from `MAIL_FROM`. */
+export interface Mail {
+  /** One bare address, such as `ada@example.com`. */
+  to: string;
+  subject: string;
+  text: string;
+}
+
+export interface MailerContract extends ServiceContract {
+  name: "mailer";
+  actions: {
+    /** Hands a mail over: once this returns it outlives every node and is sent at least once. */
+    send: { params: Mail; result: void };
+  };
+}
+
+export const mailer = remote<MailerContract>("mailer");

@@ -1,0 +1,90 @@
+import { expect, test } from "@jest/globals";
+import type { ServiceSchema } from "moleculer";
+import { loadConfig, SERVICES } from "../../core/config.ts";
+import type { Auth } from "../../core/kit.ts";
+import { ROUTES } from "../../services/api-gateway/routes.ts";
+
+/**
+ * Who may call each action, written down a second time: an action that appears, disappears or opens its door changes
+ * this table too, or fails here. What a caller may then do with one task, project or user is the policies' matter
+ * (policies.test.ts, users-policy.test.ts).
+ */
+const ACCESS: Record<string, Auth> = {
+  "auth.register": "public",
+  "auth.login": "public",
+  "auth.refresh": "public",
+  "auth.verify_email": "public",
+  "auth.forgot_password": "public",
+  "auth.reset_password": "public",
+  "auth.me": "user",
+  "auth.logout": "session",
+  "auth.logout_all": "session",
+  "auth.list_sessions": "session",
+  "auth.end_session": "session",
+  "auth.resend_verification": "session",
+  "auth.change_password": "session",
+  "auth.list_tokens": "session",
+  "auth.create_token": "session",
+  "auth.revoke_token": "session",
+  "auth.revoke_user": "internal",
+  "auth.verify_token": "internal",
+  "auth.revoked": "internal",
+
+  "users.list": "user",
+  "users.get": "user",
+  "users.patch": "session",
+  "users.delete": "session",
+  "users.create": "internal",
+  "users.account": "internal",
+  "users.people": "internal",
+  "users.by_email": "internal",
+  "users.verify_password": "internal",
+  "users.check_password": "internal",
+  "users.set_password": "internal",
+  "users.mark_verified": "internal",
+
+  "projects.create": "user",
+  "projects.list": "user",
+  "projects.get": "user",
+  "projects.list_members": "user",
+  "projects.add_member": "user",
+  "projects.update_member": "user",
+  "projects.remove_member": "user",
+
+  "tasks.create": "user",
+  "tasks.create_in_project": "user",
+  "tasks.list": "user",
+  "tasks.list_in_project": "user",
+  "tasks.get": "user",
+  "tasks.patch": "user",
+  "tasks.assign": "user",
+  "tasks.transition": "user",
+  "tasks.delete": "user",
+  "tasks.count_by_status": "internal",
+  "tasks.unassign_user": "internal",
+
+  "mailer.send": "internal",
+};
+
+const config = loadConfig({ NODE_ENV: "test", DATABASE_URL: "postgres://127.0.0.1/none" });
+
+test("every action of every service has a row, and keeps to it", async () => {
+  const found: Record<string, unknown> = {};
+  for (const name of SERVICES) {
+    const { default: factory } = (await import(`../../services/${name}/${name}.service.ts`)) as {
+      default: (config: unknown) => ServiceSchema;
+    };
+    for (const [action, definition] of Object.entries(factory(config).actions ?? {}))
+      found[`${name}.${action}`] = (definition as { auth?: Auth }).auth;
+  }
+  expect(found).toEqual(ACCESS);
+});
+
+test("no route leads to an internal action", () => {
+  for (const { method, path, action } of ROUTES)
+    expect([method, path, ACCESS[action]]).toEqual([
+      method,
+      path,
+      expect.stringMatching(/^(public|user|session)$/),
+    ]);
+});
