@@ -120,6 +120,7 @@ export default (config: Config): ServiceSchema => {
     const { limit } = routes.get(keyOf(method, pattern)) as Route;
     if (request.$action.auth !== "public") {
       await this.feed.mustBeFilled();
+      if (this.authenticator.mustAsk(request)) await this.limits.admit(request, response, limit, null);
       try {
         ctx.meta.actor = await this.authenticator.authenticate(request);
       } catch (error) {

@@ -67,6 +67,12 @@ export class Authenticator {
     }
   }
 
+  /** Whether finding out takes a question to another service: that is worth counting before it is asked. */
+  mustAsk({ headers }: Pick<IncomingMessage, "headers">): boolean {
+    const token = BEARER.exec(headers.authorization ?? "")?.[1] ?? "";
+    return token.startsWith(PERSONAL_TOKEN_PREFIX) && !this.#verified.has(token);
+  }
+
   async #verify(token: string): Promise<Verified> {
     const personal = token.startsWith(PERSONAL_TOKEN_PREFIX);
     const verified = personal ? await this.#verifyPersonal(token) : this.#tokens.verify(token);

@@ -1,7 +1,7 @@
 import type { ServiceSchema } from "moleculer";
 import pLimit from "p-limit";
 import type { Config } from "../../core/config.ts";
-import { invalidField, Problem } from "../../core/errors.ts";
+import { invalidField, Problem, problemCode } from "../../core/errors.ts";
 import { type Actor, broadcast, type Caller, type Meta, service } from "../../core/kit.ts";
 import { type PageOf, pageRules } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
@@ -11,7 +11,7 @@ import { mailer } from "../mailer/mailer.contract.ts";
 import { HASHING_TIMEOUT, type User, users } from "../users/users.contract.ts";
 import { type AuthContract, type Login, revoked, TOKEN_SCOPES } from "./auth.contract.ts";
 import { resetMail, verificationMail } from "./mails.ts";
-import { issueToken, peekToken, redeemToken } from "./one-time-tokens.ts";
+import { issueToken, redeemToken } from "./one-time-tokens.ts";
 import { createToken, findToken, listTokens, revokeToken } from "./personal-tokens.ts";
 import { clearRefreshCookie, setRefreshCookie } from "./refresh-cookie.ts";
 import {
@@ -33,6 +33,7 @@ const secret = { type: "string", min: 1, max: 512 } as const;
 interface Auth extends WithDatabase {
   answer(meta: Meta, session: Session, user: User, cookie: boolean): Login;
   tell(sessions: string[]): void;
+  endAll(userId: string, except: string | null): Promise<void>;
   mailVerification(from: Caller, user: User): Promise<void>;
   mailReset(from: Caller, email: string): Promise<void>;
 }
@@ -60,8 +61,19 @@ export default (config: Config): ServiceSchema => {
         if (sessions.length > 0) broadcast(this.broker, revoked, { sessions });
       },
 
+      /** Ends all of a user, after what made it necessary was committed: so a first failure is not the last word. */
+      async endAll(this: Auth, userId: string, except: string | null) {
+        for (let triesLeft = 2; ; triesLeft--)
+          try {
+            return this.tell(await revokeUser(this.db, userId, { except, tokens: true }));
+          } catch (error) {
+            if (triesLeft === 0) throw error;
+          }
+      },
+
       async mailVerification(this: Auth, from: Caller, user: User) {
         const token = await issueToken(this.db, "verify_email", user);
+        if (token === null) return;
         await mailer.call(from, "send", verificationMail(config, user.email, token));
       },
 
@@ -69,6 +81,7 @@ export default (config: Config): ServiceSchema => {
         const user = await users.call(from, "by_email", { email });
         if (user === null) return;
         const token = await issueToken(this.db, "reset_password", user);
+        if (token === null) return;
         await mailer.call(from, "send", resetMail(config, user.email, token));
       },
     },
@@ -114,6 +127,13 @@ export default (config: Config): ServiceSchema => {
           const user = await users.call(ctx, "verify_password", { login: name, password });
           if (user === null) throw new Problem("invalid-credentials");
           const session = await openSession(this.db, user.id, config.REFRESH_TOKEN_TTL, ctx.meta.client);
+          // Had the password, the role or the account itself changed meanwhile, what ended all sessions then may have
+          // missed this one.
+          const now = await users.call(ctx, "account", { id: user.id });
+          if (!now.is_active || now.updated_at !== user.updated_at) {
+            await revokeSession(this.db, user.id, session.id);
+            throw new Problem("invalid-credentials");
+          }
           return this.answer(ctx.meta, session, user, cookie);
         },
       },
@@ -196,10 +216,7 @@ export default (config: Config): ServiceSchema => {
           if (redeemed === null) throw spentLink();
           await users
             .call(ctx, "mark_verified", { id: redeemed.user_id, email: redeemed.email })
-            .catch((error: unknown) => {
-              // The address was changed after the mail: the link speaks for one that is no longer theirs.
-              throw (error as Problem).type === "not-found" ? spentLink() : error;
-            });
+            .catch(linkOfNobody);
         },
       },
 
@@ -233,12 +250,13 @@ export default (config: Config): ServiceSchema => {
         rules: { token: secret, password: "string" },
         async handler(ctx) {
           const { token, password } = ctx.params;
-          const found = await peekToken(this.db, "reset_password", token);
-          if (found === null) throw spentLink();
           // A password that is refused does not use the link up.
-          await users.call(ctx, "set_password", { id: found.user_id, password });
-          await redeemToken(this.db, "reset_password", token);
-          this.tell(await revokeUser(this.db, found.user_id, { except: null, tokens: true }));
+          await users.call(ctx, "check_new_password", { password });
+          const redeemed = await redeemToken(this.db, "reset_password", token);
+          if (redeemed === null) throw spentLink();
+          const { user_id: id, email } = redeemed;
+          await users.call(ctx, "set_password", { id, password, email }).catch(linkOfNobody);
+          await this.endAll(id, null);
         },
       },
 
@@ -253,7 +271,7 @@ export default (config: Config): ServiceSchema => {
           if (!(await users.call(ctx, "check_password", { id, password: current_password })))
             throw invalidField("current_password", "wrong", "This is not your present password");
           await users.call(ctx, "set_password", { id, password });
-          this.tell(await revokeUser(this.db, id, { except: session, tokens: true }));
+          await this.endAll(id, session);
         },
       },
 
@@ -299,8 +317,7 @@ export default (config: Config): ServiceSchema => {
         auth: "internal",
         rules: { user_id: rules.id, except_session: rules.optionalId },
         async handler(ctx) {
-          const { user_id, except_session = null } = ctx.params;
-          this.tell(await revokeUser(this.db, user_id, { except: except_session, tokens: true }));
+          await this.endAll(ctx.params.user_id, ctx.params.except_session ?? null);
         },
       },
 
@@ -334,3 +351,8 @@ export default (config: Config): ServiceSchema => {
 
 const spentLink = (): Problem =>
   invalidField("token", "spent", "This link is not valid, was used, or has expired: ask for a new one");
+
+/** The address was changed after the mail: the link speaks for one that is no longer theirs. */
+const linkOfNobody = (error: unknown): never => {
+  throw problemCode(error) === "not-found" ? spentLink() : error;
+};

@@ -7,20 +7,39 @@ export type Purpose = "verify_email" | "reset_password";
 /** Seconds. A reset opens the account, so it lives shorter. */
 const LIFETIME: Record<Purpose, number> = { verify_email: 86_400, reset_password: 3600 };
 
-/** A new token; the ones before it of the same purpose end. */
+/** Seconds in which nobody gets a second mail of the same purpose: anybody may ask for a reset in another's name. */
+const PAUSE: Record<Purpose, number> = { verify_email: 0, reset_password: 60 };
+
+/**
+ * A new token. Verification links end with the next one; links to reset do not, or a stranger could end them.
+ * @returns null when the last one is younger than a minute
+ */
 export async function issueToken(
   db: Queryable,
   purpose: Purpose,
   { id, email }: { id: string; email: string },
-): Promise<string> {
+): Promise<string | null> {
   const token = newSecret();
-  await db.query({
+  const expires = Date.now() + LIFETIME[purpose] * 1000;
+  const rows = await db.query({
     name: "auth-one-time-issue",
-    text: `WITH former AS (DELETE FROM auth.one_time_tokens WHERE user_id = $2 AND purpose = $3)
-           INSERT INTO auth.one_time_tokens (hash, user_id, purpose, email, expires_at) VALUES ($1, $2, $3, $4, $5)`,
-    values: [hashOf(token), id, purpose, email, new Date(Date.now() + LIFETIME[purpose] * 1000)],
+    text: `WITH former AS (
+             DELETE FROM auth.one_time_tokens WHERE user_id = $2 AND purpose = $3 AND purpose = 'verify_email')
+           INSERT INTO auth.one_time_tokens (hash, user_id, purpose, email, expires_at)
+           SELECT $1, $2, $3, $4, $5::timestamptz WHERE $7 = 0 OR NOT EXISTS (
+             SELECT FROM auth.one_time_tokens WHERE user_id = $2 AND purpose = $3 AND expires_at > $6::timestamptz)
+           RETURNING hash`,
+    values: [
+      hashOf(token),
+      id,
+      purpose,
+      email,
+      new Date(expires),
+      new Date(expires - PAUSE[purpose] * 1000),
+      PAUSE[purpose],
+    ],
   });
-  return token;
+  return rows.length === 0 ? null : token;
 }
 
 /** Uses a token up. Of two that try at once one gets it. @returns null for one that is unknown, used or expired */
@@ -34,21 +53,6 @@ export async function redeemToken(
     text: `UPDATE auth.one_time_tokens SET used_at = now()
            WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > now()
            RETURNING user_id, email`,
-    values: [hashOf(token), purpose],
-  });
-  return row ?? null;
-}
-
-/** Whose token this is, as long as it can be used. */
-export async function peekToken(
-  db: Queryable,
-  purpose: Purpose,
-  token: string,
-): Promise<{ user_id: string; email: string } | null> {
-  const [row] = await db.query<{ user_id: string; email: string }>({
-    name: "auth-one-time-peek",
-    text: `SELECT user_id, email FROM auth.one_time_tokens
-           WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > now()`,
     values: [hashOf(token), purpose],
   });
   return row ?? null;

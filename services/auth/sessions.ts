@@ -107,7 +107,7 @@ export async function rotate(db: Database, token: string, ttl: number): Promise<
 export async function revokeSession(db: Queryable, userId: string, id: string): Promise<boolean> {
   const rows = await db.query({
     name: "auth-revoke-session",
-    text: `UPDATE auth.sessions SET revoked_at = $3
+    text: `UPDATE auth.sessions SET revoked_at = $3, user_agent = NULL, address = NULL
            WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id`,
     values: [id, userId, new Date()],
   });
@@ -115,7 +115,8 @@ export async function revokeSession(db: Queryable, userId: string, id: string): 
 }
 
 /**
- * Ends the sessions of a user but for `except`, and with `tokens` their personal tokens too.
+ * Ends the sessions of a user but for `except`, and with `tokens` their personal tokens and mailed links too. Where a
+ * session was opened is forgotten with it.
  * @returns the ids of what ended
  */
 export async function revokeUser(
@@ -126,11 +127,12 @@ export async function revokeUser(
   const rows = await db.query<{ id: string }>({
     name: "auth-revoke-user",
     text: `WITH sessions AS (
-             UPDATE auth.sessions SET revoked_at = $4
+             UPDATE auth.sessions SET revoked_at = $4, user_agent = NULL, address = NULL
              WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $2::uuid RETURNING id),
            tokens AS (
              UPDATE auth.personal_tokens SET revoked_at = $4
-             WHERE $3 AND user_id = $1 AND revoked_at IS NULL RETURNING id)
+             WHERE $3 AND user_id = $1 AND revoked_at IS NULL RETURNING id),
+           links AS (DELETE FROM auth.one_time_tokens WHERE $3 AND user_id = $1)
            SELECT id FROM sessions UNION ALL SELECT id FROM tokens`,
     values: [userId, except, tokens, new Date()],
   });

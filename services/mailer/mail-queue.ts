@@ -5,7 +5,7 @@ import { Problem } from "../../core/errors.ts";
 import { databaseProblem } from "../../mixins/database.ts";
 import type { Mail } from "./mailer.contract.ts";
 import type { Pace } from "./pace.ts";
-import { NotSent, openSmtp, type Smtp } from "./smtp.ts";
+import { type NotSent, openSmtp, type Smtp } from "./smtp.ts";
 
 const SCHEMA = "jobs";
 const QUEUE = "mail";

@@ -20,7 +20,7 @@ export interface Pace {
   grace: number;
 }
 
-/** An outage of two hours loses no mail: 16 attempts in the first hour, one each five minutes after that. */
+/** An outage of the SMTP server of two hours loses no mail: waits double from 5 seconds and stay at 5 minutes. */
 export const PACE: Pace = {
   silence: 10_000,
   attempt: 30_000,

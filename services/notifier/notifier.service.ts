@@ -19,6 +19,9 @@ import { type ClientSocket, type PushServer, Streams } from "./streams.ts";
 /** Milliseconds between two looks at the log's heads: how late a frame may be when its hint was lost. */
 const BEAT = 1000;
 
+/** Requests of one socket that may wait for their turn. */
+const MAX_WAITING_REQUESTS = 100;
+
 interface Notifier extends WithDatabase {
   io: PushServer;
   streams: Streams;
@@ -42,10 +45,15 @@ const documentOf = (error: unknown): ProblemDocument => {
 /** Answers a client's request by its acknowledgement: `{…}` or `{problem}`. Serial for each socket. */
 function answering(self: Service & Notifier, socket: ClientSocket) {
   let turn = Promise.resolve();
+  let waiting = 0;
   return (event: string, handle: (request: Record<string, unknown>) => Promise<object>) => {
     const listener = (request: unknown, acknowledge?: Acknowledge) => {
       const reply = typeof acknowledge === "function" ? acknowledge : () => {};
+      // Each costs queries: who sends more than we get done is not somebody to queue for.
+      if (++waiting > MAX_WAITING_REQUESTS) return cutOff(socket);
       turn = turn.then(async () => {
+        waiting -= 1;
+        if (socket.disconnected) return;
         try {
           reply(await handle((request ?? {}) as Record<string, unknown>));
         } catch (error) {

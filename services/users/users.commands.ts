@@ -72,11 +72,16 @@ export async function findByPassword(
 }
 
 /** @throws Problem not-found for no such active user; overloaded */
-export async function setPassword(db: Queryable, id: string, password: string, cost: number): Promise<void> {
+export async function setPassword(
+  db: Queryable,
+  { id, password, email }: { id: string; password: string; email?: string },
+  cost: number,
+): Promise<void> {
   const rows = await db.query({
     name: "users-set-password",
-    text: `UPDATE users.users SET password_hash = $2, updated_at = $3 WHERE id = $1 AND is_active RETURNING id`,
-    values: [id, await hashPassword(password, cost), new Date()],
+    text: `UPDATE users.users SET password_hash = $2, updated_at = $3 
+           WHERE id = $1 AND is_active AND ($4::text IS NULL OR lower(email) = lower($4)) RETURNING id`,
+    values: [id, await hashPassword(password, cost), new Date(), email ?? null],
   });
   if (rows.length === 0) throw new Problem("not-found");
 }

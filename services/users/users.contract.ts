@@ -69,7 +69,8 @@ export interface UsersContract extends ServiceContract {
     check_password: { params: { id: string; password: string }; result: boolean };
     /** Throws the same as `set_password` for a password that won't do, and does nothing else. */
     check_new_password: { params: { password: string }; result: void };
-    set_password: { params: { id: string; password: string }; result: void };
+    /** `email`: only if the account still has this address. */
+    set_password: { params: { id: string; password: string; email?: string }; result: void };
     /** The address was proven, if the account still has it. */
     mark_verified: { params: { id: string; email: string }; result: void };
   };

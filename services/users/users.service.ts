@@ -273,9 +273,9 @@ export default (config: Config): ServiceSchema =>
       set_password: {
         auth: "internal",
         timeout: HASHING_TIMEOUT,
-        rules: { id: rules.id, password: newPassword },
+        rules: { id: rules.id, password: newPassword, email: { type: "string", max: 254, optional: true } },
         handler(ctx) {
-          return setPassword(this.db, ctx.params.id, ctx.params.password, config.BCRYPT_COST);
+          return setPassword(this.db, ctx.params, config.BCRYPT_COST);
         },
       },
 

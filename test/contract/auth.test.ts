@@ -450,10 +450,3 @@ describe("secrets", () => {
     }
   });
 });
-
-/** Not built yet: contract.md §2. */
-describe("to come", () => {
-  test.todo("the 3,000 most common passwords are refused");
-  test.todo("an access token is refused within a second of its session's logout");
-  test.todo("cookie: true puts the refresh token into a cookie and takes it out of the body");
-});

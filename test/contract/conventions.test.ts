@@ -659,7 +659,7 @@ const RIGHT: Record<string, object> = {
   "POST /auth/register": {
     email: "n@example.com",
     username: "nobody",
-    password: "12345678",
+    password: "correct horse",
     first_name: "N",
     last_name: "N",
   },

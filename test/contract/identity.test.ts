@@ -112,6 +112,14 @@ describe("sessions", () => {
     expect((await ada.api.delete(`/auth/sessions/${other.id}`)).status).toBe(204);
     expectProblem(await ada.api.delete(`/auth/sessions/${other.id}`), 404, "not-found");
     expect((await ada.api.get("/auth/sessions")).body.total).toBe(1);
+    expect((await ada.api.get("/auth/sessions")).body.items[0]).toMatchObject({
+      user_agent: "node",
+      address: "127.0.0.1",
+    });
+    const { rows } = await sql.query("SELECT user_agent, address FROM auth.sessions WHERE id = $1", [
+      other.id,
+    ]);
+    expect(rows).toEqual([{ user_agent: null, address: null }]);
   });
 });
 
@@ -169,6 +177,34 @@ describe("a forgotten password", () => {
     expect(printed.some((text) => text.includes("nobody@example.com"))).toBe(false);
   });
 
+  test("a link speaks for the address that it was mailed to: not for the one that was taken since", async () => {
+    const ada = await node.api.person("ada");
+    await node.api.post("/auth/password/forgot", { email: ada.email });
+    const token = await linkFor(ada.email, "reset-password");
+    const verify = await linkFor(ada.email, "verify-email");
+    await ada.api.must("PATCH", `/users/${ada.id}`, { email: `new-${ada.email}` });
+    const reset = await node.api.post("/auth/password/reset", { token, password: "a new and better one" });
+    expectProblem(reset, 422, "validation-failed", ["#/token"]);
+    expectProblem(await node.api.post("/auth/verify-email", { token: verify }), 422, "validation-failed", [
+      "#/token",
+    ]);
+    expect((await login(ada)).status).toBe(200);
+  });
+
+  test("one link resets once, though two use it at once; asked for twice in a minute, one is mailed", async () => {
+    const ada = await node.api.person("ada");
+    await node.api.post("/auth/password/forgot", { email: ada.email });
+    const token = await linkFor(ada.email, "reset-password");
+    await node.api.post("/auth/password/forgot", { email: ada.email });
+    const resets = await Promise.all(
+      ["the first new one", "the second new one"].map((password) =>
+        node.api.post("/auth/password/reset", { token, password }),
+      ),
+    );
+    expect(resets.map(({ status }) => status).sort()).toEqual([204, 422]);
+    expect(await linkFor(ada.email, "reset-password")).toBe(token);
+  });
+
   test("a link that has expired, or is for something else, is 422", async () => {
     const ada = await node.api.person("ada");
     const verify = await linkFor(ada.email, "verify-email");
@@ -186,6 +222,20 @@ describe("a forgotten password", () => {
 });
 
 describe("changing the password", () => {
+  test("ends also the sessions of logins that were under way", async () => {
+    const ada = await node.api.person("ada");
+    const body = { current_password: PASSWORD, password: "a new and better one" };
+    const [changed, ...logins] = await Promise.all([
+      change(ada, body),
+      ...Array.from({ length: 12 }, () => login(ada)),
+    ]);
+    expect(changed!.status).toBe(204);
+    for (const answer of logins.filter(({ status }) => status === 200)) {
+      const refreshed = await node.api.post("/auth/refresh", { refresh_token: answer.body.refresh_token });
+      expectProblem(refreshed, 401, "invalid-token");
+    }
+  });
+
   const change = (person: Person, body: object) => person.api.post("/auth/password/change", body);
 
   test("needs the present one, and ends the other sessions", async () => {

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { ServiceBroker } from "moleculer";
 import pg from "pg";
@@ -45,11 +45,13 @@ async function startSmtp(
     disabledCommands: ["AUTH", "STARTTLS"],
     disableReverseLookup: true,
     closeTimeout: 100,
-    async onData(stream, { envelope }, done) {
-      const message = await text(stream);
+    onData(stream, { envelope }, done) {
       const from = envelope.mailFrom === false ? "" : envelope.mailFrom.address;
-      mails.push({ from, to: envelope.rcptTo.map(({ address }) => address), message });
-      done();
+      const to = envelope.rcptTo.map(({ address }) => address);
+      text(stream).then((message) => {
+        mails.push({ from, to, message });
+        done();
+      }, done);
     },
     ...options,
   });
@@ -275,10 +277,10 @@ describe("without Postgres", () => {
     const target = { host: hostname, port: Number(port) };
     const gate = await freePort();
     const DATABASE_URL = `postgres://${username}:${password}@127.0.0.1:${gate}${pathname}`;
-    const { broker, log, stop } = await startMailer({ DATABASE_URL, SMTP_URL: smtp.url });
+    const node = await startMailer({ DATABASE_URL, SMTP_URL: smtp.url });
+    const { broker, log } = node;
     await expect(mailer.call(broker, "send", MAIL)).rejects.toMatchObject({ type: "database-unavailable" });
 
-    const { connect } = await import("node:net");
     const links: Socket[] = [];
     const proxy = createServer((socket) => {
       const upstream = connect(target);
@@ -309,7 +311,7 @@ describe("without Postgres", () => {
     await close();
     await expect(mailer.call(broker, "send", MAIL)).rejects.toMatchObject({ type: "database-unavailable" });
     const since = performance.now();
-    await stop();
+    await node.stop();
     expect(performance.now() - since).toBeLessThan(5000);
     expect(log.length).toBeLessThanOrEqual(2);
   });

@@ -40,6 +40,7 @@ const ACCESS: Record<string, Auth> = {
   "users.by_email": "internal",
   "users.verify_password": "internal",
   "users.check_password": "internal",
+  "users.check_new_password": "internal",
   "users.set_password": "internal",
   "users.mark_verified": "internal",
 
