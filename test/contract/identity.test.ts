@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import pg from "pg";
 import { until } from "../../local/until.ts";
-import { type Answer, Api, PASSWORD, type Person } from "../support/api.ts";
+import type { Api } from "../support/api.ts";
+import { type Answer, PASSWORD, type Person } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
 import { expectProblem } from "./support.ts";
