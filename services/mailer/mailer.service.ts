@@ -35,7 +35,7 @@ export default (config: Config, pace: Partial<Pace> = {}): ServiceSchema => {
           if (queue !== null) await queue.send(ctx.params);
           else if (config.production)
             this.logger.warn(`mail is switched off (no SMTP_URL): dropped "${ctx.params.subject}"`);
-          else process.stdout.write(block(ctx.params));
+          else if (config.NODE_ENV === "development") process.stdout.write(block(ctx.params));
         },
       },
     },

@@ -16,7 +16,7 @@ const write = process.stdout.write.bind(process.stdout);
 
 beforeAll(async () => {
   process.stdout.write = ((text: string) => printed.push(String(text)) > 0) as typeof process.stdout.write;
-  node = await startTestNode();
+  node = await startTestNode({ NODE_ENV: "development" });
   sql = new pg.Client({ connectionString: node.config.DATABASE_URL });
   await sql.connect();
 });

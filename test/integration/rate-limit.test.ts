@@ -351,8 +351,9 @@ describe("without Redis for a while", () => {
       () => redis.pause(),
       () => redis.resume(),
     );
-    expect(slowest).toBeLessThan(500);
-    expect(slowestAway).toBeLessThan(300);
+    // Promptly, also on a machine that is busy: a request that waited for Redis would wait for ever.
+    expect(slowest).toBeLessThan(3000);
+    expect(slowestAway).toBeLessThan(3000);
   });
 
   test("it takes no writes: that is away, too", async () => {
