@@ -24,6 +24,16 @@ const sockets = (token: string) =>
   Promise.all(cluster.notifiers.map((url) => TestSocket.connect(url, { token })));
 const closed = (all: TestSocket[]) => () => all.every(({ socket }) => socket.disconnected);
 
+test("logout at one gateway is refused at another one within a second", async () => {
+  const token = await session();
+  const other = (await cluster.addGateway("gateway-2")).as(token);
+  expect((await other.get("/auth/me")).status).toBe(200);
+  const began = performance.now();
+  await cluster.api.as(token).must("POST", "/auth/logout");
+  expect(await until(async () => (await other.get("/auth/me")).status === 401, 5000)).toBe(true);
+  expect(performance.now() - began).toBeLessThan(1000);
+}, 20_000);
+
 test("logout at the gateway closes the session's sockets on both notifiers within a second", async () => {
   const token = await session();
   const open = await sockets(token);

@@ -343,7 +343,7 @@ describe("without Redis for a while", () => {
       () => redis.kill(),
       () => redis.restart(),
     );
-    expect(slowest).toBeLessThan(500);
+    expect(slowest).toBeLessThan(3000);
   });
 
   test("it hangs and goes on: a request waits a moment at first, then no longer", async () => {

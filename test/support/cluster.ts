@@ -19,6 +19,8 @@ export interface TestCluster {
   log: string[];
   /** kill -9, and the node is gone. */
   kill(name: string): Promise<void>;
+  /** Adds a gateway, and waits until it serves. */
+  addGateway(name: string): Promise<Api>;
   /** Starts a killed node again and waits until it serves. */
   revive(name: string): Promise<void>;
   stop(): Promise<void>;
@@ -47,6 +49,15 @@ export async function startTestCluster(env: Record<string, string> = {}): Promis
     async kill(name) {
       group.kill(name, "SIGKILL");
       await until(() => group.get(name) === undefined, 5000);
+    },
+    async addGateway(name) {
+      const port = await freePort();
+      const child = group.start({
+        name,
+        env: { ...(nodes.gateway as Record<string, string>), NODE_ID: name, PORT: String(port) },
+      });
+      await new Promise((resolve) => child.once("message", resolve));
+      return new Api(`http://127.0.0.1:${port}`);
     },
     async revive(name) {
       const child = group.start({ name, env: nodes[name] as Record<string, string> });
