@@ -3,14 +3,17 @@ import { Problem } from "../../core/errors.ts";
 import { RevokedSessions } from "../../core/revoked-sessions.ts";
 import { auth } from "../auth/auth.contract.ts";
 
-/** Milliseconds between two polls: how late a revocation may be whose hint was lost. */
-const POLL = 2000;
+/**
+ * Milliseconds between two polls: how late a revocation may be whose hint was lost, as each is for a gateway that has
+ * just started and that the auth service has not heard of yet.
+ */
+const POLL = 800;
 /** Milliseconds that polls overlap: clocks differ, and a commit may be later than the time that it bears. */
 const OVERLAP = 60_000;
 
 /**
  * Keeps a gateway's set of revoked sessions, without a read per request: by hints as they come, and by asking the auth
- * service, at the start for all that still matters and every two seconds for what is new. While the auth service is
+ * service, at the start for all that still matters and every moment for what is new. While the auth service is
  * away nothing can be revoked, so the set is complete when it is back and was asked.
  */
 export class RevocationFeed {
