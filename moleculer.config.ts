@@ -50,6 +50,14 @@ export function brokerOptions(config: Config): BrokerOptions {
     // Seconds. The failure detector finds dead nodes sooner, where somebody waits for them.
     heartbeatInterval: 2,
     heartbeatTimeout: 6,
+    // Moleculer's own Prometheus reporter. It costs a third of a bare request, so only where somebody collects.
+    metrics:
+      config.OPS_PORT === 0
+        ? false
+        : {
+            enabled: true,
+            reporter: [{ type: "Prometheus", options: { port: config.OPS_PORT, host: config.HOST } }],
+          },
     dependencyInterval: 50,
     // A node that stops finishes what it has begun.
     tracking: { enabled: true, shutdownTimeout: 10_000 },

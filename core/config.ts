@@ -66,6 +66,12 @@ const password = makeValidator<string>((input) => {
   return input;
 });
 
+const optionalPort = makeValidator<number>((input) => {
+  const value = Number(input);
+  if (!Number.isInteger(value) || value < 0 || value > 65_535) throw new Error(`"${input}" is no port`);
+  return value;
+});
+
 const cost = makeValidator<number>((input) => {
   const value = Number(input);
   if (!Number.isInteger(value) || value < 4 || value > 15)
@@ -90,6 +96,7 @@ const VARIABLES = {
     desc: "address that the HTTP servers listen on; `0.0.0.0` in a container",
   }),
   PORT: port({ default: 3000, desc: "the gateway's port" }),
+  OPS_PORT: optionalPort({ default: 0, desc: "where this node serves Prometheus `/metrics`; 0: nowhere" }),
   NOTIFIER_PORT: port({ default: 3001, desc: "the notifier's port on a node without the gateway" }),
   DATABASE_URL: url(
     "postgres:",
