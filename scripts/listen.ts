@@ -29,8 +29,8 @@ socket.on("ready", (frame: { streams: Record<string, { seq: number; recovered: b
 for (const type of EVENT_TYPES)
   socket.on(type, ({ stream, seq, data }: LoggedEvent) => {
     cursors[stream] = seq;
-    const { task, member } = data as { task?: { title: string }; member?: { username: string } };
-    console.log(`${stream} #${seq} ${type} ${task?.title ?? member?.username ?? ""}`);
+    const { task, member } = data as { task?: { title: string }; member?: { user_id: string } };
+    console.log(`${stream} #${seq} ${type} ${task?.title ?? member?.user_id ?? ""}`);
   });
 socket.on("stream_closed", ({ stream }: { stream: string }) => console.log(`closed  ${stream}`));
 socket.on("token_expired", () => console.log("the token has expired: log in again"));

@@ -297,7 +297,7 @@ export default (config: Config): ServiceSchema => {
           const { expires_at } = ctx.params;
           if (expires_at != null && Date.parse(expires_at) <= Date.now())
             throw invalidField("expires_at", "past", "The 'expires_at' field must lie in the future.");
-          return createToken(this.db, ctx.locals.actor.id, ctx.params);
+          return createToken(this.db, ctx.locals.actor, ctx.params);
         },
       },
 

@@ -1,24 +1,32 @@
 /** Personal access tokens: for machines, shown once, stored as a hash, ended by their owner. */
+import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
+import type { Actor } from "../../core/kit.ts";
 import { type Page, type PageOf, pageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { PERSONAL_TOKEN_PREFIX, type PersonalToken, type TokenScope } from "./auth.contract.ts";
 import { hashOf, newSecret } from "./secrets.ts";
 
-/** @returns the token's own text too, which nobody can see again */
+/**
+ * @returns the token's own text too, which nobody can see again
+ * @throws Problem invalid-token when the session that asks has ended meanwhile: what ended it must not leave a token
+ */
 export async function createToken(
   db: Queryable,
-  userId: string,
+  { id: userId, session }: Actor,
   { name, scope, expires_at = null }: { name: string; scope: TokenScope; expires_at?: string | null },
 ): Promise<PersonalToken & { token: string }> {
   const token = `${PERSONAL_TOKEN_PREFIX}${newSecret()}`;
   const row = { id: newId(), name, scope, created_at: new Date().toISOString(), expires_at };
-  await db.query({
+  const rows = await db.query({
     name: "auth-token-insert",
-    text: `INSERT INTO auth.personal_tokens (id, user_id, name, scope, hash, created_at, expires_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-    values: [row.id, userId, name, scope, hashOf(token), row.created_at, expires_at],
+    text: `WITH session AS (
+             SELECT FROM auth.sessions WHERE id = $8 AND user_id = $2 AND revoked_at IS NULL FOR SHARE)
+           INSERT INTO auth.personal_tokens (id, user_id, name, scope, hash, created_at, expires_at)
+           SELECT $1, $2, $3, $4, $5, $6::timestamptz, $7::timestamptz FROM session RETURNING id`,
+    values: [row.id, userId, name, scope, hashOf(token), row.created_at, expires_at, session],
   });
+  if (rows.length === 0) throw new Problem("invalid-token");
   return { ...row, token };
 }
 

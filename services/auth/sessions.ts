@@ -124,19 +124,22 @@ export async function revokeUser(
   userId: string,
   { except, tokens }: { except: string | null; tokens: boolean },
 ): Promise<string[]> {
-  const rows = await db.query<{ id: string }>({
-    name: "auth-revoke-user",
-    text: `WITH sessions AS (
-             UPDATE auth.sessions SET revoked_at = $4, user_agent = NULL, address = NULL
-             WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $2::uuid RETURNING id),
-           tokens AS (
-             UPDATE auth.personal_tokens SET revoked_at = $4
-             WHERE $3 AND user_id = $1 AND revoked_at IS NULL RETURNING id),
-           links AS (DELETE FROM auth.one_time_tokens WHERE $3 AND user_id = $1)
-           SELECT id FROM sessions UNION ALL SELECT id FROM tokens`,
-    values: [userId, except, tokens, new Date()],
+  const sessions = await db.query<{ id: string }>({
+    name: "auth-revoke-sessions",
+    text: `UPDATE auth.sessions SET revoked_at = $3, user_agent = NULL, address = NULL
+           WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $2::uuid RETURNING id`,
+    values: [userId, except, new Date()],
   });
-  return rows.map(({ id }) => id);
+  if (!tokens) return sessions.map(({ id }) => id);
+  // A statement of its own, for a snapshot of its own: the one before waited for sessions that were minting a token.
+  const ended = await db.query<{ id: string }>({
+    name: "auth-revoke-tokens",
+    text: `WITH links AS (DELETE FROM auth.one_time_tokens WHERE user_id = $1)
+           UPDATE auth.personal_tokens SET revoked_at = $2
+           WHERE user_id = $1 AND revoked_at IS NULL RETURNING id`,
+    values: [userId, new Date()],
+  });
+  return [...sessions, ...ended].map(({ id }) => id);
 }
 
 /** A user's open sessions, the last used first. Plan: sessions_user_idx. */

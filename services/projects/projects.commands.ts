@@ -44,8 +44,10 @@ function memberEvents(
   cause: Cause,
 ): ReturnType<typeof newEvent>[] {
   const { id, slug, name } = project;
-  const data = { project: { id, slug, name }, member, changes };
-  return [projectStream(id), userStream(member.user_id)].map((stream) => newEvent(stream, type, data, cause));
+  const { user_id, role, created_at } = member;
+  // No names of people: the log keeps what it is told, and they may want theirs erased.
+  const data = { project: { id, slug, name }, member: { user_id, role, created_at }, changes };
+  return [projectStream(id), userStream(user_id)].map((stream) => newEvent(stream, type, data, cause));
 }
 
 function memberOf(person: Person, role: ProjectRole, joined: string): Member {

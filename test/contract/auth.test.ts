@@ -70,6 +70,8 @@ describe("POST /auth/register", () => {
     ["email", "with a space", "a da@example.com"],
     ["email", "with a line break", "ada@example.com\nbcc:all@example.com"],
     ["email", "with two @", "ada@evil.example@example.com"],
+    ["email", "at an address literal", "ada@[127.0.0.1]"],
+    ["email", "with a quoted name", '"a b"@example.com'],
     ["email", "with an empty label", "ada@example..com"],
     ["email", "of 255 characters", `${"a".repeat(243)}@example.com`],
     ["username", "missing", undefined],

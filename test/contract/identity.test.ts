@@ -265,6 +265,19 @@ describe("changing the password", () => {
 });
 
 describe("personal access tokens", () => {
+  test("that other sessions mint while the password changes end with them", async () => {
+    const ada = await node.api.person("ada");
+    const other = await again(ada);
+    const body = { current_password: PASSWORD, password: "a new and better one" };
+    const [changed, ...minted] = await Promise.all([
+      ada.api.post("/auth/password/change", body),
+      ...Array.from({ length: 12 }, (_, at) => other.post("/auth/tokens", { name: `${at}`, scope: "write" })),
+    ]);
+    expect(changed.status).toBe(204);
+    for (const { body: created } of minted.filter(({ status }) => status === 201))
+      expectProblem(await node.api.as(created.token).get("/auth/me"), 401, "invalid-token");
+  });
+
   test("are shown once, speak for their user within their scope, and end when revoked", async () => {
     const ada = await node.api.person("ada");
     const created = await ada.api.post("/auth/tokens", { name: "CI", scope: "read" });
