@@ -1,13 +1,14 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import cors from "cors";
 import helmet from "helmet";
-import type { Context, Service, ServiceSchema } from "moleculer";
+import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
 import ApiGateway from "moleculer-web";
 import type { Config } from "../../core/config.ts";
 import { PROBLEMS, Problem, problemCode, problemDocument } from "../../core/errors.ts";
 import { type Auth, type Meta, on, service } from "../../core/kit.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { auth, revoked } from "../auth/auth.contract.ts";
+import { users } from "../users/users.contract.ts";
 import type { ApiGatewayContract } from "./api-gateway.contract.ts";
 import { Authenticator, challenge } from "./authenticate.ts";
 import { clientAddress } from "./client-address.ts";
@@ -76,6 +77,13 @@ function collectHeaders(middleware: Middleware): Record<string, string> {
 /** helmet's headers, for answers that are written without a response object. */
 const SECURITY_HEADERS = collectHeaders(helmet());
 
+/** The account that a login names by either of its names, so that both count as one; else what was typed. */
+async function accountNamed(broker: ServiceBroker, params: Record<string, unknown>): Promise<string | null> {
+  const typed = params.login ?? params.email;
+  if (typeof typed !== "string" || typed.length > 254) return null;
+  return (await users.call(broker, "account_of", { login: typed })) ?? typed;
+}
+
 /** `GET /path` of moleculer-web to the line of our table. */
 const keyOf = (method: string, path: string): string => `${method} ${path.replace(/^\//, "")}`;
 
@@ -139,9 +147,10 @@ export default (config: Config): ServiceSchema => {
     const isRead = request.method === "GET" || request.method === "HEAD";
     const body = isRead ? undefined : await readBody(request, response);
     const params = bindParams(request, { body, query, path });
-    const account = params.login ?? params.email;
-    if (limit === "login" && typeof account === "string")
-      request.loginAttempt = await this.limits.beginLogin(request, response, account);
+    if (limit === "login") {
+      const account = ctx.meta.actor?.id ?? (await accountNamed(this.broker, params));
+      if (account !== null) request.loginAttempt = await this.limits.beginLogin(request, response, account);
+    }
     request.$params = (
       action === "auth.refresh" ? withRefreshCookie(params, request) : params
     ) as Request["$params"];
@@ -174,7 +183,8 @@ export default (config: Config): ServiceSchema => {
     const problem = toProblem(error, origin);
     const code = problemCode(problem) ?? "internal-error";
     const { status } = PROBLEMS[code];
-    if (code !== "invalid-credentials") request.loginAttempt?.undecided();
+    const wrong = code === "invalid-credentials" || problem.data.errors?.some(({ code }) => code === "wrong");
+    if (wrong !== true) request.loginAttempt?.undecided();
     const { errors, headers = {} } = problem.data as Problem["data"] & { headers?: Record<string, string> };
     if (code === "internal-error") this.logger.error(`request ${request.requestId} failed`, error);
     if (response.headersSent) {

@@ -93,7 +93,7 @@ export interface RateLimits {
 
   /**
    * Before a password is looked at. Those of the same pair go one after the other.
-   * @param account as the client wrote it: an unknown one locks like any other
+   * @param account its id, or what the client wrote for one that is unknown: that locks like any other
    * @throws Problem rate-limited when the pair of address and account is locked
    */
   beginLogin(request: IncomingMessage, response: ServerResponse, account: string): Promise<LoginAttempt>;

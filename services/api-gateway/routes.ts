@@ -65,7 +65,7 @@ export const ROUTES: readonly Route[] = [
   limited("auth", post("/auth/verify-email/resend", "auth.resend_verification", 202)),
   limited("auth", post("/auth/password/forgot", "auth.forgot_password", 202)),
   limited("auth", post("/auth/password/reset", "auth.reset_password", 204)),
-  limited("auth", post("/auth/password/change", "auth.change_password", 204)),
+  limited("login", post("/auth/password/change", "auth.change_password", 204)),
   get("/auth/tokens", "auth.list_tokens"),
   create("/auth/tokens", "auth.create_token", ({ id }) => `/auth/tokens/${id}`),
   remove("/auth/tokens/:id", "auth.revoke_token"),

@@ -69,6 +69,8 @@ export interface UsersContract extends ServiceContract {
     check_password: { params: { id: string; password: string }; result: boolean };
     /** Throws the same as `set_password` for a password that won't do, and does nothing else. */
     check_new_password: { params: { password: string }; result: void };
+    /** Which account a login names, for what counts its failures; null for none. Never told to a client. */
+    account_of: { params: { login: string }; result: string | null };
     /** `email`: only if the account still has this address. */
     set_password: { params: { id: string; password: string; email?: string }; result: void };
     /** The address was proven, if the account still has it. */

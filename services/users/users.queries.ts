@@ -18,6 +18,16 @@ export async function findByEmail(db: Queryable, email: string): Promise<User | 
   return user ?? null;
 }
 
+/** The id of the account that a login names, by either of its names; null for none. Plan: both unique indexes. */
+export async function accountOf(db: Queryable, login: string): Promise<string | null> {
+  const [user] = await db.query<{ id: string }>({
+    name: "users-account-of",
+    text: "SELECT id FROM users.users WHERE lower(email) = lower($1) OR lower(username) = lower($1)",
+    values: [login],
+  });
+  return user?.id ?? null;
+}
+
 /**
  * An account that the caller may know of, erased ones included. Plan: primary key.
  * @throws Problem not-found

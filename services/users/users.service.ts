@@ -23,7 +23,7 @@ import {
 import { HASHING_TIMEOUT, type UserChanges, type UsersContract } from "./users.contract.ts";
 import { type UserRow, userModel } from "./users.model.ts";
 import { may } from "./users.policy.ts";
-import { findByEmail, findUser, searchUsers } from "./users.queries.ts";
+import { accountOf, findByEmail, findUser, searchUsers } from "./users.queries.ts";
 import { personView, userView } from "./users.view.ts";
 
 const ROLES = ["user", "manager", "admin"] as const satisfies readonly Role[];
@@ -244,6 +244,16 @@ export default (config: Config): ServiceSchema =>
           return rows
             .map((row) => row.get())
             .map((row) => ({ ...personView(row), is_active: row.is_active, role: row.role }));
+        },
+      },
+
+      /** An account by either of its names. */
+      account_of: {
+        auth: "internal",
+        safe: true,
+        rules: { login: { type: "string", max: 254 } },
+        handler(ctx) {
+          return accountOf(this.db, ctx.params.login);
         },
       },
 

@@ -247,6 +247,26 @@ describe("failed logins", () => {
     expectRefusal(await login(first.api, ada.username, PASSWORD, here), "login", 900);
   });
 
+  test("count for the account, by whichever of its names it is tried", async () => {
+    const { api } = await startGateway();
+    const person = await api.person("two-names");
+    expect(statuses(await times(3, () => fail(api, person.username)))).toEqual([401, 401, 401]);
+    expect(statuses(await times(2, () => fail(api, person.email)))).toEqual([401, 401]);
+    for (const name of [person.username, person.email])
+      expectRefusal(await login(api, name, PASSWORD), "login", 900);
+  });
+
+  test("and wrong present passwords at a change of it count alike", async () => {
+    const { api } = await startGateway();
+    const person = await api.person("changes");
+    const change = (current_password: string) =>
+      api
+        .as(person.token)
+        .post("/auth/password/change", { current_password, password: "a new and better one" });
+    expect(statuses(await times(5, () => change("not my password")))).toEqual([422, 422, 422, 422, 422]);
+    expectRefusal(await change(PASSWORD), "login", 900);
+  });
+
   test("an account that does not exist locks alike", async () => {
     const { api } = await startGateway();
     const [unknown, known] = [

@@ -38,6 +38,7 @@ const ACCESS: Record<string, Auth> = {
   "users.account": "internal",
   "users.people": "internal",
   "users.by_email": "internal",
+  "users.account_of": "internal",
   "users.verify_password": "internal",
   "users.check_password": "internal",
   "users.check_new_password": "internal",
