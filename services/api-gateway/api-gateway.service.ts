@@ -38,8 +38,13 @@ interface Alias {
   match(url: string): false | object;
 }
 
+/** Logins that one gateway has under way: about as many as can be hashed before their clients give up. */
+const LOGINS_AT_ONCE = 50;
+
 interface Gateway {
   server: Server;
+  loginsUnderWay: number;
+  enterLogin(response: ServerResponse): void;
   feed: RevocationFeed;
   authenticator: Authenticator;
   limits: RateLimits;
@@ -125,6 +130,7 @@ export default (config: Config): ServiceSchema => {
   ) {
     const { query, params: path } = request.$params;
     request.pathParams = path;
+    if (action === "auth.login") this.enterLogin(response);
     const { limit } = routes.get(keyOf(method, pattern)) as Route;
     if (request.$action.auth !== "public") {
       await this.feed.mustBeFilled();
@@ -247,6 +253,7 @@ export default (config: Config): ServiceSchema => {
       }),
     },
     created() {
+      this.loginsUnderWay = 0;
       this.limits = createRateLimits(config, this.logger, measureLimits(this.broker.metrics));
       this.feed = new RevocationFeed(this.broker, config.ACCESS_TOKEN_TTL);
       this.authenticator = new Authenticator(tokens, this.feed.sessions, async (token) => {
@@ -264,6 +271,14 @@ export default (config: Config): ServiceSchema => {
     methods: {
       createServer(this: Service & Gateway & { httpHandler: RequestListener }) {
         this.server = createHttpServer(this.httpHandler, SECURITY_HEADERS);
+      },
+
+      /** A storm of logins is turned away at the door, before it costs a query. @throws Problem overloaded */
+      enterLogin(this: Gateway, response: ServerResponse) {
+        if (this.loginsUnderWay >= LOGINS_AT_ONCE)
+          throw new Problem("overloaded", "Too many logins at once", { headers: { "Retry-After": "5" } });
+        this.loginsUnderWay += 1;
+        response.once("close", () => (this.loginsUnderWay -= 1));
       },
 
       /** Every request begins here, also one that no route matches. */
