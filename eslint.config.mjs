@@ -53,8 +53,8 @@ export default defineConfig(
   {
     files: ["services/**"],
     rules: borders(
-      "A service imports core, mixins and other services' *.contract.ts, and nothing else of theirs.",
-      "^\\.\\./(?!\\.\\.)[^/]+/(?!.*\\.contract\\.ts$)",
+      "A service imports core, mixins and other services' *.contract.ts and *.schemas.ts, and nothing else of theirs.",
+      "^\\.\\./(?!\\.\\.)[^/]+/(?!.*\\.(contract|schemas)\\.ts$)",
       "/(local|scripts|middlewares|migrations)/",
     ),
   },

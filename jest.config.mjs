@@ -23,6 +23,7 @@ export default {
     project("contract", withServers),
     project("integration", withServers),
     project("cluster", withServers),
+    project("e2e", withServers),
   ],
   testTimeout: 20_000,
   maxWorkers: 2,

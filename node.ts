@@ -13,6 +13,7 @@ const load: Record<ServiceName, () => Promise<{ default: Factory }>> = {
   tasks: () => import("./services/tasks/tasks.service.ts"),
   notifier: () => import("./services/notifier/notifier.service.ts"),
   mailer: () => import("./services/mailer/mailer.service.ts"),
+  jobs: () => import("./services/jobs/jobs.service.ts"),
 };
 
 /** A node: a broker with the services that it runs, started. Stop it by `broker.stop()`. */

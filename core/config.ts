@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { bool, cleanEnv, makeValidator, port, str } from "envalid";
 
-export const SERVICES = ["api-gateway", "auth", "users", "projects", "tasks", "notifier", "mailer"] as const;
+export const SERVICES = ["api-gateway", "auth", "users", "projects", "tasks", "notifier", "mailer", "jobs"] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
 /** Known to everybody who reads this file, and so refused in production. */
@@ -156,6 +156,18 @@ const VARIABLES = {
   TRUST_PROXY: natural({
     default: 0,
     desc: "proxies of your own in front of the gateway, each of which adds to `X-Forwarded-For`; 0: the header is not read",
+  }),
+  REQUIRE_IF_MATCH: bool({
+    default: false,
+    desc: "whether PUT, PATCH and DELETE of what has an ETag are refused without `If-Match` (428)",
+  }),
+  RETENTION_DAYS: positive({
+    default: 30,
+    desc: "days after which what was deleted is removed for good",
+  }),
+  DUE_SOON_HOURS: positive({
+    default: 24,
+    desc: "hours before a task's due date when `task_due_soon` tells of it",
   }),
   CORS_ORIGINS: list({
     default: [],

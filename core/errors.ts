@@ -73,6 +73,18 @@ export const PROBLEMS = {
     title: "The project is archived",
     explain: "An archived project takes no writes. Un-archive it first.",
   },
+  "idempotency-key-in-flight": {
+    status: 409,
+    title: "The first request is still under way",
+    explain:
+      "Another request with this `Idempotency-Key` has not ended yet. Send the same request again after `Retry-After` seconds, and you get its answer.",
+  },
+  "precondition-failed": {
+    status: 412,
+    title: "The resource has changed",
+    explain:
+      "None of the entity tags in `If-Match` is the resource's present one: somebody changed it since you read it. Read it again and decide anew.",
+  },
   "payload-too-large": {
     status: 413,
     title: "Body too large",
@@ -93,6 +105,23 @@ export const PROBLEMS = {
     status: 422,
     title: "The request is not valid",
     explain: "The JSON is fine, a field is not. `errors` lists each with its pointer, a code and a message.",
+  },
+  "bulk-failed": {
+    status: 422,
+    title: "An operation can't be done, so none was",
+    explain:
+      "All operations of a bulk request happen or none does. `results` tells for each operation what stood against it; those that have no problem of their own were left undone with the rest.",
+  },
+  "idempotency-key-reused": {
+    status: 422,
+    title: "This Idempotency-Key was used for another request",
+    explain: "A key stands for one request, with one body, for 24 hours. Take a new key for a new request.",
+  },
+  "precondition-required": {
+    status: 428,
+    title: "If-Match is required",
+    explain:
+      "This server takes no change without `If-Match`, so that nobody overwrites what they have not seen (RFC 6585 §3). Send the `ETag` that you read.",
   },
   "rate-limited": {
     status: 429,
@@ -147,6 +176,8 @@ export interface ProblemData {
   errors?: FieldError[];
   /** Response headers that belong to the problem, such as `Allow` or `Retry-After`. */
   headers?: Record<string, string>;
+  /** How each operation of a bulk request ended. */
+  results?: object[];
 }
 
 /**
@@ -183,12 +214,13 @@ export interface ProblemDocument {
   instance?: string;
   request_id?: string;
   errors?: FieldError[];
+  results?: object[];
 }
 
 export function problemDocument(
   code: ProblemCode,
   detail: string,
-  more: Pick<ProblemDocument, "instance" | "request_id" | "errors"> = {},
+  more: Pick<ProblemDocument, "instance" | "request_id" | "errors" | "results"> = {},
 ): ProblemDocument {
   const { status, title } = PROBLEMS[code];
   return { type: `/problems/${code}`, title, status, detail, ...more };

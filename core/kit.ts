@@ -14,6 +14,8 @@
  * validator rule, an action without `auth` (test/types/kit.types.ts proves each).
  */
 import type { ValidationRule, ValidationRuleObject } from "fastest-validator";
+import type { ProblemCode } from "./errors.ts";
+import type { Schema } from "./schema.ts";
 import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
 
 export type Role = "user" | "manager" | "admin";
@@ -41,24 +43,55 @@ export interface ServiceContract {
 
 export type ActionName<C extends ServiceContract> = `${C["name"]}.${keyof C["actions"] & string}`;
 
+/** Under which conditions a request wants its write to happen (contract.md §1). */
+export interface Conditions {
+  /** Versions of which the resource must have one (`If-Match`); null: any will do. */
+  readonly ifMatch: readonly number[] | null;
+  /** By which a write that is sent again is known; null: it may happen again. */
+  readonly key: IdempotencyKey | null;
+}
+
+export interface IdempotencyKey {
+  readonly key: string;
+  /** Of the request: another one under the same key is a mistake. */
+  readonly fingerprint: string;
+}
+
 /** What travels with a call. It flows back to the caller too: no place for secrets or decisions. */
 export interface Meta {
   actor?: Actor | null;
+  /** Of the request itself; what it calls in turn has none. */
+  conditions?: Conditions | null;
+  /** On the way back: this is the answer to an earlier request with the same idempotency key. */
+  replayed?: boolean;
   /** Where the request came from, for the list of sessions; null where it is not known. */
   client?: { address: string | null; userAgent: string | null };
   /** What the answer's headers get besides, on the way back to the gateway (moleculer-web). */
   $responseHeaders?: Record<string, string | string[]>;
 }
 
-export type ActionContext<Params, Who> = Context<Params, Meta, { actor: Who }>;
+export type ActionContext<Params, Who> = Context<Params, Meta, { actor: Who; conditions: Conditions }>;
+
+/** What the OpenAPI document says of an action that clients reach, beside what follows from its rules and its route. */
+export interface ActionDocs {
+  summary: string;
+  description?: string;
+  /** The body of a success; null where there is none. */
+  answer: Schema | null;
+  /** Problems of its own: those that its route brings (credentials, body, limits, a service that is away) go without saying. */
+  problems?: readonly ProblemCode[];
+}
 
 interface ActionBasics<Params> {
   /** fastest-validator rules, one for each param; anything else is refused (`$$strict`). Patterns as strings: a RegExp does not survive the broker. */
   rules: { [Param in keyof Params]-?: ValidationRule };
   /** Changes nothing (RFC 9110 §9.2.1), so it is tried once more when its node dies under it. */
   safe?: boolean;
+  /** A write that knows itself again by its idempotency key, so that it too is tried once more when its node dies. */
+  idempotent?: boolean;
   /** Milliseconds that a caller waits, where the broker's own limit is not enough (a hash that waits for its turn). */
   timeout?: number;
+  docs?: ActionDocs;
 }
 
 type ActionDefinition<Params, Result> =
@@ -97,12 +130,21 @@ const withoutNull = (rule: ValidationRule): ValidationRule =>
     ? { type: rule as "string", nullable: false }
     : { nullable: false, ...(rule as ValidationRuleObject) };
 
-const strict = (rules: object) => ({
+/** Rules of which nothing may be left out or added. */
+export const strictRules = (rules: object) => ({
   $$strict: true,
   ...Object.fromEntries(
     Object.entries(rules as Record<string, ValidationRule>).map(([name, rule]) => [name, withoutNull(rule)]),
   ),
 });
+
+/** A part of a service's actions, for a file of its own. */
+export const actionsOf =
+  <C extends ServiceContract, This = object>() =>
+  <Names extends keyof C["actions"]>(
+    actions: Pick<ServiceDefinition<C>["actions"], Names> & ThisType<Service & This>,
+  ): Pick<ServiceDefinition<C>["actions"], Names> =>
+    actions;
 
 /**
  * A Moleculer schema made of a typed definition. `This` is what the mixins lend.
@@ -112,19 +154,29 @@ export function service<C extends ServiceContract, This = object>(
   definition: ServiceDefinition<C> & ThisType<Service & This>,
 ): ServiceSchema {
   const actions = Object.entries<ActionDefinition<object, unknown>>(definition.actions).map(
-    ([name, { rules, safe = false, ...action }]): [string, object] => [
+    ([name, { rules, safe = false, idempotent = false, docs: _docs, ...action }]): [string, object] => [
       name,
       {
         ...action,
         safe,
-        params: strict(rules),
+        params: strictRules(rules),
         visibility: action.auth === "internal" ? "public" : "published",
-        retryPolicy: { enabled: safe },
+        retryPolicy: { enabled: safe || idempotent },
       },
     ],
   );
-  return { ...definition, actions: Object.fromEntries(actions) };
+  const schema: ServiceSchema = { ...definition, actions: Object.fromEntries(actions) };
+  const said = Object.entries<ActionDefinition<object, unknown>>(definition.actions);
+  documented.set(schema, Object.fromEntries(said.map(([name, { docs }]) => [name, docs])));
+  return schema;
 }
+
+/** Beside the schemas: those are sent to every node, which has no use for it. */
+const documented = new WeakMap<ServiceSchema, Record<string, ActionDocs | undefined>>();
+
+/** What the actions of a service say of themselves, by their names in it. */
+export const docsOf = (schema: ServiceSchema): Record<string, ActionDocs | undefined> =>
+  documented.get(schema) ?? {};
 
 /** Where a call comes from: the context that it belongs to, or the broker for one that begins here. */
 export type Caller = Pick<ServiceBroker, "call"> | Context<never, never>;
@@ -140,7 +192,9 @@ export function remote<C extends ServiceContract>(name: C["name"]) {
     ): Promise<C["actions"][A]["result"]> {
       // Who asks goes on from what this action was told, never from `meta`, which a callee may have changed.
       const options =
-        "locals" in from ? { meta: { actor: (from as { locals: Meta }).locals.actor ?? null } } : {};
+        "locals" in from
+          ? { meta: { actor: (from as { locals: Meta }).locals.actor ?? null, conditions: null } }
+          : {};
       return (from as Pick<ServiceBroker, "call">).call<C["actions"][A]["result"], object>(
         `${name}.${action}`,
         params,

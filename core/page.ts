@@ -1,36 +1,71 @@
-import type { ValidationRuleObject } from "fastest-validator";
+import type { CheckerFunctionError, Context, ValidationRuleObject } from "fastest-validator";
+
+type CheckErrors = CheckerFunctionError[];
 
 /** What a caller may ask of a list (contract.md §1, Lists). */
 export interface PageParams {
   limit?: number;
   offset?: number;
+  /** Where the page before this one ended, as it said itself; "" begins at the first, without counting. */
+  cursor?: string;
+  /** `-created_at,priority` */
+  sort?: string;
 }
 
-/** The same after validation, which fills in the defaults. */
-export type PageOf = Required<PageParams>;
+/** The same after validation, which fills in the limit. */
+export type PageOf = PageParams & { limit: number };
 
 export interface Page<Item> {
   items: Item[];
   limit: number;
-  offset: number;
-  total: number;
+  /** Null at the end. */
+  next_cursor: string | null;
+  /** Both there when the page was asked for by offset. */
+  offset?: number;
+  total?: number;
 }
 
-export const pageRules = {
-  limit: { type: "number", integer: true, min: 1, max: 100, default: 20, convert: true },
-  offset: { type: "number", integer: true, min: 0, max: 1_000_000_000, default: 0, convert: true },
-} satisfies Record<keyof PageParams, ValidationRuleObject>;
+/** `-created_at,priority` to its keys, in order. */
+export const parseSort = (sort: string): { key: string; descending: boolean }[] =>
+  sort.split(",").map((term) => ({ key: term.replace(/^-/, ""), descending: term.startsWith("-") }));
 
-/**
- * A page out of the rows of `SELECT page.*, total FROM (SELECT count(*) …) LEFT JOIN page`: one query tells the items
- * and the total, also past the end, where the one row has a total and nothing else.
- */
-export function pageOf<Item extends { id: string }>(
-  rows: (Item & { total: number })[],
-  { limit, offset }: PageOf,
-): Page<Item> {
-  const items = rows
-    .filter(({ id }) => (id as string | null) !== null)
-    .map(({ total: _total, ...item }) => item as unknown as Item);
-  return { items, limit, offset, total: rows[0]?.total ?? 0 };
-}
+/** Rules for `PageParams`. `sorts`: the keys that this list can be ordered by. */
+export const pageRules = (...sorts: string[]) =>
+  ({
+    limit: { type: "number", integer: true, min: 1, max: 100, default: 20, convert: true },
+    offset: { type: "number", integer: true, min: 0, max: 1_000_000_000, optional: true, convert: true },
+    cursor: {
+      type: "string",
+      optional: true,
+      max: 4000,
+      messages: { exclusive: "Give either offset or cursor." },
+      custom: (
+        value: unknown,
+        errors: CheckErrors,
+        _rule: ValidationRuleObject,
+        _path: string,
+        _parent: object | null,
+        { data }: Context,
+      ) => {
+        if (value !== undefined && (data as PageParams).offset !== undefined)
+          errors.push({ type: "exclusive" });
+        return value;
+      },
+    },
+    sort: {
+      type: "string",
+      optional: true,
+      /** For the OpenAPI document. */
+      terms: sorts.flatMap((key) => [key, `-${key}`]),
+      messages: {
+        sort: `The 'sort' field takes ${sorts.join(", ")}, each once, separated by commas, with - before those that descend.`,
+      },
+      custom: (value: unknown, errors: CheckErrors) => {
+        if (typeof value !== "string") return value;
+        const keys = parseSort(value).map(({ key }) => key);
+        if (new Set(keys).size < keys.length || !keys.every((key) => sorts.includes(key)))
+          errors.push({ type: "sort" });
+        return value;
+      },
+    },
+  }) satisfies Record<keyof PageParams, ValidationRuleObject>;

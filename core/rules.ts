@@ -6,6 +6,10 @@ import type { ValidationRuleObject } from "fastest-validator";
 
 type CheckErrors = { type: string; expected?: unknown; actual?: unknown }[];
 
+/** The params that were sent: the validator leaves a key without a value for some that were not. */
+export const given = <Params extends object>(params: Params): Partial<Params> =>
+  Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined)) as Partial<Params>;
+
 /** An id, in lower case as Postgres writes it. */
 export const id = {
   type: "uuid",

@@ -24,7 +24,7 @@ const START_MS = 60_000;
 export const clusterNodes = (ports: Ports): Record<string, Record<string, string>> => ({
   gateway: { SERVICES: "api-gateway", PORT: String(ports.gateway) },
   auth: { SERVICES: "auth" },
-  users: { SERVICES: "users,mailer" },
+  users: { SERVICES: "users,mailer,jobs" },
   projects: { SERVICES: "projects" },
   "tasks-1": { SERVICES: "tasks" },
   "tasks-2": { SERVICES: "tasks" },

@@ -85,6 +85,26 @@ CREATE TABLE projects.projects (
   deleted_at timestamp(3) with time zone
 );
 
+CREATE TABLE tasks.categories (
+  id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  name text NOT NULL,
+  color text NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp(3) with time zone NOT NULL,
+  updated_at timestamp(3) with time zone NOT NULL
+);
+
+CREATE TABLE tasks.comments (
+  id uuid NOT NULL,
+  task_id uuid NOT NULL,
+  author_id uuid NOT NULL,
+  body text NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp(3) with time zone NOT NULL,
+  updated_at timestamp(3) with time zone NOT NULL
+);
+
 CREATE TABLE tasks.tasks (
   id uuid NOT NULL,
   title text NOT NULL,
@@ -100,7 +120,9 @@ CREATE TABLE tasks.tasks (
   version integer NOT NULL DEFAULT 1,
   created_at timestamp(3) with time zone NOT NULL,
   updated_at timestamp(3) with time zone NOT NULL,
-  deleted_at timestamp(3) with time zone
+  deleted_at timestamp(3) with time zone,
+  announced_due_date timestamp(3) with time zone,
+  words tsvector GENERATED ALWAYS AS ((setweight(to_tsvector('english'::regconfig, title), 'A'::"char") || setweight(to_tsvector('english'::regconfig, COALESCE(description, ''::text)), 'B'::"char"))) STORED
 );
 
 CREATE TABLE users.users (
@@ -146,6 +168,12 @@ ALTER TABLE projects.projects ADD CONSTRAINT projects_slug_key UNIQUE (slug);
 
 ALTER TABLE projects.projects ADD CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text])));
 
+ALTER TABLE tasks.categories ADD CONSTRAINT categories_color_check CHECK ((color ~ '^#[0-9A-F]{6}$'::text));
+
+ALTER TABLE tasks.categories ADD CONSTRAINT categories_pkey PRIMARY KEY (id);
+
+ALTER TABLE tasks.comments ADD CONSTRAINT comments_pkey PRIMARY KEY (id);
+
 ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
 
 ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text])));
@@ -172,7 +200,15 @@ ALTER TABLE projects.members ADD CONSTRAINT members_user_id_fkey FOREIGN KEY (us
 
 ALTER TABLE projects.projects ADD CONSTRAINT projects_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES users.users(id);
 
+ALTER TABLE tasks.categories ADD CONSTRAINT categories_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id) ON DELETE CASCADE;
+
+ALTER TABLE tasks.comments ADD CONSTRAINT comments_author_id_fkey FOREIGN KEY (author_id) REFERENCES users.users(id);
+
+ALTER TABLE tasks.comments ADD CONSTRAINT comments_task_id_fkey FOREIGN KEY (task_id) REFERENCES tasks.tasks(id) ON DELETE CASCADE;
+
 ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_assigned_to_fkey FOREIGN KEY (assigned_to) REFERENCES users.users(id);
+
+ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_category_id_fkey FOREIGN KEY (category_id) REFERENCES tasks.categories(id);
 
 ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_created_by_fkey FOREIGN KEY (created_by) REFERENCES users.users(id);
 
@@ -190,15 +226,39 @@ CREATE INDEX sessions_revoked_idx ON auth.sessions USING btree (revoked_at) WHER
 
 CREATE INDEX sessions_user_idx ON auth.sessions USING btree (user_id) WHERE (revoked_at IS NULL);
 
+CREATE INDEX members_joined_idx ON projects.members USING btree (project_id, created_at, user_id);
+
 CREATE INDEX members_user_idx ON projects.members USING btree (user_id, project_id);
 
-CREATE INDEX tasks_personal_assignee_idx ON tasks.tasks USING btree (assigned_to, id DESC) WHERE ((project_id IS NULL) AND (deleted_at IS NULL));
+CREATE INDEX projects_created_idx ON projects.projects USING btree (created_at, id);
 
-CREATE INDEX tasks_personal_creator_idx ON tasks.tasks USING btree (created_by, id DESC) WHERE ((project_id IS NULL) AND (deleted_at IS NULL));
+CREATE INDEX projects_deleted_idx ON projects.projects USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 
-CREATE INDEX tasks_project_idx ON tasks.tasks USING btree (project_id, id DESC) WHERE (deleted_at IS NULL);
+CREATE UNIQUE INDEX categories_name_key ON tasks.categories USING btree (user_id, lower(name));
+
+CREATE INDEX comments_task_idx ON tasks.comments USING btree (task_id, created_at, id);
+
+CREATE INDEX tasks_assigned_idx ON tasks.tasks USING btree (assigned_to, created_at, id) WHERE (assigned_to IS NOT NULL);
+
+CREATE INDEX tasks_category_idx ON tasks.tasks USING btree (category_id) WHERE (category_id IS NOT NULL);
+
+CREATE INDEX tasks_created_idx ON tasks.tasks USING btree (created_at, id);
+
+CREATE INDEX tasks_deleted_idx ON tasks.tasks USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
+
+CREATE INDEX tasks_due_soon_idx ON tasks.tasks USING btree (due_date) WHERE ((deleted_at IS NULL) AND (status = ANY (ARRAY['pending'::text, 'in_progress'::text])) AND (announced_due_date IS DISTINCT FROM due_date));
+
+CREATE INDEX tasks_personal_idx ON tasks.tasks USING btree (created_by, created_at, id) WHERE (project_id IS NULL);
+
+CREATE INDEX tasks_project_created_idx ON tasks.tasks USING btree (project_id, created_at, id);
+
+CREATE INDEX tasks_project_due_idx ON tasks.tasks USING btree (project_id, COALESCE(due_date, 'infinity'::timestamp with time zone), id);
 
 CREATE INDEX tasks_project_status_idx ON tasks.tasks USING btree (project_id, status, id DESC) WHERE (deleted_at IS NULL);
+
+CREATE INDEX tasks_project_updated_idx ON tasks.tasks USING btree (project_id, updated_at, id);
+
+CREATE INDEX tasks_words_idx ON tasks.tasks USING gin (words);
 
 CREATE UNIQUE INDEX users_email_key ON users.users USING btree (lower(email));
 

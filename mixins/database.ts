@@ -57,17 +57,24 @@ const UNREACHABLE = [
 ];
 const LOST = /^(Connection terminated|timeout exceeded|Query read timeout|Client has encountered)/;
 
-/** The unique constraint or index that a write ran into; null when `error` is another. */
-export function violatedConstraint(error: unknown): string | null {
+/** The unique constraint or index that a write ran into (`23503`: the foreign key); null when `error` is another. */
+export function violatedConstraint(error: unknown, sqlState: "23505" | "23503" = "23505"): string | null {
   const { code, constraint } = error as { code?: string; constraint?: string };
-  return code === "23505" ? (constraint ?? "") : null;
+  return code === sqlState ? (constraint ?? "") : null;
 }
 
 /** What a client may see of a database error: that it is away, slow, or that the text can't be stored. */
 export function databaseProblem(error: unknown): unknown {
-  const { code = "", message = "" } = error as { code?: string; message?: string };
+  const {
+    code = "",
+    message = "",
+    where = "",
+  } = error as { code?: string; message?: string; where?: string };
   if (AWAY.test(code) || UNREACHABLE.includes(code) || LOST.test(message))
     return new Problem("database-unavailable", undefined, { headers: { "Retry-After": "1" } });
+  // Whoever holds the same idempotency key has not committed yet (mixins/idempotency.ts).
+  if (code === "55P03" && where.includes('relation "keys"'))
+    return new Problem("idempotency-key-in-flight", undefined, { headers: { "Retry-After": "1" } });
   if (code === "57014" || code === "55P03")
     return new Problem("timeout", "The database took too long", { headers: { "Retry-After": "1" } });
   if (code === "22021" || code === "22P05")
@@ -94,6 +101,7 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
     connectionTimeoutMillis: Math.ceil(config.DATABASE_TIMEOUT / 2),
     query_timeout: config.DATABASE_TIMEOUT,
     statement_timeout: config.DATABASE_TIMEOUT,
+    lock_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.75),
     idle_in_transaction_session_timeout: 10_000,
     application_name: `taskwire ${config.NODE_ID}`.trim(),
     options: "-c timezone=UTC",

@@ -7,8 +7,9 @@
  */
 import type { ServiceBroker } from "moleculer";
 import { newId } from "../core/ids.ts";
-import { type ActionContext, type Actor, emit, hint } from "../core/kit.ts";
+import { type ActionContext, type Actor, type Conditions, emit, hint } from "../core/kit.ts";
 import type { Queryable, Statement } from "./database.ts";
+import { type Answer, answerParameter, rememberAnswer } from "./idempotency.ts";
 
 export const EVENT_TYPES = [
   "task_created",
@@ -54,11 +55,17 @@ export interface LoggedEvent {
 /** An event that is about to be committed: it gets its number from the database. */
 export type NewEvent = Omit<LoggedEvent, "seq">;
 
-/** Who did it, in which request, and when. */
+/** Who did it, in which request, and when; nobody, where time itself did it. */
 export interface Cause {
-  actor: Actor;
+  actor: Pick<Actor, "id"> | null;
   requestId: string | null;
   time: string;
+}
+
+/** What somebody's own request causes. */
+export interface Write extends Cause {
+  actor: Actor;
+  conditions: Conditions;
 }
 
 export const projectStream = (id: string): string => `project:${id}`;
@@ -70,15 +77,16 @@ export function newEvent(stream: string, type: EventType, data: object, cause: C
     stream,
     type,
     time: cause.time,
-    actor_id: cause.actor.id,
+    actor_id: cause.actor?.id ?? null,
     request_id: cause.requestId,
     data,
   };
 }
 
 /** The cause of what a request writes. */
-export const causeOf = (ctx: ActionContext<unknown, Actor>): Cause => ({
+export const causeOf = (ctx: ActionContext<unknown, Actor>): Write => ({
   actor: ctx.locals.actor,
+  conditions: ctx.locals.conditions,
   requestId: ctx.requestID,
   time: new Date().toISOString(),
 });
@@ -92,19 +100,20 @@ export function emitCommitted(broker: ServiceBroker, events: LoggedEvent[]): voi
 }
 
 /**
- * One statement that writes rows and, if and only if `row` returned something, appends events.
+ * One statement that writes rows and, if and only if `row` returned something, appends events and remembers the answer
+ * under the request's idempotency key.
  * @param row `name AS (…)` parts of a WITH clause, of which one is `row AS (… RETURNING …)`
- * @param events number of the parameter that `eventsParameter` fills
+ * @param next number of the first parameter that `row` does not use: `commit` fills it and the one after it
  * @returns SQL that returns `stream, seq, id` of each appended event; nothing when `row` is empty
  *
  * Streams are locked in name order, after the rows, whoever writes: two writes never wait for each other in a circle.
  */
-export function withEvents(row: string, events: number): string {
+export function withEvents(row: string, next: number): string {
   return `
 WITH ${row},
 input AS (
   SELECT e.*, row_number() OVER w AS nth, count(*) OVER (PARTITION BY e.stream) AS of
-  FROM json_to_recordset($${events}::json) AS e (
+  FROM json_to_recordset($${next}::json) AS e (
     ord int, id uuid, stream text, type text, time timestamptz, actor_id uuid, request_id text, data json, access int
   )
   WHERE EXISTS (SELECT FROM row)
@@ -116,31 +125,35 @@ heads AS (
   ON CONFLICT (name) DO UPDATE
     SET head = s.head + excluded.head, members_version = s.members_version + excluded.members_version
   RETURNING s.name, s.head
-)
+),
+${rememberAnswer(next + 1)}
 INSERT INTO events.log (stream, seq, id, type, time, actor_id, request_id, data)
 SELECT i.stream, h.head - i.of + i.nth, i.id, i.type, i.time, i.actor_id, i.request_id, i.data
 FROM input i JOIN heads h ON h.name = i.stream
 RETURNING stream, seq, id`;
 }
 
-/** The value of the parameter that `withEvents` was told of. */
-export function eventsParameter(events: NewEvent[]): string {
-  return JSON.stringify(
+const eventsParameter = (events: NewEvent[]): string =>
+  JSON.stringify(
     events.map((event, ord) => ({ ...event, ord, access: CHANGES_ACCESS.includes(event.type) ? 1 : 0 })),
   );
-}
 
 /**
  * Runs a statement made by `withEvents`.
+ * @param answer what the request answers, to be remembered under its key
  * @returns the events with their numbers, in the order given; null when the write's condition failed (nothing happened)
  */
 export async function commit(
   db: Queryable,
-  statement: Statement,
+  { values = [], ...statement }: Statement,
   events: NewEvent[],
+  answer?: Answer,
 ): Promise<LoggedEvent[] | null> {
   if (events.length === 0) throw new Error("a write without an event needs no event log");
-  const rows = await db.query<{ id: string; seq: number }>(statement);
+  const rows = await db.query<{ id: string; seq: number }>({
+    ...statement,
+    values: [...values, eventsParameter(events), answerParameter(answer)],
+  });
   if (rows.length === 0) return null;
   const seqs = new Map(rows.map(({ id, seq }) => [id, seq]));
   return events.map(({ id, stream, ...rest }) => ({ id, stream, seq: seqs.get(id) as number, ...rest }));
@@ -172,4 +185,10 @@ export function readLog(
            WHERE stream = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4`,
     values: [stream, after, upTo, limit],
   });
+}
+
+/** Forgets a stream that nobody can read any more: what it is about was removed for good. */
+export async function forgetStream(db: Queryable, stream: string): Promise<void> {
+  await db.query({ text: "DELETE FROM events.log WHERE stream = $1", values: [stream] });
+  await db.query({ text: "DELETE FROM events.streams WHERE name = $1", values: [stream] });
 }

@@ -6,16 +6,28 @@ import ApiGateway from "moleculer-web";
 import type { Config } from "../../core/config.ts";
 import { PROBLEMS, Problem, problemCode, problemDocument } from "../../core/errors.ts";
 import { type Auth, type Meta, on, service } from "../../core/kit.ts";
+import type { Page } from "../../core/page.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { auth, revoked } from "../auth/auth.contract.ts";
+import type { EventPage } from "../projects/projects.contract.ts";
 import { users } from "../users/users.contract.ts";
 import type { ApiGatewayContract } from "./api-gateway.contract.ts";
 import { Authenticator, challenge } from "./authenticate.ts";
 import { clientAddress } from "./client-address.ts";
+import { entityTag, isFresh, readIdempotencyKey, readIfMatch } from "./conditions.ts";
+import { createCursors, scopeOf } from "./cursors.ts";
 import { createHttpServer } from "./http-server.ts";
-import { toProblem } from "./problem.ts";
+import { servePage } from "./pages.ts";
+import { instanceOf, toProblem } from "./problem.ts";
 import { createRateLimits, type LoginAttempt, measureLimits, type RateLimits } from "./rate-limit.ts";
-import { bindParams, identify, parseQuery, readBody, withRefreshCookie } from "./request.ts";
+import {
+  bindParams,
+  identify,
+  mustBeAcceptable,
+  parseQuery,
+  readBody,
+  withRefreshCookie,
+} from "./request.ts";
 import { RevocationFeed } from "./revocation-feed.ts";
 import { type Route, ROUTES } from "./routes.ts";
 
@@ -29,6 +41,10 @@ interface Request extends IncomingMessage {
   $action: { auth: Auth };
   /** Names of the params that the path gave. */
   pathParams?: Record<string, string>;
+  /** Of a read that the client has answers to already; taken from moleculer-web, which judges writes by it too. */
+  ifNoneMatch?: string;
+  /** What a list's cursors hold good for, and the query that asked for it. */
+  page?: { scope: string; query: Record<string, string> };
   loginAttempt?: LoginAttempt;
 }
 
@@ -95,10 +111,14 @@ const keyOf = (method: string, path: string): string => `${method} ${path.replac
 /** HTTP in front of the services: contract.md §1. Holds nothing and decides nothing but who is asking. */
 export default (config: Config): ServiceSchema => {
   const tokens = createTokens(config);
+  const cursors = createCursors(config.JWT_SECRET);
   const secure = helmet();
   const allowOrigins = cors({
     origin: config.CORS_ORIGINS.includes("*") ? "*" : config.CORS_ORIGINS,
     exposedHeaders: [
+      "ETag",
+      "Idempotency-Replayed",
+      "Link",
       "Location",
       "RateLimit",
       "RateLimit-Policy",
@@ -131,7 +151,9 @@ export default (config: Config): ServiceSchema => {
     const { query, params: path } = request.$params;
     request.pathParams = path;
     if (action === "auth.login") this.enterLogin(response);
-    const { limit } = routes.get(keyOf(method, pattern)) as Route;
+    const route = routes.get(keyOf(method, pattern)) as Route;
+    const { limit } = route;
+    if (route.status !== 204) mustBeAcceptable(request);
     if (request.$action.auth !== "public") {
       await this.feed.mustBeFilled();
       if (this.authenticator.mustAsk(request)) await this.limits.admit(request, response, limit, null);
@@ -153,6 +175,23 @@ export default (config: Config): ServiceSchema => {
     const isRead = request.method === "GET" || request.method === "HEAD";
     const body = isRead ? undefined : await readBody(request, response);
     const params = bindParams(request, { body, query, path });
+    if (route.list === true) {
+      request.page = {
+        scope: scopeOf(
+          ctx.meta.actor?.id ?? "",
+          `${pattern} ${Object.values(path).join(" ")}`,
+          query as Record<string, string>,
+        ),
+        query: query as Record<string, string>,
+      };
+      if (typeof params.cursor === "string" && params.cursor !== "")
+        params.cursor = cursors.open(params.cursor, request.page.scope);
+    }
+    const required = config.REQUIRE_IF_MATCH && !isRead && request.method !== "POST";
+    ctx.meta.conditions = {
+      ifMatch: route.versioned === true && !isRead ? readIfMatch(request, required) : null,
+      key: route.idempotent === true ? readIdempotencyKey(request, action, params) : null,
+    };
     if (limit === "login") {
       const account = ctx.meta.actor?.id ?? (await accountNamed(this.broker, params));
       if (account !== null) request.loginAttempt = await this.limits.beginLogin(request, response, account);
@@ -165,7 +204,7 @@ export default (config: Config): ServiceSchema => {
   /** After it: status and headers as the table says. */
   async function onAfterCall(
     this: Service,
-    ctx: Context<unknown, Meta & { $location?: string }>,
+    ctx: Context<unknown, Meta & { $location?: string; $responseType?: string }>,
     _route: unknown,
     request: Request & { $alias: Alias },
     response: ServerResponse,
@@ -175,12 +214,55 @@ export default (config: Config): ServiceSchema => {
     await request.loginAttempt?.succeeded();
     response.statusCode = route.status;
     response.setHeader("Cache-Control", "no-store");
+    if (ctx.meta.replayed === true && request.headers["idempotency-key"] !== undefined)
+      response.setHeader("Idempotency-Replayed", "true");
     if (route.location !== undefined) {
       const prefix = request.baseUrl === "/" ? "" : request.baseUrl;
       const location = route.location(answer as Record<string, string>, request.pathParams ?? {});
       ctx.meta.$location = `${prefix}${location}`;
     }
-    return answer === undefined || route.status === 204 ? null : answer;
+    if (answer === undefined || answer === null || route.status === 204) return null;
+    const told = request.page === undefined ? answer : linkNext(answer as Page<unknown>, request, response);
+    const body = JSON.stringify(told);
+    if (route.versioned === true) {
+      const isRead = route.method === "GET";
+      const tag = entityTag(answer, isRead ? body : null);
+      response.setHeader("ETag", tag);
+      if (isRead) {
+        // May be kept, and has to be asked for again (RFC 9111 §5.2.2.4).
+        response.setHeader("Cache-Control", "private, no-cache");
+        response.appendHeader("Vary", "Authorization");
+        if (isFresh(request.ifNoneMatch, tag)) {
+          response.statusCode = 304;
+          return null;
+        }
+      }
+    }
+    ctx.meta.$responseType = "application/json; charset=utf-8";
+    return body;
+  }
+
+  /** Seals a page's cursor, and says where the next page is (RFC 8288). */
+  function linkNext(
+    page: Page<unknown> | EventPage,
+    { page: asked, originalUrl = "" }: Request,
+    response: ServerResponse,
+  ): object {
+    const { scope, query } = asked as NonNullable<Request["page"]>;
+    const link = (next: Record<string, string>) => {
+      const { offset: _offset, ...rest } = query;
+      const path = originalUrl.split("?")[0] as string;
+      response.setHeader("Link", `<${path}?${new URLSearchParams({ ...rest, ...next }).toString()}>; rel="next"`);
+    };
+    if ("head" in page) {
+      const last = page.items.at(-1)?.seq;
+      if (last !== undefined && last < page.head) link({ after: String(last) });
+      return page;
+    }
+    if (page.next_cursor === null) return page;
+    const cursor = cursors.seal(page.next_cursor, scope);
+    link({ cursor });
+    return { ...page, next_cursor: cursor };
   }
 
   /** The one place where an error becomes an answer. */
@@ -191,16 +273,17 @@ export default (config: Config): ServiceSchema => {
     const { status } = PROBLEMS[code];
     const wrong = code === "invalid-credentials" || problem.data.errors?.some(({ code }) => code === "wrong");
     if (wrong !== true) request.loginAttempt?.undecided();
-    const { errors, headers = {} } = problem.data as Problem["data"] & { headers?: Record<string, string> };
+    const { errors, results, headers = {} } = problem.data;
     if (code === "internal-error") this.logger.error(`request ${request.requestId} failed`, error);
     if (response.headersSent) {
       response.destroy();
       return;
     }
     const document = problemDocument(code, problem.message, {
-      instance: (request.originalUrl ?? request.url ?? "/").split("?")[0] as string,
+      instance: instanceOf(request.originalUrl ?? request.url ?? "/"),
       request_id: request.requestId,
       ...(errors && { errors }),
+      ...(results && { results }),
     });
     // RFC 9110 §15.5.2: a 401 always says how to do better.
     if (status === 401) response.setHeader("WWW-Authenticate", challenge().headers["WWW-Authenticate"]);
@@ -292,8 +375,11 @@ export default (config: Config): ServiceSchema => {
             throw new Problem("malformed-request", "HTTP/1.1 needs a Host header");
           if (!["100-continue", undefined].includes(request.headers.expect?.toLowerCase()))
             throw new Problem("expectation-failed");
+          if (await servePage(request, response)) return;
           // moleculer-web would run a write and then answer it 304.
-          if (request.method !== "GET" && request.method !== "HEAD") delete request.headers["if-none-match"];
+          if (request.method === "GET" || request.method === "HEAD")
+            request.ifNoneMatch = request.headers["if-none-match"];
+          delete request.headers["if-none-match"];
           if (
             request.method === "OPTIONS" &&
             request.headers["access-control-request-method"] === undefined

@@ -61,6 +61,12 @@ export function bodyPointer(field: string, name?: string): string {
 }
 export const queryPointer = (field: string, name?: string): string => `?${name ?? field}`;
 
+/** The path of a request as a URI reference (RFC 3986), which what clients send need not be: `/tasks/%ZZ`. */
+export const instanceOf = (url: string): string =>
+  (url.split("?")[0] as string).replace(/%(?![0-9a-f]{2})|[^!-~]|["<>[\]\\^`{|}#]/gi, (odd) =>
+    encodeURIComponent(odd.toWellFormed()),
+  );
+
 /** Where the values of a request came from. */
 export interface Origin {
   method: string;

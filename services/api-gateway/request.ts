@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { isUtf8 } from "node:buffer";
 import bodyParser from "body-parser";
 import { parseCookie } from "cookie";
+import Negotiator from "negotiator";
 import onHeaders from "on-headers";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
@@ -66,6 +67,13 @@ const isDeeper = (value: unknown, levels: number): boolean =>
   typeof value === "object" &&
   value !== null &&
   (levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1)));
+
+/** Answers are JSON. @throws Problem not-acceptable for who does not want that (RFC 9110 §12.5.1) */
+export function mustBeAcceptable(request: Pick<IncomingMessage, "headers">): void {
+  if (request.headers.accept === undefined) return;
+  if (new Negotiator(request).mediaType(["application/json"]) === undefined)
+    throw new Problem("not-acceptable");
+}
 
 /** In cookie mode the refresh token comes in its cookie, and its successor goes there (contract.md §2). */
 export function withRefreshCookie(

@@ -22,78 +22,110 @@ export interface Route {
   location?: (answer: Record<string, string>, path: Record<string, string>) => string;
   /** A rate limit stricter than the default. */
   limit?: Limit;
+  /** One resource with an entity tag: reads take `If-None-Match`, writes `If-Match`. */
+  versioned?: boolean;
+  /** A write that can come twice and happen once: takes `Idempotency-Key`. */
+  idempotent?: boolean;
+  /** Answers a page, and a `Link` to the next one. */
+  list?: boolean;
 }
 
-const get = (path: string, action: RoutedAction): Route => ({ method: "GET", path, action, status: 200 });
-const post = (path: string, action: RoutedAction, status: 200 | 202 | 204 = 200): Route => ({
-  method: "POST",
-  path,
-  action,
-  status,
-});
-const create = (path: string, action: RoutedAction, location: NonNullable<Route["location"]>): Route => ({
-  method: "POST",
-  path,
-  action,
-  status: 201,
-  location,
-});
-const patch = (path: string, action: RoutedAction): Route => ({ method: "PATCH", path, action, status: 200 });
-const remove = (path: string, action: RoutedAction): Route => ({
-  method: "DELETE",
-  path,
-  action,
-  status: 204,
-});
+type Settings = Partial<Pick<Route, "versioned" | "idempotent" | "limit">>;
 
-const limited = (limit: Limit, route: Route): Route => ({ ...route, limit });
+const route =
+  (method: Route["method"], status: Route["status"]) =>
+  (path: string, action: RoutedAction, settings: Settings = {}): Route => ({
+    method,
+    path,
+    action,
+    status,
+    ...settings,
+  });
+const get = route("GET", 200);
+const put = route("PUT", 200);
+const patch = route("PATCH", 200);
+const remove = route("DELETE", 204);
+const list = (path: string, action: RoutedAction): Route => ({ ...get(path, action), list: true });
+const post = (path: string, action: RoutedAction, status: 200 | 202 | 204, settings: Settings = {}): Route =>
+  route("POST", status)(path, action, settings);
+const create = (
+  path: string,
+  action: RoutedAction,
+  location: NonNullable<Route["location"]>,
+  settings: Settings = {},
+): Route => ({ ...route("POST", 201)(path, action, settings), location });
+
+const versioned = { versioned: true } as const;
+const idempotent = { idempotent: true } as const;
+/** Of a resource with an entity tag, and safe to send again. */
+const both = { ...versioned, ...idempotent } as const;
 
 /** The table of contract.md, one line a route. Each is served under /api/v1 and at the root. */
 export const ROUTES: readonly Route[] = [
-  limited(
-    "auth",
-    create("/auth/register", "auth.register", ({ id }) => `/users/${id}`),
-  ),
-  limited("login", post("/auth/login", "auth.login")),
-  limited("auth", post("/auth/refresh", "auth.refresh")),
+  create("/auth/register", "auth.register", ({ id }) => `/users/${id}`, { limit: "auth" }),
+  post("/auth/login", "auth.login", 200, { limit: "login" }),
+  post("/auth/refresh", "auth.refresh", 200, { limit: "auth" }),
   post("/auth/logout", "auth.logout", 204),
   post("/auth/logout-all", "auth.logout_all", 204),
-  get("/auth/me", "auth.me"),
-  get("/auth/sessions", "auth.list_sessions"),
+  get("/auth/me", "auth.me", versioned),
+  list("/auth/sessions", "auth.list_sessions"),
   remove("/auth/sessions/:id", "auth.end_session"),
-  limited("auth", post("/auth/verify-email", "auth.verify_email", 204)),
-  limited("auth", post("/auth/verify-email/resend", "auth.resend_verification", 202)),
-  limited("auth", post("/auth/password/forgot", "auth.forgot_password", 202)),
-  limited("auth", post("/auth/password/reset", "auth.reset_password", 204)),
-  limited("login", post("/auth/password/change", "auth.change_password", 204)),
-  get("/auth/tokens", "auth.list_tokens"),
+  post("/auth/verify-email", "auth.verify_email", 204, { limit: "auth" }),
+  post("/auth/verify-email/resend", "auth.resend_verification", 202, { limit: "auth" }),
+  post("/auth/password/forgot", "auth.forgot_password", 202, { limit: "auth" }),
+  post("/auth/password/reset", "auth.reset_password", 204, { limit: "auth" }),
+  post("/auth/password/change", "auth.change_password", 204, { limit: "login" }),
+  list("/auth/tokens", "auth.list_tokens"),
   create("/auth/tokens", "auth.create_token", ({ id }) => `/auth/tokens/${id}`),
   remove("/auth/tokens/:id", "auth.revoke_token"),
 
-  get("/users", "users.list"),
-  get("/users/:id", "users.get"),
-  patch("/users/:id", "users.patch"),
-  remove("/users/:id", "users.delete"),
+  list("/users", "users.list"),
+  get("/users/:id", "users.get", versioned),
+  patch("/users/:id", "users.patch", versioned),
+  remove("/users/:id", "users.delete", versioned),
 
-  get("/projects", "projects.list"),
-  create("/projects", "projects.create", ({ id }) => `/projects/${id}`),
-  get("/projects/:project", "projects.get"),
-  get("/projects/:project/members", "projects.list_members"),
+  list("/projects", "projects.list"),
+  create("/projects", "projects.create", ({ id }) => `/projects/${id}`, both),
+  get("/projects/:project", "projects.get", versioned),
+  put("/projects/:project", "projects.replace", versioned),
+  patch("/projects/:project", "projects.patch", versioned),
+  remove("/projects/:project", "projects.delete", versioned),
+  post("/projects/:project/restore", "projects.restore", 200, versioned),
+  list("/projects/:project/members", "projects.list_members"),
   create(
     "/projects/:project/members",
     "projects.add_member",
     ({ user_id }, { project }) => `/projects/${project}/members/${user_id}`,
+    idempotent,
   ),
   patch("/projects/:project/members/:user_id", "projects.update_member"),
   remove("/projects/:project/members/:user_id", "projects.remove_member"),
-  get("/projects/:project/tasks", "tasks.list_in_project"),
-  create("/projects/:project/tasks", "tasks.create_in_project", ({ id }) => `/tasks/${id}`),
+  list("/projects/:project/events", "projects.list_events"),
+  list("/projects/:project/tasks", "tasks.list_in_project"),
+  create("/projects/:project/tasks", "tasks.create_in_project", ({ id }) => `/tasks/${id}`, both),
 
-  get("/tasks", "tasks.list"),
-  create("/tasks", "tasks.create", ({ id }) => `/tasks/${id}`),
-  get("/tasks/:id", "tasks.get"),
-  patch("/tasks/:id", "tasks.patch"),
-  remove("/tasks/:id", "tasks.delete"),
-  post("/tasks/:id/assign", "tasks.assign"),
-  post("/tasks/:id/transitions", "tasks.transition"),
+  list("/tasks", "tasks.list"),
+  create("/tasks", "tasks.create", ({ id }) => `/tasks/${id}`, both),
+  post("/tasks/bulk", "tasks.bulk", 200, idempotent),
+  get("/tasks/:id", "tasks.get", versioned),
+  put("/tasks/:id", "tasks.replace", versioned),
+  patch("/tasks/:id", "tasks.patch", versioned),
+  remove("/tasks/:id", "tasks.delete", versioned),
+  post("/tasks/:id/restore", "tasks.restore", 200, both),
+  post("/tasks/:id/assign", "tasks.assign", 200, both),
+  post("/tasks/:id/transitions", "tasks.transition", 200, both),
+  list("/tasks/:id/comments", "tasks.list_comments"),
+  create(
+    "/tasks/:id/comments",
+    "tasks.create_comment",
+    ({ id }, { id: task }) => `/tasks/${task}/comments/${id}`,
+    both,
+  ),
+  patch("/tasks/:id/comments/:comment_id", "tasks.patch_comment", versioned),
+  remove("/tasks/:id/comments/:comment_id", "tasks.delete_comment", versioned),
+
+  list("/categories", "tasks.list_categories"),
+  create("/categories", "tasks.create_category", ({ id }) => `/categories/${id}`, both),
+  patch("/categories/:id", "tasks.patch_category", versioned),
+  remove("/categories/:id", "tasks.delete_category", versioned),
 ];

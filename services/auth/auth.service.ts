@@ -8,11 +8,13 @@ import * as rules from "../../core/rules.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { mailer } from "../mailer/mailer.contract.ts";
-import { HASHING_TIMEOUT, type User, users } from "../users/users.contract.ts";
+import { accountRules, HASHING_TIMEOUT, type User, users } from "../users/users.contract.ts";
+import { user } from "../users/users.schemas.ts";
 import { type AuthContract, type Login, revoked, TOKEN_SCOPES } from "./auth.contract.ts";
+import * as schemas from "./auth.schemas.ts";
 import { resetMail, verificationMail } from "./mails.ts";
 import { issueToken, redeemToken } from "./one-time-tokens.ts";
-import { createToken, findToken, listTokens, revokeToken } from "./personal-tokens.ts";
+import { createToken, findToken, listTokens, revokeToken, TOKEN_SORTS } from "./personal-tokens.ts";
 import { clearRefreshCookie, setRefreshCookie } from "./refresh-cookie.ts";
 import {
   listSessions,
@@ -22,13 +24,26 @@ import {
   revokeUser,
   rotate,
   type Session,
+  SESSION_SORTS,
 } from "./sessions.ts";
 
 /** Password mails that are being prepared after their request was answered, and that may wait for it. */
 const MAILS_AT_ONCE = 2;
 const MAILS_WAITING = 100;
 
-const secret = { type: "string", min: 1, max: 512 } as const;
+const secret = {
+  type: "string",
+  min: 1,
+  max: 512,
+  example: "q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA",
+} as const;
+const address = { type: "string", min: 1, max: 254 } as const;
+const givenPassword = { type: "string", min: 1, max: 1000, example: "correct horse battery" } as const;
+const cookie = {
+  type: "boolean",
+  optional: true,
+  description: "Keep the refresh token in a cookie.",
+} as const;
 
 interface Auth extends WithDatabase {
   answer(meta: Meta, session: Session, user: User, cookie: boolean): Login;
@@ -87,17 +102,17 @@ export default (config: Config): ServiceSchema => {
     },
 
     actions: {
-      /** Creates an account and mails it a link. The rules for its fields are users.create's. @throws Problem already-exists */
+      /** Creates an account and mails it a link. @throws Problem already-exists */
       register: {
         auth: "public",
-        timeout: HASHING_TIMEOUT,
-        rules: {
-          email: "string",
-          username: "string",
-          password: "string",
-          first_name: { type: "string", optional: true, nullable: true },
-          last_name: { type: "string", optional: true, nullable: true },
+        docs: {
+          summary: "Create an account",
+          description: "A link to verify the e-mail address is mailed to it.",
+          answer: user,
+          problems: ["already-exists"],
         },
+        timeout: HASHING_TIMEOUT,
+        rules: accountRules,
         async handler(ctx) {
           const user = await users.call(ctx, "create", ctx.params);
           // The account is there, whatever becomes of the mail: it can be asked for again.
@@ -111,12 +126,19 @@ export default (config: Config): ServiceSchema => {
       /** Opens a session by e-mail address or user name. @throws Problem invalid-credentials */
       login: {
         auth: "public",
+        docs: {
+          summary: "Log in",
+          description:
+            "Send `login`, an e-mail address or user name, or `email`. Failed logins are counted for the pair of address and account, which is locked after too many.",
+          answer: schemas.login,
+          problems: ["invalid-credentials"],
+        },
         timeout: HASHING_TIMEOUT,
         rules: {
-          login: { type: "string", optional: true, min: 1, max: 254 },
-          email: { type: "string", optional: true, min: 1, max: 254 },
-          password: { type: "string", min: 1, max: 1000 },
-          cookie: { type: "boolean", optional: true },
+          login: { ...address, optional: true, example: "ada" },
+          email: { ...address, optional: true },
+          password: givenPassword,
+          cookie,
         },
         async handler(ctx) {
           const { login, email, password, cookie = false } = ctx.params;
@@ -141,7 +163,14 @@ export default (config: Config): ServiceSchema => {
       /** Rotates a refresh token (RFC 9700 §4.14). The gateway puts the cookie's into the params. @throws Problem invalid-token */
       refresh: {
         auth: "public",
-        rules: { refresh_token: secret, cookie: { type: "boolean", optional: true } },
+        docs: {
+          summary: "Get new tokens",
+          description:
+            "The refresh token works once, and comes in the body or, in cookie mode, in its cookie. One that was used before ends its session: somebody else has it. (A client that lost the answer may ask again within 10 seconds.)",
+          answer: schemas.login,
+          problems: ["invalid-token"],
+        },
+        rules: { refresh_token: secret, cookie },
         async handler(ctx) {
           const { refresh_token, cookie = false } = ctx.params;
           const rotation = await rotate(this.db, refresh_token, config.REFRESH_TOKEN_TTL);
@@ -158,6 +187,11 @@ export default (config: Config): ServiceSchema => {
       /** Ends the caller's session, everywhere at once. */
       logout: {
         auth: "session",
+        docs: {
+          summary: "Log out",
+          description: "Ends the session that asks, everywhere at once.",
+          answer: null,
+        },
         rules: {},
         async handler(ctx) {
           const { id, session } = ctx.locals.actor;
@@ -170,6 +204,11 @@ export default (config: Config): ServiceSchema => {
       /** Ends all sessions of the caller. Personal tokens stay: they are ended one by one. */
       logout_all: {
         auth: "session",
+        docs: {
+          summary: "Log out everywhere",
+          description: "Ends all sessions of the user. Personal access tokens stay.",
+          answer: null,
+        },
         rules: {},
         async handler(ctx) {
           this.tell(await revokeUser(this.db, ctx.locals.actor.id, { except: null, tokens: false }));
@@ -180,6 +219,7 @@ export default (config: Config): ServiceSchema => {
       /** The caller's own account. */
       me: {
         auth: "user",
+        docs: { summary: "Read your own account", answer: user },
         safe: true,
         rules: {},
         handler: (ctx) => users.call(ctx, "account", { id: ctx.locals.actor.id }),
@@ -188,8 +228,9 @@ export default (config: Config): ServiceSchema => {
       /** The caller's open sessions. */
       list_sessions: {
         auth: "session",
+        docs: { summary: "List your sessions", answer: schemas.sessions },
         safe: true,
-        rules: pageRules,
+        rules: pageRules(...SESSION_SORTS),
         handler(ctx) {
           const { id, session } = ctx.locals.actor;
           return listSessions(this.db, { userId: id, current: session }, ctx.params as PageOf);
@@ -199,6 +240,7 @@ export default (config: Config): ServiceSchema => {
       /** Ends one of the caller's sessions. @throws Problem not-found */
       end_session: {
         auth: "session",
+        docs: { summary: "End one of your sessions", answer: null },
         rules: { id: rules.id },
         async handler(ctx) {
           if (!(await revokeSession(this.db, ctx.locals.actor.id, ctx.params.id)))
@@ -210,6 +252,11 @@ export default (config: Config): ServiceSchema => {
       /** Confirms an e-mail address by the link that was mailed to it. @throws Problem validation-failed */
       verify_email: {
         auth: "public",
+        docs: {
+          summary: "Verify an e-mail address",
+          description: "With the token of the link that was mailed to it.",
+          answer: null,
+        },
         rules: { token: secret },
         async handler(ctx) {
           const redeemed = await redeemToken(this.db, "verify_email", ctx.params.token);
@@ -223,6 +270,11 @@ export default (config: Config): ServiceSchema => {
       /** Mails the caller a new link; nothing to do for an address that is confirmed. */
       resend_verification: {
         auth: "session",
+        docs: {
+          summary: "Mail the link again",
+          description: "Nothing happens for an address that is verified.",
+          answer: null,
+        },
         rules: {},
         async handler(ctx) {
           const user = await users.call(ctx, "account", { id: ctx.locals.actor.id });
@@ -233,7 +285,12 @@ export default (config: Config): ServiceSchema => {
       /** Mails a link if there is such an account. What it takes to find out happens after the answer. */
       forgot_password: {
         auth: "public",
-        rules: { email: { type: "string", min: 1, max: 254 } },
+        docs: {
+          summary: "Forgot the password",
+          description: "Mails a link if there is such an account. The answer is the same if there is none.",
+          answer: null,
+        },
+        rules: { email: { ...address, example: "ada@example.com" } },
         handler(ctx) {
           if (mails.pendingCount >= MAILS_WAITING) throw new Problem("overloaded");
           const { broker, logger } = this;
@@ -246,8 +303,13 @@ export default (config: Config): ServiceSchema => {
       /** Sets a new password by the link that was mailed, and ends all sessions. @throws Problem validation-failed */
       reset_password: {
         auth: "public",
+        docs: {
+          summary: "Set a new password by mail",
+          description: "With the token of the link that was mailed. All sessions end.",
+          answer: null,
+        },
         timeout: HASHING_TIMEOUT,
-        rules: { token: secret, password: "string" },
+        rules: { token: secret, password: accountRules.password },
         async handler(ctx) {
           const { token, password } = ctx.params;
           // A password that is refused does not use the link up.
@@ -263,8 +325,13 @@ export default (config: Config): ServiceSchema => {
       /** Changes the caller's password, and ends their other sessions. @throws Problem validation-failed */
       change_password: {
         auth: "session",
+        docs: {
+          summary: "Change your password",
+          description: "Your other sessions and your personal access tokens end.",
+          answer: null,
+        },
         timeout: HASHING_TIMEOUT,
-        rules: { current_password: { type: "string", min: 1, max: 1000 }, password: "string" },
+        rules: { current_password: givenPassword, password: accountRules.password },
         async handler(ctx) {
           const { id, session } = ctx.locals.actor;
           const { current_password, password } = ctx.params;
@@ -278,8 +345,13 @@ export default (config: Config): ServiceSchema => {
       /** The caller's personal access tokens, without their text. */
       list_tokens: {
         auth: "session",
+        docs: {
+          summary: "List your personal access tokens",
+          description: "Without their text.",
+          answer: schemas.personalTokens,
+        },
         safe: true,
-        rules: pageRules,
+        rules: pageRules(...TOKEN_SORTS),
         handler(ctx) {
           return listTokens(this.db, ctx.locals.actor.id, ctx.params as PageOf);
         },
@@ -288,6 +360,11 @@ export default (config: Config): ServiceSchema => {
       /** A new one; its text is shown this once. */
       create_token: {
         auth: "session",
+        docs: {
+          summary: "Make a personal access token",
+          description: "For programs. Its text is shown this once.",
+          answer: schemas.newPersonalToken,
+        },
         rules: {
           name: { ...rules.text(1, 100), trim: true },
           scope: { type: "enum", values: [...TOKEN_SCOPES] },
@@ -304,6 +381,7 @@ export default (config: Config): ServiceSchema => {
       /** Ends one. @throws Problem not-found */
       revoke_token: {
         auth: "session",
+        docs: { summary: "Revoke a personal access token", answer: null },
         rules: { id: rules.id },
         async handler(ctx) {
           if (!(await revokeToken(this.db, ctx.locals.actor.id, ctx.params.id)))

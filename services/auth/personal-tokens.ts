@@ -2,8 +2,9 @@
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
-import { type Page, type PageOf, pageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
+import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import { PERSONAL_TOKEN_PREFIX, type PersonalToken, type TokenScope } from "./auth.contract.ts";
 import { hashOf, newSecret } from "./secrets.ts";
 
@@ -30,18 +31,37 @@ export async function createToken(
   return { ...row, token };
 }
 
-/** A user's tokens that work, the newest first. Plan: personal_tokens_user_idx. */
+export const TOKEN_SORTS = ["created_at", "name"];
+
+/** A user's tokens that work, the newest first unless they say. Plan: personal_tokens_user_idx. */
 export async function listTokens(db: Queryable, userId: string, page: PageOf): Promise<Page<PersonalToken>> {
-  const open =
-    "FROM auth.personal_tokens WHERE user_id = $1 AND revoked_at IS NULL AND coalesce(expires_at > now(), true)";
-  const rows = await db.query<PersonalToken & { total: number }>({
-    name: "auth-tokens",
-    text: `WITH page AS (
-             SELECT id, name, scope, created_at, expires_at ${open} ORDER BY id DESC LIMIT $2 OFFSET $3)
-           SELECT page.*, total FROM (SELECT count(*) AS total ${open}) AS counted LEFT JOIN page ON true`,
-    values: [userId, page.limit, page.offset],
+  const parameters = new Parameters();
+  const listing: Listing = {
+    columns: "t.id, t.name, t.scope, t.created_at, t.expires_at",
+    branches: [
+      {
+        from: "auth.personal_tokens t",
+        where: [
+          `t.user_id = ${parameters.add(userId)}`,
+          "t.revoked_at IS NULL",
+          "coalesce(t.expires_at > now(), true)",
+        ],
+      },
+    ],
+    sorts: {
+      created_at: { sql: "t.created_at", type: "timestamptz" },
+      name: { sql: "lower(t.name)", type: "text" },
+    },
+    sort: "-created_at",
+  };
+  const view = ({ id, name, scope, created_at, expires_at }: PersonalToken): PersonalToken => ({
+    id,
+    name,
+    scope,
+    created_at,
+    expires_at,
   });
-  return pageOf(rows, page);
+  return (await readPage(db, listStatement(listing, page, parameters), page, view)).page;
 }
 
 /** Ends one token of a user. @returns whether it was there and open */

@@ -11,9 +11,10 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { newId } from "../../core/ids.ts";
 import type { Meta } from "../../core/kit.ts";
-import { type Page, type PageOf, pageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/page.ts";
 import type { Revocation } from "../../core/revoked-sessions.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
+import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { SessionItem } from "./auth.contract.ts";
 import { hashOf, newSecret } from "./secrets.ts";
 
@@ -142,24 +143,40 @@ export async function revokeUser(
   return [...sessions, ...ended].map(({ id }) => id);
 }
 
-/** A user's open sessions, the last used first. Plan: sessions_user_idx. */
+export const SESSION_SORTS = ["last_used_at", "created_at"];
+
+/** A user's open sessions, the last used first unless they say. Plan: sessions_user_idx. */
 export async function listSessions(
   db: Queryable,
   { userId, current }: { userId: string; current: string },
   page: PageOf,
 ): Promise<Page<SessionItem>> {
-  const open = `FROM auth.sessions s WHERE s.user_id = $1 AND s.revoked_at IS NULL AND EXISTS (
-                  SELECT FROM auth.refresh_tokens t
-                  WHERE t.session_id = s.id AND t.spent_at IS NULL AND t.expires_at > now())`;
-  const rows = await db.query<SessionItem & { total: number }>({
-    name: "auth-sessions",
-    text: `WITH page AS (
-             SELECT s.id, s.created_at, s.last_used_at, s.user_agent, s.address, s.id = $2 AS current
-             ${open} ORDER BY s.last_used_at DESC, s.id LIMIT $3 OFFSET $4)
-           SELECT page.*, total FROM (SELECT count(*) AS total ${open}) AS counted LEFT JOIN page ON true`,
-    values: [userId, current, page.limit, page.offset],
+  const parameters = new Parameters();
+  const renewable = `EXISTS (
+    SELECT FROM auth.refresh_tokens r WHERE r.session_id = t.id AND r.spent_at IS NULL AND r.expires_at > now())`;
+  const listing: Listing = {
+    columns: "t.id, t.created_at, t.last_used_at, t.user_agent, t.address",
+    branches: [
+      {
+        from: "auth.sessions t",
+        where: [`t.user_id = ${parameters.add(userId)}`, "t.revoked_at IS NULL", renewable],
+      },
+    ],
+    sorts: {
+      last_used_at: { sql: "t.last_used_at", type: "timestamptz" },
+      created_at: { sql: "t.created_at", type: "timestamptz" },
+    },
+    sort: "-last_used_at",
+  };
+  const view = ({ id, created_at, last_used_at, user_agent, address }: SessionItem): SessionItem => ({
+    id,
+    created_at,
+    last_used_at,
+    user_agent,
+    address,
+    current: id === current,
   });
-  return pageOf(rows, page);
+  return (await readPage(db, listStatement(listing, page, parameters), page, view)).page;
 }
 
 /** What was revoked since a time (ISO 8601): sessions and personal tokens. Plan: sessions_revoked_idx and its like. */

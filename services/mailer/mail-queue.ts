@@ -1,128 +1,61 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { type JobResult, type JobWithMetadata, PgBoss } from "pg-boss";
+import type { JobResult, JobWithMetadata } from "pg-boss";
 import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
+import { Boss, type Log } from "../../mixins/boss.ts";
 import { databaseProblem } from "../../mixins/database.ts";
 import type { Mail } from "./mailer.contract.ts";
 import type { Pace } from "./pace.ts";
 import { type NotSent, openSmtp, type Smtp } from "./smtp.ts";
 
-const SCHEMA = "jobs";
 const QUEUE = "mail";
 /** Milliseconds that a mail waits for a queue that is still being opened. */
 const OPENING_MS = 1500;
-/** Milliseconds between two log lines about the queue's database: while it is away, each look at it fails. */
-const QUIET_MS = 60_000;
 /** Seconds that a mail which could not be sent stays, text and all, before the next sweep removes it. */
 const DELETE_AFTER = 60;
-const SWEEP = 60;
-
-interface Log {
-  warn(...args: unknown[]): void;
-  error(...args: unknown[]): void;
-}
 
 /**
- * Mails on their way, as pg-boss jobs in the schema `jobs`, which it creates itself. A row is deleted as soon as its
- * mail is sent, since mails carry one-time links. Any number of nodes may serve the queue at once.
- *
- * Opening goes on in the background, however long Postgres is away; `send` fails meanwhile.
+ * Mails on their way, as pg-boss jobs. A row is deleted as soon as its mail is sent, since mails carry one-time links.
+ * Any number of nodes may serve the queue at once. While it is being opened, `send` fails.
  */
 export class MailQueue {
-  readonly #boss: PgBoss;
+  readonly #boss: Boss;
   readonly #smtp: Smtp;
   readonly #pace: Pace;
   readonly #log: Log;
-  readonly #stopping = new AbortController();
-  readonly #opening: Promise<void>;
-  /** Null until the queue is open. */
-  #worker: string | null = null;
-  #quietUntil = 0;
+  #worker = "";
 
   constructor(config: Config, pace: Pace, log: Log) {
     this.#pace = pace;
     this.#log = log;
     this.#smtp = openSmtp(config, pace);
-    const pool = {
-      connectionString: config.DATABASE_URL,
-      application_name: `taskwire ${config.NODE_ID} mail`,
-      max: Math.min(2, config.DATABASE_POOL),
-      connectionTimeoutMillis: Math.ceil(config.DATABASE_TIMEOUT / 2),
-      // pg-boss hands it to pg. Creating the schema is one query, and a slow disk may take its time.
-      query_timeout: 15_000,
-      keepAlive: true,
-    };
-    this.#boss = new PgBoss({
-      ...pool,
-      schema: SCHEMA,
-      // Expired attempts and rows to delete are looked for each minute; what else pg-boss could do is not needed.
-      superviseIntervalSeconds: SWEEP,
-      monitorIntervalSeconds: SWEEP,
-      maintenanceIntervalSeconds: SWEEP,
-      flowIntervalSeconds: 3600,
-      schedule: false,
-      registerInstance: false,
-      reindex: false,
-      monitorVacuum: false,
+    this.#boss = new Boss(config, {
+      label: "mail queue",
+      log,
+      grace: pace.grace,
+      prepare: (boss) => this.#serve(boss),
     });
-    this.#boss.on("error", (error) => this.#complain(error));
-    this.#boss.on("warning", ({ message }) => log.warn(`mail queue: ${message}`));
-    this.#opening = this.#open();
   }
 
   /** @throws Problem database-unavailable when Postgres does not take it; validation-failed for text that it cannot hold */
   async send(mail: Mail): Promise<void> {
-    if (this.#worker === null) await this.#opened();
+    if (!(await this.#boss.opened(OPENING_MS)))
+      throw new Problem("database-unavailable", undefined, { headers: { "Retry-After": "1" } });
     try {
-      await this.#boss.send(QUEUE, mail);
+      await this.#boss.pg.send(QUEUE, mail);
     } catch (error) {
       throw databaseProblem(error);
     }
-    this.#boss.notifyWorker(this.#worker as unknown as string);
+    this.#boss.pg.notifyWorker(this.#worker);
   }
 
   /** Lets the attempts that run end within the pace's grace, hands the others back to the queue, and closes. */
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    const closed = this.#opening.then(() => this.#boss.stop({ timeout: this.#pace.grace }));
-    const late = new AbortController();
-    const limit = this.#pace.grace + 3000;
-    await Promise.race([
-      closed.catch((error: unknown) => this.#complain(error)),
-      // A database that does not answer must not keep a node from stopping.
-      delay(limit, undefined, { signal: late.signal }).catch(() => {}),
-    ]);
-    late.abort();
+  stop(): Promise<void> {
+    return this.#boss.stop();
   }
 
-  async #open(): Promise<void> {
-    const { signal } = this.#stopping;
-    for (let wait = 250; !signal.aborted; wait = Math.min(2 * wait, 10_000)) {
-      try {
-        await this.#boss.start();
-        await this.#createQueue();
-        this.#worker = await this.#work();
-        return;
-      } catch (error) {
-        if (!signal.aborted) this.#complain(error);
-        await delay(wait, undefined, { signal }).catch(() => {});
-      }
-    }
-  }
-
-  async #opened(): Promise<void> {
-    const late = new AbortController();
-    await Promise.race([
-      this.#opening,
-      delay(OPENING_MS, undefined, { signal: late.signal }).catch(() => {}),
-    ]).finally(() => late.abort());
-    if (this.#worker === null)
-      throw new Problem("database-unavailable", undefined, { headers: { "Retry-After": "1" } });
-  }
-
-  async #createQueue(): Promise<void> {
-    const { retries, retryDelay, retryMax, keep, expire } = this.#pace;
-    const options = {
+  async #serve(boss: Boss): Promise<void> {
+    const { retries, retryDelay, retryMax, keep, expire, atOnce, poll } = this.#pace;
+    await boss.queue(QUEUE, {
       retryLimit: retries,
       retryDelay,
       retryBackoff: true,
@@ -130,22 +63,16 @@ export class MailQueue {
       retentionSeconds: keep,
       expireInSeconds: expire,
       deleteAfterSeconds: DELETE_AFTER,
-    };
-    await this.#boss.createQueue(QUEUE, options);
-    // A queue that is there already keeps its old options.
-    await this.#boss.updateQueue(QUEUE, options);
-  }
-
-  /** One loop fetches for the whole node: one query each `poll` seconds, and no wait while there is more to fetch. */
-  #work(): Promise<string> {
+    });
+    // One loop fetches for the whole node: one query each `poll` seconds, and no wait while there is more to fetch.
     const options = {
-      batchSize: this.#pace.atOnce,
+      batchSize: atOnce,
       burstWhenBatchFull: true,
-      pollingIntervalSeconds: this.#pace.poll,
+      pollingIntervalSeconds: poll,
       includeMetadata: true,
       perJobResults: true,
     } as const;
-    return this.#boss.work<Mail, undefined, typeof options>(QUEUE, options, (jobs) =>
+    this.#worker = await boss.pg.work<Mail, undefined, typeof options>(QUEUE, options, (jobs) =>
       Promise.all(jobs.map((job) => this.#attempt(job))),
     );
   }
@@ -163,13 +90,7 @@ export class MailQueue {
       this.#log.error(`mail ${id} was not sent and is dropped after ${retryCount + 1} attempts: ${message}`);
     }
     // Gone, text and all. Should this fail, the job is completed instead, and the sweep removes it.
-    await this.#boss.deleteJob(QUEUE, job).catch((error: unknown) => this.#complain(error));
+    await this.#boss.pg.deleteJob(QUEUE, job).catch((error: unknown) => this.#boss.complain(error));
     return { id, status: "completed" };
-  }
-
-  #complain(error: unknown): void {
-    if (performance.now() < this.#quietUntil) return;
-    this.#quietUntil = performance.now() + QUIET_MS;
-    this.#log.warn(`mail queue: ${(error as Error).message}`);
   }
 }

@@ -250,7 +250,7 @@ export class Streams {
       this.#io.local.to(name).emit(event.type, event);
       if (event.type === "project_deleted")
         this.#listeners(name).forEach((socket) => this.close(socket, name));
-      if (event.type === "member_added") this.#follow(name, event);
+      if (event.type === "member_added" || event.type === "project_restored") this.#follow(name, event);
     }
     if (deliver.length > 0) this.#listeners(name).filter(isTooSlow).forEach(cutOff);
   }
@@ -265,7 +265,7 @@ export class Streams {
         this.close(socket, name);
   }
 
-  /** The sockets of a new member that follow their user get the project's stream. */
+  /** The sockets of a new member that follow their user get the project's stream; so do all members of one that is back. */
   #follow(name: string, event: LoggedEvent): void {
     const stream = projectStream(memberEvent(event).project.id);
     if (name === stream) return;

@@ -1,23 +1,26 @@
 import { randomInt } from "node:crypto";
 import slugify from "@sindresorhus/slugify";
+import { mustMatch } from "../../core/conditions.ts";
 import { invalidField, Problem } from "../../core/errors.ts";
 import { isId, newId } from "../../core/ids.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
 import {
   type Cause,
   commit,
-  eventsParameter,
   type EventType,
+  forgetStream,
   type LoggedEvent,
   newEvent,
   projectStream,
   userStream,
   withEvents,
+  type Write,
 } from "../../mixins/event-log.ts";
+import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
 import type { Person } from "../users/users.contract.ts";
-import type { Member, ProjectRole } from "./projects.contract.ts";
-import { mayChangeMember } from "./projects.policy.ts";
-import { lockMember, type ProjectRow } from "./projects.queries.ts";
+import type { Member, Project, ProjectInput, ProjectRole } from "./projects.contract.ts";
+import { mayChangeMember, type ProjectVerb } from "./projects.policy.ts";
+import { findProject, lockMember, type ProjectRow } from "./projects.queries.ts";
 
 const INSERT = withEvents(
   `project AS (
@@ -66,6 +69,10 @@ function slugsFor(name: string, wanted: string | undefined): string[] {
   return [isId(base) ? suffixed() : base, suffixed(), suffixed()];
 }
 
+const NO_TASKS = Object.fromEntries(TASK_STATUSES.map((status) => [status, 0]));
+
+const slugLikeId = (): Problem => invalidField("slug", "pattern", "A slug can't look like an id");
+
 /**
  * Creates a project, which its creator owns.
  * @throws Problem already-exists for a slug that is taken; validation-failed for one that looks like an id
@@ -74,42 +81,164 @@ export async function createProject(
   db: Database,
   owner: Person,
   input: { name: string; description?: string | null; slug?: string },
-  cause: Cause,
-): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
-  if (input.slug !== undefined && isId(input.slug))
-    throw invalidField("slug", "pattern", "A slug can't look like an id");
+  write: Write,
+): Promise<{ answer: Project; events: LoggedEvent[] }> {
+  if (input.slug !== undefined && isId(input.slug)) throw slugLikeId();
   const { name, description = null } = input;
   const id = newId();
   for (const slug of slugsFor(name, input.slug)) {
-    const events = memberEvents(
-      "member_added",
-      { id, slug, name },
-      memberOf(owner, "owner", cause.time),
-      {},
-      cause,
-    );
+    const member = memberOf(owner, "owner", write.time);
+    const events = memberEvents("member_added", { id, slug, name }, member, {}, write);
+    const answer: Project = {
+      id,
+      slug,
+      name,
+      description,
+      status: "active",
+      owner_id: owner.id,
+      role: "owner",
+      version: 1,
+      created_at: write.time,
+      updated_at: write.time,
+      task_counts: NO_TASKS,
+    };
     try {
-      const values = [id, slug, name, description, owner.id, cause.time, eventsParameter(events)];
-      const logged = await commit(db, { name: "projects-insert", text: INSERT, values }, events);
-      const project: ProjectRow = {
-        id,
-        slug,
-        name,
-        description,
-        status: "active",
-        owner_id: owner.id,
-        role: "owner",
-        version: 1,
-        created_at: cause.time,
-        updated_at: cause.time,
-      };
-      return { project, events: logged ?? [] };
+      const values = [id, slug, name, description, owner.id, write.time];
+      const logged = await commit(db, { name: "projects-insert", text: INSERT, values }, events, {
+        userId: owner.id,
+        key: write.conditions.key,
+        response: answer,
+      });
+      return { answer, events: logged ?? [] };
     } catch (error) {
       if (violatedConstraint(error) !== "projects_slug_key") throw error;
     }
   }
-  throw new Problem("already-exists", "This slug is taken", {
+  throw slugTaken();
+}
+
+const slugTaken = (): Problem =>
+  new Problem("already-exists", "This slug is taken", {
     errors: [{ pointer: "#/slug", code: "taken", message: "This slug is taken" }],
+  });
+
+/** What everybody in the project may know of it: not the role, which is one's own. */
+const shared = ({ role: _role, ...row }: ProjectRow) => {
+  const { deleted_at: _none, ...rest } = row;
+  return row.deleted_at === null ? rest : row;
+};
+
+const UPDATE = withEvents(
+  `row AS (
+     UPDATE projects.projects
+     SET slug = $2, name = $3, description = $4, status = $5, updated_at = $6, deleted_at = $7, version = version + 1
+     WHERE id = $1 RETURNING id)`,
+  8,
+);
+
+interface Decision {
+  fields: Partial<Pick<ProjectRow, "slug" | "name" | "description" | "status" | "deleted_at">>;
+  type: EventType;
+  changes?: object;
+  /** The users who hear of it on streams of their own. */
+  told?: string[];
+}
+
+/** Changes a project under its lock, which changes of its members take too. */
+async function changeProject(
+  db: Database,
+  reference: string,
+  verb: ProjectVerb,
+  write: Write,
+  decide: (project: ProjectRow, tx: Queryable) => Decision | null | Promise<Decision | null>,
+  { deleted = false } = {},
+): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
+  return db.transaction(async (tx) => {
+    const before = await findProject(tx, write.actor, reference, verb, { lock: true, deleted });
+    mustMatch(write.conditions, before.version);
+    const decision = await decide(before, tx);
+    if (decision === null) return { project: before, events: [] };
+    const { fields, type, changes, told = [] } = decision;
+    const project = { ...before, ...fields, updated_at: write.time, version: before.version + 1 };
+    const data = changes === undefined ? { project: shared(project) } : { project: shared(project), changes };
+    const streams = [projectStream(project.id), ...told.map(userStream)];
+    const events = streams.map((stream) => newEvent(stream, type, data, write));
+    const { id, slug, name, description, status, updated_at, deleted_at } = project;
+    const values = [id, slug, name, description, status, updated_at, deleted_at];
+    const logged = await commit(tx, { name: "projects-update", text: UPDATE, values }, events).catch(
+      (error: unknown) => {
+        throw violatedConstraint(error) === "projects_slug_key" ? slugTaken() : error;
+      },
+    );
+    return { project, events: logged ?? [] };
+  });
+}
+
+const EDITABLE = ["slug", "name", "description", "status"] as const;
+
+/**
+ * Sets the fields that are named. An archived project takes nothing else until it is active again.
+ * @throws Problem not-found, forbidden, precondition-failed, project-archived, already-exists (the slug)
+ */
+export function patchProject(
+  db: Database,
+  reference: string,
+  fields: Partial<ProjectInput>,
+  write: Write,
+): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
+  if (fields.slug !== undefined && isId(fields.slug)) throw slugLikeId();
+  return changeProject(db, reference, "edit", write, (before) => {
+    const after = { ...before, ...fields };
+    const changes = Object.fromEntries(
+      EDITABLE.filter((field) => before[field] !== after[field]).map((field) => [
+        field,
+        { old: before[field], new: after[field] },
+      ]),
+    );
+    if (Object.keys(changes).length === 0) return null;
+    if (before.status === "archived" && after.status === "archived") throw new Problem("project-archived");
+    return { fields, type: "project_updated", changes };
+  });
+}
+
+/** Deletes a project softly, and all that is in it from view. @throws Problem not-found, forbidden, precondition-failed, project-archived */
+export async function deleteProject(db: Database, reference: string, write: Write): Promise<LoggedEvent[]> {
+  const { events } = await changeProject(db, reference, "delete", write, ({ status }) => {
+    if (status === "archived") throw new Problem("project-archived");
+    return { fields: { deleted_at: write.time }, type: "project_deleted" };
+  });
+  return events;
+}
+
+/**
+ * Brings a deleted project back, as long as it is not about to be purged. Its members hear of it on their own streams,
+ * since they lost the project's.
+ * @param since ISO 8601: what was deleted before is gone
+ * @throws Problem not-found, forbidden, precondition-failed
+ */
+export function restoreProject(
+  db: Database,
+  reference: string,
+  since: string,
+  write: Write,
+): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
+  const decide = async ({ id, deleted_at }: ProjectRow, tx: Queryable): Promise<Decision> => {
+    if (String(deleted_at) < since) throw new Problem("not-found");
+    const members = await tx.query<{ user_id: string }>({
+      text: "SELECT user_id FROM projects.members WHERE project_id = $1",
+      values: [id],
+    });
+    const told = members.map(({ user_id }) => user_id);
+    return { fields: { deleted_at: null }, type: "project_restored", told };
+  };
+  return changeProject(db, reference, "delete", write, decide, { deleted: true });
+}
+
+/** Removes an emptied project for good, with its members and its log. */
+export async function purgeProject(db: Database, id: string): Promise<void> {
+  await db.transaction(async (tx) => {
+    await tx.query({ text: "DELETE FROM projects.projects WHERE id = $1", values: [id] });
+    await forgetStream(tx, projectStream(id));
   });
 }
 
@@ -138,14 +267,13 @@ async function succeed(tx: Queryable, project: ProjectRow, cause: Cause): Promis
     values: [project.id],
   });
   if (heir === undefined) throw new Error(`project ${project.id} is left without an owner`);
-  const { role: _role, ...known } = project;
   const { user_id: owner_id } = heir;
   const data = {
-    project: { ...known, owner_id, version: project.version + 1, updated_at: cause.time },
+    project: { ...shared(project), owner_id, version: project.version + 1, updated_at: cause.time },
     changes: { owner_id: { old: project.owner_id, new: owner_id } },
   };
   const events = [newEvent(projectStream(project.id), "project_updated", data, cause)];
-  const values = [project.id, owner_id, cause.time, eventsParameter(events)];
+  const values = [project.id, owner_id, cause.time];
   return (await commit(tx, { name: "projects-succeed", text: SUCCEED, values }, events)) ?? [];
 }
 
@@ -159,13 +287,13 @@ export async function changeMember(
   project: ProjectRow,
   person: Person,
   change: { expects: "member" | "stranger"; to: ProjectRole | null },
-  cause: Cause,
+  write: Write,
 ): Promise<{ member: Member; events: LoggedEvent[] }> {
   return db.transaction(async (tx) => {
-    const own = await lockMember(tx, project.id, cause.actor.id);
+    const own = await lockMember(tx, project.id, write.actor.id);
     const { role: from, joined, owners, project_status } = await lockMember(tx, project.id, person.id);
     const { to, expects } = change;
-    if (!mayChangeMember(cause.actor, own.role, { userId: person.id, from, to }))
+    if (!mayChangeMember(write.actor, own.role, { userId: person.id, from, to }))
       throw new Problem("forbidden");
     if (expects === "stranger" && from !== null)
       throw new Problem("already-exists", "This user is a member of the project already");
@@ -174,23 +302,24 @@ export async function changeMember(
     if (from === "owner" && to !== "owner" && owners < 2)
       throw new Problem("conflict", "A project keeps at least one owner: make somebody else owner first");
 
-    const member = memberOf(person, to ?? (from as ProjectRole), joined ?? cause.time);
+    const member = memberOf(person, to ?? (from as ProjectRole), joined ?? write.time);
     if (from === to) return { member, events: [] };
     const type: EventType =
       to === null ? "member_removed" : from === null ? "member_added" : "member_updated";
     const changes = type === "member_updated" ? { role: { old: from, new: to } } : {};
-    const events = memberEvents(type, project, member, changes, cause);
+    const events = memberEvents(type, project, member, changes, write);
     const key = [project.id, person.id];
     const statement =
       to === null
-        ? { name: "projects-member-delete", text: DELETE_MEMBER, values: [...key, eventsParameter(events)] }
+        ? { name: "projects-member-delete", text: DELETE_MEMBER, values: key }
         : {
             name: "projects-member-upsert",
             text: UPSERT_MEMBER,
-            values: [...key, to, member.created_at, eventsParameter(events)],
+            values: [...key, to, member.created_at],
           };
-    const logged = (await commit(tx, statement, events)) ?? [];
+    const answer = { userId: write.actor.id, key: write.conditions.key, response: member };
+    const logged = (await commit(tx, statement, events, answer)) ?? [];
     if (project.owner_id !== person.id || to === "owner") return { member, events: logged };
-    return { member, events: [...logged, ...(await succeed(tx, project, cause))] };
+    return { member, events: [...logged, ...(await succeed(tx, project, write))] };
   });
 }

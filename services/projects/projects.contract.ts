@@ -1,5 +1,6 @@
 import { remote, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/page.ts";
+import type { LoggedEvent } from "../../mixins/event-log.ts";
 import type { Person } from "../users/users.contract.ts";
 
 export type ProjectRole = "viewer" | "member" | "manager" | "owner";
@@ -18,6 +19,8 @@ export interface ProjectItem {
   version: number;
   created_at: string;
   updated_at: string;
+  /** There in a deleted project alone. */
+  deleted_at?: string;
 }
 
 export interface Project extends ProjectItem {
@@ -32,16 +35,45 @@ export interface Member extends Omit<Person, "id"> {
   created_at: string;
 }
 
+/** What a client may set. */
+export interface ProjectInput {
+  name: string;
+  description?: string | null;
+  slug?: string;
+  status?: ProjectStatus;
+}
+
+/** A piece of a project's log: its events after a number, oldest first. */
+export interface EventPage {
+  items: LoggedEvent[];
+  limit: number;
+  /** The number of the project's last event: there is more to fetch while the last item's is smaller. */
+  head: number;
+}
+
+type On<Params = object> = Params & { project: string };
+
 export interface ProjectsContract extends ServiceContract {
   name: "projects";
   actions: {
-    create: { params: { name: string; description?: string | null; slug?: string }; result: Project };
-    list: { params: PageParams; result: Page<ProjectItem> };
-    get: { params: { project: string }; result: Project };
-    list_members: { params: { project: string } & PageParams; result: Page<Member> };
-    add_member: { params: { project: string; user_id: string; role: ProjectRole }; result: Member };
-    update_member: { params: { project: string; user_id: string; role: ProjectRole }; result: Member };
-    remove_member: { params: { project: string; user_id: string }; result: void };
+    list: {
+      params: PageParams & { status?: ProjectStatus[]; q?: string; include_deleted?: boolean };
+      result: Page<ProjectItem>;
+    };
+    create: { params: Omit<ProjectInput, "status">; result: Project };
+    get: { params: On; result: Project };
+    /** Name, description and status at once: what is left out goes back to its default. The slug stays unless it is named. */
+    replace: { params: On<ProjectInput>; result: Project };
+    patch: { params: On<Partial<ProjectInput>>; result: Project };
+    delete: { params: On; result: void };
+    restore: { params: On; result: Project };
+    list_members: { params: On<PageParams>; result: Page<Member> };
+    add_member: { params: On<{ user_id: string; role: ProjectRole }>; result: Member };
+    update_member: { params: On<{ user_id: string; role: ProjectRole }>; result: Member };
+    remove_member: { params: On<{ user_id: string }>; result: void };
+    list_events: { params: On<{ after?: number; limit?: number }>; result: EventPage };
+    /** Removes one project that was deleted before `before`, with all that is in it. True: call again, there may be more. */
+    purge: { params: { before: string }; result: boolean };
   };
 }
 

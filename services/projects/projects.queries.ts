@@ -1,20 +1,24 @@
 import { Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
-import { type Page, type PageOf, pageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
+import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { ProjectItem, ProjectRole, ProjectStatus } from "./projects.contract.ts";
 import { may, type ProjectVerb } from "./projects.policy.ts";
 
-export interface ProjectRow extends ProjectItem {
+export interface ProjectRow extends Omit<ProjectItem, "deleted_at"> {
   description: string | null;
+  deleted_at: string | null;
 }
 
-const ITEM = "p.id, p.slug, p.name, p.status, p.owner_id, m.role, p.version, p.created_at, p.updated_at";
+const ITEM =
+  "p.id, p.slug, p.name, p.status, p.owner_id, m.role, p.version, p.created_at, p.updated_at, p.deleted_at";
 
 /**
  * A project by id or slug with the caller's role in it, if they may `verb` it. Plan: primary key or slug, then the
  * primary key of members.
+ * @param deleted look among the deleted ones instead
  * @throws Problem not-found for one that isn't there or that the caller may not know of; forbidden
  */
 export async function findProject(
@@ -22,13 +26,15 @@ export async function findProject(
   actor: Actor,
   project: string,
   verb: ProjectVerb,
+  { deleted = false, lock = false } = {},
 ): Promise<ProjectRow> {
   const key = isId(project) ? "id" : "slug";
   const [row] = await db.query<ProjectRow>({
-    name: `projects-by-${key}`,
+    name: `projects-by-${key}${deleted ? "-deleted" : ""}${lock ? "-locked" : ""}`,
     text: `SELECT ${ITEM}, p.description
            FROM projects.projects p LEFT JOIN projects.members m ON m.project_id = p.id AND m.user_id = $2
-           WHERE p.${key} = $1 AND p.deleted_at IS NULL`,
+           WHERE p.${key} = $1 AND p.deleted_at IS ${deleted ? "NOT NULL" : "NULL"}
+           ${lock ? "FOR UPDATE OF p" : ""}`,
     values: [project, actor.id],
   });
   if (row === undefined || !may(actor, "read", row.role)) throw new Problem("not-found");
@@ -36,18 +42,71 @@ export async function findProject(
   return row;
 }
 
-/** The caller's projects, newest first; all there are for managers and admins. Plan: members_user_idx. */
-export async function listProjects(db: Queryable, actor: Actor, page: PageOf): Promise<Page<ProjectItem>> {
+/** No null is told that the contract does not have. */
+export const itemView = ({ deleted_at, ...row }: ProjectRow): ProjectItem => ({
+  id: row.id,
+  slug: row.slug,
+  name: row.name,
+  status: row.status,
+  owner_id: row.owner_id,
+  role: row.role,
+  version: row.version,
+  created_at: row.created_at,
+  updated_at: row.updated_at,
+  ...(deleted_at !== null && { deleted_at }),
+});
+
+const CREATED = { sql: "p.created_at", type: "timestamptz" };
+const SORTS = {
+  created_at: CREATED,
+  updated_at: { sql: "p.updated_at", type: "timestamptz" },
+  name: { sql: "lower(p.name)", type: "text" },
+};
+export const PROJECT_SORTS = Object.keys(SORTS);
+
+export interface ProjectFilter {
+  status?: ProjectStatus[];
+  q?: string;
+  include_deleted?: boolean;
+}
+
+/** `text` as it is, for a LIKE pattern. */
+const literally = (text: string): string => text.replace(/[\\%_]/g, "\\$&");
+
+/**
+ * The caller's projects, newest first unless they say; all there are for managers and admins. Deleted ones are for who
+ * may restore them. Plan: members_user_idx and the primary key; projects_created_idx for who sees all.
+ */
+export async function listProjects(
+  db: Queryable,
+  actor: Actor,
+  filter: ProjectFilter,
+  page: PageOf,
+): Promise<Page<ProjectItem>> {
+  const parameters = new Parameters();
   const join = actor.role === "user" ? "JOIN" : "LEFT JOIN";
-  const from = `FROM projects.projects p ${join} projects.members m ON m.project_id = p.id AND m.user_id = $1
-                WHERE p.deleted_at IS NULL`;
-  const rows = await db.query<ProjectItem & { total: number }>({
-    name: `projects-list-${join}`,
-    text: `WITH page AS (SELECT ${ITEM} ${from} ORDER BY p.id DESC LIMIT $2 OFFSET $3)
-           SELECT page.*, total FROM (SELECT count(*) AS total ${from}) AS counted LEFT JOIN page ON true`,
-    values: [actor.id, page.limit, page.offset],
-  });
-  return pageOf(rows, page);
+  const restorable = actor.role === "admin" ? "true" : "coalesce(m.role = 'owner', false)";
+  const where = [
+    filter.include_deleted === true ? `(p.deleted_at IS NULL OR ${restorable})` : "p.deleted_at IS NULL",
+  ];
+  if (filter.status !== undefined) where.push(`p.status = ANY (${parameters.add(filter.status)}::text[])`);
+  if (filter.q !== undefined)
+    where.push(
+      `(p.name ILIKE '%' || ${parameters.add(literally(filter.q))} || '%' OR p.slug = ${parameters.add(filter.q.toLowerCase())})`,
+    );
+  const listing: Listing = {
+    columns: ITEM,
+    branches: [
+      {
+        from: `projects.projects p ${join} projects.members m ON m.project_id = p.id AND m.user_id = ${parameters.add(actor.id)}`,
+        where,
+      },
+    ],
+    sorts: SORTS,
+    sort: "-created_at",
+    id: { sql: "p.id", type: "uuid" },
+  };
+  return (await readPage(db, listStatement(listing, page, parameters), page, itemView)).page;
 }
 
 export interface MemberRow {
@@ -56,19 +115,28 @@ export interface MemberRow {
   created_at: string;
 }
 
-/** A project's members, longest first. Plan: primary key of members. */
+export const MEMBER_SORTS = ["created_at", "role"];
+
+/** A project's members, longest first unless the caller says. Plan: members_joined_idx. */
 export async function listMembers(db: Queryable, projectId: string, page: PageOf): Promise<Page<MemberRow>> {
-  const rows = await db.query<MemberRow & { id: string; total: number }>({
-    name: "projects-members",
-    text: `WITH page AS (
-             SELECT user_id AS id, user_id, role, created_at FROM projects.members
-             WHERE project_id = $1 ORDER BY created_at, user_id LIMIT $2 OFFSET $3)
-           SELECT page.*, total
-           FROM (SELECT count(*) AS total FROM projects.members WHERE project_id = $1) AS counted
-           LEFT JOIN page ON true`,
-    values: [projectId, page.limit, page.offset],
+  const parameters = new Parameters();
+  const listing: Listing = {
+    columns: "m.user_id AS id, m.role, m.created_at",
+    branches: [{ from: "projects.members m", where: [`m.project_id = ${parameters.add(projectId)}`] }],
+    sorts: {
+      created_at: { sql: "m.created_at", type: "timestamptz" },
+      role: { sql: "array_position('{viewer,member,manager,owner}'::text[], m.role)", type: "integer" },
+    },
+    sort: "created_at",
+    id: { sql: "m.user_id", type: "uuid" },
+  };
+  const statement = listStatement(listing, page, parameters);
+  const view = ({ id, role, created_at }: Omit<MemberRow, "user_id"> & { id: string }): MemberRow => ({
+    user_id: id,
+    role,
+    created_at,
   });
-  return pageOf(rows, page);
+  return (await readPage(db, statement, page, view)).page;
 }
 
 export interface MemberStanding {
@@ -92,4 +160,14 @@ export async function lockMember(tx: Queryable, projectId: string, userId: strin
     values: [projectId, userId],
   });
   return { role: null, joined: null, owners: 0, ...row, project_status: project.status };
+}
+
+/** The oldest project that was deleted before a time (ISO 8601). Plan: projects_deleted_idx. */
+export async function findPurgeable(db: Queryable, before: string): Promise<string | null> {
+  const [row] = await db.query<{ id: string }>({
+    name: "projects-purgeable",
+    text: "SELECT id FROM projects.projects WHERE deleted_at < $1 ORDER BY deleted_at LIMIT 1",
+    values: [before],
+  });
+  return row?.id ?? null;
 }

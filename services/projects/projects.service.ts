@@ -1,52 +1,121 @@
-import type { ServiceSchema } from "moleculer";
+import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { invalidField, Problem } from "../../core/errors.ts";
-import { service } from "../../core/kit.ts";
+import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
+import { page } from "../../core/schema.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
-import { causeOf, emitCommitted } from "../../mixins/event-log.ts";
-import { TASK_STATUSES, tasks } from "../tasks/tasks.contract.ts";
+import {
+  causeOf,
+  emitCommitted,
+  type LoggedEvent,
+  projectStream,
+  readHeads,
+  readLog,
+} from "../../mixins/event-log.ts";
+import { once } from "../../mixins/idempotency.ts";
+import { tasks } from "../tasks/tasks.contract.ts";
 import { users } from "../users/users.contract.ts";
-import { changeMember, createProject } from "./projects.commands.ts";
-import { PROJECT_ROLES, type ProjectsContract } from "./projects.contract.ts";
-import { findProject, listMembers, listProjects } from "./projects.queries.ts";
+import {
+  changeMember,
+  createProject,
+  deleteProject,
+  patchProject,
+  purgeProject,
+  restoreProject,
+} from "./projects.commands.ts";
+import { type Member, PROJECT_ROLES, type Project, type ProjectsContract } from "./projects.contract.ts";
+import {
+  findProject,
+  findPurgeable,
+  itemView,
+  listMembers,
+  listProjects,
+  MEMBER_SORTS,
+  PROJECT_SORTS,
+  type ProjectRow,
+} from "./projects.queries.ts";
+import { eventPage, member, project as projectSchema, projectItem } from "./projects.schemas.ts";
 
 const project = rules.text(1, 100);
 const role = { type: "enum", values: [...PROJECT_ROLES] } as const;
+const name = { ...rules.text(1, 100), trim: true } as const;
+const fields = {
+  description: { ...rules.text(0, 10_000), optional: true, nullable: true },
+  slug: { type: "string", optional: true, min: 2, max: 64, pattern: "^[a-z0-9]+(?:-[a-z0-9]+)*$" },
+} as const;
+const status = { type: "enum", values: ["active", "archived"], optional: true } as const;
 
-const NO_TASKS = Object.fromEntries(TASK_STATUSES.map((status) => [status, 0]));
+type Asking = ActionContext<object, Actor>;
 
-/** Projects and who is in them. */
-export default (config: Config): ServiceSchema =>
-  service<ProjectsContract, WithDatabase>({
+interface Lends extends WithDatabase {
+  /** Tells the notifiers, and answers the project with the numbers of its tasks. */
+  answer(ctx: Asking, written: { project: ProjectRow; events?: LoggedEvent[] }): Promise<Project>;
+}
+
+/** Projects, who is in them, and what happened there. */
+export default (config: Config): ServiceSchema => {
+  const retentionStart = (): string =>
+    new Date(Date.now() - config.RETENTION_DAYS * 86_400_000).toISOString();
+
+  return service<ProjectsContract, Lends>({
     name: "projects",
     mixins: [database(config)],
+    methods: {
+      async answer(
+        this: Service & Lends,
+        ctx: Asking,
+        { project, events = [] }: { project: ProjectRow; events?: LoggedEvent[] },
+      ): Promise<Project> {
+        emitCommitted(this.broker, events);
+        const { description } = project;
+        const task_counts = await tasks.call(ctx, "count_by_status", { project_id: project.id });
+        return { ...itemView(project), description, task_counts };
+      },
+    },
     actions: {
       /** Creates a project, which the caller owns. @throws Problem already-exists */
       create: {
         auth: "user",
-        rules: {
-          name: { ...rules.text(1, 100), trim: true },
-          description: { ...rules.text(0, 10_000), optional: true, nullable: true },
-          slug: { type: "string", optional: true, min: 2, max: 64, pattern: "^[a-z0-9]+(?:-[a-z0-9]+)*$" },
+        idempotent: true,
+        rules: { name, ...fields },
+        docs: {
+          summary: "Create a project",
+          description: "You own it. Without a `slug` it gets one made of its name.",
+          answer: projectSchema,
+          problems: ["already-exists"],
         },
-        async handler(ctx) {
-          const { actor } = ctx.locals;
-          const owner = await users.call(ctx, "account", { id: actor.id });
-          const created = await createProject(this.db, owner, ctx.params, causeOf(ctx));
-          emitCommitted(this.broker, created.events);
-          return { ...created.project, task_counts: NO_TASKS };
+        handler(ctx) {
+          return once(this.db, ctx, async () => {
+            const owner = await users.call(ctx, "account", { id: ctx.locals.actor.id });
+            const { answer, events } = await createProject(this.db, owner, ctx.params, causeOf(ctx));
+            emitCommitted(this.broker, events);
+            return answer;
+          });
         },
       },
 
-      /** The caller's projects, newest first. */
+      /** The caller's projects, newest first unless they say. */
       list: {
         auth: "user",
         safe: true,
-        rules: pageRules,
+        rules: {
+          status: rules.commaList(["active", "archived"]),
+          q: { ...rules.text(1, 100), optional: true, trim: true },
+          include_deleted: { type: "boolean", optional: true, convert: true },
+          ...pageRules(...PROJECT_SORTS),
+        },
+        docs: {
+          summary: "List your projects",
+          description:
+            "`q` finds a part of the name. `include_deleted` adds the deleted projects that you may restore.",
+          answer: page(projectItem),
+        },
         handler(ctx) {
-          return listProjects(this.db, ctx.locals.actor, ctx.params as PageOf);
+          const { status, q, include_deleted, ...page } = ctx.params;
+          const filter = rules.given({ status, q, include_deleted });
+          return listProjects(this.db, ctx.locals.actor, filter, page as PageOf);
         },
       },
 
@@ -55,47 +124,124 @@ export default (config: Config): ServiceSchema =>
         auth: "user",
         safe: true,
         rules: { project },
+        docs: { summary: "Read a project", answer: projectSchema },
         async handler(ctx) {
           const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
-          return {
-            ...found,
-            task_counts: await tasks.call(ctx, "count_by_status", { project_id: found.id }),
-          };
+          return this.answer(ctx, { project: found });
         },
       },
 
-      /** Who is in a project. @throws Problem not-found */
+      /** Replaces what a client may set. @throws Problem not-found, forbidden, precondition-failed, project-archived, already-exists */
+      replace: {
+        auth: "user",
+        rules: { project, name, ...fields, status },
+        docs: {
+          summary: "Replace a project",
+          description:
+            "What you leave out goes back to its default: no description, status `active`. The slug stays unless you name one.",
+          answer: projectSchema,
+          problems: ["forbidden", "project-archived", "already-exists"],
+        },
+        async handler(ctx) {
+          const { project, ...given } = ctx.params;
+          const input = { description: null, status: "active" as const, ...rules.given(given) };
+          return this.answer(ctx, await patchProject(this.db, project, input, causeOf(ctx)));
+        },
+      },
+
+      /** Merges fields into a project. @throws Problem not-found, forbidden, precondition-failed, project-archived, already-exists */
+      patch: {
+        auth: "user",
+        rules: { project, name: { ...name, optional: true }, ...fields, status },
+        docs: {
+          summary: "Change a project",
+          description:
+            "What you leave out stays. `status: archived` stops all writes in it, until it is `active` again.",
+          answer: projectSchema,
+          problems: ["forbidden", "project-archived", "already-exists"],
+        },
+        async handler(ctx) {
+          const { project, ...given } = ctx.params;
+          return this.answer(ctx, await patchProject(this.db, project, rules.given(given), causeOf(ctx)));
+        },
+      },
+
+      /** Deletes a project softly. @throws Problem not-found, forbidden, precondition-failed, project-archived */
+      delete: {
+        auth: "user",
+        rules: { project },
+        docs: {
+          summary: "Delete a project",
+          description:
+            "For its owners. It can be restored until it is purged; nobody sees it or its tasks meanwhile.",
+          answer: null,
+          problems: ["forbidden", "project-archived"],
+        },
+        async handler(ctx) {
+          emitCommitted(this.broker, await deleteProject(this.db, ctx.params.project, causeOf(ctx)));
+        },
+      },
+
+      /** Brings a deleted project back. @throws Problem not-found, forbidden, precondition-failed */
+      restore: {
+        auth: "user",
+        rules: { project },
+        docs: {
+          summary: "Restore a deleted project",
+          description: "For its owners. 404 for one that is not deleted.",
+          answer: projectSchema,
+          problems: ["forbidden"],
+        },
+        async handler(ctx) {
+          const { project } = ctx.params;
+          return this.answer(ctx, await restoreProject(this.db, project, retentionStart(), causeOf(ctx)));
+        },
+      },
+
+      /** Who is in a project, longest first unless the caller says. @throws Problem not-found */
       list_members: {
         auth: "user",
         safe: true,
-        rules: { project, ...pageRules },
+        rules: { project, ...pageRules(...MEMBER_SORTS) },
+        docs: { summary: "List a project's members", answer: page(member) },
         async handler(ctx) {
-          const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
-          const page = await listMembers(this.db, found.id, ctx.params as PageOf);
-          const people = await users.call(ctx, "people", { ids: page.items.map(({ user_id }) => user_id) });
+          const { project, ...page } = ctx.params;
+          const found = await findProject(this.db, ctx.locals.actor, project, "read");
+          const members = await listMembers(this.db, found.id, page as PageOf);
+          const ids = members.items.map(({ user_id }) => user_id);
+          const people = ids.length === 0 ? [] : await users.call(ctx, "people", { ids });
           const byId = new Map(people.map((person) => [person.id, person]));
-          const items = page.items.map(({ user_id, role, created_at }) => {
+          const items = members.items.map(({ user_id, role, created_at }): Member => {
             const { username = "", first_name = null, last_name = null } = byId.get(user_id) ?? {};
             return { user_id, username, first_name, last_name, role, created_at };
           });
-          return { ...page, items };
+          return { ...members, items };
         },
       },
 
       /** Adds a member. @throws Problem not-found, forbidden, already-exists, project-archived; validation-failed for no such user */
       add_member: {
         auth: "user",
+        idempotent: true,
         rules: { project, user_id: rules.id, role },
-        async handler(ctx) {
+        docs: {
+          summary: "Add a member",
+          description: "With a role not above your own.",
+          answer: member,
+          problems: ["forbidden", "already-exists", "project-archived"],
+        },
+        handler(ctx) {
           const { user_id, role } = ctx.params;
-          const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "manage_members");
-          const [person] = await users.call(ctx, "people", { ids: [user_id] });
-          if (person?.is_active !== true)
-            throw invalidField("user_id", "unknown", "There is no active user with this id");
-          const change = { expects: "stranger", to: role } as const;
-          const { member, events } = await changeMember(this.db, found, person, change, causeOf(ctx));
-          emitCommitted(this.broker, events);
-          return member;
+          return once(this.db, ctx, async () => {
+            const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "manage_members");
+            const [person] = await users.call(ctx, "people", { ids: [user_id] });
+            if (person?.is_active !== true)
+              throw invalidField("user_id", "unknown", "There is no active user with this id");
+            const change = { expects: "stranger", to: role } as const;
+            const { member, events } = await changeMember(this.db, found, person, change, causeOf(ctx));
+            emitCommitted(this.broker, events);
+            return member;
+          });
         },
       },
 
@@ -103,6 +249,13 @@ export default (config: Config): ServiceSchema =>
       update_member: {
         auth: "user",
         rules: { project, user_id: rules.id, role },
+        docs: {
+          summary: "Change a member's role",
+          description:
+            "Neither the old role nor the new one may be above your own, and an owner has to remain.",
+          answer: member,
+          problems: ["forbidden", "conflict", "project-archived"],
+        },
         async handler(ctx) {
           const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
           const [person] = await users.call(ctx, "people", { ids: [ctx.params.user_id] });
@@ -118,6 +271,12 @@ export default (config: Config): ServiceSchema =>
       remove_member: {
         auth: "user",
         rules: { project, user_id: rules.id },
+        docs: {
+          summary: "Remove a member, or leave",
+          description: "An owner has to remain.",
+          answer: null,
+          problems: ["forbidden", "conflict", "project-archived"],
+        },
         async handler(ctx) {
           const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
           const [person] = await users.call(ctx, "people", { ids: [ctx.params.user_id] });
@@ -127,5 +286,50 @@ export default (config: Config): ServiceSchema =>
           emitCommitted(this.broker, events);
         },
       },
+
+      /** What happened in a project, oldest first: the same events that its stream carries. @throws Problem not-found */
+      list_events: {
+        auth: "user",
+        safe: true,
+        rules: {
+          project,
+          after: {
+            type: "number",
+            integer: true,
+            min: 0,
+            max: Number.MAX_SAFE_INTEGER,
+            default: 0,
+            convert: true,
+          },
+          limit: pageRules().limit,
+        },
+        docs: {
+          summary: "Read a project's log",
+          description:
+            "The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for who was away.",
+          answer: eventPage,
+        },
+        async handler(ctx) {
+          const { after = 0, limit = 20 } = ctx.params;
+          const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
+          const stream = projectStream(found.id);
+          const [{ head = 0 } = {}] = await readHeads(this.db, [stream]);
+          const items = await readLog(this.db, { stream, after, upTo: head, limit });
+          return { items, limit, head };
+        },
+      },
+
+      /** Removes one project for good, or a batch of its tasks. */
+      purge: {
+        auth: "internal",
+        rules: { before: rules.timestamp },
+        async handler(ctx) {
+          const id = await findPurgeable(this.db, ctx.params.before);
+          if (id === null) return false;
+          if (!(await tasks.call(ctx, "purge", { project_id: id }))) await purgeProject(this.db, id);
+          return true;
+        },
+      },
     },
   });
+};

@@ -1,104 +1,91 @@
 /**
- * Each write: read, decide in pure functions, commit rows and events in one statement that compares the version and
- * sets it. No lock is held while we think. Who loses the race reads and decides again; who lost it twice decides once
- * more with the row locked, so that a busy task fails nobody.
+ * Each write: read, decide in pure functions (tasks.decisions.ts), commit rows and events in one statement that compares
+ * the version and sets it. No lock is held while we think. Who loses the race reads and decides again; who lost it twice
+ * decides once more with the row locked, so that a busy task fails nobody.
  */
 import { Problem, problemCode } from "../../core/errors.ts";
-import { newId } from "../../core/ids.ts";
-import type { Database, Queryable } from "../../mixins/database.ts";
-import {
-  type Cause,
-  commit,
-  eventsParameter,
-  type LoggedEvent,
-  type NewEvent,
-  withEvents,
-} from "../../mixins/event-log.ts";
-import type { Task, TaskInput, TaskStatus } from "./tasks.contract.ts";
-import { changeEvents, changesBetween, creationEvents, deletionEvents } from "./tasks.events.ts";
-import { may, type TaskVerb } from "./tasks.policy.ts";
-import { findAssigned, findTask, type FoundTask } from "./tasks.queries.ts";
-import { checkTransition, completedAt } from "./tasks.status.ts";
+import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
+import { commit, type LoggedEvent, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
+import type { Task } from "./tasks.contract.ts";
+import { clearing, type Decide, type Decision } from "./tasks.decisions.ts";
+import { dueSoonEvents } from "./tasks.events.ts";
+import { findAssigned, findCategorized, findTask, lockDueSoon } from "./tasks.queries.ts";
 import { taskView, type TaskRow } from "./tasks.view.ts";
 
 /** What a write answers, and what it tells the world. */
-export interface Written {
-  task: Task;
+export interface Written<Answer = Task> {
+  answer: Answer;
   events: LoggedEvent[];
 }
 
 const LOST_RACES = 2;
 
+/** Reads and tries, anew while somebody else is faster, and at last in a transaction with what it read locked. */
+export async function attempts<Result>(
+  db: Database,
+  attempt: (on: Queryable, lock: boolean) => Promise<Result | null>,
+): Promise<Result> {
+  for (let race = 0; race < LOST_RACES; race++) {
+    const result = await attempt(db, false);
+    if (result !== null) return result;
+  }
+  const result = await db.transaction((tx) => attempt(tx, true));
+  if (result === null) throw new Error("a row changed under its own lock");
+  return result;
+}
+
 const INSERT = withEvents(
   `row AS (
-     INSERT INTO tasks.tasks (id, title, description, status, priority, project_id, created_by, assigned_to, due_date,
-                              completed_at, created_at, updated_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) RETURNING id)`,
-  12,
+     INSERT INTO tasks.tasks (id, title, description, status, priority, project_id, category_id, created_by,
+                              assigned_to, due_date, completed_at, created_at, updated_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) RETURNING id)`,
+  13,
 );
 
-/** Creates a task. Who may, and whether the assignee will do, is decided before. */
-export async function createTask(
-  db: Queryable,
-  input: TaskInput & { project_id: string | null },
-  cause: Cause,
-): Promise<Written> {
-  const status = input.status ?? "pending";
-  if (status !== "pending") checkTransition("pending", status);
-  const row: TaskRow = {
-    id: newId(),
-    title: input.title,
-    description: input.description ?? null,
-    status,
-    priority: input.priority ?? "medium",
-    project_id: input.project_id,
-    category_id: null,
-    created_by: cause.actor.id,
-    assigned_to: input.assigned_to ?? null,
-    due_date: input.due_date ?? null,
-    completed_at: status === "completed" ? cause.time : null,
-    version: 1,
-    created_at: cause.time,
-    updated_at: cause.time,
-    deleted_at: null,
-  };
-  const events = creationEvents(row, cause);
-  const logged = await commit(
-    db,
-    {
-      name: "tasks-insert",
-      text: INSERT,
-      values: [
-        row.id,
-        row.title,
-        row.description,
-        row.status,
-        row.priority,
-        row.project_id,
-        row.created_by,
-        row.assigned_to,
-        row.due_date,
-        row.completed_at,
-        row.created_at,
-        eventsParameter(events),
-      ],
-    },
-    events,
-  );
-  return { task: taskView(row), events: logged ?? [] };
+/** A category that goes while it is being given to a task. */
+export function missingCategory(error: unknown): never {
+  if (violatedConstraint(error, "23503") !== "tasks_category_id_fkey") throw error;
+  throw new Problem("validation-failed", "You have no category with this id", {
+    errors: [{ pointer: "#/category_id", code: "category", message: "You have no category with this id" }],
+  });
+}
+
+/** Writes a new task. */
+export async function createTask(db: Queryable, { next, events }: Decision, write: Write): Promise<Written> {
+  const answer = taskView(next);
+  const values = [
+    next.id,
+    next.title,
+    next.description,
+    next.status,
+    next.priority,
+    next.project_id,
+    next.category_id,
+    next.created_by,
+    next.assigned_to,
+    next.due_date,
+    next.completed_at,
+    next.created_at,
+  ];
+  const logged = await commit(db, { name: "tasks-insert", text: INSERT, values }, events, {
+    userId: write.actor.id,
+    key: write.conditions.key,
+    response: answer,
+  }).catch(missingCategory);
+  return { answer, events: logged ?? [] };
 }
 
 const UPDATE = withEvents(
   `row AS (
      UPDATE tasks.tasks
-     SET title = $3, description = $4, status = $5, priority = $6, assigned_to = $7, due_date = $8, completed_at = $9,
-         updated_at = $10, deleted_at = $11, version = $2 + 1
-     WHERE id = $1 AND version = $2 AND deleted_at IS NULL RETURNING id)`,
-  12,
+     SET title = $3, description = $4, status = $5, priority = $6, category_id = $7, assigned_to = $8, due_date = $9,
+         completed_at = $10, updated_at = $11, deleted_at = $12, version = $2 + 1
+     WHERE id = $1 AND version = $2 RETURNING id)`,
+  13,
 );
 
 /** Writes `next` over the row that still has `version`. @returns null when somebody was faster */
-function update(db: Queryable, next: TaskRow, version: number, events: NewEvent[]) {
+function update(db: Queryable, next: TaskRow, version: number, events: NewEvent[], write: Write) {
   const values = [
     next.id,
     version,
@@ -106,139 +93,138 @@ function update(db: Queryable, next: TaskRow, version: number, events: NewEvent[
     next.description,
     next.status,
     next.priority,
+    next.category_id,
     next.assigned_to,
     next.due_date,
     next.completed_at,
     next.updated_at,
     next.deleted_at,
-    eventsParameter(events),
   ];
-  return commit(db, { name: "tasks-update", text: UPDATE, values }, events);
+  return commit(db, { name: "tasks-update", text: UPDATE, values }, events, {
+    userId: write.actor.id,
+    key: write.conditions.key,
+    response: taskView(next),
+  });
 }
 
-/** What a write makes of the task it found: the next row and its events; the same row when nothing changes. */
-type Decision = { next: TaskRow; events: NewEvent[] };
-
-async function decideAndCommit(
+/**
+ * Changes the task that the caller may see (among the deleted ones, with `deleted`) as `decide` says.
+ * @throws Problem not-found; what `decide` throws
+ */
+export async function changeTask(
   db: Database,
   id: string,
-  cause: Cause,
-  decide: (task: FoundTask) => Decision,
+  write: Write,
+  decide: Decide,
+  { deleted = false } = {},
 ): Promise<Written> {
-  async function attempt(on: Queryable, lock: boolean): Promise<Written | null> {
-    const found = await findTask(on, cause.actor, id, lock);
+  return attempts(db, async (on, lock) => {
+    const found = await findTask(on, write.actor, id, { lock, deleted });
     const { next, events } = decide(found);
-    if (events.length === 0) return { task: taskView(found), events: [] };
-    const logged = await update(on, next, found.version, events);
-    return logged === null ? null : { task: taskView(next), events: logged };
-  }
-
-  for (let race = 0; race < LOST_RACES; race++) {
-    const written = await attempt(db, false);
-    if (written !== null) return written;
-  }
-  const written = await db.transaction((tx) => attempt(tx, true));
-  if (written === null) throw new Error(`task ${id} changed under its own lock`);
-  return written;
-}
-
-/** @throws Problem forbidden; project-archived */
-function mustBeAllowed(task: FoundTask, verbs: readonly TaskVerb[], cause: Cause): void {
-  if (!verbs.every((verb) => may(cause.actor, verb, task))) throw new Problem("forbidden");
-  if (task.project_status === "archived") throw new Problem("project-archived");
-}
-
-/** The row after `fields` were set. A write that changes nothing leaves no event, and so no new version. */
-function changed(task: FoundTask, fields: Partial<TaskInput>, cause: Cause): Decision {
-  const { project_role: _role, project_status: _status, ...before } = task;
-  const status = fields.status ?? before.status;
-  const completed_at = completedAt(before, status, cause.time);
-  const after: TaskRow = { ...before, ...fields, status, completed_at };
-  if (Object.keys(changesBetween(before, after)).length === 0) return { next: before, events: [] };
-  const next = { ...after, version: before.version + 1, updated_at: cause.time };
-  return { next, events: changeEvents(before, next, cause) };
-}
-
-/**
- * Sets the fields that are named. A status must be reachable; naming the present one changes nothing.
- * @throws Problem not-found, forbidden, illegal-transition, project-archived
- */
-export function patchTask(
-  db: Database,
-  id: string,
-  fields: Partial<TaskInput>,
-  cause: Cause,
-): Promise<Written> {
-  const { assigned_to, ...edits } = fields;
-  const verbs: TaskVerb[] = Object.keys(edits).length > 0 || assigned_to === undefined ? ["edit"] : [];
-  if (assigned_to !== undefined) verbs.push("assign");
-  return decideAndCommit(db, id, cause, (task) => {
-    mustBeAllowed(task, verbs, cause);
-    if (fields.status !== undefined && fields.status !== task.status)
-      checkTransition(task.status, fields.status);
-    return changed(task, fields, cause);
+    if (events.length === 0) return { answer: taskView(found), events: [] };
+    const logged = await update(on, next, found.version, events, write).catch(missingCategory);
+    return logged === null ? null : { answer: taskView(next), events: logged };
   });
 }
 
-/**
- * Moves a task to another status. Strict: of many that claim one pending task, one wins.
- * @throws Problem not-found, forbidden, illegal-transition (the present status too), project-archived
- */
-export function transitionTask(db: Database, id: string, to: TaskStatus, cause: Cause): Promise<Written> {
-  return decideAndCommit(db, id, cause, (task) => {
-    mustBeAllowed(task, ["edit"], cause);
-    checkTransition(task.status, to);
-    return changed(task, { status: to }, cause);
-  });
-}
-
-/** Deletes a task softly. @throws Problem not-found, forbidden, project-archived */
-export function deleteTask(db: Database, id: string, cause: Cause): Promise<Written> {
-  return decideAndCommit(db, id, cause, (task) => {
-    mustBeAllowed(task, ["delete"], cause);
-    const { project_role: _role, project_status: _status, ...before } = task;
-    const next = { ...before, deleted_at: cause.time, updated_at: cause.time, version: before.version + 1 };
-    return { next, events: deletionEvents(next, cause) };
-  });
-}
-
-/** Tasks that one call unassigns. */
+/** Tasks that one call to one of the functions below handles. */
 const BATCH = 100;
 
-/**
- * Unassigns a batch of the tasks of a user who leaves, also in archived projects and where the caller sees nothing. Those
- * that are deleted, or whose project is, follow at the end, without an event: nobody sees them.
- * @returns the events, and whether there may be more tasks
- */
-export async function unassignUser(
-  db: Database,
-  userId: string,
-  cause: Cause,
-): Promise<{ events: LoggedEvent[]; more: boolean }> {
-  const everywhere: Cause = { ...cause, actor: { ...cause.actor, role: "admin" } };
-  const ids = await findAssigned(db, userId, BATCH);
+/** A piece of work that may take several calls. */
+export interface Batch {
+  events: LoggedEvent[];
+  /** Whether there may be more to do. */
+  more: boolean;
+}
+
+/** The same change to each of some tasks, wherever they lie and whoever asks. */
+async function clearEach(db: Database, ids: string[], write: Write, decide: Decide): Promise<LoggedEvent[]> {
+  const everywhere: Write = {
+    ...write,
+    actor: { ...write.actor, role: "admin" },
+    conditions: { ifMatch: null, key: null },
+  };
   const events: LoggedEvent[] = [];
   for (const id of ids) {
     try {
-      const written = await decideAndCommit(db, id, everywhere, (task) =>
-        task.assigned_to === userId
-          ? changed(task, { assigned_to: null }, cause)
-          : { next: task, events: [] },
-      );
-      events.push(...written.events);
+      events.push(...(await changeTask(db, id, everywhere, decide)).events);
     } catch (error) {
       // Deleted meanwhile.
       if (problemCode(error) !== "not-found") throw error;
     }
   }
+  return events;
+}
+
+/** Tasks that are deleted, or whose project is, are cleared without an event: nobody sees them. */
+const UNSEEN = `(t.deleted_at IS NOT NULL
+  OR (t.project_id IS NOT NULL AND t.project_id NOT IN (SELECT id FROM projects.summaries)))`;
+
+/** Unassigns a batch of the tasks of a user who leaves, also in archived projects and where the caller sees nothing. */
+export async function unassignUser(db: Database, userId: string, write: Write): Promise<Batch> {
+  const ids = await findAssigned(db, userId, BATCH);
+  const events = await clearEach(db, ids, write, clearing("assigned_to", userId, write));
   if (ids.length === BATCH) return { events, more: true };
   await db.query({
     name: "tasks-unassign-unseen",
     text: `UPDATE tasks.tasks t SET assigned_to = NULL, version = version + 1, updated_at = $2
-           WHERE t.assigned_to = $1
-             AND (t.deleted_at IS NOT NULL
-                  OR (t.project_id IS NOT NULL AND t.project_id NOT IN (SELECT id FROM projects.summaries)))`,
-    values: [userId, cause.time],
+           WHERE t.assigned_to = $1 AND ${UNSEEN}`,
+    values: [userId, write.time],
   });
   return { events, more: false };
+}
+
+/** Takes a category off all tasks that carry it. A batch after another, each task by itself: others may be at work on it. */
+export async function uncategorize(
+  db: Database,
+  categoryId: string,
+  write: Write,
+  publish: (events: LoggedEvent[]) => void,
+): Promise<void> {
+  for (let full = true; full;) {
+    const ids = await findCategorized(db, categoryId, BATCH);
+    publish(await clearEach(db, ids, write, clearing("category_id", categoryId, write)));
+    full = ids.length === BATCH;
+  }
+  await db.query({
+    name: "tasks-uncategorize-unseen",
+    text: `UPDATE tasks.tasks t SET category_id = NULL, version = version + 1, updated_at = $2
+           WHERE t.category_id = $1 AND ${UNSEEN}`,
+    values: [categoryId, write.time],
+  });
+}
+
+const ANNOUNCE = withEvents(
+  `row AS (UPDATE tasks.tasks SET announced_due_date = due_date WHERE id = ANY ($1::uuid[]) RETURNING id)`,
+  2,
+);
+
+/** Tells of a batch of open tasks that are due until `until`, of each due date once. Changes no version: nobody wrote. */
+export async function announceDue(db: Database, until: string, time: string): Promise<Batch> {
+  return db.transaction(async (tx) => {
+    const due = await lockDueSoon(tx, until, BATCH);
+    if (due.length === 0) return { events: [], more: false };
+    const events = due.flatMap((task) => dueSoonEvents(task, { actor: null, requestId: null, time }));
+    const values = [due.map(({ id }) => id)];
+    const logged = await commit(tx, { name: "tasks-announce", text: ANNOUNCE, values }, events);
+    return { events: logged ?? [], more: due.length === BATCH };
+  });
+}
+
+/**
+ * Removes a batch of tasks for good, comments and all: those that were deleted before a time (ISO 8601), or all of a
+ * project that is going. No event: they were gone for everybody. @returns whether there may be more
+ */
+export async function purgeTasks(
+  db: Queryable,
+  { before = null, projectId = null }: { before?: string | null; projectId?: string | null },
+): Promise<boolean> {
+  const rows = await db.query({
+    name: "tasks-purge",
+    text: `DELETE FROM tasks.tasks WHERE id IN (
+             SELECT id FROM tasks.tasks WHERE deleted_at < $1 OR project_id = $2 LIMIT $3 FOR UPDATE SKIP LOCKED)
+           RETURNING id`,
+    values: [before, projectId, BATCH],
+  });
+  return rows.length === BATCH;
 }

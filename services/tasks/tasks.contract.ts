@@ -1,5 +1,7 @@
 import { remote, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/page.ts";
+import type { ProblemDocument } from "../../core/errors.ts";
+import type { Person } from "../users/users.contract.ts";
 
 export const TASK_STATUSES = ["pending", "in_progress", "completed", "cancelled", "archived"] as const;
 export type TaskStatus = (typeof TASK_STATUSES)[number];
@@ -23,6 +25,17 @@ export interface Task {
   version: number;
   created_at: string;
   updated_at: string;
+  /** There in a deleted task alone. */
+  deleted_at?: string;
+}
+
+/** One task on its own, with what its ids stand for. */
+export interface TaskDetail extends Task {
+  project: { id: string; slug: string; name: string } | null;
+  creator: Person;
+  assignee: Person | null;
+  category: Pick<Category, "id" | "name" | "color"> | null;
+  comment_count: number;
 }
 
 /** What a client may set. */
@@ -31,27 +44,104 @@ export interface TaskInput {
   description?: string | null;
   status?: TaskStatus;
   priority?: Priority;
+  category_id?: string | null;
   assigned_to?: string | null;
   due_date?: string | null;
 }
 
+/** What a list may be narrowed to. */
+export interface TaskFilters {
+  status?: TaskStatus[];
+  priority?: Priority[];
+  /** An id, `me` or `none`. */
+  assigned_to?: string;
+  created_by?: string;
+  category_id?: string;
+  due_date_from?: string;
+  due_date_to?: string;
+  overdue?: boolean;
+  updated_since?: string;
+  q?: string;
+  include_deleted?: boolean;
+}
+
+export interface Comment {
+  id: string;
+  task_id: string;
+  author_id: string;
+  body: string;
+  version: number;
+  created_at: string;
+  updated_at: string;
+}
+
+/** A user's own label for tasks. */
+export interface Category {
+  id: string;
+  name: string;
+  /** `#RRGGBB`, in upper case. */
+  color: string;
+  version: number;
+  created_at: string;
+  updated_at: string;
+}
+
+/** One step of a bulk request. */
+export type BulkOperation =
+  | ({ op: "create"; project_id?: string | null } & TaskInput)
+  | ({ op: "update"; id: string } & Partial<TaskInput>)
+  | { op: "transition"; id: string; to: TaskStatus }
+  | { op: "assign"; id: string; assigned_to: string | null }
+  | { op: "delete"; id: string };
+
+/** How one step ended: with the task as it left it, or with why it can't be done. */
+export interface BulkResult {
+  op: BulkOperation["op"];
+  /** What the same request on its own would have answered. */
+  status: number;
+  task?: Task;
+  problem?: ProblemDocument;
+}
+
+type InProject<Params> = Params & { project: string };
+type OnTask<Params = object> = Params & { id: string };
+
 export interface TasksContract extends ServiceContract {
   name: "tasks";
   actions: {
-    create: { params: TaskInput & { project_id?: string | null }; result: Task };
+    list: { params: PageParams & TaskFilters & { project_id?: string }; result: Page<Task> };
     /** `project`: an id or a slug. */
-    create_in_project: { params: TaskInput & { project: string }; result: Task };
-    list: { params: PageParams & { project_id?: string; status?: TaskStatus[] }; result: Page<Task> };
-    list_in_project: { params: PageParams & { project: string; status?: TaskStatus[] }; result: Page<Task> };
-    get: { params: { id: string }; result: Task };
-    patch: { params: Partial<TaskInput> & { id: string }; result: Task };
-    assign: { params: { id: string; assigned_to: string | null }; result: Task };
-    transition: { params: { id: string; to: TaskStatus }; result: Task };
-    delete: { params: { id: string }; result: void };
+    list_in_project: { params: InProject<PageParams & TaskFilters>; result: Page<Task> };
+    create: { params: TaskInput & { project_id?: string | null }; result: Task };
+    create_in_project: { params: InProject<TaskInput>; result: Task };
+    get: { params: OnTask; result: TaskDetail };
+    /** Everything that a client may set, at once: what is left out goes back to its default. */
+    replace: { params: OnTask<TaskInput>; result: Task };
+    patch: { params: OnTask<Partial<TaskInput>>; result: Task };
+    delete: { params: OnTask; result: void };
+    restore: { params: OnTask; result: Task };
+    assign: { params: OnTask<{ assigned_to: string | null }>; result: Task };
+    transition: { params: OnTask<{ to: TaskStatus }>; result: Task };
+    bulk: { params: { operations: BulkOperation[] }; result: { results: BulkResult[] } };
+
+    list_comments: { params: OnTask<PageParams>; result: Page<Comment> };
+    create_comment: { params: OnTask<{ body: string }>; result: Comment };
+    patch_comment: { params: OnTask<{ comment_id: string; body: string }>; result: Comment };
+    delete_comment: { params: OnTask<{ comment_id: string }>; result: void };
+
+    list_categories: { params: PageParams; result: Page<Category> };
+    create_category: { params: { name: string; color: string }; result: Category };
+    patch_category: { params: { id: string; name?: string; color?: string }; result: Category };
+    delete_category: { params: { id: string }; result: void };
+
     /** How many tasks of a project, which the caller may read, have which status. */
     count_by_status: { params: { project_id: string }; result: Record<TaskStatus, number> };
     /** Unassigns a batch of the tasks of a user who leaves, wherever they lie. True: call again, there may be more. */
     unassign_user: { params: { user_id: string }; result: boolean };
+    /** Tells of a batch of tasks that are due soon. True: call again, there may be more. */
+    announce_due: { params: object; result: boolean };
+    /** Removes a batch of what was deleted before `before`, or lies in `project_id`. True: call again, there may be more. */
+    purge: { params: { before?: string; project_id?: string }; result: boolean };
   };
 }
 

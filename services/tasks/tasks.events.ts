@@ -6,7 +6,7 @@ import {
   projectStream,
   userStream,
 } from "../../mixins/event-log.ts";
-import type { Task } from "./tasks.contract.ts";
+import type { Comment, Task } from "./tasks.contract.ts";
 import { taskView, type TaskRow } from "./tasks.view.ts";
 
 type Field =
@@ -65,7 +65,7 @@ function meanings(changes: Changes): [EventType, Changes][] {
  * Who hears of a task's event: a project's stream; for a personal task its creator and its assignee. An assignment is
  * news on the new assignee's own stream too, wherever the task lies.
  */
-function audience(task: Task, type: EventType): string[] {
+function audience(task: Pick<Task, "project_id" | "created_by" | "assigned_to">, type: EventType): string[] {
   const own = task.project_id === null ? [userStream(task.created_by)] : [projectStream(task.project_id)];
   const assigneeHears = task.project_id === null || type === "task_assigned";
   if (task.assigned_to !== null && assigneeHears) own.push(userStream(task.assigned_to));
@@ -99,6 +99,24 @@ export function changeEvents(before: TaskRow, after: TaskRow, cause: Cause): New
 
 export const deletionEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
   eventsFor("task_deleted", row, undefined, cause);
+
+export const restorationEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
+  eventsFor("task_restored", row, undefined, cause);
+
+export const dueSoonEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
+  eventsFor("task_due_soon", row, undefined, cause);
+
+/** What happened to a comment is news to those who see its task. */
+export const commentEvents = (
+  type: "comment_created" | "comment_updated" | "comment_deleted",
+  task: TaskRow,
+  comment: Comment,
+  cause: Cause,
+  changes?: { body: { old: string; new: string } },
+): NewEvent[] =>
+  audience(task, type).map((stream) =>
+    newEvent(stream, type, changes === undefined ? { comment } : { comment, changes }, cause),
+  );
 
 /** Who loses sight of a personal task hears that, and sees no more of it than they could before. */
 function farewell(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {

@@ -1,7 +1,8 @@
 import type { Actor } from "../../core/kit.ts";
 import type { ProjectRole } from "../projects/projects.contract.ts";
 
-export type TaskVerb = "read" | "create" | "edit" | "assign" | "delete";
+/** `moderate`: remove what others commented. Restoring is for who may delete. */
+export type TaskVerb = "read" | "create" | "edit" | "assign" | "delete" | "comment" | "moderate";
 
 /** What decides who may do what with a task, or with a project's tasks. */
 export interface TaskStanding {
@@ -15,12 +16,12 @@ export interface TaskStanding {
 
 const PROJECT: Record<ProjectRole, readonly TaskVerb[]> = {
   viewer: ["read"],
-  member: ["read", "create", "edit"],
-  manager: ["read", "create", "edit", "assign", "delete"],
-  owner: ["read", "create", "edit", "assign", "delete"],
+  member: ["read", "create", "edit", "comment"],
+  manager: ["read", "create", "edit", "assign", "delete", "comment", "moderate"],
+  owner: ["read", "create", "edit", "assign", "delete", "comment", "moderate"],
 };
-const CREATOR: readonly TaskVerb[] = ["read", "create", "edit", "assign", "delete"];
-const ASSIGNEE: readonly TaskVerb[] = ["read", "edit"];
+const CREATOR: readonly TaskVerb[] = ["read", "create", "edit", "assign", "delete", "comment"];
+const ASSIGNEE: readonly TaskVerb[] = ["read", "edit", "comment"];
 /** A global manager sees everything, and may edit and assign anywhere (contract.md §3). */
 const GLOBAL_MANAGER: readonly TaskVerb[] = ["read", "edit", "assign"];
 

@@ -1,36 +1,85 @@
 import { Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
-import { type Page, type PageOf, pageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable, Statement } from "../../mixins/database.ts";
+import { type Branch, type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { ProjectRole, ProjectStatus } from "../projects/projects.contract.ts";
-import { TASK_STATUSES, type Task, type TaskStatus } from "./tasks.contract.ts";
+import {
+  type Category,
+  type Comment,
+  PRIORITIES,
+  TASK_STATUSES,
+  type Task,
+  type TaskFilters,
+  type TaskStatus,
+} from "./tasks.contract.ts";
 import { may } from "./tasks.policy.ts";
-import { taskView, type TaskRow } from "./tasks.view.ts";
+import { categoryView, commentView, type DetailRow, taskView, type TaskRow } from "./tasks.view.ts";
 
 const COLUMNS = `t.id, t.title, t.description, t.status, t.priority, t.project_id, t.category_id, t.created_by,
   t.assigned_to, t.due_date, t.completed_at, t.version, t.created_at, t.updated_at, t.deleted_at`;
 
-/** A task with what the policy asks about the caller and the project, out of one snapshot. */
-export interface FoundTask extends TaskRow {
+/** What a policy asks about the caller and the project, out of the same snapshot as the task. */
+interface Standing {
   project_role: ProjectRole | null;
   project_status: ProjectStatus | null;
 }
 
+export type FoundTask = TaskRow & Standing;
+
+const STANDING = `m.role AS project_role, p.status AS project_status`;
+/** `$2` is the caller's id. */
+const WITH_STANDING = `
+  LEFT JOIN projects.summaries p ON p.id = t.project_id
+  LEFT JOIN projects.memberships m ON m.project_id = t.project_id AND m.user_id = $2`;
+/** A task whose project is deleted is as gone as a deleted one. */
+const PROJECT_THERE = "(t.project_id IS NULL OR p.id IS NOT NULL)";
+
 /**
  * A task that the caller may see. Plan: primary keys of tasks, projects and members.
  * @param lock hold the task's row until the transaction ends
- * @throws Problem not-found for one that isn't there, is deleted (or its project is), or that the caller may not see
+ * @param deleted look among the deleted ones instead
+ * @throws Problem not-found for one that isn't there, whose project is deleted, or that the caller may not see
  */
-export async function findTask(db: Queryable, actor: Actor, id: string, lock = false): Promise<FoundTask> {
+export async function findTask(
+  db: Queryable,
+  actor: Actor,
+  id: string,
+  { lock = false, deleted = false } = {},
+): Promise<FoundTask> {
   const [task] = await db.query<FoundTask>({
-    name: lock ? "tasks-find-locked" : "tasks-find",
-    text: `SELECT ${COLUMNS}, m.role AS project_role, p.status AS project_status
-           FROM tasks.tasks t
-           LEFT JOIN projects.summaries p ON p.id = t.project_id
-           LEFT JOIN projects.memberships m ON m.project_id = t.project_id AND m.user_id = $2
-           WHERE t.id = $1 AND t.deleted_at IS NULL AND (t.project_id IS NULL OR p.id IS NOT NULL)
+    name: `tasks-find${lock ? "-locked" : ""}${deleted ? "-deleted" : ""}`,
+    text: `SELECT ${COLUMNS}, ${STANDING} FROM tasks.tasks t ${WITH_STANDING}
+           WHERE t.id = $1 AND t.deleted_at IS ${deleted ? "NOT NULL" : "NULL"} AND ${PROJECT_THERE}
            ${lock ? "FOR UPDATE OF t" : ""}`,
+    values: [id, actor.id],
+  });
+  if (task === undefined || !may(actor, "read", task)) throw new Problem("not-found");
+  return task;
+}
+
+/** Those of `ids` that the caller may see, locked in the order of their ids. Plan: the same. */
+export async function lockTasks(tx: Queryable, actor: Actor, ids: string[]): Promise<FoundTask[]> {
+  const found = await tx.query<FoundTask>({
+    name: "tasks-lock",
+    text: `SELECT ${COLUMNS}, ${STANDING} FROM tasks.tasks t ${WITH_STANDING}
+           WHERE t.id = ANY ($1::uuid[]) AND t.deleted_at IS NULL AND ${PROJECT_THERE}
+           ORDER BY t.id FOR UPDATE OF t`,
+    values: [ids, actor.id],
+  });
+  return found.filter((task) => may(actor, "read", task));
+}
+
+/** The same with what its ids stand for, but for people. Plan: primary keys, and comments_task_idx. */
+export async function findDetail(db: Queryable, actor: Actor, id: string): Promise<DetailRow> {
+  const [task] = await db.query<DetailRow & Standing>({
+    name: "tasks-detail",
+    text: `SELECT ${COLUMNS}, ${STANDING}, p.slug AS project_slug, p.name AS project_name,
+                  c.name AS category_name, c.color AS category_color,
+                  (SELECT count(*) FROM tasks.comments WHERE task_id = t.id) AS comment_count
+           FROM tasks.tasks t ${WITH_STANDING} LEFT JOIN tasks.categories c ON c.id = t.category_id
+           WHERE t.id = $1 AND t.deleted_at IS NULL AND ${PROJECT_THERE}`,
     values: [id, actor.id],
   });
   if (task === undefined || !may(actor, "read", task)) throw new Problem("not-found");
@@ -43,11 +92,6 @@ export interface ProjectStanding {
   project_role: ProjectRole | null;
 }
 
-const PROJECT = (project: string): string => `
-  SELECT p.id, p.status, m.role AS project_role
-  FROM projects.summaries p LEFT JOIN projects.memberships m ON m.project_id = p.id AND m.user_id = $1
-  WHERE p.${isId(project) ? "id" : "slug"} = $2`;
-
 const ofProject = ({ id, project_role }: ProjectStanding) => ({
   project_id: id,
   project_role,
@@ -55,14 +99,37 @@ const ofProject = ({ id, project_role }: ProjectStanding) => ({
   assigned_to: null,
 });
 
+/** A project by id or slug with the caller's role in it. */
+const projectBy = (key: "id" | "slug", caller: string, value: string): string => `
+  SELECT p.id, p.status, m.role AS project_role
+  FROM projects.summaries p LEFT JOIN projects.memberships m ON m.project_id = p.id AND m.user_id = ${caller}
+  WHERE p.${key} = ${value}`;
+
 /**
  * A project by id or slug, for the tasks in it.
  * @throws Problem not-found when it isn't there or the caller may not see it
  */
 export async function findProject(db: Queryable, actor: Actor, project: string): Promise<ProjectStanding> {
-  const [found] = await db.query<ProjectStanding>({ text: PROJECT(project), values: [actor.id, project] });
+  const key = isId(project) ? "id" : "slug";
+  const [found] = await db.query<ProjectStanding>({
+    name: `tasks-project-by-${key}`,
+    text: projectBy(key, "$1", "$2"),
+    values: [actor.id, project],
+  });
   if (found === undefined || !may(actor, "read", ofProject(found))) throw new Problem("not-found");
   return found;
+}
+
+/** Those projects of `ids` that the caller may see. Plan: primary keys. */
+export async function findProjects(db: Queryable, actor: Actor, ids: string[]): Promise<ProjectStanding[]> {
+  const found = await db.query<ProjectStanding>({
+    name: "tasks-projects",
+    text: `SELECT p.id, p.status, m.role AS project_role
+           FROM projects.summaries p LEFT JOIN projects.memberships m ON m.project_id = p.id AND m.user_id = $1
+           WHERE p.id = ANY ($2::uuid[])`,
+    values: [actor.id, ids],
+  });
+  return found.filter((project) => may(actor, "read", ofProject(project)));
 }
 
 /** Whether the caller may create tasks in a project that they may see. */
@@ -73,68 +140,166 @@ export const mayCreateIn = (actor: Actor, project: ProjectStanding): boolean =>
 export const mayAssignIn = (actor: Actor, project: ProjectStanding): boolean =>
   may(actor, "assign", ofProject(project));
 
-/** Whether a user is a member of a project that is not deleted. Plan: primary keys of members and projects. */
-export async function isMember(db: Queryable, projectId: string, userId: string): Promise<boolean> {
-  const rows = await db.query({
-    name: "tasks-is-member",
-    text: "SELECT FROM projects.memberships WHERE project_id = $1 AND user_id = $2",
-    values: [projectId, userId],
+/** Which of these users are members of which of these projects. Plan: primary keys of members and projects. */
+export async function membersOf(
+  db: Queryable,
+  projectIds: string[],
+  userIds: string[],
+): Promise<{ project_id: string; user_id: string }[]> {
+  return db.query({
+    name: "tasks-members-of",
+    text: `SELECT project_id, user_id FROM projects.memberships
+           WHERE project_id = ANY ($1::uuid[]) AND user_id = ANY ($2::uuid[])`,
+    values: [projectIds, userIds],
   });
-  return rows.length > 0;
 }
 
-export interface TaskFilter {
+/** Those of `ids` that are the caller's own categories. Plan: primary key. */
+export async function ownCategories(db: Queryable, actor: Actor, ids: string[]): Promise<string[]> {
+  const rows = await db.query<{ id: string }>({
+    name: "categories-own",
+    text: "SELECT id FROM tasks.categories WHERE id = ANY ($1::uuid[]) AND user_id = $2",
+    values: [ids, actor.id],
+  });
+  return rows.map(({ id }) => id);
+}
+
+const LANGUAGE = "'english'";
+const nth = (values: readonly string[], column: string) => ({
+  sql: `array_position('{${values.join(",")}}'::text[], ${column})`,
+  type: "integer",
+});
+
+/** What a task list can be sorted by; `rank` is added where something is searched for. No date is later than any. */
+const SORTS = {
+  created_at: { sql: "t.created_at", type: "timestamptz" },
+  updated_at: { sql: "t.updated_at", type: "timestamptz" },
+  due_date: { sql: "coalesce(t.due_date, 'infinity')", type: "timestamptz" },
+  priority: nth(PRIORITIES, "t.priority"),
+  status: nth(TASK_STATUSES, "t.status"),
+  title: { sql: "lower(t.title)", type: "text" },
+};
+export const TASK_SORTS = [...Object.keys(SORTS), "rank"];
+
+export type TaskFilter = TaskFilters & {
   /** Id or slug: that project's tasks, which the caller must be allowed to see. */
   project?: string;
   project_id?: string;
-  status?: TaskStatus[];
-}
+};
 
-/** What the caller may see, as a condition on `t`; `$1` is their id. */
-function visibleTo(actor: Actor): string {
-  if (actor.role !== "user")
-    return "(t.project_id IS NULL OR t.project_id IN (SELECT id FROM projects.summaries))";
-  return `(t.project_id = ANY (ARRAY(SELECT project_id FROM projects.memberships WHERE user_id = $1))
-           OR (t.project_id IS NULL AND t.created_by = $1) OR (t.project_id IS NULL AND t.assigned_to = $1))`;
+const OPEN = "t.status IN ('pending', 'in_progress')";
+
+function conditionsOf(
+  actor: Actor,
+  filter: TaskFilter,
+  words: string | null,
+  parameters: Parameters,
+): string[] {
+  const conditions: string[] = [];
+  const add = (value: unknown, condition: (place: string) => string) => {
+    if (value !== undefined) conditions.push(condition(parameters.add(value)));
+  };
+  if (filter.include_deleted !== true) conditions.push("t.deleted_at IS NULL");
+  else if (actor.role !== "admin") {
+    const me = parameters.add(actor.id);
+    conditions.push(`(t.deleted_at IS NULL OR t.created_by = ${me} OR t.project_id = ANY (ARRAY(
+      SELECT project_id FROM projects.memberships WHERE user_id = ${me} AND role IN ('manager', 'owner'))))`);
+  }
+  const { assigned_to, overdue } = filter;
+  if (assigned_to === "none") conditions.push("t.assigned_to IS NULL");
+  else add(assigned_to === "me" ? actor.id : assigned_to, (place) => `t.assigned_to = ${place}`);
+  add(filter.status, (place) => `t.status = ANY (${place}::text[])`);
+  add(filter.priority, (place) => `t.priority = ANY (${place}::text[])`);
+  add(filter.created_by, (place) => `t.created_by = ${place}`);
+  add(filter.category_id, (place) => `t.category_id = ${place}`);
+  add(filter.due_date_from, (place) => `t.due_date >= ${place}`);
+  add(filter.due_date_to, (place) => `t.due_date <= ${place}`);
+  add(filter.updated_since, (place) => `t.updated_at >= ${place}`);
+  if (overdue !== undefined)
+    conditions.push(`(coalesce(t.due_date < now(), false) AND ${OPEN}) IS ${overdue ? "TRUE" : "FALSE"}`);
+  if (words !== null) conditions.push(`t.words @@ ${words}`);
+  return conditions;
 }
 
 /**
- * The list as one statement: the page, the total, and the project that it is of, each null when there is none.
- * Plan: tasks_project_idx or tasks_project_status_idx for one project; all of those and the two personal ones under
- * a BitmapOr for everything that the caller may see.
+ * Where the tasks lie that the caller may see. A list in the order of an index takes the first few of each project and
+ * of the personal ones; a search and a person's assignments are found by an index of their own, and only then judged.
  */
-export function listStatement(actor: Actor, filter: TaskFilter, { limit, offset }: PageOf): Statement {
-  const values: unknown[] = [actor.id];
-  const parameter = (value: unknown): string => `$${values.push(value)}`;
-  const conditions = ["t.deleted_at IS NULL"];
-  let project = "SELECT NULL::uuid AS id, NULL AS status, NULL AS project_role WHERE $1::uuid IS NULL";
-
-  if (filter.project !== undefined) {
-    values.push(filter.project);
-    project = PROJECT(filter.project);
-    conditions.push("t.project_id = (SELECT id FROM project)");
-  } else conditions.push(visibleTo(actor));
-  if (filter.project_id !== undefined) conditions.push(`t.project_id = ${parameter(filter.project_id)}`);
-  if (filter.status !== undefined) conditions.push(`t.status = ANY (${parameter(filter.status)}::text[])`);
-
-  const matching = `FROM tasks.tasks t WHERE ${conditions.join(" AND ")}`;
-  const text = `
-    WITH project AS (${project}),
-    counted AS (SELECT count(*) AS total ${matching}),
-    page AS (SELECT ${COLUMNS} ${matching} ORDER BY t.id DESC LIMIT ${parameter(limit)} OFFSET ${parameter(offset)})
-    SELECT project.id AS of_project, project.project_role AS of_role, counted.total, page.*
-    FROM counted LEFT JOIN project ON true LEFT JOIN page ON true`;
-  return { text, values };
-}
-
-interface ListRow extends TaskRow {
-  of_project: string | null;
-  of_role: ProjectRole | null;
-  total: number;
+function branchesOf(actor: Actor, filter: TaskFilter, where: string[], parameters: Parameters): Branch[] {
+  const from = "tasks.tasks t";
+  if (filter.project !== undefined)
+    return [{ from, where: ["t.project_id = (SELECT id FROM project)", ...where] }];
+  if (filter.project_id !== undefined && actor.role !== "user") {
+    const project = parameters.add(filter.project_id);
+    return [
+      { from, where: [`t.project_id = (SELECT id FROM projects.summaries WHERE id = ${project})`, ...where] },
+    ];
+  }
+  if (actor.role !== "user") {
+    const there =
+      "(t.project_id IS NULL OR EXISTS (SELECT FROM projects.summaries p WHERE p.id = t.project_id))";
+    return [{ from, where: [there, ...where] }];
+  }
+  const me = parameters.add(actor.id);
+  if (filter.project_id !== undefined) {
+    const project = parameters.add(filter.project_id);
+    const seen = `t.project_id = (SELECT project_id FROM projects.memberships WHERE user_id = ${me} AND project_id = ${project})`;
+    return [{ from, where: [seen, ...where] }];
+  }
+  const somebody = filter.assigned_to !== undefined && filter.assigned_to !== "none";
+  if (filter.q !== undefined || somebody) {
+    const seen = `(t.project_id = ANY (ARRAY(SELECT project_id FROM projects.memberships WHERE user_id = ${me}))
+      OR (t.project_id IS NULL AND (t.created_by = ${me} OR t.assigned_to = ${me})))`;
+    return [{ from, where: [seen, ...where] }];
+  }
+  return [
+    {
+      each: `(SELECT project_id AS id FROM projects.memberships WHERE user_id = ${me}) member_of`,
+      from,
+      where: ["t.project_id = member_of.id", ...where],
+    },
+    { from, where: ["t.project_id IS NULL", `t.created_by = ${me}`, ...where] },
+    { from, where: ["t.project_id IS NULL", `t.assigned_to = ${me}`, `t.created_by <> ${me}`, ...where] },
+  ];
 }
 
 /**
- * The tasks that the caller may see, newest first.
+ * The list as one statement: the page, with a total where it is asked for by offset, and the project that it is of.
+ * Plan: tasks_project_created_idx and its like for projects, tasks_personal_idx and tasks_assigned_idx for the rest,
+ * tasks_words_idx for searches (test/integration/plans.test.ts).
+ * @throws Problem validation-failed for a sort by rank where nothing is searched for
+ */
+export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf): Statement {
+  const parameters = new Parameters();
+  const words =
+    filter.q === undefined ? null : `websearch_to_tsquery(${LANGUAGE}, ${parameters.add(filter.q)})`;
+  if (words === null && page.sort?.includes("rank") === true)
+    throw new Problem("validation-failed", "Sorting by rank needs a search (q)", {
+      errors: [{ pointer: "?sort", code: "sort", message: "Sorting by rank needs a search (q)." }],
+    });
+  const where = conditionsOf(actor, filter, words, parameters);
+  const listing: Listing = {
+    columns: COLUMNS,
+    branches: branchesOf(actor, filter, where, parameters),
+    sorts: words === null ? SORTS : { ...SORTS, rank: { sql: `ts_rank(t.words, ${words})`, type: "real" } },
+    sort: words === null ? "-created_at" : "-rank",
+  };
+  if (filter.project === undefined) return listStatement(listing, page, parameters);
+  const key = isId(filter.project) ? "id" : "slug";
+  const project = projectBy(key, parameters.add(actor.id), parameters.add(filter.project));
+  return listStatement(
+    {
+      ...listing,
+      with: [`project AS (${project})`],
+      about: { columns: "project.id AS of_project, project.project_role AS of_role", from: "project" },
+    },
+    page,
+    parameters,
+  );
+}
+
+/**
+ * The tasks that the caller may see, newest first unless they say.
  * @throws Problem not-found when `filter.project` isn't there or the caller may not see it
  */
 export async function listTasks(
@@ -143,14 +308,98 @@ export async function listTasks(
   filter: TaskFilter,
   page: PageOf,
 ): Promise<Page<Task>> {
-  const rows = await db.query<ListRow>(listStatement(actor, filter, page));
+  type Row = TaskRow & { of_project?: string | null; of_role?: ProjectRole | null };
+  const found = await readPage<Row, Task>(db, taskListStatement(actor, filter, page), page, taskView);
   if (filter.project !== undefined) {
-    const { of_project = null, of_role = null } = rows[0] ?? {};
+    const { of_project = null, of_role = null } = found.about ?? {};
     const standing = { id: of_project as string, status: "active", project_role: of_role } as const;
     if (of_project === null || !may(actor, "read", ofProject(standing))) throw new Problem("not-found");
   }
-  const { items, ...rest } = pageOf(rows, page);
-  return { items: items.map(taskView), ...rest };
+  return found.page;
+}
+
+export const COMMENT_SORTS = ["created_at", "updated_at"];
+
+/** The comments of a task that the caller may see, oldest first. Plan: comments_task_idx. */
+export async function listComments(db: Queryable, taskId: string, page: PageOf): Promise<Page<Comment>> {
+  const parameters = new Parameters();
+  const listing: Listing = {
+    columns: "t.id, t.task_id, t.author_id, t.body, t.version, t.created_at, t.updated_at",
+    branches: [{ from: "tasks.comments t", where: [`t.task_id = ${parameters.add(taskId)}`] }],
+    sorts: { created_at: SORTS.created_at, updated_at: SORTS.updated_at },
+    sort: "created_at",
+  };
+  return (await readPage<Comment>(db, listStatement(listing, page, parameters), page, commentView)).page;
+}
+
+/** One comment. Plan: primary key. @throws Problem not-found */
+export async function findComment(db: Queryable, taskId: string, id: string): Promise<Comment> {
+  const [comment] = await db.query<Comment>({
+    name: "comments-find",
+    text: `SELECT id, task_id, author_id, body, version, created_at, updated_at
+           FROM tasks.comments WHERE id = $1 AND task_id = $2`,
+    values: [id, taskId],
+  });
+  if (comment === undefined) throw new Problem("not-found");
+  return comment;
+}
+
+export const CATEGORY_SORTS = ["name", "created_at"];
+
+/** Somebody's categories, by name. Plan: categories_name_key. */
+export async function listCategories(db: Queryable, userId: string, page: PageOf): Promise<Page<Category>> {
+  const parameters = new Parameters();
+  const listing: Listing = {
+    columns: "t.id, t.name, t.color, t.version, t.created_at, t.updated_at",
+    branches: [{ from: "tasks.categories t", where: [`t.user_id = ${parameters.add(userId)}`] }],
+    sorts: { name: { sql: "lower(t.name)", type: "text" }, created_at: SORTS.created_at },
+    sort: "name",
+  };
+  return (await readPage<Category>(db, listStatement(listing, page, parameters), page, categoryView)).page;
+}
+
+/** One of somebody's categories. Plan: primary key. @throws Problem not-found */
+export async function findCategory(
+  db: Queryable,
+  userId: string,
+  id: string,
+  { lock = false } = {},
+): Promise<Category> {
+  const [category] = await db.query<Category>({
+    name: lock ? "categories-lock" : "categories-find",
+    text: `SELECT id, name, color, version, created_at, updated_at
+           FROM tasks.categories WHERE id = $1 AND user_id = $2 ${lock ? "FOR UPDATE" : ""}`,
+    values: [id, userId],
+  });
+  if (category === undefined) throw new Problem("not-found");
+  return category;
+}
+
+/** The first of the tasks that carry a category and that anybody can see. Plan: tasks_category_idx. */
+export async function findCategorized(db: Queryable, categoryId: string, limit: number): Promise<string[]> {
+  const rows = await db.query<{ id: string }>({
+    name: "tasks-categorized",
+    text: `SELECT t.id FROM tasks.tasks t LEFT JOIN projects.summaries p ON p.id = t.project_id
+           WHERE t.category_id = $1 AND t.deleted_at IS NULL AND ${PROJECT_THERE}
+           ORDER BY t.id LIMIT $2`,
+    values: [categoryId, limit],
+  });
+  return rows.map(({ id }) => id);
+}
+
+/**
+ * Open tasks that are due until `until`, of which nobody was told yet, locked against others that look for the same.
+ * Plan: tasks_due_soon_idx.
+ */
+export function lockDueSoon(tx: Queryable, until: string, limit: number): Promise<TaskRow[]> {
+  return tx.query({
+    name: "tasks-due-soon",
+    text: `SELECT ${COLUMNS} FROM tasks.tasks t LEFT JOIN projects.summaries p ON p.id = t.project_id
+           WHERE t.due_date BETWEEN now() AND $1 AND t.deleted_at IS NULL AND ${OPEN}
+             AND t.announced_due_date IS DISTINCT FROM t.due_date AND (t.project_id IS NULL OR p.status = 'active')
+           ORDER BY t.due_date, t.id LIMIT $2 FOR UPDATE OF t SKIP LOCKED`,
+    values: [until, limit],
+  });
 }
 
 /** The first `limit` of the tasks that are assigned to a user, but for those that are deleted or whose project is. */
@@ -158,7 +407,7 @@ export async function findAssigned(db: Queryable, userId: string, limit: number)
   const rows = await db.query<{ id: string }>({
     name: "tasks-assigned",
     text: `SELECT t.id FROM tasks.tasks t LEFT JOIN projects.summaries p ON p.id = t.project_id
-           WHERE t.assigned_to = $1 AND t.deleted_at IS NULL AND (t.project_id IS NULL OR p.id IS NOT NULL)
+           WHERE t.assigned_to = $1 AND t.deleted_at IS NULL AND ${PROJECT_THERE}
            ORDER BY t.id LIMIT $2`,
     values: [userId, limit],
   });

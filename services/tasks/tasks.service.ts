@@ -1,74 +1,50 @@
 import type { ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import { invalidField, Problem } from "../../core/errors.ts";
+import { Problem } from "../../core/errors.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
+import { page } from "../../core/schema.ts";
 import { type Database, database, type WithDatabase } from "../../mixins/database.ts";
 import { causeOf, emitCommitted } from "../../mixins/event-log.ts";
+import { once } from "../../mixins/idempotency.ts";
 import { users } from "../users/users.contract.ts";
+import { categoryActions } from "./categories.actions.ts";
+import { commentActions } from "./comments.actions.ts";
+import { readReferences } from "./references.ts";
+import { assigneesOf, categoriesOf, checkCreation, checkReferences, runBulk } from "./tasks.bulk.ts";
 import {
+  announceDue,
+  type Batch,
+  changeTask,
   createTask,
-  deleteTask,
-  patchTask,
-  transitionTask,
+  purgeTasks,
   unassignUser,
   type Written,
 } from "./tasks.commands.ts";
+import { type Task, type TaskInput, type TasksContract } from "./tasks.contract.ts";
 import {
-  PRIORITIES,
-  TASK_STATUSES,
-  type Task,
-  type TaskInput,
-  type TasksContract,
-} from "./tasks.contract.ts";
-import { may } from "./tasks.policy.ts";
-import {
-  countByStatus,
-  findProject,
-  findTask,
-  isMember,
-  listTasks,
-  mayAssignIn,
-  mayCreateIn,
-} from "./tasks.queries.ts";
-import { taskView } from "./tasks.view.ts";
-
-const title = { ...rules.text(1, 200), trim: true } as const;
-const status = { type: "enum", values: [...TASK_STATUSES] } as const;
-const project = rules.text(1, 100);
-const fields = {
-  description: { ...rules.text(0, 10_000), optional: true, nullable: true },
-  status: { ...status, optional: true },
-  priority: { type: "enum", values: [...PRIORITIES], optional: true },
-  assigned_to: rules.nullableId,
-  due_date: { ...rules.timestamp, optional: true, nullable: true },
-} as const;
+  assignment,
+  creation,
+  type Decide,
+  deletion,
+  patch,
+  replacement,
+  restoration,
+  transition,
+} from "./tasks.decisions.ts";
+import { countByStatus, findDetail, findProject, findTask, listTasks, TASK_SORTS } from "./tasks.queries.ts";
+import { fields, filters, operations, project, status, title } from "./tasks.rules.ts";
+import { bulkAnswer, task, taskDetail } from "./tasks.schemas.ts";
+import { detailView } from "./tasks.view.ts";
 
 type Asking = ActionContext<object, Actor>;
 
-/**
- * The assignee must exist, be active, and be able to see the task's project (contract.md §5).
- * @throws Problem validation-failed
- */
-async function checkAssignee(
-  ctx: Asking,
-  db: Database,
-  projectId: string | null,
-  userId: string,
-): Promise<void> {
-  const refuse = (message: string) => invalidField("assigned_to", "assignee", message);
-  const [person] = await users.call(ctx, "people", { ids: [userId] });
-  if (person?.is_active !== true) throw refuse("There is no active user with this id");
-  const sees = projectId === null || person.role !== "user" || (await isMember(db, projectId, userId));
-  if (!sees) throw refuse("This user can't see the task's project");
-}
-
-/** The same for a task that exists, after whether the caller may assign it. @throws Problem not-found, forbidden too */
-async function checkAssignment(ctx: Asking, db: Database, taskId: string, userId: string): Promise<void> {
-  const found = await findTask(db, ctx.locals.actor, taskId);
-  if (!may(ctx.locals.actor, "assign", found)) throw new Problem("forbidden");
-  await checkAssignee(ctx, db, found.project_id, userId);
+/** What the actions' `this` has besides. */
+export interface TasksLend extends WithDatabase {
+  publish<Answer>(written: Written<Answer>): Answer;
+  /** The same for work that takes several calls. @returns whether there may be more */
+  publishBatch(batch: Batch): boolean;
 }
 
 /** Creates a task, in the project that `reference` (id or slug) names or a personal one. */
@@ -76,128 +52,283 @@ async function create(
   ctx: Asking,
   db: Database,
   reference: string | null,
-  input: TaskInput,
+  params: Partial<TaskInput>,
 ): Promise<Written> {
-  const { actor } = ctx.locals;
-  const within = reference === null ? null : await findProject(db, actor, reference);
-  if (within !== null) {
-    if (!mayCreateIn(actor, within)) throw new Problem("forbidden");
-    if (input.assigned_to != null && !mayAssignIn(actor, within))
-      throw new Problem("forbidden", "Only managers of the project assign its tasks");
-    if (within.status === "archived") throw new Problem("project-archived");
-  }
-  const project_id = within?.id ?? null;
-  if (input.assigned_to != null) await checkAssignee(ctx, db, project_id, input.assigned_to);
-  return createTask(db, { ...input, project_id }, causeOf(ctx));
+  const input = rules.given(params) as TaskInput;
+  const write = causeOf(ctx);
+  const within = reference === null ? null : await findProject(db, write.actor, reference);
+  checkCreation(write, within, input);
+  const unassigned = { project_id: within?.id ?? null, assigned_to: null, category_id: null };
+  await checkNamed(ctx, db, unassigned, input);
+  return createTask(db, creation(input, within?.id ?? null, write), write);
 }
 
-/** Tasks: personal, and in projects. */
+/** Whether the task may come to refer to what `input` names, by a look at what it names. @throws Problem validation-failed */
+async function checkNamed(
+  ctx: Asking,
+  db: Database,
+  from: Pick<Task, "project_id" | "assigned_to" | "category_id">,
+  input: Partial<TaskInput>,
+): Promise<void> {
+  const { assigned_to = null, category_id = null } = input;
+  if (assigned_to === null && category_id === null) return;
+  const references = await readReferences(ctx, db, {
+    assignees: assigned_to === null ? [] : [assigned_to],
+    categories: category_id === null ? [] : [category_id],
+    projects: from.project_id === null ? [] : [from.project_id],
+  });
+  checkReferences(from, input, references);
+}
+
+/** Changes a task that comes to refer to others. Whether the caller may is decided first: a refusal tells nothing of those. */
+async function change(
+  ctx: Asking,
+  db: Database,
+  id: string,
+  input: Partial<TaskInput>,
+  decide: Decide,
+): Promise<Written> {
+  const { assigned_to, category_id } = input;
+  if (assigned_to != null || category_id != null) {
+    const found = await findTask(db, ctx.locals.actor, id);
+    decide(found);
+    await checkNamed(ctx, db, found, input);
+  }
+  return changeTask(db, id, causeOf(ctx), decide);
+}
+
+/** Tasks, their comments, and the categories that people put them in. */
 export default (config: Config): ServiceSchema =>
-  service<TasksContract, WithDatabase & { publish(written: Written): Task }>({
+  service<TasksContract, TasksLend>({
     name: "tasks",
     mixins: [database(config)],
     methods: {
-      /** Tells the notifiers of a write, and answers its task. */
-      publish({ task, events }: Written): Task {
+      /** Tells the notifiers of a write, and answers what it answers. */
+      publish<Answer>({ answer, events }: Written<Answer>): Answer {
         emitCommitted(this.broker, events);
-        return task;
+        return answer;
+      },
+      publishBatch({ events, more }: Batch): boolean {
+        emitCommitted(this.broker, events);
+        return more;
       },
     },
     actions: {
+      ...commentActions,
+      ...categoryActions,
+
+      /** The tasks that the caller may see, newest first unless they say; what matches best first where `q` searches. */
+      list: {
+        auth: "user",
+        safe: true,
+        rules: { project_id: rules.optionalId, ...filters, ...pageRules(...TASK_SORTS) },
+        docs: {
+          summary: "List the tasks that you may see",
+          description:
+            'Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`; matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. Tasks without a due date sort as if due last.',
+          answer: page(task),
+        },
+        handler(ctx) {
+          const { limit, offset, cursor, sort, ...filter } = ctx.params as typeof ctx.params & PageOf;
+          return listTasks(this.db, ctx.locals.actor, filter, { limit, offset, cursor, sort });
+        },
+      },
+
+      /** A project's tasks. @throws Problem not-found (the project) */
+      list_in_project: {
+        auth: "user",
+        safe: true,
+        rules: { project, ...filters, ...pageRules(...TASK_SORTS) },
+        docs: { summary: "List a project's tasks", answer: page(task) },
+        handler(ctx) {
+          const { limit, offset, cursor, sort, ...filter } = ctx.params as typeof ctx.params & PageOf;
+          return listTasks(this.db, ctx.locals.actor, filter, { limit, offset, cursor, sort });
+        },
+      },
+
       /** Creates a task. @throws Problem not-found (the project), forbidden, project-archived, validation-failed, illegal-transition */
       create: {
         auth: "user",
+        idempotent: true,
         rules: { project_id: rules.nullableId, title, ...fields },
-        async handler(ctx) {
+        docs: {
+          summary: "Create a task",
+          description:
+            "A personal one without `project_id`: you and its assignee see it. It may begin in any status that `pending` reaches in one step.",
+          answer: task,
+          problems: ["not-found", "forbidden", "project-archived", "illegal-transition"],
+        },
+        handler(ctx) {
           const { project_id = null, ...input } = ctx.params;
-          return this.publish(await create(ctx, this.db, project_id, input));
+          return once(this.db, ctx, async () => this.publish(await create(ctx, this.db, project_id, input)));
         },
       },
 
       /** The same in the project that the path names. */
       create_in_project: {
         auth: "user",
+        idempotent: true,
         rules: { project, title, ...fields },
-        async handler(ctx) {
+        docs: {
+          summary: "Create a task in a project",
+          answer: task,
+          problems: ["forbidden", "project-archived", "illegal-transition"],
+        },
+        handler(ctx) {
           const { project, ...input } = ctx.params;
-          return this.publish(await create(ctx, this.db, project, input));
+          return once(this.db, ctx, async () => this.publish(await create(ctx, this.db, project, input)));
         },
       },
 
-      /** The tasks that the caller may see, newest first. */
-      list: {
-        auth: "user",
-        safe: true,
-        rules: { project_id: rules.optionalId, status: rules.commaList(TASK_STATUSES), ...pageRules },
-        handler(ctx) {
-          const { limit, offset, ...filter } = ctx.params as typeof ctx.params & PageOf;
-          return listTasks(this.db, ctx.locals.actor, filter, { limit, offset });
-        },
-      },
-
-      /** A project's tasks, newest first. @throws Problem not-found (the project) */
-      list_in_project: {
-        auth: "user",
-        safe: true,
-        rules: { project, status: rules.commaList(TASK_STATUSES), ...pageRules },
-        handler(ctx) {
-          const { limit, offset, ...filter } = ctx.params as typeof ctx.params & PageOf;
-          return listTasks(this.db, ctx.locals.actor, filter, { limit, offset });
-        },
-      },
-
-      /** One task. @throws Problem not-found */
+      /** One task, with what its ids stand for: one query, and one call for the people. @throws Problem not-found */
       get: {
         auth: "user",
         safe: true,
         rules: { id: rules.id },
+        docs: { summary: "Read a task", answer: taskDetail },
         async handler(ctx) {
-          return taskView(await findTask(this.db, ctx.locals.actor, ctx.params.id));
+          const row = await findDetail(this.db, ctx.locals.actor, ctx.params.id);
+          const ids = [row.created_by, row.assigned_to].filter((id) => id !== null);
+          return detailView(row, await users.call(ctx, "people", { ids: [...new Set(ids)] }));
         },
       },
 
-      /** Merges fields into a task. @throws Problem not-found, forbidden, illegal-transition, project-archived, validation-failed */
+      /** Replaces what a client may set. @throws Problem not-found, forbidden, precondition-failed, illegal-transition, project-archived, validation-failed */
+      replace: {
+        auth: "user",
+        rules: { id: rules.id, title, ...fields },
+        docs: {
+          summary: "Replace a task",
+          description:
+            "What you leave out goes back to its default: no description, category, assignee or due date, priority `medium`, status `pending` (409 where the task can't become that).",
+          answer: task,
+          problems: ["forbidden", "project-archived", "illegal-transition"],
+        },
+        async handler(ctx) {
+          const { id, ...params } = ctx.params;
+          const input = rules.given(params) as TaskInput;
+          const decide = replacement(input, causeOf(ctx));
+          return this.publish(await change(ctx, this.db, id, input, decide));
+        },
+      },
+
+      /** Merges fields into a task. @throws Problem not-found, forbidden, precondition-failed, illegal-transition, project-archived, validation-failed */
       patch: {
         auth: "user",
         rules: { id: rules.id, title: { ...title, optional: true }, ...fields },
+        docs: {
+          summary: "Change a task",
+          description:
+            "What you leave out stays. Changes nothing, and no version, where all is as you say already.",
+          answer: task,
+          problems: ["forbidden", "project-archived", "illegal-transition"],
+        },
         async handler(ctx) {
-          const { id, ...named } = ctx.params;
-          // The validator leaves a key without a value for some fields that were not sent.
-          const edits = Object.fromEntries(
-            Object.entries(named).filter(([, value]) => value !== undefined),
-          ) as typeof named;
-          if (edits.assigned_to != null) await checkAssignment(ctx, this.db, id, edits.assigned_to);
-          return this.publish(await patchTask(this.db, id, edits, causeOf(ctx)));
+          const { id, ...params } = ctx.params;
+          const edits = rules.given(params);
+          return this.publish(await change(ctx, this.db, id, edits, patch(edits, causeOf(ctx))));
         },
       },
 
-      /** Assigns a task; null unassigns it. @throws Problem not-found, forbidden, project-archived, validation-failed */
-      assign: {
-        auth: "user",
-        rules: { id: rules.id, assigned_to: { ...rules.id, nullable: true } },
-        async handler(ctx) {
-          const { id, assigned_to } = ctx.params;
-          if (assigned_to !== null) await checkAssignment(ctx, this.db, id, assigned_to);
-          return this.publish(await patchTask(this.db, id, { assigned_to }, causeOf(ctx)));
-        },
-      },
-
-      /** Moves a task to another status. @throws Problem not-found, forbidden, illegal-transition, project-archived */
-      transition: {
-        auth: "user",
-        rules: { id: rules.id, to: status },
-        async handler(ctx) {
-          const { id, to } = ctx.params;
-          return this.publish(await transitionTask(this.db, id, to, causeOf(ctx)));
-        },
-      },
-
-      /** Deletes a task softly. @throws Problem not-found, forbidden, project-archived */
+      /** Deletes a task softly. @throws Problem not-found, forbidden, precondition-failed, project-archived */
       delete: {
         auth: "user",
         rules: { id: rules.id },
+        docs: {
+          summary: "Delete a task",
+          description: "It can be restored until it is purged.",
+          answer: null,
+          problems: ["forbidden", "project-archived"],
+        },
         async handler(ctx) {
-          this.publish(await deleteTask(this.db, ctx.params.id, causeOf(ctx)));
+          const write = causeOf(ctx);
+          this.publish(await changeTask(this.db, ctx.params.id, write, deletion(write)));
+        },
+      },
+
+      /** Brings a deleted task back. @throws Problem not-found, forbidden, precondition-failed, project-archived */
+      restore: {
+        auth: "user",
+        idempotent: true,
+        rules: { id: rules.id },
+        docs: {
+          summary: "Restore a deleted task",
+          description: "For who may delete it. 404 for one that is not deleted.",
+          answer: task,
+          problems: ["forbidden", "project-archived"],
+        },
+        handler(ctx) {
+          const write = causeOf(ctx);
+          const { id } = ctx.params;
+          return once(this.db, ctx, async () =>
+            this.publish(await changeTask(this.db, id, write, restoration(write), { deleted: true })),
+          );
+        },
+      },
+
+      /** Assigns a task; null unassigns it. @throws Problem not-found, forbidden, precondition-failed, project-archived, validation-failed */
+      assign: {
+        auth: "user",
+        idempotent: true,
+        rules: { id: rules.id, assigned_to: { ...rules.id, nullable: true } },
+        docs: {
+          summary: "Assign a task",
+          description: "To an active user who can see its project; `null` takes it from whoever has it.",
+          answer: task,
+          problems: ["forbidden", "project-archived"],
+        },
+        handler(ctx) {
+          const { id, assigned_to } = ctx.params;
+          const decide = assignment(assigned_to, causeOf(ctx));
+          return once(this.db, ctx, async () =>
+            this.publish(await change(ctx, this.db, id, { assigned_to }, decide)),
+          );
+        },
+      },
+
+      /** Moves a task to another status. @throws Problem not-found, forbidden, precondition-failed, illegal-transition, project-archived */
+      transition: {
+        auth: "user",
+        idempotent: true,
+        rules: { id: rules.id, to: status },
+        docs: {
+          summary: "Move a task to another status",
+          description:
+            "`pending` → `in_progress`, `completed`, `cancelled`; `in_progress` → `pending`, `completed`, `cancelled`; `completed` → `in_progress`, `archived`; `cancelled` → `pending`, `archived`. Strict: the status that it already has is refused too, so of many who claim a task one succeeds.",
+          answer: task,
+          problems: ["forbidden", "project-archived", "illegal-transition"],
+        },
+        handler(ctx) {
+          const { id, to } = ctx.params;
+          const write = causeOf(ctx);
+          return once(this.db, ctx, async () =>
+            this.publish(await changeTask(this.db, id, write, transition(to, write))),
+          );
+        },
+      },
+
+      /** Carries out up to 100 operations, or none of them. @throws Problem bulk-failed */
+      bulk: {
+        auth: "user",
+        idempotent: true,
+        rules: { operations },
+        docs: {
+          summary: "Do many things at once, or none",
+          description:
+            "Each operation stands for the request of its own: `create` (POST /tasks), `update` (PATCH), `transition`, `assign`, `delete`, and is judged on what those before it left. Where one can't be done none is, and the problem's `results` tell which and why.",
+          answer: bulkAnswer,
+          problems: ["bulk-failed"],
+        },
+        handler(ctx) {
+          const { operations: given } = ctx.params;
+          return once(this.db, ctx, async () => {
+            const { people, categories } = await readReferences(ctx, this.db, {
+              assignees: assigneesOf(given),
+              categories: categoriesOf(given),
+              projects: [],
+            });
+            return this.publish(await runBulk(this.db, given, { people, categories }, causeOf(ctx)));
+          });
         },
       },
 
@@ -216,12 +347,29 @@ export default (config: Config): ServiceSchema =>
         auth: "internal",
         rules: { user_id: rules.id },
         async handler(ctx) {
-          const { actor } = ctx.locals;
-          if (actor === null) throw new Problem("unauthenticated");
-          const cause = causeOf(ctx as Asking);
-          const { events, more } = await unassignUser(this.db, ctx.params.user_id, cause);
-          emitCommitted(this.broker, events);
-          return more;
+          if (ctx.locals.actor === null) throw new Problem("unauthenticated");
+          return this.publishBatch(await unassignUser(this.db, ctx.params.user_id, causeOf(ctx as Asking)));
+        },
+      },
+
+      /** Tells of a batch of open tasks that are due soon. */
+      announce_due: {
+        auth: "internal",
+        rules: {},
+        async handler() {
+          const now = Date.now();
+          const until = new Date(now + config.DUE_SOON_HOURS * 3_600_000).toISOString();
+          return this.publishBatch(await announceDue(this.db, until, new Date(now).toISOString()));
+        },
+      },
+
+      /** Removes a batch of tasks for good. */
+      purge: {
+        auth: "internal",
+        rules: { before: { ...rules.timestamp, optional: true }, project_id: rules.optionalId },
+        handler(ctx) {
+          const { before, project_id } = ctx.params;
+          return purgeTasks(this.db, { before: before ?? null, projectId: project_id ?? null });
         },
       },
     },

@@ -1,8 +1,18 @@
-import type { Task } from "./tasks.contract.ts";
+import type { Person } from "../users/users.contract.ts";
+import type { Category, Comment, Task, TaskDetail } from "./tasks.contract.ts";
 
 /** A row of tasks.tasks: the database layer already gives timestamps as the contract writes them. */
-export interface TaskRow extends Task {
+export interface TaskRow extends Omit<Task, "deleted_at"> {
   deleted_at: string | null;
+}
+
+/** What the detail answer knows from the database; people are another service's. */
+export interface DetailRow extends TaskRow {
+  project_slug: string | null;
+  project_name: string | null;
+  category_name: string | null;
+  category_color: string | null;
+  comment_count: number;
 }
 
 /** The task as lists and events show it. */
@@ -22,5 +32,46 @@ export function taskView(row: TaskRow): Task {
     version: row.version,
     created_at: row.created_at,
     updated_at: row.updated_at,
+    ...(row.deleted_at !== null && { deleted_at: row.deleted_at }),
   };
 }
+
+/** The task on its own. @param people those that it names, as far as they were found */
+export function detailView(row: DetailRow, people: Person[]): TaskDetail {
+  const { project_id, category_id } = row;
+  const person = (id: string): Person => {
+    const { username = "", first_name = null, last_name = null } = people.find((one) => one.id === id) ?? {};
+    return { id, username, first_name, last_name };
+  };
+  return {
+    ...taskView(row),
+    project: project_id && { id: project_id, slug: row.project_slug ?? "", name: row.project_name ?? "" },
+    creator: person(row.created_by),
+    assignee: row.assigned_to && person(row.assigned_to),
+    category: category_id && {
+      id: category_id,
+      name: row.category_name ?? "",
+      color: row.category_color ?? "",
+    },
+    comment_count: row.comment_count,
+  } as TaskDetail;
+}
+
+export const commentView = (row: Comment): Comment => ({
+  id: row.id,
+  task_id: row.task_id,
+  author_id: row.author_id,
+  body: row.body,
+  version: row.version,
+  created_at: row.created_at,
+  updated_at: row.updated_at,
+});
+
+export const categoryView = (row: Category): Category => ({
+  id: row.id,
+  name: row.name,
+  color: row.color,
+  version: row.version,
+  created_at: row.created_at,
+  updated_at: row.updated_at,
+});

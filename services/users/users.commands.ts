@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { col, fn, type Model, type ModelStatic, Op, where } from "sequelize";
+import { mustMatch } from "../../core/conditions.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
-import type { Actor, Role } from "../../core/kit.ts";
+import type { Actor, Conditions, Role } from "../../core/kit.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
 import { modelProblem } from "../../mixins/model.ts";
 import { hashPassword, mustHaveRoom, verifyPassword } from "./password.ts";
@@ -71,6 +72,9 @@ export async function findByPassword(
   return right && row?.is_active === true ? row : null;
 }
 
+/** A change is later than the one before, so that its time tells the two apart. */
+const LATER = (now: string): string => `greatest(${now}, updated_at + interval '1 ms')`;
+
 /** @throws Problem not-found for no such active user; overloaded */
 export async function setPassword(
   db: Queryable,
@@ -79,7 +83,7 @@ export async function setPassword(
 ): Promise<void> {
   const rows = await db.query({
     name: "users-set-password",
-    text: `UPDATE users.users SET password_hash = $2, updated_at = $3 
+    text: `UPDATE users.users SET password_hash = $2, updated_at = ${LATER("$3")}
            WHERE id = $1 AND is_active AND ($4::text IS NULL OR lower(email) = lower($4)) RETURNING id`,
     values: [id, await hashPassword(password, cost), new Date(), email ?? null],
   });
@@ -91,12 +95,15 @@ export async function markVerified(db: Queryable, id: string, email: string): Pr
   const rows = await db.query({
     name: "users-mark-verified",
     text: `UPDATE users.users
-           SET is_verified = true, updated_at = CASE WHEN is_verified THEN updated_at ELSE $3 END
+           SET is_verified = true, updated_at = CASE WHEN is_verified THEN updated_at ELSE ${LATER("$3")} END
            WHERE id = $1 AND is_active AND lower(email) = lower($2) RETURNING id`,
     values: [id, email, new Date()],
   });
   if (rows.length === 0) throw new Problem("not-found");
 }
+
+/** The contract shows no version of users: the time of the last change stands for it. */
+const versionOf = ({ updated_at }: User): number => Date.parse(updated_at);
 
 /** An account under its lock. */
 interface Standing {
@@ -148,18 +155,20 @@ const FIELDS = ["email", "username", "first_name", "last_name", "role", "is_acti
  * Sets the fields that are named. A new e-mail address is not verified.
  * @returns the account; whether its sessions must end, since its role is another or it is active no more; and whether
  *   its e-mail address is another, in more than the case of its letters
- * @throws Problem not-found, forbidden, already-exists; conflict for the last active admin
+ * @throws Problem not-found, forbidden, precondition-failed, already-exists; conflict for the last active admin
  */
 export async function changeUser(
   db: Database,
   actor: Actor,
   id: string,
   changes: UserChanges,
+  conditions: Conditions,
 ): Promise<{ user: User; sessionsEnd: boolean; newAddress: boolean }> {
   const administers = changes.role !== undefined || changes.is_active !== undefined;
   return db.transaction(async (tx) => {
     const standing = await lockUser(tx, actor, id, administers ? ["edit", "administer"] : ["edit"]);
     const { user } = standing;
+    mustMatch(conditions, versionOf(user));
     const next = { ...user, ...changes };
     if (FIELDS.every((field) => next[field] === user[field])) {
       return { user, sessionsEnd: false, newAddress: false };
@@ -171,7 +180,7 @@ export async function changeUser(
       const [written] = await tx.query<User>({
         text: `UPDATE users.users
                SET email = $2, username = $3, first_name = $4, last_name = $5, role = $6, is_active = $7,
-                   is_verified = $8, updated_at = $9
+                   is_verified = $8, updated_at = ${LATER("$9")}
                WHERE id = $1 RETURNING ${USER}`,
         values: [id, ...values],
       });
@@ -184,10 +193,17 @@ export async function changeUser(
 }
 
 /** Whether `eraseUser` would do it now, for what must be done before. @throws Problem the same */
-export async function checkErasure(db: Database, actor: Actor, id: string): Promise<void> {
-  await db.transaction(async (tx) =>
-    keepAnAdmin(await lockUser(tx, actor, id, ["erase"]), { role: "user", is_active: false }),
-  );
+export async function checkErasure(
+  db: Database,
+  actor: Actor,
+  id: string,
+  conditions: Conditions,
+): Promise<void> {
+  await db.transaction(async (tx) => {
+    const standing = await lockUser(tx, actor, id, ["erase"]);
+    mustMatch(conditions, versionOf(standing.user));
+    keepAnAdmin(standing, { role: "user", is_active: false });
+  });
 }
 
 /**
@@ -203,7 +219,7 @@ export async function eraseUser(db: Database, actor: Actor, id: string): Promise
         await tx.query({
           text: `UPDATE users.users
                  SET email = $2, username = $3, first_name = NULL, last_name = NULL, password_hash = '',
-                     is_active = false, is_verified = false, erased_at = $4, updated_at = $4
+                     is_active = false, is_verified = false, erased_at = $4, updated_at = ${LATER("$4")}
                  WHERE id = $1`,
           values: [
             id,

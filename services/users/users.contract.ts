@@ -1,5 +1,6 @@
 import { remote, type Role, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/page.ts";
+import * as rules from "../../core/rules.ts";
 
 /** contract.md §3. */
 export interface User {
@@ -35,6 +36,36 @@ export interface NewUser {
   first_name?: string | null;
   last_name?: string | null;
 }
+
+const name = { ...rules.text(1, 100), optional: true, nullable: true, trim: true } as const;
+
+/** Rules for `NewUser`. */
+export const accountRules = {
+  email: {
+    type: "email",
+    mode: "precise",
+    max: 254,
+    normalize: false,
+    messages: { plain: "The '{field}' field must be an e-mail address at a named host." },
+    // Quoted names and address literals are RFC 5321's, but they are nobody's: mail would go where a stranger points it.
+    custom: (value: unknown, errors: { type: string }[]) => {
+      if (typeof value === "string" && /["[\]]/.test(value)) errors.push({ type: "plain" });
+      return value;
+    },
+  },
+  username: {
+    type: "string",
+    min: 3,
+    max: 32,
+    trim: true,
+    // No @: a user name never looks like somebody else's e-mail address.
+    pattern: "^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$",
+  },
+  /** Common ones are refused besides, by the users service. */
+  password: { ...rules.text(8, 128), example: "correct horse battery" },
+  first_name: name,
+  last_name: name,
+} as const;
 
 /** What a change may name: `role` and `is_active` are for admins. */
 export interface UserChanges {

@@ -1,7 +1,8 @@
 import { Problem } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
-import { type Page, type PageOf, pageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
+import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { FoundPerson, User } from "./users.contract.ts";
 import { may, maySearchAccounts } from "./users.policy.ts";
 
@@ -54,21 +55,35 @@ export async function searchUsers(
   db: Queryable,
   actor: Actor,
   q: string,
-  { limit, offset }: PageOf,
+  page: PageOf,
 ): Promise<Page<FoundPerson>> {
   const everything = maySearchAccounts(actor);
-  const conditions = ["erased_at IS NULL"];
-  if (!everything) conditions.push("is_active");
+  const parameters = new Parameters();
+  const part = parameters.add(literally(q));
   const fields = ["username", "concat_ws(' ', first_name, last_name)", ...(everything ? ["email"] : [])];
-  conditions.push(`(${fields.map((field) => `${field} ILIKE '%' || $1 || '%'`).join(" OR ")})`);
-  const from = `FROM users.users WHERE ${conditions.join(" AND ")}`;
-  const rows = await db.query<FoundPerson & { total: number }>({
-    name: `users-search-${everything ? "all" : "active"}`,
-    text: `WITH page AS (
-             SELECT id, username, first_name, last_name${everything ? ", email" : ""} ${from}
-             ORDER BY username ILIKE $1 || '%' DESC, lower(username) LIMIT $2 OFFSET $3)
-           SELECT page.*, total FROM (SELECT count(*) AS total ${from}) AS counted LEFT JOIN page ON true`,
-    values: [literally(q), limit, offset],
-  });
-  return pageOf(rows, { limit, offset });
+  const where = [
+    "erased_at IS NULL",
+    `(${fields.map((field) => `${field} ILIKE '%' || ${part} || '%'`).join(" OR ")})`,
+    ...(everything ? [] : ["is_active"]),
+  ];
+  const listing: Listing = {
+    columns: `t.id, t.username, t.first_name, t.last_name${everything ? ", t.email" : ""}`,
+    branches: [{ from: "users.users t", where }],
+    sorts: {
+      relevance: { sql: `(username ILIKE ${part} || '%')::int`, type: "integer" },
+      username: { sql: "lower(username)", type: "text" },
+      created_at: { sql: "t.created_at", type: "timestamptz" },
+    },
+    sort: "-relevance,username",
+  };
+  const statement = listStatement(listing, page, parameters);
+  return (await readPage<FoundPerson>(db, statement, page, foundView)).page;
 }
+
+const foundView = ({ id, username, first_name, last_name, email }: FoundPerson): FoundPerson => ({
+  id,
+  username,
+  first_name,
+  last_name,
+  ...(email !== undefined && { email }),
+});

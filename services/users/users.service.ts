@@ -1,7 +1,7 @@
 import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { Problem, problemCode } from "../../core/errors.ts";
-import { type ActionContext, type Actor, type Role, service } from "../../core/kit.ts";
+import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
@@ -20,36 +20,14 @@ import {
   markVerified,
   setPassword,
 } from "./users.commands.ts";
-import { HASHING_TIMEOUT, type UserChanges, type UsersContract } from "./users.contract.ts";
+import { accountRules, HASHING_TIMEOUT, type UserChanges, type UsersContract } from "./users.contract.ts";
 import { type UserRow, userModel } from "./users.model.ts";
 import { may } from "./users.policy.ts";
 import { accountOf, findByEmail, findUser, searchUsers } from "./users.queries.ts";
+import { people, ROLES, user as userSchema, userOrPerson } from "./users.schemas.ts";
 import { personView, userView } from "./users.view.ts";
 
-const ROLES = ["user", "manager", "admin"] as const satisfies readonly Role[];
-const email = {
-  type: "email",
-  mode: "precise",
-  max: 254,
-  normalize: false,
-  messages: { plain: "The '{field}' field must be an e-mail address at a named host." },
-  // Quoted names and address literals are RFC 5321's, but they are nobody's: mail would go where a stranger points it.
-  custom: (value: unknown, errors: { type: string }[]) => {
-    if (typeof value === "string" && /["[\]]/.test(value)) errors.push({ type: "plain" });
-    return value;
-  },
-} as const;
-const username = {
-  type: "string",
-  min: 3,
-  max: 32,
-  trim: true,
-  // No @: a user name never looks like somebody else's e-mail address.
-  pattern: "^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$",
-} as const;
-const name = { ...rules.text(1, 100), optional: true, nullable: true, trim: true } as const;
-
-const characters = rules.text(8, 128);
+const { email, username, first_name, last_name, password: characters } = accountRules;
 /** A password that is being set: contract.md §2. */
 const newPassword = {
   ...characters,
@@ -127,7 +105,16 @@ export default (config: Config): ServiceSchema =>
       list: {
         auth: "user",
         safe: true,
-        rules: { q: { ...rules.text(0, 100), optional: true, trim: true }, ...pageRules },
+        docs: {
+          summary: "Find people",
+          description:
+            "By a part of their user name or full name; admins also by e-mail address. Those whose user name begins with it come first.",
+          answer: people,
+        },
+        rules: {
+          q: { ...rules.text(0, 100), optional: true, trim: true, description: "A part of a name." },
+          ...pageRules("relevance", "username", "created_at"),
+        },
         handler(ctx) {
           const { q = "", ...page } = ctx.params as typeof ctx.params & PageOf;
           return searchUsers(this.db, ctx.locals.actor, q, page);
@@ -138,6 +125,11 @@ export default (config: Config): ServiceSchema =>
       get: {
         auth: "user",
         safe: true,
+        docs: {
+          summary: "Read a user",
+          description: "The whole account for its owner and for admins, the person for others.",
+          answer: userOrPerson,
+        },
         rules: { id: rules.id },
         async handler(ctx) {
           const { actor } = ctx.locals;
@@ -149,12 +141,19 @@ export default (config: Config): ServiceSchema =>
       /** Changes an account. @throws Problem not-found, forbidden, already-exists, conflict (the last admin) */
       patch: {
         auth: "session",
+        docs: {
+          summary: "Change an account",
+          description:
+            "One's own, or any for admins; `role` and `is_active` are for admins. A new e-mail address needs verifying anew. A new role ends the user's sessions.",
+          answer: userSchema,
+          problems: ["forbidden", "already-exists", "conflict"],
+        },
         rules: {
           id: rules.id,
           email: { ...email, optional: true },
           username: { ...username, optional: true },
-          first_name: name,
-          last_name: name,
+          first_name,
+          last_name,
           role: { type: "enum", values: [...ROLES], optional: true },
           is_active: { type: "boolean", optional: true },
         },
@@ -165,7 +164,13 @@ export default (config: Config): ServiceSchema =>
             Object.entries(named).filter(([, value]) => value !== undefined),
           );
           const { actor } = ctx.locals;
-          const { user, sessionsEnd, newAddress } = await changeUser(this.db, actor, id, changes);
+          const { user, sessionsEnd, newAddress } = await changeUser(
+            this.db,
+            actor,
+            id,
+            changes,
+            ctx.locals.conditions,
+          );
           if (sessionsEnd) await endSessions(ctx, id);
           // The change holds, whatever becomes of the mail: it can be asked for again.
           else if (newAddress && id === actor.id)
@@ -179,10 +184,17 @@ export default (config: Config): ServiceSchema =>
       /** Erases an account, and unassigns its tasks. @throws Problem not-found, forbidden, conflict (the last admin) */
       delete: {
         auth: "session",
+        docs: {
+          summary: "Erase an account",
+          description:
+            "It is deactivated, what tells who it was is erased, and its tasks stay, assigned to nobody.",
+          answer: null,
+          problems: ["forbidden", "conflict"],
+        },
         rules: { id: rules.id },
         async handler(ctx) {
           const { id } = ctx.params;
-          await checkErasure(this.db, ctx.locals.actor, id);
+          await checkErasure(this.db, ctx.locals.actor, id, ctx.locals.conditions);
           // Before the account goes, so that a request that fails here can be sent again; and what was assigned since.
           await unassignTasks(ctx, id);
           await eraseUser(this.db, ctx.locals.actor, id);
@@ -195,13 +207,7 @@ export default (config: Config): ServiceSchema =>
       create: {
         auth: "internal",
         timeout: HASHING_TIMEOUT,
-        rules: {
-          email,
-          username,
-          password: newPassword,
-          first_name: name,
-          last_name: name,
-        },
+        rules: { ...accountRules, password: newPassword },
         handler(ctx) {
           return createUser(this.db, ctx.params, config.BCRYPT_COST);
         },

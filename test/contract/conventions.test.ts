@@ -106,7 +106,8 @@ describe("headers of every response", () => {
   });
 
   test("personal answers are not stored by caches", async () => {
-    expect((await asAda({ path: "/auth/me" })).headers.get("cache-control")).toBe("no-store");
+    expect((await asAda({ path: "/auth/sessions" })).headers.get("cache-control")).toBe("no-store");
+    expect((await asAda({ path: "/auth/me" })).headers.get("cache-control")).toBe("private, no-cache");
     expect((await asAda({ path: "/tasks/x" })).headers.get("cache-control")).toBe("no-store");
   });
 });

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import pg from "pg";
 import { until } from "../../local/until.ts";
+import { openDatabase } from "../../mixins/database.ts";
+import { issueToken } from "../../services/auth/one-time-tokens.ts";
 import type { Api } from "../support/api.ts";
 import { type Answer, PASSWORD, type Person } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
@@ -192,18 +194,24 @@ describe("a forgotten password", () => {
     expect((await login(ada)).status).toBe(200);
   });
 
-  test("one link resets once, though two use it at once; asked for twice in a minute, one is mailed", async () => {
+  test("asked for twice in a minute is mailed once", async () => {
+    const ada = await node.api.person("ada");
+    const db = openDatabase(node.config, () => {});
+    expect(await issueToken(db, "reset_password", ada)).toMatch(/./);
+    expect(await issueToken(db, "reset_password", ada)).toBeNull();
+    await db.close();
+  });
+
+  test("one link resets once, though two use it at once", async () => {
     const ada = await node.api.person("ada");
     await node.api.post("/auth/password/forgot", { email: ada.email });
     const token = await linkFor(ada.email, "reset-password");
-    await node.api.post("/auth/password/forgot", { email: ada.email });
     const resets = await Promise.all(
       ["the first new one", "the second new one"].map((password) =>
         node.api.post("/auth/password/reset", { token, password }),
       ),
     );
     expect(resets.map(({ status }) => status).sort()).toEqual([204, 422]);
-    expect(await linkFor(ada.email, "reset-password")).toBe(token);
   });
 
   test("a link that has expired, or is for something else, is 422", async () => {

@@ -6,6 +6,7 @@ import pg from "pg";
 import type { ProblemCode } from "../../core/errors.ts";
 import type { Role } from "../../core/kit.ts";
 import { type Answer, PASSWORD, type Person, type Wire } from "../support/api.ts";
+import { mustConform } from "../support/conformance.ts";
 import type { TestNode } from "../support/node.ts";
 
 /** contract.md §1: UUIDv7, lower case; timestamps in UTC with `Z`. */
@@ -91,7 +92,9 @@ export async function send(url: string, { method = "GET", path, headers = {}, bo
   const fields = Object.entries(incoming.headersDistinct).flatMap(([name, values = []]) =>
     values.map((value): [string, string] => [name, value]),
   );
-  return answerOf(incoming.statusCode as number, new Headers(fields), await text(incoming));
+  const answer = answerOf(incoming.statusCode as number, new Headers(fields), await text(incoming));
+  mustConform(method, path, answer);
+  return answer;
 }
 
 /** A body in chunks (RFC 9112 §7.1), put together. */

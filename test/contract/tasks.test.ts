@@ -283,6 +283,7 @@ describe("listing tasks", () => {
     expect((await list("", ben, `/projects/${empty.id}/tasks`))[1]).toEqual({
       items: [],
       limit: 20,
+      next_cursor: null,
       offset: 0,
       total: 0,
     });

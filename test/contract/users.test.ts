@@ -109,6 +109,7 @@ describe("GET /users", () => {
     expect(body).toEqual({
       items: expect.any(Array),
       limit: 20,
+      next_cursor: null,
       offset: 0,
       total: 3,
     });

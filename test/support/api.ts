@@ -1,4 +1,5 @@
 import { newId } from "../../core/ids.ts";
+import { mustConform } from "./conformance.ts";
 
 /** What came over the wire: a test asserts what it is. */
 export type Wire = any;
@@ -21,7 +22,7 @@ export interface Person {
 
 export const PASSWORD = "correct horse battery";
 
-/** REST as a client uses it: what is asserted is what came over the wire. */
+/** REST as a client uses it: what is asserted is what came over the wire, which is as the OpenAPI document says. */
 export class Api {
   readonly url: string;
   readonly #token: string | undefined;
@@ -53,11 +54,13 @@ export class Api {
       ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
-    return {
+    const answer = {
       status: response.status,
       headers: response.headers,
       body: text === "" ? null : JSON.parse(text),
     };
+    mustConform(method, path, answer);
+    return answer;
   }
 
   get = (path: string, headers?: Record<string, string>) => this.request("GET", path, undefined, headers);

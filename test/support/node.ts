@@ -1,7 +1,7 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { ServiceBroker } from "moleculer";
-import { type Config, loadConfig } from "../../core/config.ts";
+import { type Config, loadConfig, SERVICES } from "../../core/config.ts";
 import { startNode } from "../../node.ts";
 import { freshDatabase } from "./database.ts";
 import { Api } from "./api.ts";
@@ -24,7 +24,9 @@ export function testConfig(databaseUrl: string, overrides: Partial<Config> = {})
     RATE_LIMIT: "off",
     DATABASE_URL: databaseUrl,
   };
-  return { ...loadConfig(env), PORT: 0, NOTIFIER_PORT: 0, ...overrides };
+  // Time brings about nothing that a test did not ask for.
+  const services = SERVICES.filter((name) => name !== "jobs");
+  return { ...loadConfig(env), SERVICES: services, PORT: 0, NOTIFIER_PORT: 0, ...overrides };
 }
 
 /** The whole system in this process, without brokers, on a database of its own. */

@@ -1,10 +1,10 @@
 import { describe, expect, jest, test } from "@jest/globals";
 import type { ServiceBroker } from "moleculer";
+import type { Statement } from "../../mixins/database.ts";
 import {
   commit,
   emitCommitted,
   EVENT_TYPES,
-  eventsParameter,
   type EventType,
   type LoggedEvent,
   type NewEvent,
@@ -22,15 +22,23 @@ const newEvent = (id: string, type: EventType = "task_created"): NewEvent => ({
 });
 
 describe("the parameter of a write", () => {
-  const parameter = (events: NewEvent[]) => JSON.parse(eventsParameter(events)) as object[];
+  const parameter = async (events: NewEvent[]) => {
+    let [parameter]: unknown[] = [];
+    const query = ({ values }: Statement) => {
+      [parameter] = values ?? [];
+      return Promise.resolve([]);
+    };
+    await commit({ query }, { text: "WITH …" }, events);
+    return JSON.parse(parameter as string) as object[];
+  };
 
-  test("holds the events whole, in order", () => {
+  test("holds the events whole, in order", async () => {
     const events = [newEvent(idOf("a")), newEvent(idOf("b"))];
-    expect(parameter(events)).toEqual(events.map((event, ord) => ({ ...event, ord, access: 0 })));
+    expect(await parameter(events)).toEqual(events.map((event, ord) => ({ ...event, ord, access: 0 })));
   });
 
-  test("marks those, and only those, after which somebody may see more or less of the stream", () => {
-    const marked = parameter(EVENT_TYPES.map((type) => newEvent(type, type))).filter(
+  test("marks those, and only those, after which somebody may see more or less of the stream", async () => {
+    const marked = (await parameter(EVENT_TYPES.map((type) => newEvent(type, type)))).filter(
       (event) => (event as { access: number }).access === 1,
     );
     expect(marked.map((event) => (event as NewEvent).type)).toEqual([

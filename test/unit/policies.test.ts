@@ -20,22 +20,25 @@ describe("a task (contract.md §3 to §5)", () => {
     edit: 0,
     assign: 0,
     delete: 0,
+    comment: 0,
+    moderate: 0,
   } satisfies Record<TaskVerb, 0>) as TaskVerb[];
   const allowed = (role: Role, task: Parameters<typeof mayTask>[2]) =>
     VERBS.filter((verb) => mayTask(actorOf(role, SELF), verb, task)).join(" ");
 
-  const EVERYTHING = "read create edit assign delete";
+  const EVERYTHING = "read create edit assign delete comment moderate";
+  const CREATOR = "read create edit assign delete comment";
 
   describe("in a project", () => {
     const TABLE: [Role, ProjectRole | null, string][] = [
       ["user", null, ""],
       ["user", "viewer", "read"],
-      ["user", "member", "read create edit"],
+      ["user", "member", "read create edit comment"],
       ["user", "manager", EVERYTHING],
       ["user", "owner", EVERYTHING],
       ["manager", null, "read edit assign"],
       ["manager", "viewer", "read edit assign"],
-      ["manager", "member", "read create edit assign"],
+      ["manager", "member", "read create edit assign comment"],
       ["manager", "manager", EVERYTHING],
       ["manager", "owner", EVERYTHING],
       ["admin", null, EVERYTHING],
@@ -66,13 +69,13 @@ describe("a task (contract.md §3 to §5)", () => {
     const stranger = { created_by: OTHER, assigned_to: THIRD };
 
     test.each<[Role, string, typeof creator, string]>([
-      ["user", "creator", creator, EVERYTHING],
-      ["user", "creator and assignee", both, EVERYTHING],
-      ["user", "assignee", assignee, "read edit"],
+      ["user", "creator", creator, CREATOR],
+      ["user", "creator and assignee", both, CREATOR],
+      ["user", "assignee", assignee, "read edit comment"],
       ["user", "stranger", stranger, ""],
-      ["manager", "creator", creator, EVERYTHING],
-      ["manager", "creator and assignee", both, EVERYTHING],
-      ["manager", "assignee", assignee, "read edit assign"],
+      ["manager", "creator", creator, CREATOR],
+      ["manager", "creator and assignee", both, CREATOR],
+      ["manager", "assignee", assignee, "read edit assign comment"],
       ["manager", "stranger", stranger, "read edit assign"],
       ["admin", "creator", creator, EVERYTHING],
       ["admin", "creator and assignee", both, EVERYTHING],

@@ -2,7 +2,13 @@ import { describe, expect, test } from "@jest/globals";
 import FastestValidator from "fastest-validator";
 import { Errors } from "moleculer";
 import { type FieldError, PROBLEMS, Problem, type ProblemCode } from "../../core/errors.ts";
-import { bodyPointer, type Origin, queryPointer, toProblem } from "../../services/api-gateway/problem.ts";
+import {
+  bodyPointer,
+  instanceOf,
+  type Origin,
+  queryPointer,
+  toProblem,
+} from "../../services/api-gateway/problem.ts";
 
 const POST: Origin = { method: "POST", path: [] };
 const RETRY = { headers: { "Retry-After": "1" } };
@@ -232,4 +238,14 @@ describe("a pointer", () => {
     const problem = toProblem({ name: "ValidationError", data: [failure] }, POST);
     expect(problem.data.errors?.map((field: FieldError) => field.pointer)).toEqual([pointer]);
   });
+});
+
+test.each([
+  ["/tasks/x?limit=1", "/tasks/x"],
+  ["/tasks/%C3%A9", "/tasks/%C3%A9"],
+  ["/tasks/%ZZ", "/tasks/%25ZZ"],
+  ["/tasks/%", "/tasks/%25"],
+  ["/tasks/a<b>|é\ud800", "/tasks/a%3Cb%3E%7C%C3%A9%EF%BF%BD"],
+])("the path %s becomes the URI reference %s", (path, instance) => {
+  expect(instanceOf(path)).toBe(instance);
 });

@@ -37,26 +37,29 @@ test("no path ends in a slash or begins without one", () => {
   for (const { path } of ROUTES) expect(path).toMatch(/^(\/(:?[a-z][a-z_-]*))+$/);
 });
 
-describe.each(ROUTES)("$method $path", ({ method, path, action: name, status, location }) => {
-  const action = actions.get(name);
+describe.each(ROUTES)(
+  "$method $path",
+  ({ method, path, action: name, status, location, idempotent = false }) => {
+    const action = actions.get(name);
 
-  test("leads to an action that some service defines for clients", () => {
-    expect(action).toMatchObject({ visibility: "published" });
-    expect(action?.auth).not.toBe("internal");
-  });
+    test("leads to an action that some service defines for clients", () => {
+      expect(action).toMatchObject({ visibility: "published" });
+      expect(action?.auth).not.toBe("internal");
+    });
 
-  test("gives the action the params that its path names", () => {
-    expect(Object.keys(action?.params ?? {})).toEqual(expect.arrayContaining(pathParams(path)));
-  });
+    test("gives the action the params that its path names", () => {
+      expect(Object.keys(action?.params ?? {})).toEqual(expect.arrayContaining(pathParams(path)));
+    });
 
-  test("is tried again when a node dies under it if and only if it reads", () => {
-    expect(action?.retryPolicy.enabled).toBe(method === "GET");
-  });
+    test("is tried again when a node dies under it if and only if it reads, or knows itself again", () => {
+      expect(action?.retryPolicy.enabled).toBe(method === "GET" || idempotent);
+    });
 
-  test("tells where a new resource is if and only if it makes one", () => {
-    expect(location !== undefined).toBe(status === 201);
-  });
-});
+    test("tells where a new resource is if and only if it makes one", () => {
+      expect(location !== undefined).toBe(status === 201);
+    });
+  },
+);
 
 test.each([
   ["/auth/register", { id: "u" }, {}, "/users/u"],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import FastestValidator, { type ValidationError } from "fastest-validator";
 import { isId, newId } from "../../core/ids.ts";
-import { pageOf, pageRules } from "../../core/page.ts";
+import { pageRules } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 import { idOf } from "./support.ts";
 
@@ -142,12 +142,20 @@ describe("an id", () => {
 
 describe("a page", () => {
   test.each<[object, unknown]>([
-    [{}, { limit: 20, offset: 0 }],
+    [{}, { limit: 20 }],
     [
       { limit: "1", offset: "40" },
       { limit: 1, offset: 40 },
     ],
-    [{ limit: "100" }, { limit: 100, offset: 0 }],
+    [{ limit: "100" }, { limit: 100 }],
+    [
+      { limit: 5, cursor: "", sort: "-name,created_at" },
+      { limit: 5, cursor: "", sort: "-name,created_at" },
+    ],
+    [{ limit: 5, cursor: "x", offset: 0 }, ["cursor: exclusive"]],
+    [{ sort: "name,-name" }, ["sort: sort"]],
+    [{ sort: "role" }, ["sort: sort"]],
+    [{ sort: "" }, ["sort: sort"]],
     [
       { limit: 5, offset: 2 },
       { limit: 5, offset: 2 },
@@ -161,33 +169,6 @@ describe("a page", () => {
     [{ offset: "1e99" }, ["offset: numberMax"]],
     [{ limit: "Infinity" }, ["limit: number"]],
   ])("asked for by %j is %j", (params, expected) => {
-    expect(validated(pageRules, params as Record<string, unknown>)).toEqual(expected);
-  });
-
-  const asked = { limit: 2, offset: 4 };
-
-  test("has the rows as items, without their total", () => {
-    const rows = [
-      { id: "a", name: "A", total: 7 },
-      { id: "b", name: "B", total: 7 },
-    ];
-    expect(pageOf(rows, asked)).toEqual({
-      items: [
-        { id: "a", name: "A" },
-        { id: "b", name: "B" },
-      ],
-      limit: 2,
-      offset: 4,
-      total: 7,
-    });
-  });
-
-  test("past the end is empty and has the right total", () => {
-    const outerJoined = [{ id: null as unknown as string, total: 3 }];
-    expect(pageOf(outerJoined, asked)).toEqual({ items: [], ...asked, total: 3 });
-  });
-
-  test("of no rows at all has none", () => {
-    expect(pageOf([], asked)).toEqual({ items: [], ...asked, total: 0 });
+    expect(validated(pageRules("name", "created_at"), params as Record<string, unknown>)).toEqual(expected);
   });
 });

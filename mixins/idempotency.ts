@@ -1,0 +1,88 @@
+/**
+ * Idempotency keys (contract.md §1): a write that comes twice happens once, and answers the same twice.
+ *
+ * The key is a row that the write's own statement inserts, with the answer. So a second one, however soon, waits for the
+ * first to commit, fails on the row's primary key, writes nothing, and finds the answer there. A crash leaves both
+ * the write and its key, or neither. Nothing is looked up before: that costs a request only where it fails.
+ */
+import { Problem, problemCode, PROBLEMS } from "../core/errors.ts";
+import type { ActionContext, Actor, IdempotencyKey } from "../core/kit.ts";
+import { type Queryable, violatedConstraint } from "./database.ts";
+
+/** An answer that is to be remembered. Without a key it is not. */
+export interface Answer {
+  userId: string;
+  key: IdempotencyKey | null;
+  response: unknown;
+}
+
+/** How long an answer is kept. */
+const KEPT = "interval '24 hours'";
+
+/** The part of a WITH clause that remembers the answer if `row` wrote anything; `answerParameter` fills parameter `n`. */
+export const rememberAnswer = (n: number): string => `
+key AS (
+  INSERT INTO idempotency.keys (user_id, key, fingerprint, response, created_at)
+  SELECT k.*, now()
+  FROM json_to_record($${n}::json) AS k (user_id uuid, key text, fingerprint text, response json)
+  WHERE k.key IS NOT NULL AND EXISTS (SELECT FROM row)
+)`;
+
+export const answerParameter = (answer: Answer | undefined): string | null =>
+  answer === undefined || answer.key === null
+    ? null
+    : JSON.stringify({ user_id: answer.userId, ...answer.key, response: answer.response });
+
+/** A failure that the request itself earned: one that an earlier success may have caused. */
+function mayHaveHappened(error: unknown): boolean {
+  const code = problemCode(error);
+  return violatedConstraint(error) === "keys_pkey" || (code !== null && PROBLEMS[code].status < 500);
+}
+
+/**
+ * Runs a write that inserts its key (`rememberAnswer`). When it fails and its key is known, this is a request that came
+ * again: it gets the first one's answer, even where it would be refused by now.
+ * @throws Problem idempotency-key-reused when the key stands for another request; what `write` throws
+ */
+export async function once<Result>(
+  db: Queryable,
+  ctx: ActionContext<object, Actor>,
+  write: () => Promise<Result>,
+): Promise<Result> {
+  const { key } = ctx.locals.conditions;
+  try {
+    return await write();
+  } catch (error) {
+    if (key === null || !mayHaveHappened(error)) throw error;
+    const [first] = await db.query<{ fingerprint: string; response: Result; expired: boolean }>({
+      name: "idempotency-find",
+      text: `SELECT fingerprint, response, created_at <= now() - ${KEPT} AS expired
+             FROM idempotency.keys WHERE user_id = $1 AND key = $2`,
+      values: [ctx.locals.actor.id, key.key],
+    });
+    if (first === undefined) throw error;
+    if (first.expired) {
+      if (violatedConstraint(error) !== "keys_pkey") throw error;
+      await forgetAnswers(db, ctx.locals.actor.id);
+      return write();
+    }
+    if (first.fingerprint !== key.fingerprint) throw new Problem("idempotency-key-reused");
+    ctx.meta.replayed = true;
+    return first.response;
+  }
+}
+
+/** Removes what has been kept long enough; of one user where that is named. @returns how many */
+export async function forgetAnswers(db: Queryable, userId: string | null = null): Promise<number> {
+  const rows = await db.query({
+    name: "idempotency-forget",
+    text: `WITH gone AS (
+             DELETE FROM idempotency.keys WHERE (user_id, key) IN (
+               SELECT user_id, key FROM idempotency.keys
+               WHERE created_at <= now() - ${KEPT} AND user_id = coalesce($1, user_id) LIMIT 1000)
+             RETURNING 1)
+           SELECT 1 FROM gone`,
+    values: [userId],
+  });
+  return rows.length;
+}

@@ -1,0 +1,183 @@
+/**
+ * Lists as contract.md §1 has them, each as one statement: a page by offset with its total, or a page by cursor, which
+ * costs the same however far it lies (keyset: the rows after the last one's position, by an index in that order).
+ */
+import { Problem } from "../core/errors.ts";
+import { type Page, type PageOf, parseSort } from "../core/page.ts";
+import type { Queryable, Statement } from "./database.ts";
+
+/** Collects a statement's values and names their places. */
+export class Parameters {
+  readonly values: unknown[];
+
+  constructor(...values: unknown[]) {
+    this.values = values;
+  }
+
+  /** @returns `$n` */
+  add(value: unknown): string {
+    return `$${this.values.push(value)}`;
+  }
+}
+
+/** An expression to sort by, never null: positions are compared by `>` and `<`, which null has no place in. */
+export interface SortKey {
+  sql: string;
+  type: string;
+}
+
+/** Rows of a list. A row is in one of a list's branches at most. */
+export interface Branch {
+  /** For each row of this, the branch's own limit: an index gives the first few of each, however many there are. */
+  each?: string;
+  from: string;
+  where: string[];
+}
+
+export interface Listing {
+  /** What the items are made of, each with the name that it has there; `id` among them. */
+  columns: string;
+  branches: Branch[];
+  sorts: Record<string, SortKey>;
+  /** Where the client names none. */
+  sort: string;
+  /** What tells rows apart that are otherwise equal; `t.id` unless said. */
+  id?: SortKey;
+  /** `name AS (…)` that the branches may use. */
+  with?: string[];
+  /** Columns of the answer besides, of what comes in one row: `project.id AS of_project`, and where it comes from. */
+  about?: { columns: string; from: string };
+}
+
+/** What a page's rows bring besides their items. */
+interface Extra {
+  total: number | null;
+  position: string | null;
+}
+
+const UUID = { sql: "t.id", type: "uuid" };
+
+/**
+ * One page as a statement.
+ * @throws Problem validation-failed for a cursor of another order
+ */
+export function listStatement(listing: Listing, page: PageOf, parameters: Parameters): Statement {
+  const { columns, branches, sorts, id = UUID, about } = listing;
+  const terms = parseSort(page.sort ?? listing.sort).map(({ key, descending }) => ({
+    ...(sorts[key] as SortKey),
+    descending,
+  }));
+  // Equal rows go on in the direction of the last key, so that one index serves both ways.
+  const keys = [...terms, { ...id, descending: terms.at(-1)?.descending ?? false }];
+  const direction = ({ descending }: { descending: boolean }) => (descending ? " DESC" : "");
+  const orderBy = keys.map((key) => `${key.sql}${direction(key)}`).join(", ");
+  const outerOrder = keys.map((key, n) => `page.k${n}${direction(key)}`).join(", ");
+  const position = keys.map((_key, n) => `page.k${n}::text`).join(", ");
+  const after = page.cursor
+    ? afterPosition(keys, readPosition(page.cursor, keys.length), parameters)
+    : "true";
+  const counts = page.cursor === undefined;
+  const offset = parameters.add(page.offset ?? 0);
+  // One more than asked for tells whether there is a next page.
+  const take = parameters.add(page.limit + 1);
+
+  const slice = `LIMIT ${take}::int OFFSET ${offset}::int`;
+  const rows = ({ each, from, where }: Branch, limit: string) => {
+    const selected = `SELECT ${columns}, ${keys.map(({ sql }, n) => `${sql} AS k${n}`).join(", ")}
+      FROM ${from} WHERE ${[...where, after].join(" AND ")} ORDER BY ${orderBy} ${limit}`;
+    return each === undefined ? selected : `SELECT nth.* FROM ${each} CROSS JOIN LATERAL (${selected}) nth`;
+  };
+  // Of each branch the first few, and of those the first few.
+  const few = branches.map((branch) => `(${rows(branch, `LIMIT ${take}::int + ${offset}::int`)})`);
+  const [only] = branches as [Branch];
+  const paged =
+    branches.length === 1 && only.each === undefined
+      ? rows(only, slice)
+      : `SELECT * FROM (${few.join(" UNION ALL ")}) page ORDER BY ${outerOrder} ${slice}`;
+  const count = ({ each, from, where }: Branch) =>
+    `(SELECT count(*) FROM ${each === undefined ? "" : `${each} CROSS JOIN `}${from} WHERE ${where.join(" AND ")})`;
+  const total = counts ? branches.map(count).join(" + ") : "NULL::bigint";
+  return named(
+    `WITH ${[...(listing.with ?? []), `counted AS (SELECT ${total} AS total)`, `page AS (${paged})`].join(",\n")}
+     SELECT ${about === undefined ? "" : `${about.columns}, `}counted.total, page.*,
+            CASE WHEN page.id IS NOT NULL THEN json_build_array(${position})::text END AS position
+     FROM counted ${about === undefined ? "" : `LEFT JOIN ${about.from} ON true`} LEFT JOIN page ON true
+     ORDER BY ${outerOrder}`,
+    parameters.values,
+  );
+}
+
+/** `(a, b, id) > (…)` where all go one way, which an index can begin at; else the same written out. */
+function afterPosition(
+  keys: (SortKey & { descending: boolean })[],
+  position: string[],
+  parameters: Parameters,
+): string {
+  const places = position.map((value, n) => `${parameters.add(value)}::${keys[n]?.type}`);
+  const [first] = keys;
+  if (keys.every(({ descending }) => descending === first?.descending))
+    return `(${keys.map(({ sql }) => sql).join(", ")}) ${first?.descending === true ? "<" : ">"} (${places.join(", ")})`;
+  const steps = keys.map(({ sql, descending }, n) =>
+    [
+      ...keys.slice(0, n).map((before, m) => `${before.sql} = ${places[m]}`),
+      `${sql} ${descending ? "<" : ">"} ${places[n]}`,
+    ].join(" AND "),
+  );
+  return `(${steps.map((step) => `(${step})`).join(" OR ")})`;
+}
+
+/** The gateway lets only cursors pass that it has signed for this very list; what else comes is some caller's mistake. */
+function readPosition(cursor: string, length: number): string[] {
+  try {
+    const position: unknown = JSON.parse(cursor);
+    if (
+      Array.isArray(position) &&
+      position.length === length &&
+      position.every((part) => typeof part === "string")
+    )
+      return position;
+  } catch {
+    // Not JSON.
+  }
+  throw invalidCursor();
+}
+
+export const invalidCursor = (): Problem =>
+  new Problem("validation-failed", "The cursor does not belong to this list", {
+    errors: [{ pointer: "?cursor", code: "cursor", message: "The cursor does not belong to this list" }],
+  });
+
+/** Runs a list. @returns its page, and a row of it as it came, for what `about` says */
+export async function readPage<Row extends { id: string }, Item = Row>(
+  db: Queryable,
+  statement: Statement,
+  page: PageOf,
+  view: (row: Row) => Item,
+): Promise<{ page: Page<Item>; about: Row | undefined }> {
+  const rows = await db.query<Row & Extra>(statement);
+  const found = rows.filter(({ id }) => (id as string | null) !== null);
+  const last = found.length > page.limit ? found[page.limit - 1] : undefined;
+  const total = rows[0]?.total ?? null;
+  return {
+    about: rows[0],
+    page: {
+      items: found.slice(0, page.limit).map(view),
+      limit: page.limit,
+      next_cursor: last?.position ?? null,
+      ...(total !== null && { offset: page.offset ?? 0, total }),
+    },
+  };
+}
+
+/** Texts that got a name, so that each connection prepares them once. Filters make many: the rare ones go without. */
+const names = new Map<string, string>();
+const MAX_NAMES = 200;
+
+function named(text: string, values: unknown[]): Statement {
+  let name = names.get(text);
+  if (name === undefined && names.size < MAX_NAMES) {
+    name = `list-${names.size}`;
+    names.set(text, name);
+  }
+  return { ...(name !== undefined && { name }), text, values };
+}

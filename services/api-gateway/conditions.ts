@@ -1,0 +1,81 @@
+/** Conditional requests and retries (contract.md §1; RFC 9110 §13, RFC 6585 §3, draft-ietf-httpapi-idempotency-key-header). */
+import { createHash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { Problem } from "../../core/errors.ts";
+import { newId } from "../../core/ids.ts";
+import type { Conditions } from "../../core/kit.ts";
+
+type WithHeaders = Pick<IncomingMessage, "headers">;
+
+const TAGS = /^\s*(?:W\/)?"[\x21\x23-\x7E\x80-\xFF]*"(?:\s*,\s*(?:W\/)?"[\x21\x23-\x7E\x80-\xFF]*")*\s*$/;
+const PRINTABLE = /^[\x20-\x7E]{1,255}$/;
+
+/** The tags of an `If-Match` or `If-None-Match`; `*` for any. @throws Problem malformed-request */
+function tagsOf(name: string, value: string): string[] | "*" {
+  if (value.trim() === "*") return "*";
+  if (!TAGS.test(value)) throw new Problem("malformed-request", `${name} must be * or a list of entity tags`);
+  return value.match(/(?:W\/)?"[^"]*"/g) ?? [];
+}
+
+/** The version that an entity tag of ours is made of; null for others, and for weak ones, which match nothing here. */
+function versionOf(tag: string): number | null {
+  const [, version] = /^"(\d{1,15})(?:-[0-9a-f]+)?"$/.exec(tag) ?? [];
+  return version === undefined ? null : Number(version);
+}
+
+/** @throws Problem malformed-request; precondition-required */
+export function readIfMatch({ headers }: WithHeaders, required: boolean): Conditions["ifMatch"] {
+  const value = headers["if-match"];
+  if (value === undefined) {
+    if (required) throw new Problem("precondition-required");
+    return null;
+  }
+  const tags = tagsOf("If-Match", value);
+  return tags === "*" ? null : tags.map(versionOf).filter((version) => version !== null);
+}
+
+/**
+ * The key of a write that may come again. A client that gives none gets one for this request alone, by which the gateway
+ * can send it a second time when a node dies under it.
+ * @throws Problem malformed-request
+ */
+export function readIdempotencyKey(
+  { headers }: WithHeaders,
+  action: string,
+  params: object,
+): Conditions["key"] {
+  const given = headers["idempotency-key"];
+  if (given !== undefined && (typeof given !== "string" || !PRINTABLE.test(given)))
+    throw new Problem("malformed-request", "Idempotency-Key must have 1 to 255 printable ASCII characters");
+  const fingerprint = createHash("sha256")
+    .update(`${action} ${JSON.stringify(params)}`)
+    .digest("base64url");
+  return { key: given ?? newId(), fingerprint };
+}
+
+interface Versioned {
+  version?: number;
+  updated_at?: string;
+}
+
+/** A user has no version to show: the time of the last change, which each one moves, stands for it. */
+const numberOf = ({ version, updated_at }: Versioned): number | null =>
+  version ?? (updated_at === undefined ? null : Date.parse(updated_at));
+
+/**
+ * The strong entity tag of an answer: the row's version, by which `If-Match` goes. What is read brings more than its row
+ * (names, counts, your role), so its tag has a digest of the whole besides: `If-None-Match` misses none of that.
+ * @param body of an answer to GET; null for what a write answers
+ */
+export function entityTag(answer: Versioned, body: string | null): string {
+  const version = numberOf(answer) ?? "";
+  if (body === null) return `"${version}"`;
+  return `"${version}-${createHash("sha1").update(body).digest("hex").slice(0, 12)}"`;
+}
+
+/** Whether the client has this representation already (RFC 9110 §13.1.2, weak comparison). @throws Problem malformed-request */
+export function isFresh(ifNoneMatch: string | undefined, tag: string): boolean {
+  if (ifNoneMatch === undefined) return false;
+  const tags = tagsOf("If-None-Match", ifNoneMatch);
+  return tags === "*" || tags.some((one) => one.replace(/^W\//, "") === tag);
+}

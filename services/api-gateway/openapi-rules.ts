@@ -1,0 +1,118 @@
+/** Validator rules (core/rules.ts) as JSON Schemas: what the document says of a request is what is checked. */
+import type { Schema } from "../../core/schema.ts";
+
+/** A rule of fastest-validator, with the annotations that it passes over: `description`, `example`. */
+export type Rule = Record<string, unknown> & { type: string };
+
+/** U+0000 and halves of surrogate pairs are no text that can be stored. */
+const TEXT = String.raw`^[^\u0000\ud800-\udfff]*$`;
+/** Trimmed, and not empty then. */
+const NOT_BLANK = String.raw`^[^\u0000\ud800-\udfff]*[^\s\u0000\ud800-\udfff][^\u0000\ud800-\udfff]*$`;
+
+/** Leaves out what a rule does not say. */
+const said = (schema: Record<string, unknown>): Schema =>
+  Object.fromEntries(Object.entries(schema).filter(([, value]) => value !== undefined));
+
+/** The shorthands `"string"` and `[rule, rule]` written out. */
+const whole = (rule: unknown): Rule =>
+  typeof rule === "string"
+    ? { type: rule }
+    : Array.isArray(rule)
+      ? { type: "multi", rules: rule }
+      : (rule as Rule);
+
+const listOf = (values: unknown): Schema => ({
+  type: "array",
+  items: { type: "string", enum: values },
+  minItems: 1,
+  uniqueItems: true,
+});
+
+function stringSchema(rule: Rule): Schema {
+  const { min, max, minCharacters = min, maxCharacters = max, trim, pattern, format } = rule;
+  const isText = rule.maxCharacters !== undefined;
+  const implied = trim === true && Number(minCharacters) > 0 ? NOT_BLANK : isText ? TEXT : undefined;
+  return said({
+    type: "string",
+    minLength: minCharacters,
+    maxLength: maxCharacters,
+    pattern: pattern ?? implied,
+    format,
+  });
+}
+
+function bareSchema(rule: Rule): Schema {
+  const { type, min, max } = rule;
+  switch (type) {
+    case "string":
+      // core/page.ts, sort
+      return rule.terms === undefined ? stringSchema(rule) : listOf(rule.terms);
+    case "uuid":
+      return { type: "string", format: "uuid" };
+    case "email":
+      return said({ type: "string", format: "email", maxLength: max });
+    case "boolean":
+      return { type: "boolean" };
+    case "number":
+      return said({ type: rule.integer === true ? "integer" : "number", minimum: min, maximum: max });
+    case "enum":
+      return { type: "string", enum: rule.values };
+    case "equal":
+      return { const: rule.value };
+    case "array":
+      return said({
+        type: "array",
+        // Its own check may go by several sets of rules.
+        items: Array.isArray(rule.oneOf)
+          ? { oneOf: rule.oneOf.map(objectSchema) }
+          : schemaOf(rule.items ?? "any"),
+        minItems: min,
+        maxItems: max,
+        uniqueItems: rule.unique,
+      });
+    case "object":
+      return objectSchema((rule.properties ?? rule.props ?? {}) as Record<string, unknown>);
+    case "multi":
+      return { anyOf: (rule.rules as unknown[]).map(schemaOf) };
+    case "custom":
+      // core/rules.ts, commaList
+      return listOf(rule.enum);
+    case "any":
+      return {};
+    default:
+      throw new Error(`no JSON Schema is known for the rule ${JSON.stringify(rule)}`);
+  }
+}
+
+export function schemaOf(given: unknown): Schema {
+  const rule = whole(given);
+  const schema = bareSchema(rule);
+  const nullable = rule.nullable === true;
+  const values = schema.enum as unknown[] | undefined;
+  return said({
+    ...schema,
+    ...(nullable && schema.type !== undefined && { type: [schema.type, "null"] }),
+    ...(nullable && values && { enum: [...values, null] }),
+    default: rule.default,
+    description: rule.description,
+    ...(rule.example !== undefined && { examples: [rule.example] }),
+  });
+}
+
+/** Whether a request must name it. */
+export const isRequired = (given: unknown): boolean => {
+  const { optional, default: fallback } = whole(given);
+  return optional !== true && fallback === undefined;
+};
+
+/** An object of these fields and no others. */
+export function objectSchema(fields: Record<string, unknown>): Schema {
+  const rules = Object.entries(fields).filter(([name]) => !name.startsWith("$$"));
+  const required = rules.filter(([, rule]) => isRequired(rule)).map(([name]) => name);
+  return {
+    type: "object",
+    properties: Object.fromEntries(rules.map(([name, rule]) => [name, schemaOf(rule)])),
+    ...(required.length > 0 && { required }),
+    additionalProperties: false,
+  };
+}

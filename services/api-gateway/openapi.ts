@@ -1,0 +1,435 @@
+/**
+ * The OpenAPI 3.1 document, made of what the server itself goes by: the routes, the actions' rules, and what the
+ * actions say of themselves (`docs`). Pure; `npm run openapi` writes docs/openapi.json with it.
+ */
+import { type ProblemCode, PROBLEMS } from "../../core/errors.ts";
+import type { ActionDocs, Auth } from "../../core/kit.ts";
+import { exampleOf, problem, type Schema } from "../../core/schema.ts";
+import { REFRESH_COOKIE } from "../auth/auth.contract.ts";
+import { bulkAnswer } from "../tasks/tasks.schemas.ts";
+import { isRequired, objectSchema, schemaOf } from "./openapi-rules.ts";
+import { problemExample } from "./problem-example.ts";
+import type { Route } from "./routes.ts";
+
+/** What there is to know of an action that a route leads to. */
+export interface DocumentedAction {
+  auth: Auth;
+  safe: boolean;
+  /** Its rules (fastest-validator). */
+  params: Record<string, unknown>;
+  docs: ActionDocs | undefined;
+}
+
+/** One that has docs. */
+type Documented = DocumentedAction & { docs: ActionDocs };
+
+export interface OpenApiSource {
+  routes: readonly Route[];
+  actions: ReadonlyMap<string, DocumentedAction>;
+  /** Markdown for those who know nothing of it yet. */
+  guide: string;
+}
+
+type Json = Record<string, unknown>;
+
+/** What is said once and referred to by name. */
+interface Components {
+  schemas: Json;
+  responses: Json;
+  parameters: Json;
+  headers: Json;
+  examples: Json;
+  securitySchemes: Json;
+}
+
+const TAGS = [
+  { name: "auth", description: "Accounts, logins, sessions, personal access tokens" },
+  { name: "users", description: "People" },
+  { name: "projects", description: "Projects, their members and their events" },
+  { name: "tasks", description: "Tasks, their comments and categories" },
+];
+
+const text = (description: string, example: string, more: Json = {}): Json => ({
+  description,
+  schema: { type: "string" },
+  example,
+  ...more,
+});
+
+/** helmet's; test/contract/conventions.test.ts holds the server to them. */
+const SECURITY_HEADERS: Record<string, string> = {
+  "Content-Security-Policy": "default-src 'self'",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Origin-Agent-Cluster": "?1",
+  "Referrer-Policy": "no-referrer",
+  "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+  "X-Content-Type-Options": "nosniff",
+  "X-DNS-Prefetch-Control": "off",
+  "X-Download-Options": "noopen",
+  "X-Frame-Options": "SAMEORIGIN",
+  "X-Permitted-Cross-Domain-Policies": "none",
+  "X-XSS-Protection": "0",
+};
+
+const RETRY_AFTER = text("Seconds after which to try again.", "1", {
+  required: true,
+  schema: { type: "string", pattern: "^\\d+$" },
+});
+
+const HEADERS: Json = {
+  "X-Request-ID": text(
+    "The request's id: the client's own where that was fit, else a new one.",
+    "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+    { required: true, schema: { type: "string", pattern: "^[A-Za-z0-9._-]{1,128}$" } },
+  ),
+  "X-Process-Time": text("Time that the request took, in milliseconds.", "12.34ms", {
+    required: true,
+    schema: { type: "string", pattern: "^\\d+\\.\\d\\dms$" },
+  }),
+  "Cache-Control": text("Whether the answer may be kept.", "no-store"),
+  "RateLimit-Policy": text(
+    "The budgets that the request counted against, `q` requests in `w` seconds.",
+    '"default";q=300;w=60',
+  ),
+  RateLimit: text("What is left of them: `r` requests, for `t` seconds.", '"default";r=299;t=60'),
+  "Retry-After": RETRY_AFTER,
+  "WWW-Authenticate": text("How to do better (RFC 6750).", 'Bearer realm="taskwire"', { required: true }),
+  Location: text("Where the new resource is.", "/api/v1/tasks/0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d", {
+    required: true,
+    schema: { type: "string", format: "uri-reference" },
+  }),
+  ETag: text("The resource's version, for `If-Match` and `If-None-Match`.", '"1"'),
+  Link: text(
+    'The next page, `rel="next"` (RFC 8288); absent from the last one.',
+    '</api/v1/tasks?limit=20&cursor=eyJ>; rel="next"',
+  ),
+  "Idempotency-Replayed": text("`true`: this is the answer that the key's first request got.", "true", {
+    schema: { type: "string", const: "true" },
+  }),
+  "Set-Cookie": text(
+    "In cookie mode: the refresh token, where no script can read it.",
+    `${REFRESH_COOKIE}=…; Max-Age=2592000; Path=/auth; HttpOnly; Secure; SameSite=Strict`,
+  ),
+  ...Object.fromEntries(
+    Object.entries(SECURITY_HEADERS).map(([name, value]) => [
+      name,
+      text("Tells browsers to be careful (helmet).", value),
+    ]),
+  ),
+};
+
+const PARAMETERS: Json = {
+  "X-Request-ID": {
+    name: "X-Request-ID",
+    in: "header",
+    description: "An id of your own for the request, for your log and ours.",
+    schema: { type: "string" },
+  },
+  "If-Match": {
+    name: "If-Match",
+    in: "header",
+    description:
+      "The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.",
+    schema: { type: "string" },
+    example: '"1"',
+  },
+  "If-None-Match": {
+    name: "If-None-Match",
+    in: "header",
+    description: "The `ETag` of what you have: 304 if it is still the present one.",
+    schema: { type: "string" },
+    example: '"1"',
+  },
+  "Idempotency-Key": {
+    name: "Idempotency-Key",
+    in: "header",
+    description:
+      "A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.",
+    schema: { type: "string", minLength: 1, maxLength: 255, pattern: "^[\\x20-\\x7e]+$" },
+    example: "8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e",
+  },
+  [REFRESH_COOKIE]: {
+    name: REFRESH_COOKIE,
+    in: "cookie",
+    description: "The refresh token in cookie mode, in place of `refresh_token` in the body.",
+    schema: { type: "string" },
+  },
+};
+
+/** What well-known parameters of lists mean, where their rules do not say. */
+const MEANINGS: Record<string, string> = {
+  limit: "How many items the page has at the most.",
+  offset: "How many items to skip. Not together with `cursor`.",
+  cursor: "Where to go on: `next_cursor` of the page before. Stable while items come and go.",
+  sort: "What to sort by, the most important first; `-` for descending.",
+  q: "What to search for.",
+  include_deleted: "Deleted ones too, where you may restore them.",
+  assigned_to: "A user's id, `me` or `none`.",
+  created_by: "A user's id.",
+  overdue: "`true`: those that are open past their due date; `false`: the others.",
+  due_date_from: "Due then or later.",
+  due_date_to: "Due then or earlier.",
+  updated_since: "Changed then or later.",
+  after: "The number of the last event that you know; 0 begins at the first.",
+  project: "A project's id or slug.",
+};
+
+/** The cookie of the refresh token is set or cleared by these (services/auth/refresh-cookie.ts). */
+const SETS_COOKIE = ["auth.login", "auth.refresh", "auth.logout", "auth.logout_all"];
+
+const ALWAYS = ["X-Request-ID", "X-Process-Time", "Cache-Control", ...Object.keys(SECURITY_HEADERS)];
+const COUNTED = [...ALWAYS, "RateLimit-Policy", "RateLimit"];
+
+/** Headers of a problem, beside those of any answer. */
+const PROBLEM_HEADERS: Record<number, readonly string[]> = {
+  401: ["WWW-Authenticate"],
+  429: ["Retry-After"],
+  503: ["Retry-After"],
+  504: ["Retry-After"],
+};
+
+const isRead = ({ method }: Route): boolean => method === "GET";
+/** What is only being created has no version to match. */
+const takesIfMatch = (route: Route): boolean =>
+  route.versioned === true && !isRead(route) && route.location === undefined;
+const pathParams = ({ path }: Route): string[] =>
+  [...path.matchAll(/:(\w+)/g)].map(([, name]) => name as string);
+
+/** Every problem that a request to this route may be answered by. */
+function problemsOf(route: Route, { auth, safe, docs }: Documented): ProblemCode[] {
+  const open = auth === "public";
+  const codes: [boolean, ...ProblemCode[]][] = [
+    [true, "malformed-request", "request-timeout", "expectation-failed", "headers-too-large"],
+    [route.status !== 204, "not-acceptable"],
+    [!open, "unauthenticated", "invalid-token"],
+    // A personal token is no session, and one of scope `read` may not write.
+    [!open && (auth !== "user" || !safe), "forbidden"],
+    [pathParams(route).length > 0, "not-found"],
+    [!isRead(route), "payload-too-large", "unsupported-media-type"],
+    [true, "validation-failed", "rate-limited"],
+    [takesIfMatch(route), "precondition-failed"],
+    [takesIfMatch(route) && route.method !== "POST", "precondition-required"],
+    [route.idempotent === true, "idempotency-key-in-flight", "idempotency-key-reused"],
+    [true, ...(docs.problems ?? [])],
+    [true, "internal-error", "service-unavailable", "database-unavailable", "overloaded", "timeout"],
+  ];
+  return [...new Set(codes.flatMap(([applies, ...named]) => (applies ? named : [])))];
+}
+
+/** `tasks.create_comment` to `tasksCreateComment` */
+const operationId = (action: string): string =>
+  action.replace(/[._](\w)/g, (_, letter: string) => letter.toUpperCase());
+const capitalised = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1);
+const pascal = (code: string): string => code.split("-").map(capitalised).join("");
+const headersOf = (names: readonly string[]): Json =>
+  Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
+
+/** The same value with each schema that has a title moved to `schemas`, and referred to there. */
+function hoist(value: unknown, schemas: Json): unknown {
+  if (Array.isArray(value)) return value.map((item) => hoist(item, schemas));
+  if (typeof value !== "object" || value === null) return value;
+  const moved = Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key, key === "examples" ? inner : hoist(inner, schemas)]),
+  );
+  const { title } = moved;
+  if (typeof title !== "string") return moved;
+  const known = schemas[title] as Json | undefined;
+  // The example may be another one in each place.
+  const bare = (schema: Json) => JSON.stringify({ ...schema, examples: undefined });
+  if (known !== undefined && bare(known) !== bare(moved)) throw new Error(`two schemas are called ${title}`);
+  schemas[title] ??= moved;
+  return { $ref: `#/components/schemas/${title}` };
+}
+
+/** The responses of one status, as a component: many operations share it. */
+function problemResponse(status: number, codes: readonly ProblemCode[], components: Components): Json {
+  const name = codes.map(pascal).join("Or");
+  for (const code of codes) {
+    const { title: summary, explain: description } = PROBLEMS[code];
+    components.examples[code] ??= { summary, description, value: problemExample(code) };
+  }
+  components.responses[name] ??= {
+    description: codes.map((code) => `[${PROBLEMS[code].title}](/problems/${code})`).join(" · "),
+    headers: {
+      ...headersOf([...COUNTED, ...(PROBLEM_HEADERS[status] ?? [])]),
+      // Of several problems of this status the one that has it.
+      ...(codes.includes("idempotency-key-in-flight") && {
+        "Retry-After": { ...RETRY_AFTER, required: false },
+      }),
+    },
+    content: {
+      "application/problem+json": {
+        schema: hoist(problem, components.schemas),
+        examples: Object.fromEntries(codes.map((code) => [code, { $ref: `#/components/examples/${code}` }])),
+      },
+    },
+  };
+  return { $ref: `#/components/responses/${name}` };
+}
+
+function responsesOf(route: Route, action: Documented, components: Components): Json {
+  const { versioned = false, idempotent = false, list = false, location } = route;
+  const { answer } = action.docs;
+  const special: [boolean, string][] = [
+    [location !== undefined, "Location"],
+    [versioned && route.status !== 204, "ETag"],
+    [list, "Link"],
+    [idempotent, "Idempotency-Replayed"],
+    [SETS_COOKIE.includes(route.action), "Set-Cookie"],
+  ];
+  const names = special.flatMap(([applies, name]) => (applies ? [name] : []));
+  const responses: Json = {
+    [route.status]: {
+      description: DONE[route.status],
+      headers: headersOf([...COUNTED, ...names]),
+      ...(answer !== null && {
+        content: {
+          "application/json": { schema: hoist(answer, components.schemas), example: exampleOf(answer) },
+        },
+      }),
+    },
+  };
+  if (versioned && isRead(route))
+    responses[304] = {
+      description: "What you have is still the present one",
+      headers: headersOf([...COUNTED, "ETag"]),
+    };
+  const byStatus = Object.entries(
+    Object.groupBy(problemsOf(route, action), (code) => String(PROBLEMS[code].status)),
+  );
+  for (const [status, codes = []] of byStatus)
+    responses[status] = problemResponse(Number(status), codes, components);
+  return responses;
+}
+
+const DONE = { 200: "Done", 201: "Created", 202: "Will be done", 204: "Done; there is nothing to say" };
+
+function parameter(name: string, where: "path" | "query", rule: unknown): Json {
+  const { description = MEANINGS[name], ...schema } = schemaOf(rule);
+  return {
+    name,
+    in: where,
+    ...(description !== undefined && { description }),
+    ...((where === "path" || isRequired(rule)) && { required: true }),
+    ...(schema.type === "array" && { style: "form", explode: false }),
+    schema,
+  };
+}
+
+/** An example for each field that has one: its rule's own, or that of the answer's field of the same name. */
+function bodyExample(body: Schema, answer: Schema | null): Json {
+  const entries = Object.entries(body.properties ?? {}).flatMap(([name, schema]): [string, unknown][] => {
+    const candidates = [schema.examples, answer?.properties?.[name]?.examples, schema.enum as unknown[]];
+    const found = candidates.find((examples) => examples !== undefined);
+    return found === undefined ? [] : [[name, found[0]]];
+  });
+  return Object.fromEntries(entries);
+}
+
+function requestBody(route: Route, fields: Json, { docs }: Documented, components: Components): Json {
+  const body = objectSchema(fields);
+  const example = bodyExample(body, docs.answer);
+  const title = `${capitalised(operationId(route.action))}Body`;
+  return {
+    required: body.required !== undefined,
+    content: {
+      "application/json": {
+        schema: hoist({ title, ...body, examples: [example] }, components.schemas),
+        example,
+      },
+    },
+  };
+}
+
+function operation(route: Route, action: Documented, components: Components): Json {
+  const { auth, docs } = action;
+  const inPath = pathParams(route);
+  const rules = Object.entries(action.params).filter(([name]) => !name.startsWith("$$"));
+  const fields = Object.fromEntries(rules.filter(([name]) => !inPath.includes(name)));
+  // The cookie may stand for it (request.ts).
+  if (route.action === "auth.refresh")
+    fields.refresh_token = { ...(fields.refresh_token as Json), optional: true };
+  const headers: [boolean, string][] = [
+    [true, "X-Request-ID"],
+    [route.versioned === true && isRead(route), "If-None-Match"],
+    [takesIfMatch(route), "If-Match"],
+    [route.idempotent === true, "Idempotency-Key"],
+    [route.action === "auth.refresh", REFRESH_COOKIE],
+  ];
+  const parameters = [
+    ...inPath.map((name) => parameter(name, "path", action.params[name])),
+    ...(isRead(route) ? Object.entries(fields).map(([name, rule]) => parameter(name, "query", rule)) : []),
+    ...headers.flatMap(([applies, name]) => (applies ? [{ $ref: `#/components/parameters/${name}` }] : [])),
+  ];
+  return {
+    operationId: operationId(route.action),
+    summary: docs.summary,
+    ...(docs.description !== undefined && { description: docs.description }),
+    tags: [route.action.split(".")[0]],
+    security: auth === "public" ? [] : [{ bearer: [] }],
+    parameters,
+    ...(!isRead(route) &&
+      Object.keys(fields).length > 0 && { requestBody: requestBody(route, fields, action, components) }),
+    responses: responsesOf(route, action, components),
+  };
+}
+
+/** The same without bodies (RFC 9110 §9.3.2). */
+function headOf(get: Json, { status }: Route): Json {
+  const responses = get.responses as Record<string, Json>;
+  const { content: _content, ...success } = responses[status] as Json;
+  return {
+    ...get,
+    operationId: `${get.operationId as string}Head`,
+    summary: `${get.summary as string}: the headers alone`,
+    responses: { ...responses, [status]: success },
+  };
+}
+
+/** @throws Error for a route to an action without `docs` */
+export function openApi({ routes, actions, guide }: OpenApiSource): Json {
+  const components: Components = {
+    securitySchemes: {
+      bearer: {
+        type: "http",
+        scheme: "bearer",
+        bearerFormat: "JWT",
+        description: "The `access_token` of a login, or a personal access token (`twp_…`).",
+      },
+    },
+    parameters: PARAMETERS,
+    headers: HEADERS,
+    schemas: {},
+    responses: {},
+    examples: {},
+  };
+  // A problem refers to it, whichever routes there are.
+  hoist(bulkAnswer, components.schemas);
+  const paths: Record<string, Json> = {};
+  for (const route of routes) {
+    const action = actions.get(route.action);
+    if (action?.docs === undefined) throw new Error(`${route.action} has a route, and no docs`);
+    const item = (paths[route.path.replace(/:(\w+)/g, "{$1}")] ??= {});
+    const described = operation(route, { ...action, docs: action.docs }, components);
+    item[route.method.toLowerCase()] = described;
+    if (isRead(route)) item.head = headOf(described, route);
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Taskwire",
+      version: "1.0.0",
+      description: guide,
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [
+      { url: "/api/v1", description: "Version 1" },
+      { url: "/", description: "The present version" },
+    ],
+    tags: TAGS,
+    security: [{ bearer: [] }],
+    paths,
+    components,
+  };
+}

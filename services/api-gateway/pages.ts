@@ -1,0 +1,206 @@
+/**
+ * What the gateway shows to people: the API's document in two readers, and what each problem means. At the root alone,
+ * and from no other host: each page says by its Content-Security-Policy what it may load, which is nothing from outside.
+ */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createRequire } from "node:module";
+import { Problem, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
+import { problemExample } from "./problem-example.ts";
+
+interface Page {
+  type: string;
+  content: string | Buffer;
+  /** What it may load besides nothing (CSP 3). */
+  policy?: string;
+}
+
+const packages = createRequire(import.meta.url);
+const fromPackage = (file: string): Promise<Buffer> => readFile(packages.resolve(file));
+
+const HTML = "text/html; charset=utf-8";
+const SCRIPT = "text/javascript; charset=utf-8";
+const STYLE = "text/css; charset=utf-8";
+
+/** Escapes text for HTML, and sets what stands between backticks as code. */
+const html = (text: string): string =>
+  text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll('"', "&quot;")
+    .replace(/`([^`]*)`/g, "<code>$1</code>");
+
+const document = (title: string, head: string, body: string): string => `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${html(title)}</title>
+<link rel="icon" href="data:,">
+${head}
+</head>
+<body>
+${body}
+</body>
+</html>
+`;
+
+/** A reader of the document: its bundle, and a script that starts it, since none may stand in the page. */
+const reader = (title: string, base: string, head = ""): Page => ({
+  type: HTML,
+  content: document(
+    title,
+    `<style>body { margin: 0; }</style>${head}`,
+    `<div id="reader"></div>\n<script src="${base}/bundle.js"></script>\n<script src="${base}/start.js"></script>`,
+  ),
+  // Both set styles from their scripts; ReDoc searches in a worker that it makes itself.
+  policy:
+    "script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; worker-src blob:",
+});
+
+const START_SWAGGER = `SwaggerUIBundle({ url: "/openapi.json", dom_id: "#reader", deepLinking: true, validatorUrl: null });\n`;
+const START_REDOC = `Redoc.init("/openapi.json", {}, document.getElementById("reader"));\n`;
+
+/** ReDoc shows its maker's logo from its maker's host. */
+const REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg";
+const withoutLogo = (bundle: Buffer): string =>
+  bundle
+    .toString()
+    .replaceAll(REDOC_LOGO, "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E");
+
+const PROBLEM_STYLE = `
+body { font: 1rem/1.6 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; color: #1d2430; }
+h1 { font-size: 1.6rem; line-height: 1.3; } a { color: #0b57d0; } td { padding: .2rem 1rem .2rem 0; }
+code, pre { font-family: ui-monospace, monospace; font-size: .9em; background: #f1f3f6; border-radius: .3rem; }
+code { padding: .1em .3em; } pre { padding: 1rem; overflow-x: auto; } .status { color: #667085; }
+`;
+const STYLE_HASH = createHash("sha256").update(PROBLEM_STYLE).digest("base64");
+
+const problemPage = (title: string, body: string): Page => ({
+  type: HTML,
+  content: document(title, `<style>${PROBLEM_STYLE}</style>`, `<main>\n${body}\n</main>`),
+  policy: `style-src 'sha256-${STYLE_HASH}'; img-src data:`,
+});
+
+function aboutProblem(code: ProblemCode): Page {
+  const { status, title, explain } = PROBLEMS[code];
+  return problemPage(
+    title,
+    `<p class="status">Status ${status} · <code>${code}</code></p>
+<h1>${html(title)}</h1>
+<p>${html(explain)}</p>
+<pre>${html(JSON.stringify(problemExample(code), null, 2))}</pre>
+<p><a href="/problems">All problems</a> · <a href="/docs">The API</a></p>`,
+  );
+}
+
+function allProblems(): Page {
+  const rows = Object.entries(PROBLEMS).map(
+    ([code, { status, title }]) =>
+      `<tr><td class="status">${status}</td><td><a href="/problems/${code}">${html(title)}</a></td></tr>`,
+  );
+  return problemPage(
+    "Problems",
+    `<h1>Problems</h1>
+<p>Whatever goes wrong, the answer is a problem document (RFC 9457). Its <code>type</code> is one of these.</p>
+<table>\n${rows.join("\n")}\n</table>
+<p><a href="/docs">The API</a></p>`,
+  );
+}
+
+type MakePage = () => Page | Promise<Page>;
+
+const asset = (type: string, file: string, change: (content: Buffer) => string | Buffer = (same) => same) =>
+  (async () => ({ type, content: change(await fromPackage(file)) })) satisfies MakePage;
+
+const PAGES = new Map<string, MakePage>([
+  [
+    "/openapi.json",
+    async () => ({
+      type: "application/json; charset=utf-8",
+      content: await readFile(new URL("../../docs/openapi.json", import.meta.url)),
+    }),
+  ],
+  ["/docs", () => reader("Taskwire API", "/docs", '<link rel="stylesheet" href="/docs/style.css">')],
+  ["/docs/style.css", asset(STYLE, "swagger-ui-dist/swagger-ui.css")],
+  ["/docs/bundle.js", asset(SCRIPT, "swagger-ui-dist/swagger-ui-bundle.js")],
+  ["/docs/start.js", () => ({ type: SCRIPT, content: START_SWAGGER })],
+  ["/redoc", () => reader("Taskwire API", "/redoc")],
+  ["/redoc/bundle.js", asset(SCRIPT, "redoc/bundles/redoc.standalone.js", withoutLogo)],
+  ["/redoc/start.js", () => ({ type: SCRIPT, content: START_REDOC })],
+  ["/problems", allProblems],
+  ...Object.keys(PROBLEMS).map((code): [string, MakePage] => [
+    `/problems/${code}`,
+    () => aboutProblem(code as ProblemCode),
+  ]),
+]);
+
+interface Ready {
+  body: Buffer;
+  headers: Record<string, string | number>;
+}
+
+/** Each is made once, when it is first asked for. */
+const ready = new Map<string, Promise<Ready>>();
+
+async function makeReady(make: MakePage): Promise<Ready> {
+  const { type, content, policy } = await make();
+  const body = Buffer.from(content);
+  return {
+    body,
+    headers: {
+      "Content-Type": type,
+      "Content-Length": body.length,
+      "Content-Security-Policy": [
+        "default-src 'none'",
+        policy,
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      ]
+        .filter((part) => part !== undefined)
+        .join("; "),
+      // Kept, and asked for again each time: an upgrade shows at once.
+      "Cache-Control": "no-cache",
+      ETag: `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`,
+    },
+  };
+}
+
+/** RFC 9110 §13.1.2: weak comparison. */
+const isFresh = (header: string | undefined, etag: string): boolean =>
+  header !== undefined && header.split(",").some((tag) => ["*", etag, `W/${etag}`].includes(tag.trim()));
+
+/**
+ * Answers a request for a page.
+ * @returns whether it was for one
+ * @throws Problem method-not-allowed; not-found for a problem that nobody knows
+ */
+export async function servePage(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+  const path = (request.url ?? "/").split("?")[0]?.replace(/(?<=.)\/$/, "") as string;
+  const make = PAGES.get(path);
+  if (make === undefined) {
+    if (path.startsWith("/problems/")) throw new Problem("not-found", "There is no such problem");
+    return false;
+  }
+  if (request.method === "OPTIONS") {
+    response.writeHead(204, { Allow: "GET, HEAD, OPTIONS" }).end();
+    return true;
+  }
+  if (request.method !== "GET" && request.method !== "HEAD")
+    throw new Problem("method-not-allowed", `${request.method} is not one of GET, HEAD`, {
+      headers: { Allow: "GET, HEAD, OPTIONS" },
+    });
+  const making = ready.get(path) ?? makeReady(make);
+  ready.set(path, making);
+  const { body, headers } = await making.catch((error: unknown) => {
+    ready.delete(path);
+    throw error;
+  });
+  if (isFresh(request.headers["if-none-match"], headers.ETag as string)) {
+    const { "Content-Type": _type, "Content-Length": _length, ...kept } = headers;
+    response.writeHead(304, kept).end();
+  } else {
+    response.writeHead(200, headers).end(request.method === "HEAD" ? undefined : body);
+  }
+  return true;
+}

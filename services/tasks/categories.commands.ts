@@ -1,0 +1,95 @@
+/** Writes of categories, which are their owner's alone: no event tells of them, but of the tasks that lose one. */
+import { mustMatch } from "../../core/conditions.ts";
+import { Problem } from "../../core/errors.ts";
+import { newId } from "../../core/ids.ts";
+import { type Database, violatedConstraint } from "../../mixins/database.ts";
+import type { LoggedEvent, Write } from "../../mixins/event-log.ts";
+import { answerParameter, rememberAnswer } from "../../mixins/idempotency.ts";
+import { uncategorize } from "./tasks.commands.ts";
+import type { Category } from "./tasks.contract.ts";
+import { findCategory } from "./tasks.queries.ts";
+
+function taken(error: unknown): never {
+  if (violatedConstraint(error) !== "categories_name_key") throw error;
+  throw new Problem("already-exists", "You have a category of this name", {
+    errors: [{ pointer: "#/name", code: "taken", message: "You have a category of this name" }],
+  });
+}
+
+/** @throws Problem already-exists */
+export async function createCategory(
+  db: Database,
+  { name, color }: Pick<Category, "name" | "color">,
+  write: Write,
+): Promise<Category> {
+  const { actor, time, conditions } = write;
+  const category: Category = { id: newId(), name, color, version: 1, created_at: time, updated_at: time };
+  const answer = { userId: actor.id, key: conditions.key, response: category };
+  await db
+    .query({
+      name: "categories-insert",
+      text: `WITH row AS (
+               INSERT INTO tasks.categories (id, user_id, name, color, created_at, updated_at)
+               VALUES ($1, $2, $3, $4, $5, $5) RETURNING id),
+             ${rememberAnswer(6)}
+             SELECT id FROM row`,
+      values: [category.id, actor.id, name, color, time, answerParameter(answer)],
+    })
+    .catch(taken);
+  return category;
+}
+
+/** @throws Problem not-found, precondition-failed, already-exists */
+export async function patchCategory(
+  db: Database,
+  id: string,
+  fields: Partial<Pick<Category, "name" | "color">>,
+  { actor, time, conditions }: Write,
+): Promise<Category> {
+  return db.transaction(async (tx) => {
+    const before = await findCategory(tx, actor.id, id, { lock: true });
+    mustMatch(conditions, before.version);
+    const { name, color } = { ...before, ...fields };
+    if (name === before.name && color === before.color) return before;
+    await tx
+      .query({
+        name: "categories-update",
+        text: `UPDATE tasks.categories SET name = $2, color = $3, updated_at = $4, version = version + 1 WHERE id = $1`,
+        values: [id, name, color, time],
+      })
+      .catch(taken);
+    return { ...before, name, color, updated_at: time, version: before.version + 1 };
+  });
+}
+
+/** Times that tasks get the category anew while it is being taken off them, before we give up. */
+const PATIENCE = 3;
+
+/**
+ * Deletes a category, and takes it off its tasks first.
+ * @param publish told of what happened to tasks, also where the rest fails
+ * @throws Problem not-found, precondition-failed; conflict where tasks keep getting it
+ */
+export async function deleteCategory(
+  db: Database,
+  id: string,
+  write: Write,
+  publish: (events: LoggedEvent[]) => void,
+): Promise<void> {
+  mustMatch(write.conditions, (await findCategory(db, write.actor.id, id)).version);
+  for (let tries = 0; tries < PATIENCE; tries++) {
+    await uncategorize(db, id, write, publish);
+    try {
+      await db.query({
+        name: "categories-delete",
+        text: "DELETE FROM tasks.categories WHERE id = $1",
+        values: [id],
+      });
+      return;
+    } catch (error) {
+      // A task got it meanwhile.
+      if (violatedConstraint(error, "23503") === null) throw error;
+    }
+  }
+  throw new Problem("conflict", "Tasks are being given this category at this moment");
+}

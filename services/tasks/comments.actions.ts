@@ -1,0 +1,70 @@
+import { actionsOf } from "../../core/kit.ts";
+import { pageRules, type PageOf } from "../../core/page.ts";
+import * as rules from "../../core/rules.ts";
+import { page } from "../../core/schema.ts";
+import { causeOf } from "../../mixins/event-log.ts";
+import { once } from "../../mixins/idempotency.ts";
+import { createComment, deleteComment, patchComment } from "./comments.commands.ts";
+import type { TasksContract } from "./tasks.contract.ts";
+import { COMMENT_SORTS, findTask, listComments } from "./tasks.queries.ts";
+import { body } from "./tasks.rules.ts";
+import { comment } from "./tasks.schemas.ts";
+import type { TasksLend } from "./tasks.service.ts";
+
+type Names = "list_comments" | "create_comment" | "patch_comment" | "delete_comment";
+
+export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
+  /** A task's comments, oldest first unless the caller says. @throws Problem not-found (the task) */
+  list_comments: {
+    auth: "user",
+    safe: true,
+    rules: { id: rules.id, ...pageRules(...COMMENT_SORTS) },
+    docs: { summary: "List a task's comments", answer: page(comment) },
+    async handler(ctx) {
+      const { id, ...page } = ctx.params;
+      await findTask(this.db, ctx.locals.actor, id);
+      return listComments(this.db, id, page as PageOf);
+    },
+  },
+
+  /** Comments on a task. @throws Problem not-found (the task), forbidden, project-archived */
+  create_comment: {
+    auth: "user",
+    idempotent: true,
+    rules: { id: rules.id, body },
+    docs: { summary: "Comment on a task", answer: comment, problems: ["forbidden", "project-archived"] },
+    handler(ctx) {
+      const { id, body } = ctx.params;
+      return once(this.db, ctx, async () =>
+        this.publish(await createComment(this.db, id, body, causeOf(ctx))),
+      );
+    },
+  },
+
+  /** Edits a comment of one's own. @throws Problem not-found, forbidden, precondition-failed, project-archived */
+  patch_comment: {
+    auth: "user",
+    rules: { id: rules.id, comment_id: rules.id, body },
+    docs: { summary: "Edit your comment", answer: comment, problems: ["forbidden", "project-archived"] },
+    async handler(ctx) {
+      const { id, comment_id, body } = ctx.params;
+      return this.publish(await patchComment(this.db, id, comment_id, body, causeOf(ctx)));
+    },
+  },
+
+  /** Deletes a comment. @throws Problem not-found, forbidden, precondition-failed, project-archived */
+  delete_comment: {
+    auth: "user",
+    rules: { id: rules.id, comment_id: rules.id },
+    docs: {
+      summary: "Delete a comment",
+      description: "For its author, and for managers of the project.",
+      answer: null,
+      problems: ["forbidden", "project-archived"],
+    },
+    async handler(ctx) {
+      const { id, comment_id } = ctx.params;
+      this.publish(await deleteComment(this.db, id, comment_id, causeOf(ctx)));
+    },
+  },
+});

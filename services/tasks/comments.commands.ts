@@ -1,0 +1,148 @@
+/** Writes of comments. Each holds the task still while it commits, so that its event reaches who sees the task then. */
+import { mustMatch } from "../../core/conditions.ts";
+import { Problem } from "../../core/errors.ts";
+import { newId } from "../../core/ids.ts";
+import type { Database, Statement } from "../../mixins/database.ts";
+import { commit, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
+import { attempts, type Written } from "./tasks.commands.ts";
+import type { Comment } from "./tasks.contract.ts";
+import { commentEvents } from "./tasks.events.ts";
+import { may } from "./tasks.policy.ts";
+import { findComment, findTask, type FoundTask } from "./tasks.queries.ts";
+
+const TASK =
+  "task AS (SELECT id FROM tasks.tasks WHERE id = $1 AND version = $2 AND deleted_at IS NULL FOR SHARE)";
+
+const INSERT = withEvents(
+  `${TASK},
+   row AS (
+     INSERT INTO tasks.comments (id, task_id, author_id, body, created_at, updated_at)
+     SELECT $3, id, $4, $5, $6, $6 FROM task RETURNING id)`,
+  7,
+);
+const UPDATE = withEvents(
+  `${TASK},
+   row AS (
+     UPDATE tasks.comments SET body = $5, updated_at = $6, version = version + 1
+     WHERE id = $3 AND version = $4 AND EXISTS (SELECT FROM task) RETURNING id)`,
+  7,
+);
+const DELETE = withEvents(
+  `${TASK},
+   row AS (
+     DELETE FROM tasks.comments WHERE id = $3 AND version = $4 AND EXISTS (SELECT FROM task) RETURNING id)`,
+  5,
+);
+
+interface Decision<Answer> {
+  statement: Statement;
+  events: NewEvent[];
+  answer: Answer;
+}
+
+function writeComment<Answer>(
+  db: Database,
+  taskId: string,
+  write: Write,
+  decide: (task: FoundTask, find: () => Promise<Comment>) => Promise<Decision<Answer>>,
+  commentId = "",
+): Promise<Written<Answer>> {
+  return attempts(db, async (on, lock) => {
+    const task = await findTask(on, write.actor, taskId, { lock });
+    const { statement, events, answer } = await decide(task, () => findComment(on, taskId, commentId));
+    if (events.length === 0) return { answer, events: [] };
+    const logged = await commit(on, statement, events, {
+      userId: write.actor.id,
+      key: write.conditions.key,
+      response: answer,
+    });
+    return logged === null ? null : { answer, events: logged };
+  });
+}
+
+const mustBeOpen = (task: FoundTask): void => {
+  if (task.project_status === "archived") throw new Problem("project-archived");
+};
+
+/** @throws Problem not-found (the task), forbidden, project-archived */
+export function createComment(
+  db: Database,
+  taskId: string,
+  body: string,
+  write: Write,
+): Promise<Written<Comment>> {
+  return writeComment(db, taskId, write, async (task) => {
+    if (!may(write.actor, "comment", task)) throw new Problem("forbidden");
+    mustBeOpen(task);
+    const comment: Comment = {
+      id: newId(),
+      task_id: taskId,
+      author_id: write.actor.id,
+      body,
+      version: 1,
+      created_at: write.time,
+      updated_at: write.time,
+    };
+    return {
+      statement: {
+        name: "comments-insert",
+        text: INSERT,
+        values: [taskId, task.version, comment.id, comment.author_id, body, write.time],
+      },
+      events: commentEvents("comment_created", task, comment, write),
+      answer: comment,
+    };
+  });
+}
+
+/** @throws Problem not-found (the task, the comment), forbidden, precondition-failed, project-archived */
+export function patchComment(
+  db: Database,
+  taskId: string,
+  commentId: string,
+  body: string,
+  write: Write,
+): Promise<Written<Comment>> {
+  const decide = async (task: FoundTask, find: () => Promise<Comment>): Promise<Decision<Comment>> => {
+    const before = await find();
+    if (!may(write.actor, "comment", task) || before.author_id !== write.actor.id)
+      throw new Problem("forbidden", "Only its author edits a comment");
+    mustMatch(write.conditions, before.version);
+    mustBeOpen(task);
+    const { version } = before;
+    const comment = { ...before, body, version: version + 1, updated_at: write.time };
+    const values = [taskId, task.version, commentId, version, body, write.time];
+    return {
+      statement: { name: "comments-update", text: UPDATE, values },
+      answer: body === before.body ? before : comment,
+      events:
+        body === before.body
+          ? []
+          : commentEvents("comment_updated", task, comment, write, { body: { old: before.body, new: body } }),
+    };
+  };
+  return writeComment(db, taskId, write, decide, commentId);
+}
+
+/** @throws Problem not-found (the task, the comment), forbidden, precondition-failed, project-archived */
+export function deleteComment(
+  db: Database,
+  taskId: string,
+  commentId: string,
+  write: Write,
+): Promise<Written<null>> {
+  const decide = async (task: FoundTask, find: () => Promise<Comment>): Promise<Decision<null>> => {
+    const comment = await find();
+    const own = comment.author_id === write.actor.id && may(write.actor, "comment", task);
+    if (!own && !may(write.actor, "moderate", task)) throw new Problem("forbidden");
+    mustMatch(write.conditions, comment.version);
+    mustBeOpen(task);
+    const values = [taskId, task.version, commentId, comment.version];
+    return {
+      statement: { name: "comments-delete", text: DELETE, values },
+      events: commentEvents("comment_deleted", task, comment, write),
+      answer: null,
+    };
+  };
+  return writeComment(db, taskId, write, decide, commentId);
+}

@@ -1,0 +1,236 @@
+/**
+ * Many writes as one: all of them happen or none. The tasks are locked in the order of their ids, each operation is
+ * decided on what the one before it left, and one statement commits what came of it. So a bulk request costs as many
+ * queries whether it has two operations or a hundred.
+ */
+import { Problem, problemCode, problemDocument, PROBLEMS } from "../../core/errors.ts";
+import { given } from "../../core/rules.ts";
+import type { Database, Queryable } from "../../mixins/database.ts";
+import { commit, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
+import { type Assignable, checkAssignee, checkCategory, type References } from "./references.ts";
+import { missingCategory, type Written } from "./tasks.commands.ts";
+import type { BulkOperation, BulkResult, TaskInput } from "./tasks.contract.ts";
+import {
+  assignment,
+  creation,
+  type Decide,
+  type Decision,
+  deletion,
+  patch,
+  transition,
+} from "./tasks.decisions.ts";
+import {
+  findProjects,
+  type FoundTask,
+  lockTasks,
+  mayAssignIn,
+  mayCreateIn,
+  membersOf,
+  type ProjectStanding,
+} from "./tasks.queries.ts";
+import { taskView, type TaskRow } from "./tasks.view.ts";
+
+const STATUS: Record<BulkOperation["op"], number> = {
+  create: 201,
+  update: 200,
+  transition: 200,
+  assign: 200,
+  delete: 204,
+};
+/** RFC 4918 §11.4: not done because another one failed. */
+const FAILED_DEPENDENCY = 424;
+
+const SAVE = withEvents(
+  `given AS (
+     SELECT * FROM json_to_recordset($1::json) AS g (
+       id uuid, title text, description text, status text, priority text, project_id uuid, category_id uuid,
+       created_by uuid, assigned_to uuid, due_date timestamptz, completed_at timestamptz, version int,
+       created_at timestamptz, updated_at timestamptz, deleted_at timestamptz, was int)),
+   inserted AS (
+     INSERT INTO tasks.tasks (id, title, description, status, priority, project_id, category_id, created_by,
+                              assigned_to, due_date, completed_at, created_at, updated_at)
+     SELECT id, title, description, status, priority, project_id, category_id, created_by, assigned_to, due_date,
+            completed_at, created_at, updated_at
+     FROM given WHERE was = 0 RETURNING id),
+   updated AS (
+     UPDATE tasks.tasks t
+     SET title = g.title, description = g.description, status = g.status, priority = g.priority,
+         category_id = g.category_id, assigned_to = g.assigned_to, due_date = g.due_date,
+         completed_at = g.completed_at, updated_at = g.updated_at, deleted_at = g.deleted_at, version = g.version
+     FROM given g WHERE t.id = g.id AND t.version = g.was RETURNING t.id),
+   row AS (SELECT id FROM inserted UNION ALL SELECT id FROM updated)`,
+  2,
+);
+
+/** The tasks of a bulk request as its operations find and leave them. */
+class Workbench {
+  readonly #found: Map<string, FoundTask>;
+  readonly #versions: Map<string, number>;
+  readonly #rows = new Map<string, TaskRow & { was: number }>();
+  readonly events: NewEvent[] = [];
+
+  constructor(found: FoundTask[]) {
+    this.#found = new Map(found.map((task) => [task.id, task]));
+    this.#versions = new Map(found.map(({ id, version }) => [id, version]));
+  }
+
+  /** @throws Problem not-found, also for one that an operation before deleted */
+  find(id: string): FoundTask {
+    const task = this.#found.get(id);
+    if (task === undefined) throw new Problem("not-found", "There is no such task");
+    return task;
+  }
+
+  /** Takes in what an operation made of a task. */
+  apply({ next, events }: Decision): TaskRow {
+    if (events.length === 0) return next;
+    this.events.push(...events);
+    const before = this.#found.get(next.id);
+    this.#rows.set(next.id, { ...next, was: this.#versions.get(next.id) ?? 0 });
+    if (next.deleted_at !== null) this.#found.delete(next.id);
+    else if (before !== undefined) this.#found.set(next.id, { ...before, ...next });
+    return next;
+  }
+
+  get rows(): (TaskRow & { was: number })[] {
+    return [...this.#rows.values()];
+  }
+}
+
+interface World extends References {
+  projects: ProjectStanding[];
+}
+
+const valuesOf = (
+  operations: BulkOperation[],
+  field: "assigned_to" | "category_id" | "project_id",
+): string[] => [
+  ...new Set(
+    operations
+      .map((operation) => (operation as Partial<Record<typeof field, string | null>>)[field])
+      .filter((value) => value != null),
+  ),
+];
+export const assigneesOf = (operations: BulkOperation[]): string[] => valuesOf(operations, "assigned_to");
+export const categoriesOf = (operations: BulkOperation[]): string[] => valuesOf(operations, "category_id");
+
+function decideCreation(
+  { project_id = null, ...input }: { project_id?: string | null } & TaskInput,
+  world: World,
+  write: Write,
+): Decision {
+  const within = project_id === null ? null : world.projects.find(({ id }) => id === project_id);
+  if (within === undefined) throw new Problem("not-found", "There is no such project");
+  checkCreation(write, within, input);
+  checkReferences({ project_id, assigned_to: null, category_id: null }, input, world);
+  return creation(input, project_id, write);
+}
+
+/** Who may create this where. @throws Problem forbidden, project-archived */
+export function checkCreation(write: Write, within: ProjectStanding | null, input: TaskInput): void {
+  if (within === null) return;
+  if (!mayCreateIn(write.actor, within)) throw new Problem("forbidden");
+  if (input.assigned_to != null && !mayAssignIn(write.actor, within))
+    throw new Problem("forbidden", "Only managers of the project assign its tasks");
+  if (within.status === "archived") throw new Problem("project-archived");
+}
+
+/** Whether a task may come to refer to what `input` names. @throws Problem validation-failed */
+export function checkReferences(
+  task: Assignable,
+  { assigned_to, category_id }: Partial<TaskInput>,
+  references: References,
+): void {
+  if (assigned_to != null && assigned_to !== task.assigned_to) checkAssignee(task, assigned_to, references);
+  if (category_id != null && category_id !== task.category_id) checkCategory(category_id, references);
+}
+
+function decideChange(
+  operation: Exclude<BulkOperation, { op: "create" }>,
+  world: World,
+  write: Write,
+): Decide {
+  switch (operation.op) {
+    case "transition":
+      return transition(operation.to, write);
+    case "delete":
+      return deletion(write);
+    default: {
+      const { op, id: _id, ...fields } = given(operation) as typeof operation;
+      const decide =
+        op === "assign" ? assignment(operation.assigned_to ?? null, write) : patch(fields, write);
+      return (task) => {
+        const decision = decide(task);
+        checkReferences(task, fields, world);
+        return decision;
+      };
+    }
+  }
+}
+
+/** What stands against an operation, without what only a whole answer has. */
+function problemOf(error: unknown) {
+  const code = problemCode(error);
+  if (code === null || PROBLEMS[code].status >= 500) throw error;
+  const { message, data } = error as Problem;
+  return problemDocument(code, message, data.errors && { errors: data.errors });
+}
+
+/**
+ * Carries out all operations or none.
+ * @param references of all assignees and categories that they name
+ * @throws Problem bulk-failed
+ */
+export async function runBulk(
+  db: Database,
+  operations: BulkOperation[],
+  references: Omit<References, "members">,
+  write: Write,
+): Promise<Written<{ results: BulkResult[] }>> {
+  return db.transaction(async (tx: Queryable) => {
+    const ids = operations.flatMap((operation) => (operation.op === "create" ? [] : [operation.id]));
+    const found = ids.length === 0 ? [] : await lockTasks(tx, write.actor, [...new Set(ids)]);
+    const bench = new Workbench(found);
+    const named = valuesOf(operations, "project_id");
+    const projects = named.length === 0 ? [] : await findProjects(tx, write.actor, named);
+    const assignees = assigneesOf(operations);
+    const places = [...found.map(({ project_id }) => project_id).filter((id) => id !== null), ...named];
+    const members =
+      assignees.length === 0 || places.length === 0 ? [] : await membersOf(tx, places, assignees);
+    const world = { ...references, projects, members };
+
+    const results = operations.map((operation): BulkResult => {
+      const { op } = operation;
+      try {
+        const decision =
+          operation.op === "create"
+            ? decideCreation(withoutOp(operation), world, write)
+            : decideChange(operation, world, write)(bench.find(operation.id));
+        const row = bench.apply(decision);
+        return { op, status: STATUS[op], ...(op !== "delete" && { task: taskView(row) }) };
+      } catch (error) {
+        const problem = problemOf(error);
+        return { op, status: problem.status, problem };
+      }
+    });
+    if (results.some(({ problem }) => problem !== undefined)) {
+      const failed = results.map(({ op, status, problem }) =>
+        problem === undefined ? { op, status: FAILED_DEPENDENCY } : { op, status, problem },
+      );
+      throw new Problem("bulk-failed", undefined, { results: failed });
+    }
+    const answer = { results };
+    if (bench.events.length === 0) return { answer, events: [] };
+    const { rows } = bench;
+    const statement = { name: "tasks-bulk", text: SAVE, values: [JSON.stringify(rows)] };
+    const logged = await commit(tx, statement, bench.events, {
+      userId: write.actor.id,
+      key: write.conditions.key,
+      response: answer,
+    }).catch(missingCategory);
+    return { answer, events: logged ?? [] };
+  });
+}
+
+const withoutOp = ({ op: _op, ...rest }: Extract<BulkOperation, { op: "create" }>) =>
+  given(rest) as typeof rest;

@@ -1,0 +1,126 @@
+/**
+ * Holds every answer that a test gets against docs/openapi.json: the status is documented for the operation, and so is
+ * each header, the content type and the body, which has no field that the document does not know.
+ */
+import { readFileSync } from "node:fs";
+import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
+import addFormats from "ajv-formats";
+import type { Answer, Wire } from "./api.ts";
+
+const openapi: Wire = JSON.parse(readFileSync(new URL("../../docs/openapi.json", import.meta.url), "utf8"));
+
+const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: true });
+(addFormats as unknown as (to: Ajv2020) => void)(ajv);
+ajv.addSchema(openapi, "openapi.json");
+
+const validators = new Map<string, ValidateFunction>();
+function validator(pointer: string): ValidateFunction {
+  const known = validators.get(pointer) ?? ajv.compile({ $ref: `openapi.json${pointer}` });
+  validators.set(pointer, known);
+  return known;
+}
+
+/** What HTTP itself and CORS bring, whatever the operation. */
+const TRANSPORT =
+  /^(date|connection|keep-alive|content-type|content-length|transfer-encoding|vary|access-control-.*)$/;
+/** Served for people and operators: no part of the document. */
+const PAGES = /^\/(docs|redoc|problems|openapi\.json|asyncapi\.json|health|live|ready|metrics|ws)(\/|$)/;
+
+/** JSON Pointer (RFC 6901) */
+const step = (name: string): string =>
+  `/${encodeURIComponent(name.replaceAll("~", "~0").replaceAll("/", "~1"))}`;
+const resolve = (pointer: string): Wire =>
+  pointer
+    .slice(2)
+    .split("/")
+    .map((part) => decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~"))
+    .reduce((value, name) => value?.[name], openapi);
+/** Where a pointer leads, when what stands there refers on. */
+const follow = (pointer: string): string => resolve(pointer)?.$ref ?? pointer;
+
+/** `/api/v1/tasks/?limit=1` to `/tasks` */
+const plainPath = (url: string): string =>
+  url
+    .replace(/^https?:\/\/[^/]*/i, "")
+    .replace(/[?#].*$/, "")
+    .replace(/^\/api\/v1(?=\/|$)/, "")
+    .replace(/(?<=.)\/$/, "");
+
+const templates = Object.keys(openapi.paths).map((template) => ({
+  template,
+  pattern: new RegExp(`^${template.replace(/[.]/g, "\\.").replace(/\{\w+\}/g, "[^/]+")}$`),
+}));
+
+/** The operation's pointer; null where there is none. What is written out goes before what a parameter could be. */
+function operationOf(method: string, path: string): string | null {
+  const found = templates
+    .filter(({ pattern }) => pattern.test(path))
+    .sort((a, b) => a.template.split("{").length - b.template.split("{").length)[0];
+  if (found === undefined || openapi.paths[found.template][method.toLowerCase()] === undefined) return null;
+  return `#/paths${step(found.template)}${step(method.toLowerCase())}`;
+}
+
+function bodyFaults(pointer: string, { headers, body }: Answer): string[] {
+  const validate = validator(pointer);
+  const type = headers.get("content-type") ?? "none";
+  const expected =
+    pointer.includes("problem%2Bjson") || pointer.endsWith("/Problem") ? "problem+json" : "json";
+  return [
+    ...(type.startsWith(`application/${expected}`)
+      ? []
+      : [`the content type is ${type}, not application/${expected}`]),
+    ...(validate(body)
+      ? []
+      : (validate.errors ?? []).map(
+          ({ instancePath, message, params }) => `body${instancePath} ${message} ${JSON.stringify(params)}`,
+        )),
+  ];
+}
+
+const isEmpty = (body: unknown): boolean => body === null || body === "";
+
+function faultsOf(method: string, path: string, answer: Answer): string[] {
+  const { status, headers, body } = answer;
+  const operation = operationOf(method, path);
+  if (operation === null) {
+    if (PAGES.test(path) || method === "OPTIONS") return [];
+    if (status < 400) return [`there is no such operation`];
+    return method === "HEAD" || method === "CONNECT"
+      ? []
+      : bodyFaults("#/components/schemas/Problem", answer);
+  }
+  const response = follow(`${operation}/responses/${status}`);
+  const documented = resolve(response);
+  if (documented === undefined) return [`the status is not documented: ${JSON.stringify(body)}`];
+
+  const faults: string[] = [];
+  const known = Object.keys(documented.headers ?? {});
+  for (const name of headers.keys())
+    if (!TRANSPORT.test(name) && !known.some((documented) => documented.toLowerCase() === name))
+      faults.push(`the header ${name} is not documented`);
+  for (const name of known) {
+    const header = resolve(follow(`${response}/headers${step(name)}`));
+    const value = headers.get(name);
+    if (value === null ? header.required : !ajv.validate(header.schema, value))
+      faults.push(`the header ${name} is ${value ?? "missing"}`);
+  }
+  if (documented.content === undefined || method === "HEAD") {
+    if (!isEmpty(body)) faults.push(`a body is not documented: ${JSON.stringify(body)}`);
+    return faults;
+  }
+  const [type = "", content] = Object.entries<Wire>(documented.content)[0] ?? [];
+  faults.push(...bodyFaults(`${response}/content${step(type)}/schema`, answer));
+  const code = String(body?.type).replace("/problems/", "");
+  if (status >= 400 && content.examples?.[code] === undefined)
+    faults.push(`the problem ${code} is not documented`);
+  return faults;
+}
+
+/** @throws Error that says where the answer is not what the document promises */
+export function mustConform(method: string, url: string, answer: Answer): void {
+  const faults = faultsOf(method.toUpperCase(), plainPath(url), answer);
+  if (faults.length > 0)
+    throw new Error(
+      `${method} ${url} ${answer.status} is not as docs/openapi.json says:\n  ${faults.join("\n  ")}`,
+    );
+}
