@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
-import type { BrokerOptions, LoggerConfig } from "moleculer";
+import type { Redis } from "ioredis";
+import { type BrokerOptions, Cachers, type LoggerConfig, type ServiceBroker } from "moleculer";
 import type { Config } from "./core/config.ts";
 import { authorize } from "./middlewares/authorize.ts";
 import { failureDetector } from "./middlewares/failure-detector.ts";
@@ -29,6 +30,53 @@ function logger(config: Config): LoggerConfig {
   };
 }
 
+/** Milliseconds that somebody waits for the cache before they do without. */
+const CACHE_TIMEOUT = 50;
+
+/** Moleculer's Redis cacher, that says once when Redis is away, and closes though it is. */
+class RedisCacher extends Cachers.Redis<Redis> {
+  override init(broker: ServiceBroker): void {
+    super.init(broker);
+    let away = false;
+    this.client.removeAllListeners("error");
+    this.client.on("error", ({ message }: Error) => {
+      if (!away) this.logger.warn(`Redis is away, nothing is cached: ${message}`);
+      away = true;
+    });
+    this.client.on("ready", () => (away = false));
+  }
+
+  override close(): Promise<void> {
+    this.client.disconnect();
+    return Promise.resolve();
+  }
+}
+
+/** What all nodes share, or the memory of the only one; none where several nodes have no Redis to agree by. */
+function cacher(config: Config): BrokerOptions["cacher"] {
+  if (config.REDIS_URL !== "") {
+    const url = new URL(config.REDIS_URL);
+    return new RedisCacher({
+      redis: {
+        host: url.hostname,
+        port: Number(url.port || 6379),
+        ...(url.username !== "" && { username: decodeURIComponent(url.username) }),
+        ...(url.password !== "" && { password: decodeURIComponent(url.password) }),
+        ...(url.protocol === "rediss:" && { tls: {} }),
+        db: Number(url.pathname.slice(1) || 0),
+        // What is asked in one turn goes in one round trip.
+        enableAutoPipelining: true,
+        enableOfflineQueue: false,
+        maxRetriesPerRequest: 0,
+        commandTimeout: CACHE_TIMEOUT,
+        connectTimeout: 1000,
+        retryStrategy: (attempt: number) => Math.min(attempt * 100, 1000),
+      },
+    });
+  }
+  return config.NATS_URL === "" ? { type: "MemoryLRU", options: { max: 10_000 } } : null;
+}
+
 /** How a node of the cluster behaves, whichever services it runs. Times in milliseconds unless Moleculer wants seconds. */
 export function brokerOptions(config: Config): BrokerOptions {
   return {
@@ -42,6 +90,8 @@ export function brokerOptions(config: Config): BrokerOptions {
             type: "NATS",
             options: { url: config.NATS_URL, reconnectTimeWait: 250, name: config.NODE_ID },
           },
+
+    cacher: cacher(config),
 
     // By default a call waits for ever. A nested call gets what is left of its caller's time.
     requestTimeout: 2500,

@@ -1,7 +1,16 @@
 import { readFileSync } from "node:fs";
 import { bool, cleanEnv, makeValidator, port, str } from "envalid";
 
-export const SERVICES = ["api-gateway", "auth", "users", "projects", "tasks", "notifier", "mailer", "jobs"] as const;
+export const SERVICES = [
+  "api-gateway",
+  "auth",
+  "users",
+  "projects",
+  "tasks",
+  "notifier",
+  "mailer",
+  "jobs",
+] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
 /** Known to everybody who reads this file, and so refused in production. */

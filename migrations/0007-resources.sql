@@ -53,12 +53,14 @@ CREATE INDEX tasks_project_updated_idx ON tasks.tasks (project_id, updated_at, i
 CREATE INDEX tasks_project_due_idx ON tasks.tasks (project_id, (coalesce(due_date, 'infinity')), id);
 CREATE INDEX tasks_personal_idx ON tasks.tasks (created_by, created_at, id) WHERE project_id IS NULL;
 CREATE INDEX tasks_assigned_idx ON tasks.tasks (assigned_to, created_at, id) WHERE assigned_to IS NOT NULL;
-CREATE INDEX tasks_created_idx ON tasks.tasks (created_at, id);
+-- For who sees everything. Partial, so that no other list takes it for a way to read its own tasks in order: that would
+-- walk over everybody's.
+CREATE INDEX tasks_created_idx ON tasks.tasks (created_at, id) WHERE created_at > '-infinity';
 CREATE INDEX tasks_category_idx ON tasks.tasks (category_id) WHERE category_id IS NOT NULL;
 CREATE INDEX tasks_due_soon_idx ON tasks.tasks (due_date)
   WHERE deleted_at IS NULL AND status IN ('pending', 'in_progress') AND announced_due_date IS DISTINCT FROM due_date;
 CREATE INDEX tasks_deleted_idx ON tasks.tasks (deleted_at) WHERE deleted_at IS NOT NULL;
 
-CREATE INDEX projects_created_idx ON projects.projects (created_at, id);
+CREATE INDEX projects_created_idx ON projects.projects (created_at, id) WHERE created_at > '-infinity';
 CREATE INDEX projects_deleted_idx ON projects.projects (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX members_joined_idx ON projects.members (project_id, created_at, user_id);

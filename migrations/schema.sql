@@ -230,7 +230,7 @@ CREATE INDEX members_joined_idx ON projects.members USING btree (project_id, cre
 
 CREATE INDEX members_user_idx ON projects.members USING btree (user_id, project_id);
 
-CREATE INDEX projects_created_idx ON projects.projects USING btree (created_at, id);
+CREATE INDEX projects_created_idx ON projects.projects USING btree (created_at, id) WHERE (created_at > '-infinity'::timestamp with time zone);
 
 CREATE INDEX projects_deleted_idx ON projects.projects USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 
@@ -242,7 +242,7 @@ CREATE INDEX tasks_assigned_idx ON tasks.tasks USING btree (assigned_to, created
 
 CREATE INDEX tasks_category_idx ON tasks.tasks USING btree (category_id) WHERE (category_id IS NOT NULL);
 
-CREATE INDEX tasks_created_idx ON tasks.tasks USING btree (created_at, id);
+CREATE INDEX tasks_created_idx ON tasks.tasks USING btree (created_at, id) WHERE (created_at > '-infinity'::timestamp with time zone);
 
 CREATE INDEX tasks_deleted_idx ON tasks.tasks USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 

@@ -21,8 +21,8 @@ interface Options {
   log: Log;
   /** Milliseconds that attempts which run get to end in when the node stops. */
   grace: number;
-  /** Whether this node also sends what is due by a schedule. */
-  schedule?: boolean;
+  /** Seconds between two looks for what is due by a schedule, at most 45; without it, this node leaves that to others. */
+  schedule?: number;
   /** Makes queues and workers. Called again, on a boss without workers, where it or what comes before it failed. */
   prepare(boss: Boss): Promise<void>;
 }
@@ -60,7 +60,11 @@ export class Boss {
       maintenanceIntervalSeconds: SWEEP,
       // What else pg-boss could do is not needed.
       flowIntervalSeconds: 3600,
-      schedule: options.schedule ?? false,
+      schedule: options.schedule !== undefined,
+      ...(options.schedule !== undefined && {
+        cronMonitorIntervalSeconds: options.schedule,
+        cronWorkerIntervalSeconds: Math.min(options.schedule, 5),
+      }),
       registerInstance: false,
       reindex: false,
       monitorVacuum: false,

@@ -33,6 +33,17 @@ export const answerParameter = (answer: Answer | undefined): string | null =>
     ? null
     : JSON.stringify({ user_id: answer.userId, ...answer.key, response: answer.response });
 
+/** Remembers what a request answers that found nothing to change: its key, too, stands for that answer from now on. */
+export async function rememberUnchanged(db: Queryable, answer: Answer): Promise<void> {
+  const parameter = answerParameter(answer);
+  if (parameter === null) return;
+  await db.query({
+    name: "idempotency-remember",
+    text: `WITH row AS (SELECT 1), ${rememberAnswer(1)} SELECT`,
+    values: [parameter],
+  });
+}
+
 /** A failure that the request itself earned: one that an earlier success may have caused. */
 function mayHaveHappened(error: unknown): boolean {
   const code = problemCode(error);

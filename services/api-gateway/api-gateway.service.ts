@@ -252,7 +252,10 @@ export default (config: Config): ServiceSchema => {
     const link = (next: Record<string, string>) => {
       const { offset: _offset, ...rest } = query;
       const path = originalUrl.split("?")[0] as string;
-      response.setHeader("Link", `<${path}?${new URLSearchParams({ ...rest, ...next }).toString()}>; rel="next"`);
+      response.setHeader(
+        "Link",
+        `<${path}?${new URLSearchParams({ ...rest, ...next }).toString()}>; rel="next"`,
+      );
     };
     if ("head" in page) {
       const last = page.items.at(-1)?.seq;

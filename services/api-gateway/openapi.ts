@@ -119,6 +119,7 @@ const HEADERS: Json = {
   ),
 };
 
+/** Without examples: Swagger UI would send them unasked. */
 const PARAMETERS: Json = {
   "X-Request-ID": {
     name: "X-Request-ID",
@@ -132,14 +133,12 @@ const PARAMETERS: Json = {
     description:
       "The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.",
     schema: { type: "string" },
-    example: '"1"',
   },
   "If-None-Match": {
     name: "If-None-Match",
     in: "header",
     description: "The `ETag` of what you have: 304 if it is still the present one.",
     schema: { type: "string" },
-    example: '"1"',
   },
   "Idempotency-Key": {
     name: "Idempotency-Key",
@@ -147,7 +146,6 @@ const PARAMETERS: Json = {
     description:
       "A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.",
     schema: { type: "string", minLength: 1, maxLength: 255, pattern: "^[\\x20-\\x7e]+$" },
-    example: "8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e",
   },
   [REFRESH_COOKIE]: {
     name: REFRESH_COOKIE,

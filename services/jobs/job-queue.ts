@@ -25,7 +25,7 @@ export const serveJobs = (config: Config, jobs: Job[], pace: Pace, log: Log): Bo
     label: "job queue",
     log,
     grace: pace.grace,
-    schedule: true,
+    schedule: pace.schedule,
     async prepare(boss) {
       const { retries, retryDelay, retryMax, expire, poll } = pace;
       for (const job of jobs) {

@@ -1,6 +1,8 @@
 /** How jobs are run. What an operator has no reason to turn, and a test has. */
 export interface Pace {
-  /** Seconds between two looks for a job that is due. */
+  /** Seconds between two looks at the timetable. */
+  schedule: number;
+  /** Seconds between two looks for a job that waits. */
   poll: number;
   /** Milliseconds after which a step of a run begins no further batch, and leaves the rest to the next run. */
   step: number;
@@ -16,6 +18,7 @@ export interface Pace {
 
 /** A service that is away for half an hour keeps no job from its turn. */
 export const PACE: Pace = {
+  schedule: 30,
   poll: 5,
   step: 20_000,
   expire: 60,

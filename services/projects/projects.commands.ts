@@ -20,7 +20,7 @@ import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
 import type { Person } from "../users/users.contract.ts";
 import type { Member, Project, ProjectInput, ProjectRole } from "./projects.contract.ts";
 import { mayChangeMember, type ProjectVerb } from "./projects.policy.ts";
-import { findProject, lockMember, type ProjectRow } from "./projects.queries.ts";
+import { findProject, listMemberIds, lockMember, type ProjectRow } from "./projects.queries.ts";
 
 const INSERT = withEvents(
   `project AS (
@@ -202,12 +202,15 @@ export function patchProject(
 }
 
 /** Deletes a project softly, and all that is in it from view. @throws Problem not-found, forbidden, precondition-failed, project-archived */
-export async function deleteProject(db: Database, reference: string, write: Write): Promise<LoggedEvent[]> {
-  const { events } = await changeProject(db, reference, "delete", write, ({ status }) => {
+export function deleteProject(
+  db: Database,
+  reference: string,
+  write: Write,
+): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
+  return changeProject(db, reference, "delete", write, ({ status }) => {
     if (status === "archived") throw new Problem("project-archived");
     return { fields: { deleted_at: write.time }, type: "project_deleted" };
   });
-  return events;
 }
 
 /**
@@ -224,11 +227,7 @@ export function restoreProject(
 ): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
   const decide = async ({ id, deleted_at }: ProjectRow, tx: Queryable): Promise<Decision> => {
     if (String(deleted_at) < since) throw new Problem("not-found");
-    const members = await tx.query<{ user_id: string }>({
-      text: "SELECT user_id FROM projects.members WHERE project_id = $1",
-      values: [id],
-    });
-    const told = members.map(({ user_id }) => user_id);
+    const told = await listMemberIds(tx, id);
     return { fields: { deleted_at: null }, type: "project_restored", told };
   };
   return changeProject(db, reference, "delete", write, decide, { deleted: true });

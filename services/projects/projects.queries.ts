@@ -89,6 +89,8 @@ export async function listProjects(
   const where = [
     filter.include_deleted === true ? `(p.deleted_at IS NULL OR ${restorable})` : "p.deleted_at IS NULL",
   ];
+  // What tasks_created_idx is for tasks.
+  if (actor.role !== "user") where.push("p.created_at > '-infinity'");
   if (filter.status !== undefined) where.push(`p.status = ANY (${parameters.add(filter.status)}::text[])`);
   if (filter.q !== undefined)
     where.push(
@@ -137,6 +139,16 @@ export async function listMembers(db: Queryable, projectId: string, page: PageOf
     created_at,
   });
   return (await readPage(db, statement, page, view)).page;
+}
+
+/** All members of a project. Plan: members_pkey. */
+export async function listMemberIds(db: Queryable, projectId: string): Promise<string[]> {
+  const rows = await db.query<{ user_id: string }>({
+    name: "projects-member-ids",
+    text: "SELECT user_id FROM projects.members WHERE project_id = $1",
+    values: [projectId],
+  });
+  return rows.map(({ user_id }) => user_id);
 }
 
 export interface MemberStanding {

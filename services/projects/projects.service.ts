@@ -1,10 +1,12 @@
 import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { invalidField, Problem } from "../../core/errors.ts";
+import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 import { page } from "../../core/schema.ts";
+import { cache, viewOf, type WithCache } from "../../mixins/cache.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import {
   causeOf,
@@ -30,6 +32,7 @@ import {
   findProject,
   findPurgeable,
   itemView,
+  listMemberIds,
   listMembers,
   listProjects,
   MEMBER_SORTS,
@@ -49,9 +52,11 @@ const status = { type: "enum", values: ["active", "archived"], optional: true } 
 
 type Asking = ActionContext<object, Actor>;
 
-interface Lends extends WithDatabase {
-  /** Tells the notifiers, and answers the project with the numbers of its tasks. */
-  answer(ctx: Asking, written: { project: ProjectRow; events?: LoggedEvent[] }): Promise<Project>;
+interface Lends extends WithDatabase, WithCache {
+  /** Tells of what was written, once nobody is answered by what was before it. */
+  publish(projectId: string, events: LoggedEvent[], userIds?: string[]): Promise<void>;
+  /** The project with the numbers of its tasks. */
+  detail(ctx: Asking, project: ProjectRow): Promise<Project>;
 }
 
 /** Projects, who is in them, and what happened there. */
@@ -61,14 +66,17 @@ export default (config: Config): ServiceSchema => {
 
   return service<ProjectsContract, Lends>({
     name: "projects",
-    mixins: [database(config)],
+    mixins: [database(config), cache],
     methods: {
-      async answer(
-        this: Service & Lends,
-        ctx: Asking,
-        { project, events = [] }: { project: ProjectRow; events?: LoggedEvent[] },
-      ): Promise<Project> {
+      async publish(this: Service & Lends, projectId: string, events: LoggedEvent[], userIds: string[] = []) {
+        if (events.length > 0) {
+          const members = await listMemberIds(this.db, projectId);
+          const names = [...members, ...userIds].map((id) => `user:${id}`);
+          await this.outdate([...names, "projects", `tasks-of:${projectId}`]);
+        }
         emitCommitted(this.broker, events);
+      },
+      async detail(this: Lends, ctx: Asking, project: ProjectRow): Promise<Project> {
         const { description } = project;
         const task_counts = await tasks.call(ctx, "count_by_status", { project_id: project.id });
         return { ...itemView(project), description, task_counts };
@@ -90,7 +98,7 @@ export default (config: Config): ServiceSchema => {
           return once(this.db, ctx, async () => {
             const owner = await users.call(ctx, "account", { id: ctx.locals.actor.id });
             const { answer, events } = await createProject(this.db, owner, ctx.params, causeOf(ctx));
-            emitCommitted(this.broker, events);
+            await this.publish(answer.id, events);
             return answer;
           });
         },
@@ -115,7 +123,11 @@ export default (config: Config): ServiceSchema => {
         handler(ctx) {
           const { status, q, include_deleted, ...page } = ctx.params;
           const filter = rules.given({ status, q, include_deleted });
-          return listProjects(this.db, ctx.locals.actor, filter, page as PageOf);
+          const { actor } = ctx.locals;
+          const read = () => listProjects(this.db, actor, filter, page as PageOf);
+          if (page.cursor || page.offset) return read();
+          const key = `project-page:${actor.role}:${actor.id}:${JSON.stringify([filter, page])}`;
+          return this.cached(key, viewOf(actor), read);
         },
       },
 
@@ -125,9 +137,14 @@ export default (config: Config): ServiceSchema => {
         safe: true,
         rules: { project },
         docs: { summary: "Read a project", answer: projectSchema },
-        async handler(ctx) {
-          const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
-          return this.answer(ctx, { project: found });
+        handler(ctx) {
+          const { actor } = ctx.locals;
+          const { project } = ctx.params;
+          const read = async () => this.detail(ctx, await findProject(this.db, actor, project, "read"));
+          // A slug may come to name another project, whose tasks are others.
+          if (!isId(project)) return read();
+          const of = [`tasks-of:${project.toLowerCase()}`, ...viewOf(actor)];
+          return this.cached(`project-detail:${actor.role}:${actor.id}:${project.toLowerCase()}`, of, read);
         },
       },
 
@@ -145,7 +162,9 @@ export default (config: Config): ServiceSchema => {
         async handler(ctx) {
           const { project, ...given } = ctx.params;
           const input = { description: null, status: "active" as const, ...rules.given(given) };
-          return this.answer(ctx, await patchProject(this.db, project, input, causeOf(ctx)));
+          const written = await patchProject(this.db, project, input, causeOf(ctx));
+          await this.publish(written.project.id, written.events);
+          return this.detail(ctx, written.project);
         },
       },
 
@@ -162,7 +181,9 @@ export default (config: Config): ServiceSchema => {
         },
         async handler(ctx) {
           const { project, ...given } = ctx.params;
-          return this.answer(ctx, await patchProject(this.db, project, rules.given(given), causeOf(ctx)));
+          const written = await patchProject(this.db, project, rules.given(given), causeOf(ctx));
+          await this.publish(written.project.id, written.events);
+          return this.detail(ctx, written.project);
         },
       },
 
@@ -178,7 +199,8 @@ export default (config: Config): ServiceSchema => {
           problems: ["forbidden", "project-archived"],
         },
         async handler(ctx) {
-          emitCommitted(this.broker, await deleteProject(this.db, ctx.params.project, causeOf(ctx)));
+          const { project, events } = await deleteProject(this.db, ctx.params.project, causeOf(ctx));
+          await this.publish(project.id, events);
         },
       },
 
@@ -194,7 +216,9 @@ export default (config: Config): ServiceSchema => {
         },
         async handler(ctx) {
           const { project } = ctx.params;
-          return this.answer(ctx, await restoreProject(this.db, project, retentionStart(), causeOf(ctx)));
+          const written = await restoreProject(this.db, project, retentionStart(), causeOf(ctx));
+          await this.publish(written.project.id, written.events);
+          return this.detail(ctx, written.project);
         },
       },
 
@@ -239,7 +263,7 @@ export default (config: Config): ServiceSchema => {
               throw invalidField("user_id", "unknown", "There is no active user with this id");
             const change = { expects: "stranger", to: role } as const;
             const { member, events } = await changeMember(this.db, found, person, change, causeOf(ctx));
-            emitCommitted(this.broker, events);
+            await this.publish(found.id, events);
             return member;
           });
         },
@@ -262,7 +286,7 @@ export default (config: Config): ServiceSchema => {
           if (person === undefined) throw new Problem("not-found");
           const change = { expects: "member", to: ctx.params.role } as const;
           const { member, events } = await changeMember(this.db, found, person, change, causeOf(ctx));
-          emitCommitted(this.broker, events);
+          await this.publish(found.id, events);
           return member;
         },
       },
@@ -283,7 +307,7 @@ export default (config: Config): ServiceSchema => {
           if (person === undefined) throw new Problem("not-found");
           const change = { expects: "member", to: null } as const;
           const { events } = await changeMember(this.db, found, person, change, causeOf(ctx));
-          emitCommitted(this.broker, events);
+          await this.publish(found.id, events, [person.id]);
         },
       },
 

@@ -6,10 +6,13 @@ import { causeOf } from "../../mixins/event-log.ts";
 import { once } from "../../mixins/idempotency.ts";
 import { createCategory, deleteCategory, patchCategory } from "./categories.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
-import { CATEGORY_SORTS, listCategories } from "./tasks.queries.ts";
+import { CATEGORY_SORTS, findCategorized, listCategories } from "./tasks.queries.ts";
 import { categoryName, color } from "./tasks.rules.ts";
 import { category } from "./tasks.schemas.ts";
 import type { TasksLend } from "./tasks.service.ts";
+
+/** Tasks of a category that are shown anew at once when it changes; there is hardly one with more. */
+const SHOWN = 10_000;
 
 type Names = "list_categories" | "create_category" | "patch_category" | "delete_category";
 
@@ -50,10 +53,12 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
       color: { ...color, optional: true },
     },
     docs: { summary: "Change a category", answer: category, problems: ["already-exists"] },
-    handler(ctx) {
-      const { id, name, color } = ctx.params;
-      const fields = { ...(name !== undefined && { name }), ...(color !== undefined && { color }) };
-      return patchCategory(this.db, id, fields, causeOf(ctx));
+    async handler(ctx) {
+      const { id, ...params } = ctx.params;
+      const category = await patchCategory(this.db, id, rules.given(params), causeOf(ctx));
+      const shown = await findCategorized(this.db, id, SHOWN);
+      await this.outdate(shown.map((task) => `task:${task}`));
+      return category;
     },
   },
 
@@ -68,9 +73,9 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
       problems: ["conflict"],
     },
     async handler(ctx) {
-      await deleteCategory(this.db, ctx.params.id, causeOf(ctx), (events) => {
-        this.publish({ answer: null, events });
-      });
+      await deleteCategory(this.db, ctx.params.id, causeOf(ctx), (events) =>
+        this.publish({ answer: null, events }),
+      );
     },
   },
 });

@@ -74,7 +74,7 @@ export async function deleteCategory(
   db: Database,
   id: string,
   write: Write,
-  publish: (events: LoggedEvent[]) => void,
+  publish: (events: LoggedEvent[]) => Promise<unknown>,
 ): Promise<void> {
   mustMatch(write.conditions, (await findCategory(db, write.actor.id, id)).version);
   for (let tries = 0; tries < PATIENCE; tries++) {

@@ -64,7 +64,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
     async handler(ctx) {
       const { id, comment_id } = ctx.params;
-      this.publish(await deleteComment(this.db, id, comment_id, causeOf(ctx)));
+      await this.publish(await deleteComment(this.db, id, comment_id, causeOf(ctx)));
     },
   },
 });

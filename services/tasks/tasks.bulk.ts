@@ -7,6 +7,7 @@ import { Problem, problemCode, problemDocument, PROBLEMS } from "../../core/erro
 import { given } from "../../core/rules.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
+import { rememberUnchanged } from "../../mixins/idempotency.ts";
 import { type Assignable, checkAssignee, checkCategory, type References } from "./references.ts";
 import { missingCategory, type Written } from "./tasks.commands.ts";
 import type { BulkOperation, BulkResult, TaskInput } from "./tasks.contract.ts";
@@ -220,14 +221,14 @@ export async function runBulk(
       throw new Problem("bulk-failed", undefined, { results: failed });
     }
     const answer = { results };
-    if (bench.events.length === 0) return { answer, events: [] };
+    const remembered = { userId: write.actor.id, key: write.conditions.key, response: answer };
+    if (bench.events.length === 0) {
+      await rememberUnchanged(tx, remembered);
+      return { answer, events: [] };
+    }
     const { rows } = bench;
     const statement = { name: "tasks-bulk", text: SAVE, values: [JSON.stringify(rows)] };
-    const logged = await commit(tx, statement, bench.events, {
-      userId: write.actor.id,
-      key: write.conditions.key,
-      response: answer,
-    }).catch(missingCategory);
+    const logged = await commit(tx, statement, bench.events, remembered).catch(missingCategory);
     return { answer, events: logged ?? [] };
   });
 }

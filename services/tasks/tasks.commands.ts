@@ -6,6 +6,7 @@
 import { Problem, problemCode } from "../../core/errors.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
 import { commit, type LoggedEvent, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
+import { rememberUnchanged } from "../../mixins/idempotency.ts";
 import type { Task } from "./tasks.contract.ts";
 import { clearing, type Decide, type Decision } from "./tasks.decisions.ts";
 import { dueSoonEvents } from "./tasks.events.ts";
@@ -121,7 +122,12 @@ export async function changeTask(
   return attempts(db, async (on, lock) => {
     const found = await findTask(on, write.actor, id, { lock, deleted });
     const { next, events } = decide(found);
-    if (events.length === 0) return { answer: taskView(found), events: [] };
+    if (events.length === 0) {
+      const answer = taskView(found);
+      const { key } = write.conditions;
+      await rememberUnchanged(on, { userId: write.actor.id, key, response: answer });
+      return { answer, events: [] };
+    }
     const logged = await update(on, next, found.version, events, write).catch(missingCategory);
     return logged === null ? null : { answer: taskView(next), events: logged };
   });
@@ -179,11 +185,11 @@ export async function uncategorize(
   db: Database,
   categoryId: string,
   write: Write,
-  publish: (events: LoggedEvent[]) => void,
+  publish: (events: LoggedEvent[]) => Promise<unknown>,
 ): Promise<void> {
   for (let full = true; full;) {
     const ids = await findCategorized(db, categoryId, BATCH);
-    publish(await clearEach(db, ids, write, clearing("category_id", categoryId, write)));
+    await publish(await clearEach(db, ids, write, clearing("category_id", categoryId, write)));
     full = ids.length === BATCH;
   }
   await db.query({

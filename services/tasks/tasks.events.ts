@@ -129,3 +129,11 @@ function farewell(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {
   };
   return [newEvent(userStream(former), "task_assigned", data, cause)];
 }
+
+/** The names (mixins/cache.ts) of what answers were made of that an event outdates. */
+export function outdatedBy({ data }: Pick<NewEvent, "data">): string[] {
+  const { task, comment } = data as { task?: Task; comment?: Comment };
+  if (comment !== undefined) return [`task:${comment.task_id}`];
+  if (task === undefined) return [];
+  return [`task:${task.id}`, ...(task.project_id === null ? [] : [`tasks-of:${task.project_id}`])];
+}

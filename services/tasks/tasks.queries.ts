@@ -238,7 +238,7 @@ function branchesOf(actor: Actor, filter: TaskFilter, where: string[], parameter
   if (actor.role !== "user") {
     const there =
       "(t.project_id IS NULL OR EXISTS (SELECT FROM projects.summaries p WHERE p.id = t.project_id))";
-    return [{ from, where: [there, ...where] }];
+    return [{ from, where: ["t.created_at > '-infinity'", there, ...where] }];
   }
   const me = parameters.add(actor.id);
   if (filter.project_id !== undefined) {

@@ -1,10 +1,12 @@
-import type { ServiceSchema } from "moleculer";
+import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
+import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
-import { pageRules, type PageOf } from "../../core/page.ts";
+import { type Page, pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 import { page } from "../../core/schema.ts";
+import { cache, viewOf, type WithCache } from "../../mixins/cache.ts";
 import { type Database, database, type WithDatabase } from "../../mixins/database.ts";
 import { causeOf, emitCommitted } from "../../mixins/event-log.ts";
 import { once } from "../../mixins/idempotency.ts";
@@ -33,7 +35,16 @@ import {
   restoration,
   transition,
 } from "./tasks.decisions.ts";
-import { countByStatus, findDetail, findProject, findTask, listTasks, TASK_SORTS } from "./tasks.queries.ts";
+import { outdatedBy } from "./tasks.events.ts";
+import {
+  countByStatus,
+  findDetail,
+  findProject,
+  findTask,
+  listTasks,
+  TASK_SORTS,
+  type TaskFilter,
+} from "./tasks.queries.ts";
 import { fields, filters, operations, project, status, title } from "./tasks.rules.ts";
 import { bulkAnswer, task, taskDetail } from "./tasks.schemas.ts";
 import { detailView } from "./tasks.view.ts";
@@ -41,10 +52,11 @@ import { detailView } from "./tasks.view.ts";
 type Asking = ActionContext<object, Actor>;
 
 /** What the actions' `this` has besides. */
-export interface TasksLend extends WithDatabase {
-  publish<Answer>(written: Written<Answer>): Answer;
+export interface TasksLend extends WithDatabase, WithCache {
+  publish<Answer>(written: Written<Answer>): Promise<Answer>;
   /** The same for work that takes several calls. @returns whether there may be more */
-  publishBatch(batch: Batch): boolean;
+  publishBatch(batch: Batch): Promise<boolean>;
+  list(actor: Actor, params: TaskFilter & PageOf): Promise<Page<Task>>;
 }
 
 /** Creates a task, in the project that `reference` (id or slug) names or a personal one. */
@@ -101,16 +113,32 @@ async function change(
 export default (config: Config): ServiceSchema =>
   service<TasksContract, TasksLend>({
     name: "tasks",
-    mixins: [database(config)],
+    mixins: [database(config), cache],
     methods: {
-      /** Tells the notifiers of a write, and answers what it answers. */
-      publish<Answer>({ answer, events }: Written<Answer>): Answer {
+      /** Tells the notifiers of a write, and answers what it answers, once nobody is answered by what was before it. */
+      async publish<Answer>(this: Service & TasksLend, { answer, events }: Written<Answer>): Promise<Answer> {
+        if (events.length > 0) await this.outdate(events.flatMap(outdatedBy));
         emitCommitted(this.broker, events);
         return answer;
       },
-      publishBatch({ events, more }: Batch): boolean {
-        emitCommitted(this.broker, events);
-        return more;
+      /** A list; the first page of a project's, which boards ask for all the time, from the cache. */
+      async list(
+        this: Service & TasksLend,
+        actor: Actor,
+        { limit, offset, cursor, sort, ...filter }: TaskFilter & PageOf,
+      ): Promise<Page<Task>> {
+        const page = { limit, offset, cursor, sort };
+        const read = () => listTasks(this.db, actor, filter, page);
+        const project = filter.project ?? filter.project_id;
+        const isFirst = !cursor && !offset;
+        // What is overdue changes without a write, and a slug may come to name another project.
+        if (project === undefined || !isId(project) || !isFirst || filter.overdue !== undefined)
+          return read();
+        const key = `task-page:${actor.role}:${actor.id}:${JSON.stringify([filter, page])}`;
+        return this.cached(key, [`tasks-of:${project.toLowerCase()}`, ...viewOf(actor)], read);
+      },
+      async publishBatch(this: Service & TasksLend, { events, more }: Batch): Promise<boolean> {
+        return this.publish({ answer: more, events });
       },
     },
     actions: {
@@ -129,8 +157,7 @@ export default (config: Config): ServiceSchema =>
           answer: page(task),
         },
         handler(ctx) {
-          const { limit, offset, cursor, sort, ...filter } = ctx.params as typeof ctx.params & PageOf;
-          return listTasks(this.db, ctx.locals.actor, filter, { limit, offset, cursor, sort });
+          return this.list(ctx.locals.actor, ctx.params as TaskFilter & PageOf);
         },
       },
 
@@ -141,8 +168,7 @@ export default (config: Config): ServiceSchema =>
         rules: { project, ...filters, ...pageRules(...TASK_SORTS) },
         docs: { summary: "List a project's tasks", answer: page(task) },
         handler(ctx) {
-          const { limit, offset, cursor, sort, ...filter } = ctx.params as typeof ctx.params & PageOf;
-          return listTasks(this.db, ctx.locals.actor, filter, { limit, offset, cursor, sort });
+          return this.list(ctx.locals.actor, ctx.params as TaskFilter & PageOf);
         },
       },
 
@@ -187,7 +213,12 @@ export default (config: Config): ServiceSchema =>
         rules: { id: rules.id },
         docs: { summary: "Read a task", answer: taskDetail },
         async handler(ctx) {
-          const row = await findDetail(this.db, ctx.locals.actor, ctx.params.id);
+          const { actor } = ctx.locals;
+          const { id } = ctx.params;
+          const of = [`task:${id}`, ...viewOf(actor)];
+          const row = await this.cached(`task-detail:${actor.role}:${actor.id}:${id}`, of, () =>
+            findDetail(this.db, actor, id),
+          );
           const ids = [row.created_by, row.assigned_to].filter((id) => id !== null);
           return detailView(row, await users.call(ctx, "people", { ids: [...new Set(ids)] }));
         },
@@ -242,7 +273,7 @@ export default (config: Config): ServiceSchema =>
         },
         async handler(ctx) {
           const write = causeOf(ctx);
-          this.publish(await changeTask(this.db, ctx.params.id, write, deletion(write)));
+          await this.publish(await changeTask(this.db, ctx.params.id, write, deletion(write)));
         },
       },
 

@@ -4,6 +4,7 @@ import { Problem, problemCode } from "../../core/errors.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
+import { cache, type WithCache } from "../../mixins/cache.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { model, modelProblem, type WithModel } from "../../mixins/model.ts";
 import { auth } from "../auth/auth.contract.ts";
@@ -43,7 +44,7 @@ const newPassword = {
 /** Milliseconds. */
 const FIRST_ADMIN_RETRY = 500;
 
-interface Lends extends WithModel<UserRow>, WithDatabase {
+interface Lends extends WithModel<UserRow>, WithDatabase, WithCache {
   makeFirstAdmin(): Promise<void>;
   retry?: NodeJS.Timeout;
   isStopping?: boolean;
@@ -70,7 +71,7 @@ async function unassignTasks(ctx: Asking, user_id: string): Promise<void> {
 export default (config: Config): ServiceSchema =>
   service<UsersContract, Lends>({
     name: "users",
-    mixins: [model(config, userModel), database(config)],
+    mixins: [model(config, userModel), database(config), cache],
     async started() {
       if (config.ADMIN_EMAIL !== "") await this.makeFirstAdmin();
     },
@@ -171,6 +172,7 @@ export default (config: Config): ServiceSchema =>
             changes,
             ctx.locals.conditions,
           );
+          await this.outdate([`person:${id}`]);
           if (sessionsEnd) await endSessions(ctx, id);
           // The change holds, whatever becomes of the mail: it can be asked for again.
           else if (newAddress && id === actor.id)
@@ -198,6 +200,7 @@ export default (config: Config): ServiceSchema =>
           // Before the account goes, so that a request that fails here can be sent again; and what was assigned since.
           await unassignTasks(ctx, id);
           await eraseUser(this.db, ctx.locals.actor, id);
+          await this.outdate([`person:${id}`]);
           await endSessions(ctx, id);
           await unassignTasks(ctx, id);
         },
@@ -244,12 +247,14 @@ export default (config: Config): ServiceSchema =>
         safe: true,
         rules: { ids: { type: "array", items: "uuid", max: 1000 } },
         async handler(ctx) {
-          const rows = await this.model.findAll({ where: { id: ctx.params.ids } }).catch((error: unknown) => {
-            throw modelProblem(error);
+          return this.cachedEach("person", ctx.params.ids, async (ids) => {
+            const rows = await this.model.findAll({ where: { id: ids } }).catch((error: unknown) => {
+              throw modelProblem(error);
+            });
+            return rows
+              .map((row) => row.get())
+              .map((row) => ({ ...personView(row), is_active: row.is_active, role: row.role }));
           });
-          return rows
-            .map((row) => row.get())
-            .map((row) => ({ ...personView(row), is_active: row.is_active, role: row.role }));
         },
       },
 

@@ -3686,20 +3686,11 @@ export interface components {
     parameters: {
         /** @description An id of your own for the request, for your log and ours. */
         "X-Request-ID": string;
-        /**
-         * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-         * @example "1"
-         */
+        /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
         "If-Match": string;
-        /**
-         * @description The `ETag` of what you have: 304 if it is still the present one.
-         * @example "1"
-         */
+        /** @description The `ETag` of what you have: 304 if it is still the present one. */
         "If-None-Match": string;
-        /**
-         * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-         * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-         */
+        /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
         "Idempotency-Key": string;
         /** @description The refresh token in cookie mode, in place of `refresh_token` in the body. */
         taskwire_refresh: string;
@@ -4192,10 +4183,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` of what you have: 304 if it is still the present one.
-                 * @example "1"
-                 */
+                /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path?: never;
@@ -4288,10 +4276,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` of what you have: 304 if it is still the present one.
-                 * @example "1"
-                 */
+                /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path?: never;
@@ -5260,10 +5245,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` of what you have: 304 if it is still the present one.
-                 * @example "1"
-                 */
+                /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -5359,10 +5341,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -5421,10 +5400,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` of what you have: 304 if it is still the present one.
-                 * @example "1"
-                 */
+                /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -5504,10 +5480,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -5685,10 +5658,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-                 * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-                 */
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
@@ -5844,10 +5814,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` of what you have: 304 if it is still the present one.
-                 * @example "1"
-                 */
+                /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -5951,10 +5918,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -6051,10 +6015,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -6114,10 +6075,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` of what you have: 304 if it is still the present one.
-                 * @example "1"
-                 */
+                /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -6198,10 +6156,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -6298,10 +6253,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -6467,10 +6419,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-                 * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-                 */
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -7017,10 +6966,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-                 * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-                 */
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -7306,10 +7252,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-                 * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-                 */
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
@@ -7483,10 +7426,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-                 * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-                 */
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
@@ -7590,10 +7530,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` of what you have: 304 if it is still the present one.
-                 * @example "1"
-                 */
+                /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -7716,10 +7653,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -7815,10 +7749,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -7877,10 +7808,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` of what you have: 304 if it is still the present one.
-                 * @example "1"
-                 */
+                /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -7960,10 +7888,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -8059,15 +7984,9 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
-                /**
-                 * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-                 * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-                 */
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -8148,15 +8067,9 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
-                /**
-                 * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-                 * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-                 */
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -8246,15 +8159,9 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
-                /**
-                 * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-                 * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-                 */
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -8427,10 +8334,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-                 * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-                 */
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -8575,10 +8479,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -8638,10 +8539,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -8804,10 +8702,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.
-                 * @example 8f14e45f-ceea-467f-9d1b-6c2a3b4c5d6e
-                 */
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
@@ -8946,10 +8841,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -9008,10 +8900,7 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /**
-                 * @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.
-                 * @example "1"
-                 */
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { ServiceBroker } from "moleculer";
 import pg from "pg";
@@ -13,6 +13,7 @@ import { mailer } from "../../services/mailer/mailer.contract.ts";
 import mailerService from "../../services/mailer/mailer.service.ts";
 import type { Pace } from "../../services/mailer/pace.ts";
 import { freshDatabase } from "../support/database.ts";
+import { gateTo } from "../support/gate.ts";
 import { testConfig } from "../support/node.ts";
 
 const SECRET_LINK = "https://app.example.com/verify?token=hush-hush";
@@ -273,33 +274,13 @@ describe("several mailers", () => {
 describe("without Postgres", () => {
   test("a mailer starts and stops, refuses mails, and takes them once Postgres is there", async () => {
     const smtp = await startSmtp();
-    const { hostname, port, username, password, pathname } = new URL(await freshDatabase());
-    const target = { host: hostname, port: Number(port) };
-    const gate = await freePort();
-    const DATABASE_URL = `postgres://${username}:${password}@127.0.0.1:${gate}${pathname}`;
-    const node = await startMailer({ DATABASE_URL, SMTP_URL: smtp.url });
+    const gate = await gateTo(await freshDatabase());
+    const node = await startMailer({ DATABASE_URL: gate.url, SMTP_URL: smtp.url });
     const { broker, log } = node;
     await expect(mailer.call(broker, "send", MAIL)).rejects.toMatchObject({ type: "database-unavailable" });
 
-    const links: Socket[] = [];
-    const proxy = createServer((socket) => {
-      const upstream = connect(target);
-      links.push(
-        socket.on("error", () => {}),
-        upstream.on("error", () => {}),
-      );
-      socket.pipe(upstream).pipe(socket);
-    }).listen(gate, "127.0.0.1");
-    await once(proxy, "listening");
-    const close = async () => {
-      if (!proxy.listening) return;
-      const closed = once(proxy, "close");
-      proxy.close();
-      for (const link of links) link.destroy();
-      await closed;
-    };
-    cleanups.unshift(close);
-
+    await gate.open();
+    cleanups.unshift(() => gate.close());
     const sent = () =>
       mailer.call(broker, "send", MAIL).then(
         () => true,
@@ -308,7 +289,7 @@ describe("without Postgres", () => {
     await waitFor(sent, "a mail that is taken");
     await waitFor(() => smtp.mails.length > 0, "the mail");
 
-    await close();
+    await gate.close();
     await expect(mailer.call(broker, "send", MAIL)).rejects.toMatchObject({ type: "database-unavailable" });
     const since = performance.now();
     await node.stop();

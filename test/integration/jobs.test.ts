@@ -1,0 +1,344 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { setImmediate } from "node:timers/promises";
+import { ServiceBroker, type ServiceSchema } from "moleculer";
+import pg from "pg";
+import type { Config } from "../../core/config.ts";
+import { Problem } from "../../core/errors.ts";
+import { until } from "../../local/until.ts";
+import { Boss } from "../../mixins/boss.ts";
+import { brokerOptions } from "../../moleculer.config.ts";
+import jobsService from "../../services/jobs/jobs.service.ts";
+import type { Pace } from "../../services/jobs/pace.ts";
+import projectsService from "../../services/projects/projects.service.ts";
+import tasksService from "../../services/tasks/tasks.service.ts";
+import usersService from "../../services/users/users.service.ts";
+import type { Person, Wire } from "../support/api.ts";
+import { freshDatabase } from "../support/database.ts";
+import { gateTo } from "../support/gate.ts";
+import { startTestNode, testConfig, type TestNode } from "../support/node.ts";
+
+const FAST: Partial<Pace> = { poll: 0.5, retryDelay: 1, retryMax: 1, grace: 1000 };
+const HOUR = 3_600_000;
+
+const inHours = (hours: number): string => new Date(Date.now() + hours * HOUR).toISOString();
+
+/** What must end after each test, the newest first. */
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function waitFor(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  if (!(await until(condition, 15_000))) throw new Error(`waited in vain for ${what}`);
+}
+
+interface JobsNode {
+  /** Its warnings and errors, a line each. */
+  log: string[];
+  stop(): Promise<void>;
+}
+
+interface Options extends Partial<Pace> {
+  /** What its jobs call: the real ones, unless said. */
+  services?: (config: Config) => ServiceSchema[];
+}
+
+const real = (config: Config) => [usersService(config), projectsService(config), tasksService(config)];
+
+/** A node that runs jobs beside the services that they call. */
+async function startJobs(
+  DATABASE_URL: string,
+  { services = real, ...pace }: Options = {},
+): Promise<JobsNode> {
+  const config = { ...testConfig(DATABASE_URL), NODE_ID: `jobs-${cleanups.length}` };
+  const broker = new ServiceBroker(brokerOptions(config));
+  for (const schema of services(config)) broker.createService(schema);
+  const service = broker.createService(jobsService(config, { ...FAST, ...pace }));
+  const log: string[] = [];
+  const keep = (...args: unknown[]) => void log.push(args.map(String).join(" "));
+  Object.assign(service.logger, { warn: keep, error: keep });
+  await broker.start();
+  let stopped: Promise<void> | undefined;
+  const stop = () => (stopped ??= broker.stop());
+  cleanups.push(stop);
+  return { log, stop };
+}
+
+/** pg-boss as one more node has it, which runs no jobs. */
+function openQueue(DATABASE_URL: string): Boss {
+  const log = { warn: () => {}, error: () => {} };
+  const config = { ...testConfig(DATABASE_URL), NODE_ID: "test" };
+  return new Boss(config, { label: "test", log, grace: 1000, prepare: async () => {} });
+}
+
+/** Makes a job due now, unless it is. @returns its run's id; null when it waits or runs already */
+async function send({ pg }: Boss, name: string): Promise<string | null> {
+  await waitFor(async () => (await pg.getQueue(name).catch(() => null)) !== null, "the queue");
+  return pg.send(name, null);
+}
+
+const stateOf = async ({ pg }: Boss, name: string, id: string): Promise<string | undefined> =>
+  (await pg.findJobs(name, { id }))[0]?.state;
+
+/** Makes a job due, and waits until its run has ended. */
+async function runJob(queue: Boss, name: string): Promise<void> {
+  let id: string | null = null;
+  await waitFor(async () => (id = await send(queue, name)) !== null, `a turn for ${name}`);
+  await waitFor(async () => (await stateOf(queue, name, String(id))) === "completed", `the end of ${name}`);
+}
+
+describe("with all services", () => {
+  let node: TestNode;
+  let sql: pg.Client;
+  let queue: Boss;
+  let ada: Person;
+  let ben: Person;
+  beforeAll(async () => {
+    node = await startTestNode();
+    sql = new pg.Client({ connectionString: node.config.DATABASE_URL });
+    await sql.connect();
+    queue = openQueue(node.config.DATABASE_URL);
+    [ada, ben] = (await Promise.all([node.api.person("ada"), node.api.person("ben")])) as [Person, Person];
+  });
+  afterAll(async () => {
+    await queue?.stop();
+    await sql?.end();
+    await node?.stop();
+  });
+
+  beforeEach(async () => {
+    await startJobs(node.config.DATABASE_URL);
+    await startJobs(node.config.DATABASE_URL);
+  });
+
+  const project = async (name: string): Promise<Wire> => {
+    const made = await ada.api.must("POST", "/projects", { name });
+    await ada.api.must("POST", `/projects/${made.id}/members`, { user_id: ben.id, role: "member" });
+    return made;
+  };
+  const task = (in_: Wire, title: string, more: object = {}): Promise<Wire> =>
+    ada.api.must("POST", `/projects/${in_.id}/tasks`, { title, ...more });
+  const count = async (from: string, ...values: unknown[]): Promise<number> =>
+    (await sql.query(`SELECT count(*)::int AS count FROM ${from}`, values)).rows[0].count;
+
+  test("a task that is due soon is told of once, for each due date, and is not changed by it", async () => {
+    const launch = await project("Launch");
+    const due = await task(launch, "Soon", { due_date: inHours(2), assigned_to: ben.id });
+    await task(launch, "Later", { due_date: inHours(48) });
+    await task(launch, "Past", { due_date: inHours(-1) });
+    const done = await task(launch, "Done", { due_date: inHours(2) });
+    await ada.api.must("POST", `/tasks/${done.id}/transitions`, { to: "completed" });
+    const gone = await task(launch, "Gone", { due_date: inHours(2) });
+    await ada.api.must("DELETE", `/tasks/${gone.id}`);
+    const shelf = await project("Shelf");
+    await task(shelf, "Shelved", { due_date: inHours(2) });
+    await ada.api.must("PATCH", `/projects/${shelf.id}`, { status: "archived" });
+
+    const told = async (): Promise<Wire[]> =>
+      (
+        await sql.query(
+          `SELECT stream, actor_id, data #>> '{task,id}' AS task, data #>> '{task,due_date}' AS due FROM events.log
+           WHERE type = 'task_due_soon' AND stream = ANY ($1) ORDER BY seq`,
+          [[`project:${launch.id}`, `project:${shelf.id}`]],
+        )
+      ).rows;
+    const event = { stream: `project:${launch.id}`, actor_id: null, task: due.id, due: due.due_date };
+    for (let n = 0; n < 5; n++) await runJob(queue, "announce-due");
+    expect(await told()).toEqual([event]);
+    const { version, updated_at } = await ada.api.must("GET", `/tasks/${due.id}`);
+    expect({ version, updated_at }).toEqual({ version: due.version, updated_at: due.updated_at });
+
+    const moved = await ada.api.must("PATCH", `/tasks/${due.id}`, { due_date: inHours(3) });
+    for (let n = 0; n < 2; n++) await runJob(queue, "announce-due");
+    expect(await told()).toEqual([event, { ...event, due: moved.due_date }]);
+  });
+
+  test("what was deleted before the retention is gone for good, and what was later can be restored", async () => {
+    const { RETENTION_DAYS } = node.config;
+    const kept = await project("Kept");
+    const [old, young, live] = (await Promise.all(
+      ["Old", "Young", "Live"].map((title) => task(kept, title)),
+    )) as [Wire, Wire, Wire];
+    for (const { id } of [old, young, live])
+      await ben.api.must("POST", `/tasks/${id}/comments`, { body: "A word" });
+    const [dead, recent] = (await Promise.all([project("Dead"), project("Recent")])) as [Wire, Wire];
+    for (const each of [dead, recent]) {
+      const { id } = await task(each, "Its task");
+      await ben.api.must("POST", `/tasks/${id}/comments`, { body: "A word" });
+    }
+    for (const { id } of [old, young]) await ada.api.must("DELETE", `/tasks/${id}`);
+    for (const { id } of [dead, recent]) await ada.api.must("DELETE", `/projects/${id}`);
+    const ago = async (table: string, id: string, days: number) =>
+      sql.query(`UPDATE ${table} SET deleted_at = $2 WHERE id = $1`, [id, inHours(-24 * days)]);
+    await ago("tasks.tasks", old.id, RETENTION_DAYS + 1);
+    await ago("tasks.tasks", young.id, RETENTION_DAYS - 1);
+    await ago("projects.projects", dead.id, RETENTION_DAYS + 1);
+    await ago("projects.projects", recent.id, RETENTION_DAYS - 1);
+
+    await runJob(queue, "purge-deleted");
+
+    expect((await ada.api.post(`/tasks/${old.id}/restore`)).status).toBe(404);
+    expect(await count("tasks.tasks WHERE id = $1", old.id)).toBe(0);
+    expect(await count("tasks.comments WHERE task_id = $1", old.id)).toBe(0);
+    expect((await ada.api.post(`/projects/${dead.id}/restore`)).status).toBe(404);
+    for (const table of [
+      "projects.projects WHERE id",
+      "projects.members WHERE project_id",
+      "tasks.tasks WHERE project_id",
+    ])
+      expect([table, await count(`${table} = $1`, dead.id)]).toEqual([table, 0]);
+    for (const table of ["events.log WHERE stream", "events.streams WHERE name"])
+      expect([table, await count(`${table} = $1`, `project:${dead.id}`)]).toEqual([table, 0]);
+
+    await ada.api.must("POST", `/tasks/${young.id}/restore`);
+    await ada.api.must("POST", `/projects/${recent.id}/restore`);
+    for (const { id } of [young, live])
+      expect((await ben.api.must("GET", `/tasks/${id}/comments`)).total).toBe(1);
+    expect((await ben.api.must("GET", `/projects/${recent.id}/tasks`)).total).toBe(1);
+    expect(await count("events.log WHERE stream = $1", `project:${recent.id}`)).toBeGreaterThan(3);
+  });
+
+  test("answers under idempotency keys are forgotten once they expired", async () => {
+    for (const key of ["old", "young"])
+      await ada.api.post("/tasks", { title: "Once" }, { "Idempotency-Key": key });
+    // More than one batch.
+    await sql.query(
+      `INSERT INTO idempotency.keys (user_id, key, fingerprint, response, created_at)
+       SELECT $1, 'more-' || n, '', '{}', now() FROM generate_series(1, 2500) AS n`,
+      [ada.id],
+    );
+    await sql.query(
+      "UPDATE idempotency.keys SET created_at = now() - interval '24 hours' WHERE key <> 'young'",
+    );
+    await runJob(queue, "forget-answers");
+    const { rows } = await sql.query("SELECT key FROM idempotency.keys");
+    expect(rows).toEqual([{ key: "young" }]);
+  });
+});
+
+describe("a job", () => {
+  let database: string;
+  let queue: Boss;
+  beforeEach(async () => {
+    database = await freshDatabase();
+    queue = openQueue(database);
+    cleanups.push(() => queue.stop());
+  });
+
+  /** Stand in for the services that jobs call; nothing is to be purged. */
+  function announcing(handle: () => boolean | Promise<boolean>): () => ServiceSchema[] {
+    const handler = async () => {
+      await setImmediate();
+      return handle();
+    };
+    const announce_due = { auth: "internal", handler };
+    const purge = { auth: "internal", handler: () => false };
+    return () => [
+      { name: "tasks", actions: { announce_due, purge } } as ServiceSchema,
+      { name: "projects", actions: { purge } } as ServiceSchema,
+    ];
+  }
+
+  test("comes by itself, and its schedule is one, however many nodes run it", async () => {
+    let calls = 0;
+    const services = announcing(() => ++calls < 0);
+    const start = () => startJobs(database, { services, schedule: 1 });
+    const nodes = await Promise.all([start(), start()]);
+    await waitFor(() => calls > 0, "a run");
+    const schedules = await queue.pg.getSchedules();
+    expect(schedules.map(({ name, cron }) => [name, cron])).toEqual([
+      ["announce-due", "* * * * *"],
+      ["forget-answers", "37 * * * *"],
+      ["purge-deleted", "7 * * * *"],
+    ]);
+    expect(nodes.flatMap(({ log }) => log)).toEqual([]);
+  });
+
+  test("runs on one node at a time, and is not queued a second time meanwhile", async () => {
+    let calls = 0;
+    const gate = Promise.withResolvers<boolean>();
+    const services = announcing(() => (calls++, gate.promise));
+    await startJobs(database, { services });
+    await startJobs(database, { services });
+    await send(queue, "announce-due");
+    await waitFor(() => calls > 0, "a run");
+    for (let n = 0; n < 20; n++) expect(await send(queue, "announce-due")).toBeNull();
+    expect(calls).toBe(1);
+    gate.resolve(false);
+    await runJob(queue, "announce-due");
+    expect(calls).toBeGreaterThan(1);
+  });
+
+  test("whose service is away is tried again, with a line for each failure", async () => {
+    let calls = 0;
+    const services = announcing(() => {
+      if (++calls <= 2) throw new Problem("database-unavailable");
+      return false;
+    });
+    const { log } = await startJobs(database, { services });
+    await send(queue, "announce-due");
+    await waitFor(() => calls > 2, "the third attempt");
+    const line = "job announce-due failed: The database is away";
+    expect(log).toEqual([line, line]);
+  });
+
+  test("that finds no end leaves the rest to its next run", async () => {
+    let calls = 0;
+    const { log } = await startJobs(database, { services: announcing(() => ++calls > 0), step: 50 });
+    await runJob(queue, "announce-due");
+    expect(calls).toBeGreaterThan(1);
+    expect(log).toEqual([]);
+  });
+
+  test("that runs when its node stops ends after the batch", async () => {
+    let calls = 0;
+    const node = await startJobs(database, { services: announcing(() => ++calls > 0) });
+    await send(queue, "announce-due");
+    await waitFor(() => calls > 0, "a run");
+    const since = performance.now();
+    await node.stop();
+    expect(performance.now() - since).toBeLessThan(2000);
+    expect(node.log).toEqual([]);
+  });
+
+  test("whose node died is run by another one", async () => {
+    let calls = 0;
+    const services = announcing(() => ++calls < 0);
+    const first = await startJobs(database, { services, expire: 1 });
+    await send(queue, "announce-due");
+    await first.stop();
+    // This node takes the job, and is never heard of again.
+    await send(queue, "announce-due");
+    const [{ id } = { id: "" }] = await queue.pg.fetch("announce-due");
+    calls = 0;
+    await startJobs(database, { services, expire: 1 });
+    expect(await send(queue, "announce-due")).toBeNull();
+    await waitFor(async () => {
+      const [{ startedOn } = { startedOn: new Date() }] = await queue.pg.findJobs("announce-due", { id });
+      return startedOn.getTime() + 1000 < Date.now();
+    }, "its time to be up");
+    await queue.pg.supervise("announce-due");
+    await waitFor(() => calls > 0, "another attempt");
+    await waitFor(async () => (await stateOf(queue, "announce-due", id)) === "completed", "its end");
+  });
+
+  test("runs once Postgres is there, though the node started without it", async () => {
+    const gate = await gateTo(database);
+    let calls = 0;
+    const node = await startJobs(gate.url, { services: announcing(() => ++calls < 0) });
+    await waitFor(() => node.log.length > 0, "a complaint");
+    await gate.open();
+    cleanups.unshift(() => gate.close());
+    await runJob(queue, "announce-due");
+    expect(calls).toBeGreaterThan(0);
+
+    await gate.close();
+    await gate.open();
+    await runJob(queue, "announce-due");
+    await gate.close();
+    const since = performance.now();
+    await node.stop();
+    expect(performance.now() - since).toBeLessThan(5000);
+    expect(node.log).toEqual([expect.stringMatching(/^job queue: .*ECONNREFUSED/)]);
+  });
+});

@@ -1,0 +1,40 @@
+import { once } from "node:events";
+import { connect, createServer, type Socket } from "node:net";
+import { freePort } from "../../local/ports.ts";
+
+/** A way to a database that can be shut: to those who take it the server is away then. */
+export interface Gate {
+  /** The database's URL by this way. */
+  url: string;
+  open(): Promise<void>;
+  /** Cuts off who is on it, too. */
+  close(): Promise<void>;
+}
+
+/** A gate that is still shut. */
+export async function gateTo(databaseUrl: string): Promise<Gate> {
+  const url = new URL(databaseUrl);
+  const target = { host: url.hostname, port: Number(url.port) };
+  url.host = `127.0.0.1:${await freePort()}`;
+  const links = new Set<Socket>();
+  const server = createServer((socket) => {
+    const upstream = connect(target);
+    for (const link of [socket, upstream])
+      links.add(link.on("error", () => {}).on("close", () => links.delete(link)));
+    socket.pipe(upstream).pipe(socket);
+  });
+  return {
+    url: url.href,
+    async open() {
+      server.listen(Number(url.port), "127.0.0.1");
+      await once(server, "listening");
+    },
+    async close() {
+      if (!server.listening) return;
+      const closed = once(server, "close");
+      server.close();
+      for (const link of links) link.destroy();
+      await closed;
+    },
+  };
+}
