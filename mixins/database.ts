@@ -2,12 +2,15 @@ import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
 import pg from "pg";
 import type { Config } from "../core/config.ts";
 import { Problem } from "../core/errors.ts";
+import { Pipelines } from "./pipelines.ts";
 
 /** A statement with a `name` is prepared once a connection and only bound after that. */
 export interface Statement {
   name?: string;
   text: string;
   values?: unknown[];
+  /** It may take long (a search, a sweep): it does not go where others wait behind it. */
+  slow?: boolean;
 }
 
 export interface Queryable {
@@ -55,7 +58,8 @@ const UNREACHABLE = [
   "EAI_AGAIN",
   "EHOSTUNREACH",
 ];
-const LOST = /^(Connection terminated|timeout exceeded|Query read timeout|Client has encountered)/;
+const LOST =
+  /^(Connection terminated|timeout (exceeded|expired)|Query read timeout|Client (has encountered|was closed))/;
 
 /** The unique constraint or index that a write ran into (`23503`: the foreign key); null when `error` is another. */
 export function violatedConstraint(error: unknown, sqlState: "23505" | "23503" = "23505"): string | null {
@@ -82,8 +86,9 @@ export function databaseProblem(error: unknown): unknown {
   return error;
 }
 
+/** Runs one statement and names what a client may know of its failure. */
 async function run<Row extends object>(
-  target: pg.Pool | pg.PoolClient,
+  target: { query<R extends object>(statement: Statement): Promise<{ rows: R[] }> },
   statement: Statement,
 ): Promise<Row[]> {
   try {
@@ -93,12 +98,15 @@ async function run<Row extends object>(
   }
 }
 
-/** A bounded pool of connections. Nothing connects before the first query, and a lost connection is replaced. */
+/**
+ * Single statements on a few pipelined connections, transactions on a bounded pool of ordinary ones. Nothing connects
+ * before the first query, and a lost connection is replaced.
+ */
 export function openDatabase(config: Config, onError: (error: Error) => void): Database {
-  const pool = new pg.Pool({
+  const patience = Math.ceil(config.DATABASE_TIMEOUT / 2);
+  const options: pg.ClientConfig = {
     connectionString: config.DATABASE_URL,
-    max: config.DATABASE_POOL,
-    connectionTimeoutMillis: Math.ceil(config.DATABASE_TIMEOUT / 2),
+    connectionTimeoutMillis: patience,
     query_timeout: config.DATABASE_TIMEOUT,
     statement_timeout: config.DATABASE_TIMEOUT,
     lock_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.75),
@@ -107,11 +115,18 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
     options: "-c timezone=UTC",
     keepAlive: true,
     types,
-  });
+  };
+  const pool = new pg.Pool({ ...options, max: config.DATABASE_POOL });
   pool.on("error", onError);
+  // Postgres gives a slow statement up before we would give up its connection, and with it those sent behind.
+  const prompt = {
+    statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.75),
+    lock_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.5),
+  };
+  const pipelines = new Pipelines({ ...options, ...prompt }, patience, onError);
 
   return {
-    query: (statement) => run(pool, statement),
+    query: (statement) => run(statement.slow === true ? pool : pipelines, statement),
     async transaction(work) {
       const client = await pool.connect().catch((error: unknown) => {
         throw databaseProblem(error);
@@ -130,7 +145,9 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
         client.release(broken);
       }
     },
-    close: () => pool.end(),
+    async close() {
+      await Promise.all([pipelines.close(), pool.end()]);
+    },
   };
 }
 

@@ -227,12 +227,14 @@ export default (config: Config): ServiceSchema => {
     if (route.versioned === true) {
       const isRead = route.method === "GET";
       const tag = entityTag(answer, isRead ? body : null);
+      // Before any header is set: it throws for what does not parse.
+      const fresh = isRead && isFresh(request.ifNoneMatch, tag);
       response.setHeader("ETag", tag);
       if (isRead) {
         // May be kept, and has to be asked for again (RFC 9111 §5.2.2.4).
         response.setHeader("Cache-Control", "private, no-cache");
         response.appendHeader("Vary", "Authorization");
-        if (isFresh(request.ifNoneMatch, tag)) {
+        if (fresh) {
           response.statusCode = 304;
           return null;
         }

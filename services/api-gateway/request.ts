@@ -71,7 +71,7 @@ const isDeeper = (value: unknown, levels: number): boolean =>
 /** Answers are JSON. @throws Problem not-acceptable for who does not want that (RFC 9110 §12.5.1) */
 export function mustBeAcceptable(request: Pick<IncomingMessage, "headers">): void {
   if (request.headers.accept === undefined) return;
-  if (new Negotiator(request).mediaType(["application/json"]) === undefined)
+  if (new Negotiator(request).mediaType(["application/json; charset=utf-8"]) === undefined)
     throw new Problem("not-acceptable");
 }
 

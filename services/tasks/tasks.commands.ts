@@ -173,6 +173,7 @@ export async function unassignUser(db: Database, userId: string, write: Write): 
   if (ids.length === BATCH) return { events, more: true };
   await db.query({
     name: "tasks-unassign-unseen",
+    slow: true,
     text: `UPDATE tasks.tasks t SET assigned_to = NULL, version = version + 1, updated_at = $2
            WHERE t.assigned_to = $1 AND ${UNSEEN}`,
     values: [userId, write.time],
@@ -194,6 +195,7 @@ export async function uncategorize(
   }
   await db.query({
     name: "tasks-uncategorize-unseen",
+    slow: true,
     text: `UPDATE tasks.tasks t SET category_id = NULL, version = version + 1, updated_at = $2
            WHERE t.category_id = $1 AND ${UNSEEN}`,
     values: [categoryId, write.time],
@@ -227,6 +229,7 @@ export async function purgeTasks(
 ): Promise<boolean> {
   const rows = await db.query({
     name: "tasks-purge",
+    slow: true,
     text: `DELETE FROM tasks.tasks WHERE id IN (
              SELECT id FROM tasks.tasks WHERE deleted_at < $1 OR project_id = $2 LIMIT $3 FOR UPDATE SKIP LOCKED)
            RETURNING id`,

@@ -76,7 +76,7 @@ export async function searchUsers(
     },
     sort: "-relevance,username",
   };
-  const statement = listStatement(listing, page, parameters);
+  const statement = { ...listStatement(listing, page, parameters), slow: true };
   return (await readPage<FoundPerson>(db, statement, page, foundView)).page;
 }
 
