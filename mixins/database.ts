@@ -77,7 +77,7 @@ export function databaseProblem(error: unknown): unknown {
   if (AWAY.test(code) || UNREACHABLE.includes(code) || LOST.test(message))
     return new Problem("database-unavailable", undefined, { headers: { "Retry-After": "1" } });
   // Whoever holds the same idempotency key has not committed yet (mixins/idempotency.ts).
-  if (code === "55P03" && where.includes('relation "keys"'))
+  if (code === "55P03" && where.includes('relation "keys_pkey"'))
     return new Problem("idempotency-key-in-flight", undefined, { headers: { "Retry-After": "1" } });
   if (code === "57014" || code === "55P03")
     return new Problem("timeout", "The database took too long", { headers: { "Retry-After": "1" } });

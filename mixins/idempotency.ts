@@ -75,7 +75,8 @@ export async function once<Result>(
     if (first.expired) {
       if (violatedConstraint(error) !== "keys_pkey") throw error;
       await forgetAnswers(db, ctx.locals.actor.id);
-      return write();
+      // Others may be at it too: of them one is first again.
+      return once(db, ctx, write);
     }
     if (first.fingerprint !== key.fingerprint) throw new Problem("idempotency-key-reused");
     ctx.meta.replayed = true;

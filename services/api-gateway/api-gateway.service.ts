@@ -108,6 +108,16 @@ async function accountNamed(broker: ServiceBroker, params: Record<string, unknow
 /** `GET /path` of moleculer-web to the line of our table. */
 const keyOf = (method: string, path: string): string => `${method} ${path.replace(/^\//, "")}`;
 
+/** Ends of paths that are resources of their own, where another path has an id: `/tasks/bulk`. */
+const WORDS = new Set(
+  ROUTES.map(({ path }) => path.split("/").at(-1) as string).filter((end) => !end.startsWith(":")),
+);
+
+const methodNotAllowed = ({ method }: IncomingMessage, allowed: string[]): Problem =>
+  new Problem("method-not-allowed", `${method} is not one of ${allowed.join(", ")}`, {
+    headers: { Allow: [...allowed, "OPTIONS"].join(", ") },
+  });
+
 /** HTTP in front of the services: contract.md §1. Holds nothing and decides nothing but who is asking. */
 export default (config: Config): ServiceSchema => {
   const tokens = createTokens(config);
@@ -153,6 +163,10 @@ export default (config: Config): ServiceSchema => {
     if (action === "auth.login") this.enterLogin(response);
     const route = routes.get(keyOf(method, pattern)) as Route;
     const { limit } = route;
+    if (Object.values(path).some((value) => WORDS.has(value))) {
+      const allowed = this.allowedMethods(request.originalUrl ?? "/");
+      if (!allowed.includes(method)) throw methodNotAllowed(request, allowed);
+    }
     if (route.status !== 204) mustBeAcceptable(request);
     if (request.$action.auth !== "public") {
       await this.feed.mustBeFilled();
@@ -413,16 +427,16 @@ export default (config: Config): ServiceSchema => {
         const problem =
           allowed.length === 0
             ? new Problem("not-found", "There is nothing at this path")
-            : new Problem("method-not-allowed", `${request.method} is not one of ${allowed.join(", ")}`, {
-                headers: { Allow: [...allowed, "OPTIONS"].join(", ") },
-              });
+            : methodNotAllowed(request, allowed);
         onError.call(this, request, response, problem);
       },
 
       allowedMethods(this: Gateway, url: string) {
         const path = url.split("?")[0] as string;
         const matching = this.aliases.filter((alias) => alias.match(path) !== false);
-        return [...new Set(matching.map(({ method }) => method))];
+        // What is a resource of its own is no id: `/tasks/bulk`.
+        const own = matching.filter((alias) => !alias.path.includes(":"));
+        return [...new Set((own.length > 0 ? own : matching).map(({ method }) => method))];
       },
 
       /** Errors go to onError, which also logs: moleculer-web would log each a second time. */

@@ -13,6 +13,8 @@ const PRINTABLE = /^[\x20-\x7E]{1,255}$/;
 /** The tags of an `If-Match` or `If-None-Match`; `*` for any. @throws Problem malformed-request */
 function tagsOf(name: string, value: string): string[] | "*" {
   if (value.trim() === "*") return "*";
+  // A list may be empty (RFC 9110 §5.6.1): it names nothing.
+  if (value.trim() === "") return [];
   if (!TAGS.test(value)) throw new Problem("malformed-request", `${name} must be * or a list of entity tags`);
   return value.match(/(?:W\/)?"[^"]*"/g) ?? [];
 }

@@ -5,9 +5,9 @@ import type { Schema } from "../../core/schema.ts";
 export type Rule = Record<string, unknown> & { type: string };
 
 /** U+0000 and halves of surrogate pairs are no text that can be stored. */
-const TEXT = String.raw`^[^\u0000\ud800-\udfff]*$`;
+const TEXT = String.raw`^[^\u0000]*$`;
 /** Trimmed, and not empty then. */
-const NOT_BLANK = String.raw`^[^\u0000\ud800-\udfff]*[^\s\u0000\ud800-\udfff][^\u0000\ud800-\udfff]*$`;
+const NOT_BLANK = String.raw`^[^\u0000]*[^\s\u0000][^\u0000]*$`;
 
 /** Leaves out what a rule does not say. */
 const said = (schema: Record<string, unknown>): Schema =>
