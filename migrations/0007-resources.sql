@@ -18,9 +18,12 @@ CREATE TABLE tasks.categories (
   color text NOT NULL CHECK (color ~ '^#[0-9A-F]{6}$'),
   version integer NOT NULL DEFAULT 1,
   created_at timestamptz(3) NOT NULL,
-  updated_at timestamptz(3) NOT NULL
+  updated_at timestamptz(3) NOT NULL,
+  -- Gone for its owner; the row stays until no task refers to it any more.
+  deleted_at timestamptz(3)
 );
-CREATE UNIQUE INDEX categories_name_key ON tasks.categories (user_id, lower(name));
+CREATE UNIQUE INDEX categories_name_key ON tasks.categories (user_id, lower(name)) WHERE deleted_at IS NULL;
+CREATE INDEX categories_deleted_idx ON tasks.categories (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE tasks.comments (
   id uuid PRIMARY KEY,

@@ -92,7 +92,8 @@ CREATE TABLE tasks.categories (
   color text NOT NULL,
   version integer NOT NULL DEFAULT 1,
   created_at timestamp(3) with time zone NOT NULL,
-  updated_at timestamp(3) with time zone NOT NULL
+  updated_at timestamp(3) with time zone NOT NULL,
+  deleted_at timestamp(3) with time zone
 );
 
 CREATE TABLE tasks.comments (
@@ -234,7 +235,9 @@ CREATE INDEX projects_created_idx ON projects.projects USING btree (created_at, 
 
 CREATE INDEX projects_deleted_idx ON projects.projects USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 
-CREATE UNIQUE INDEX categories_name_key ON tasks.categories USING btree (user_id, lower(name));
+CREATE INDEX categories_deleted_idx ON tasks.categories USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
+
+CREATE UNIQUE INDEX categories_name_key ON tasks.categories USING btree (user_id, lower(name)) WHERE (deleted_at IS NULL);
 
 CREATE INDEX comments_task_idx ON tasks.comments USING btree (task_id, created_at, id);
 

@@ -131,6 +131,8 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
       const client = await pool.connect().catch((error: unknown) => {
         throw databaseProblem(error);
       });
+      // The pool listens to idle connections alone: one that dies between two statements would end the process.
+      client.on("error", onError);
       let broken: Error | undefined;
       try {
         await run(client, { text: "BEGIN" });
@@ -142,6 +144,7 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
         await client.query("ROLLBACK").catch((rollback: Error) => (broken = rollback));
         throw error;
       } finally {
+        client.off("error", onError);
         client.release(broken);
       }
     },

@@ -187,6 +187,12 @@ export function readLog(
   });
 }
 
+/** Takes a stream's lock before the write that appends to it. */
+export async function lockStream(tx: Queryable, stream: string): Promise<void> {
+  const text = "SELECT FROM events.streams WHERE name = $1 FOR UPDATE";
+  await tx.query({ name: "events-lock", text, values: [stream] });
+}
+
 /** Forgets a stream that nobody can read any more: what it is about was removed for good. */
 export async function forgetStream(db: Queryable, stream: string): Promise<void> {
   await db.query({ text: "DELETE FROM events.log WHERE stream = $1", values: [stream] });

@@ -71,11 +71,10 @@ export async function once<Result>(
              FROM idempotency.keys WHERE user_id = $1 AND key = $2`,
       values: [ctx.locals.actor.id, key.key],
     });
-    if (first === undefined) throw error;
-    if (first.expired) {
+    if (first === undefined || first.expired) {
       if (violatedConstraint(error) !== "keys_pkey") throw error;
       await forgetAnswers(db, ctx.locals.actor.id);
-      // Others may be at it too: of them one is first again.
+      // Others may be at it too, and have removed it already: of them one is first again.
       return once(db, ctx, write);
     }
     if (first.fingerprint !== key.fingerprint) throw new Problem("idempotency-key-reused");

@@ -7,14 +7,13 @@ import type { Conditions } from "../../core/kit.ts";
 
 type WithHeaders = Pick<IncomingMessage, "headers">;
 
-const TAGS = /^\s*(?:W\/)?"[\x21\x23-\x7E\x80-\xFF]*"(?:\s*,\s*(?:W\/)?"[\x21\x23-\x7E\x80-\xFF]*")*\s*$/;
+/** A list may be empty and have empty places (RFC 9110 §5.6.1.2): those name nothing. */
+const TAGS = /^[\s,]*(?:(?:W\/)?"[\x21\x23-\x7E\x80-\xFF]*"\s*(?:,[\s,]*|$))*$/;
 const PRINTABLE = /^[\x20-\x7E]{1,255}$/;
 
 /** The tags of an `If-Match` or `If-None-Match`; `*` for any. @throws Problem malformed-request */
 function tagsOf(name: string, value: string): string[] | "*" {
   if (value.trim() === "*") return "*";
-  // A list may be empty (RFC 9110 §5.6.1): it names nothing.
-  if (value.trim() === "") return [];
   if (!TAGS.test(value)) throw new Problem("malformed-request", `${name} must be * or a list of entity tags`);
   return value.match(/(?:W\/)?"[^"]*"/g) ?? [];
 }

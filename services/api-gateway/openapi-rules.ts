@@ -25,7 +25,6 @@ const listOf = (values: unknown): Schema => ({
   type: "array",
   items: { type: "string", enum: values },
   minItems: 1,
-  uniqueItems: true,
 });
 
 function stringSchema(rule: Rule): Schema {
@@ -46,7 +45,7 @@ function bareSchema(rule: Rule): Schema {
   switch (type) {
     case "string":
       // core/page.ts, sort
-      return rule.terms === undefined ? stringSchema(rule) : listOf(rule.terms);
+      return rule.terms === undefined ? stringSchema(rule) : { ...listOf(rule.terms), uniqueItems: true };
     case "uuid":
       return { type: "string", format: "uuid" };
     case "email":

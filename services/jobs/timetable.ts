@@ -25,6 +25,11 @@ export function timetable({ RETENTION_DAYS }: Config, caller: Caller, db: Querya
       steps: [() => tasks.call(caller, "announce_due", {})],
     },
     {
+      name: "forget-categories",
+      cron: "* * * * *",
+      steps: [() => tasks.call(caller, "forget_categories", {})],
+    },
+    {
       name: "purge-deleted",
       cron: "7 * * * *",
       steps: [

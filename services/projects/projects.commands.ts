@@ -10,6 +10,7 @@ import {
   type EventType,
   forgetStream,
   type LoggedEvent,
+  lockStream,
   newEvent,
   projectStream,
   userStream,
@@ -159,6 +160,9 @@ async function changeProject(
     const decision = await decide(before, tx);
     if (decision === null) return { project: before, events: [] };
     const { fields, type, changes, told = [] } = decision;
+    // A slug is a key: while it changes, new tasks wait for the project with its stream already theirs. So it goes first.
+    if (fields.slug !== undefined && fields.slug !== before.slug)
+      await lockStream(tx, projectStream(before.id));
     const project = { ...before, ...fields, updated_at: write.time, version: before.version + 1 };
     const data = changes === undefined ? { project: shared(project) } : { project: shared(project), changes };
     const streams = [projectStream(project.id), ...told.map(userStream)];

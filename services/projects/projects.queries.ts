@@ -19,6 +19,7 @@ const ITEM =
  * A project by id or slug with the caller's role in it, if they may `verb` it. Plan: primary key or slug, then the
  * primary key of members.
  * @param deleted look among the deleted ones instead
+ * @param lock hold the project's row; a new task, which refers to it at the end of its statement, doesn't wait for that
  * @throws Problem not-found for one that isn't there or that the caller may not know of; forbidden
  */
 export async function findProject(
@@ -34,7 +35,7 @@ export async function findProject(
     text: `SELECT ${ITEM}, p.description
            FROM projects.projects p LEFT JOIN projects.members m ON m.project_id = p.id AND m.user_id = $2
            WHERE p.${key} = $1 AND p.deleted_at IS ${deleted ? "NOT NULL" : "NULL"}
-           ${lock ? "FOR UPDATE OF p" : ""}`,
+           ${lock ? "FOR NO KEY UPDATE OF p" : ""}`,
     values: [project, actor.id],
   });
   if (row === undefined || !may(actor, "read", row.role)) throw new Problem("not-found");
@@ -161,7 +162,7 @@ export interface MemberStanding {
 /** One user's standing in a project, locked so that nobody else changes its members meanwhile. */
 export async function lockMember(tx: Queryable, projectId: string, userId: string): Promise<MemberStanding> {
   const [project] = await tx.query<{ status: ProjectStatus }>({
-    text: "SELECT status FROM projects.projects WHERE id = $1 AND deleted_at IS NULL FOR UPDATE",
+    text: "SELECT status FROM projects.projects WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE",
     values: [projectId],
   });
   if (project === undefined) throw new Problem("not-found");

@@ -1,12 +1,12 @@
-import { actionsOf } from "../../core/kit.ts";
+import { actionsOf, type Actor, type Conditions } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 import { page } from "../../core/schema.ts";
 import { causeOf } from "../../mixins/event-log.ts";
 import { once } from "../../mixins/idempotency.ts";
-import { createCategory, deleteCategory, patchCategory } from "./categories.commands.ts";
+import { createCategory, deleteCategory, forgetCategory, patchCategory } from "./categories.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
-import { CATEGORY_SORTS, findCategorized, listCategories } from "./tasks.queries.ts";
+import { CATEGORY_SORTS, findCategorized, findDeletedCategory, listCategories } from "./tasks.queries.ts";
 import { categoryName, color } from "./tasks.rules.ts";
 import { category } from "./tasks.schemas.ts";
 import type { TasksLend } from "./tasks.service.ts";
@@ -14,7 +14,12 @@ import type { TasksLend } from "./tasks.service.ts";
 /** Tasks of a category that are shown anew at once when it changes; there is hardly one with more. */
 const SHOWN = 10_000;
 
-type Names = "list_categories" | "create_category" | "patch_category" | "delete_category";
+/** Milliseconds that a client waits for the tasks of a category that it deletes. */
+const PATIENCE = 1000;
+const ANY: Conditions = { ifMatch: null, key: null };
+
+type Names =
+  "list_categories" | "create_category" | "patch_category" | "delete_category" | "forget_categories";
 
 export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
   /** The caller's own categories, by name unless they say. */
@@ -62,20 +67,37 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
   },
 
-  /** Deletes one: its tasks go on without. @throws Problem not-found, precondition-failed, conflict */
+  /** Deletes one: its tasks go on without. Where those are many, a job does the rest. @throws Problem not-found, precondition-failed */
   delete_category: {
     auth: "user",
     rules: { id: rules.id },
     docs: {
       summary: "Delete a category",
-      description: "Its tasks stay, with `category_id: null`.",
+      description: "Its tasks stay, with `category_id: null`; of very many, the last follow within minutes.",
       answer: null,
-      problems: ["conflict"],
     },
     async handler(ctx) {
-      await deleteCategory(this.db, ctx.params.id, causeOf(ctx), (events) =>
-        this.publish({ answer: null, events }),
-      );
+      const { id } = ctx.params;
+      const write = causeOf(ctx);
+      await deleteCategory(this.db, id, write);
+      const until = performance.now() + PATIENCE;
+      while (await this.publishBatch(await forgetCategory(this.db, id, { ...write, conditions: ANY })))
+        if (performance.now() > until) return;
+    },
+  },
+
+  /** Takes a category that was deleted off a batch of the tasks that still have it. */
+  forget_categories: {
+    auth: "internal",
+    rules: {},
+    async handler(ctx) {
+      const found = await findDeletedCategory(this.db);
+      if (found === null) return false;
+      const { requestID: requestId } = ctx;
+      const actor: Actor = { id: found.user_id, role: "user", session: found.id };
+      const write = { actor, requestId, time: new Date().toISOString(), conditions: ANY };
+      await this.publishBatch(await forgetCategory(this.db, found.id, write));
+      return true;
     },
   },
 });

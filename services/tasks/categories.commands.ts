@@ -3,9 +3,9 @@ import { mustMatch } from "../../core/conditions.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { type Database, violatedConstraint } from "../../mixins/database.ts";
-import type { LoggedEvent, Write } from "../../mixins/event-log.ts";
+import type { Write } from "../../mixins/event-log.ts";
 import { answerParameter, rememberAnswer } from "../../mixins/idempotency.ts";
-import { uncategorize } from "./tasks.commands.ts";
+import { type Batch, uncategorize } from "./tasks.commands.ts";
 import type { Category } from "./tasks.contract.ts";
 import { findCategory } from "./tasks.queries.ts";
 
@@ -62,34 +62,35 @@ export async function patchCategory(
   });
 }
 
-/** Times that tasks get the category anew while it is being taken off them, before we give up. */
-const PATIENCE = 3;
+/** Deletes a category: from now on it is gone for its owner. @throws Problem not-found, precondition-failed */
+export async function deleteCategory(db: Database, id: string, write: Write): Promise<void> {
+  await db.transaction(async (tx) => {
+    const { version } = await findCategory(tx, write.actor.id, id, { lock: true });
+    mustMatch(write.conditions, version);
+    await tx.query({
+      name: "categories-delete",
+      text: "UPDATE tasks.categories SET deleted_at = $2 WHERE id = $1",
+      values: [id, write.time],
+    });
+  });
+}
 
 /**
- * Deletes a category, and takes it off its tasks first.
- * @param publish told of what happened to tasks, also where the rest fails
- * @throws Problem not-found, precondition-failed; conflict where tasks keep getting it
+ * Takes a deleted category off a batch of its tasks; off the last of them, the row goes as well. A task that was being
+ * given it at that moment is found the next time.
  */
-export async function deleteCategory(
-  db: Database,
-  id: string,
-  write: Write,
-  publish: (events: LoggedEvent[]) => Promise<unknown>,
-): Promise<void> {
-  mustMatch(write.conditions, (await findCategory(db, write.actor.id, id)).version);
-  for (let tries = 0; tries < PATIENCE; tries++) {
-    await uncategorize(db, id, write, publish);
-    try {
-      await db.query({
-        name: "categories-delete",
-        text: "DELETE FROM tasks.categories WHERE id = $1",
-        values: [id],
-      });
-      return;
-    } catch (error) {
-      // A task got it meanwhile.
-      if (violatedConstraint(error, "23503") === null) throw error;
-    }
+export async function forgetCategory(db: Database, id: string, write: Write): Promise<Batch> {
+  const { events, more } = await uncategorize(db, id, write);
+  if (more) return { events, more };
+  try {
+    await db.query({
+      name: "categories-forget",
+      text: "DELETE FROM tasks.categories WHERE id = $1 AND deleted_at IS NOT NULL",
+      values: [id],
+    });
+    return { events, more: false };
+  } catch (error) {
+    if (violatedConstraint(error, "23503") === null) throw error;
+    return { events, more: true };
   }
-  throw new Problem("conflict", "Tasks are being given this category at this moment");
 }

@@ -181,18 +181,11 @@ export async function unassignUser(db: Database, userId: string, write: Write): 
   return { events, more: false };
 }
 
-/** Takes a category off all tasks that carry it. A batch after another, each task by itself: others may be at work on it. */
-export async function uncategorize(
-  db: Database,
-  categoryId: string,
-  write: Write,
-  publish: (events: LoggedEvent[]) => Promise<unknown>,
-): Promise<void> {
-  for (let full = true; full;) {
-    const ids = await findCategorized(db, categoryId, BATCH);
-    await publish(await clearEach(db, ids, write, clearing("category_id", categoryId, write)));
-    full = ids.length === BATCH;
-  }
+/** Takes a category off a batch of its tasks, each by itself: others may be at work on it. */
+export async function uncategorize(db: Database, categoryId: string, write: Write): Promise<Batch> {
+  const ids = await findCategorized(db, categoryId, BATCH);
+  const events = await clearEach(db, ids, write, clearing("category_id", categoryId, write));
+  if (ids.length === BATCH) return { events, more: true };
   await db.query({
     name: "tasks-uncategorize-unseen",
     slow: true,
@@ -200,6 +193,7 @@ export async function uncategorize(
            WHERE t.category_id = $1 AND ${UNSEEN}`,
     values: [categoryId, write.time],
   });
+  return { events, more: false };
 }
 
 const ANNOUNCE = withEvents(

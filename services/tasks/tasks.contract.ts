@@ -134,6 +134,9 @@ export interface TasksContract extends ServiceContract {
     patch_category: { params: { id: string; name?: string; color?: string }; result: Category };
     delete_category: { params: { id: string }; result: void };
 
+    /** Takes deleted categories off a batch of the tasks that still have them. True: call again, there may be more. */
+    forget_categories: { params: object; result: boolean };
+
     /** How many tasks of a project, which the caller may read, have which status. */
     count_by_status: { params: { project_id: string }; result: Record<TaskStatus, number> };
     /** Unassigns a batch of the tasks of a user who leaves, wherever they lie. True: call again, there may be more. */

@@ -52,7 +52,7 @@ export async function findTask(
     name: `tasks-find${lock ? "-locked" : ""}${deleted ? "-deleted" : ""}`,
     text: `SELECT ${COLUMNS}, ${STANDING} FROM tasks.tasks t ${WITH_STANDING}
            WHERE t.id = $1 AND t.deleted_at IS ${deleted ? "NOT NULL" : "NULL"} AND ${PROJECT_THERE}
-           ${lock ? "FOR UPDATE OF t" : ""}`,
+           ${lock ? "FOR NO KEY UPDATE OF t" : ""}`,
     values: [id, actor.id],
   });
   if (task === undefined || !may(actor, "read", task)) throw new Problem("not-found");
@@ -65,7 +65,7 @@ export async function lockTasks(tx: Queryable, actor: Actor, ids: string[]): Pro
     name: "tasks-lock",
     text: `SELECT ${COLUMNS}, ${STANDING} FROM tasks.tasks t ${WITH_STANDING}
            WHERE t.id = ANY ($1::uuid[]) AND t.deleted_at IS NULL AND ${PROJECT_THERE}
-           ORDER BY t.id FOR UPDATE OF t`,
+           ORDER BY t.id FOR NO KEY UPDATE OF t`,
     values: [ids, actor.id],
   });
   return found.filter((task) => may(actor, "read", task));
@@ -78,7 +78,7 @@ export async function findDetail(db: Queryable, actor: Actor, id: string): Promi
     text: `SELECT ${COLUMNS}, ${STANDING}, p.slug AS project_slug, p.name AS project_name,
                   c.name AS category_name, c.color AS category_color,
                   (SELECT count(*) FROM tasks.comments WHERE task_id = t.id) AS comment_count
-           FROM tasks.tasks t ${WITH_STANDING} LEFT JOIN tasks.categories c ON c.id = t.category_id
+           FROM tasks.tasks t ${WITH_STANDING} LEFT JOIN tasks.categories c ON c.id = t.category_id AND c.deleted_at IS NULL
            WHERE t.id = $1 AND t.deleted_at IS NULL AND ${PROJECT_THERE}`,
     values: [id, actor.id],
   });
@@ -158,7 +158,7 @@ export async function membersOf(
 export async function ownCategories(db: Queryable, actor: Actor, ids: string[]): Promise<string[]> {
   const rows = await db.query<{ id: string }>({
     name: "categories-own",
-    text: "SELECT id FROM tasks.categories WHERE id = ANY ($1::uuid[]) AND user_id = $2",
+    text: "SELECT id FROM tasks.categories WHERE id = ANY ($1::uuid[]) AND user_id = $2 AND deleted_at IS NULL",
     values: [ids, actor.id],
   });
   return rows.map(({ id }) => id);
@@ -356,7 +356,12 @@ export async function listCategories(db: Queryable, userId: string, page: PageOf
   const parameters = new Parameters();
   const listing: Listing = {
     columns: "t.id, t.name, t.color, t.version, t.created_at, t.updated_at",
-    branches: [{ from: "tasks.categories t", where: [`t.user_id = ${parameters.add(userId)}`] }],
+    branches: [
+      {
+        from: "tasks.categories t",
+        where: [`t.user_id = ${parameters.add(userId)}`, "t.deleted_at IS NULL"],
+      },
+    ],
     sorts: { name: { sql: "lower(t.name)", type: "text" }, created_at: SORTS.created_at },
     sort: "name",
   };
@@ -373,11 +378,21 @@ export async function findCategory(
   const [category] = await db.query<Category>({
     name: lock ? "categories-lock" : "categories-find",
     text: `SELECT id, name, color, version, created_at, updated_at
-           FROM tasks.categories WHERE id = $1 AND user_id = $2 ${lock ? "FOR UPDATE" : ""}`,
+           FROM tasks.categories WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL
+           ${lock ? "FOR NO KEY UPDATE" : ""}`,
     values: [id, userId],
   });
   if (category === undefined) throw new Problem("not-found");
   return category;
+}
+
+/** A category that was deleted and may still be on tasks. Plan: categories_deleted_idx. */
+export async function findDeletedCategory(db: Queryable): Promise<{ id: string; user_id: string } | null> {
+  const [category] = await db.query<{ id: string; user_id: string }>({
+    name: "categories-deleted",
+    text: "SELECT id, user_id FROM tasks.categories WHERE deleted_at IS NOT NULL ORDER BY deleted_at LIMIT 1",
+  });
+  return category ?? null;
 }
 
 /** The first of the tasks that carry a category and that anybody can see. Plan: tasks_category_idx. */

@@ -733,7 +733,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a category
-         * @description Its tasks stay, with `category_id: null`.
+         * @description Its tasks stay, with `category_id: null`; of very many, the last follow within minutes.
          */
         delete: operations["tasksDeleteCategory"];
         options?: never;
@@ -8880,7 +8880,6 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
-            409: components["responses"]["Conflict"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];

@@ -198,6 +198,23 @@ describe("with all services", () => {
     expect(await count("events.log WHERE stream = $1", `project:${recent.id}`)).toBeGreaterThan(3);
   });
 
+  test("a deleted category that is on tasks still is taken off them, each with its event", async () => {
+    const shared = await project("Labelled");
+    const { id } = await ada.api.must("POST", "/categories", { name: "Left over", color: "#123456" });
+    const labelled = await Promise.all(
+      ["One", "Two"].map((title) => task(shared, title, { category_id: id })),
+    );
+    // As a node leaves it that dies after the first step.
+    await sql.query("UPDATE tasks.categories SET deleted_at = now() WHERE id = $1", [id]);
+    expect((await ada.api.must("GET", "/categories")).items).toEqual([]);
+    await runJob(queue, "forget-categories");
+    for (const { id } of labelled)
+      expect(await ada.api.must("GET", `/tasks/${id}`)).toMatchObject({ category_id: null, version: 2 });
+    expect(await count("tasks.categories WHERE id = $1", id)).toBe(0);
+    const told = "events.log WHERE stream = $1 AND type = 'task_updated'";
+    expect(await count(told, `project:${shared.id}`)).toBe(2);
+  });
+
   test("answers under idempotency keys are forgotten once they expired", async () => {
     for (const key of ["old", "young"])
       await ada.api.post("/tasks", { title: "Once" }, { "Idempotency-Key": key });
@@ -234,7 +251,7 @@ describe("a job", () => {
     const announce_due = { auth: "internal", handler };
     const purge = { auth: "internal", handler: () => false };
     return () => [
-      { name: "tasks", actions: { announce_due, purge } } as ServiceSchema,
+      { name: "tasks", actions: { announce_due, purge, forget_categories: purge } } as ServiceSchema,
       { name: "projects", actions: { purge } } as ServiceSchema,
     ];
   }
@@ -249,6 +266,7 @@ describe("a job", () => {
     expect(schedules.map(({ name, cron }) => [name, cron])).toEqual([
       ["announce-due", "* * * * *"],
       ["forget-answers", "37 * * * *"],
+      ["forget-categories", "* * * * *"],
       ["purge-deleted", "7 * * * *"],
     ]);
     expect(nodes.flatMap(({ log }) => log)).toEqual([]);

@@ -79,6 +79,7 @@ const ACCESS: Record<string, Auth> = {
   "tasks.create_category": "user",
   "tasks.patch_category": "user",
   "tasks.delete_category": "user",
+  "tasks.forget_categories": "internal",
   "tasks.count_by_status": "internal",
   "tasks.unassign_user": "internal",
   "tasks.announce_due": "internal",

@@ -1,0 +1,153 @@
+/** Idempotency keys where it counts: the client hears nothing, the node is gone, and the request comes again. */
+import { connect } from "node:net";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import pg from "pg";
+import { newId } from "../../core/ids.ts";
+import { until } from "../../local/until.ts";
+import type { Answer, Person } from "../support/api.ts";
+import { startTestCluster, type TestCluster } from "../support/cluster.ts";
+
+let cluster: TestCluster;
+let db: pg.Pool;
+let ada: Person;
+
+beforeAll(async () => {
+  cluster = await startTestCluster();
+  ada = await cluster.api.person("ada");
+  db = new pg.Pool({ connectionString: cluster.databaseUrl });
+}, 90_000);
+afterAll(async () => {
+  await db?.end();
+  await cluster?.stop();
+}, 30_000);
+
+const RETRIES = 20;
+const times = <Result>(count: number, make: (nth: number) => Result): Result[] =>
+  Array.from({ length: count }, (_, nth) => make(nth));
+const post = (title: string, key?: string): Promise<Answer> =>
+  ada.api.post("/tasks", { title }, key === undefined ? {} : { "Idempotency-Key": key });
+const rowsOf = async (title: string): Promise<string[]> => {
+  const { rows } = await db.query<{ id: string }>("SELECT id FROM tasks.tasks WHERE title = $1", [title]);
+  return rows.map(({ id }) => id);
+};
+/** Titles of the events of a user's own stream, and whether their numbers have a hole. */
+async function told(): Promise<{ titles: string[]; whole: boolean }> {
+  const { rows } = await db.query<{ seq: number; title: string }>(
+    "SELECT seq::int, data->'task'->>'title' AS title FROM events.log WHERE stream = $1 ORDER BY seq",
+    [`user:${ada.id}`],
+  );
+  return { titles: rows.map(({ title }) => title), whole: rows.every(({ seq }, n) => seq === n + 1) };
+}
+
+/** Connections of a node, of those that wait for something where that is said. */
+async function connectionsOf(name: string, waitsFor: string | null = null): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT count(*)::int FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = $1 AND ($2::text IS NULL OR wait_event_type = $2)`,
+    [`taskwire ${name}`, waitsFor],
+  );
+  return rows[0]!.count;
+}
+
+/** Sends the request whole; the client is gone before any answer. @returns what cuts the connection */
+async function sendAndLeave(title: string, key: string): Promise<() => void> {
+  const { port, hostname } = new URL(ada.api.url);
+  const body = JSON.stringify({ title });
+  const lines = [
+    "POST /tasks HTTP/1.1",
+    `Host: ${hostname}`,
+    `Authorization: Bearer ${ada.token}`,
+    `Idempotency-Key: ${key}`,
+    "Content-Type: application/json",
+    `Content-Length: ${body.length}`,
+    "",
+    body,
+  ];
+  const socket = connect(Number(port), hostname);
+  socket.on("error", () => {});
+  await new Promise((sent) => socket.write(lines.join("\r\n"), sent));
+  return () => void socket.destroy();
+}
+
+/** Many at once under one key: all get one answer, and one task is there and was told of once. */
+async function expectOne(title: string, key: string): Promise<void> {
+  const answers = await Promise.all(times(RETRIES, () => post(title, key)));
+  const bodies = new Set(answers.map(({ status, body }) => JSON.stringify([status, body])));
+  expect([...bodies]).toEqual([JSON.stringify([201, answers[0]!.body])]);
+  const replayed = answers.filter(({ headers }) => headers.get("idempotency-replayed") === "true");
+  expect(replayed.length).toBeGreaterThanOrEqual(RETRIES - 1);
+  expect(await rowsOf(title)).toEqual([answers[0]!.body.id]);
+  expect((await told()).titles.filter((one) => one === title)).toEqual([title]);
+}
+
+test("a client that cuts the connection before the answer and sends it again 20 times at once made one task", async () => {
+  for (const nth of times(10, (n) => n)) {
+    const [title, key] = [`Cut ${nth}`, newId()];
+    const leave = await sendAndLeave(title, key);
+    // Of these some leave at once, some when the write is on its way or done.
+    if (nth % 3 === 1) await until(async () => (await rowsOf(title)).length > 0, 5000);
+    leave();
+    await expectOne(title, key);
+  }
+});
+
+test("the same when kill -9 ends the tasks node that was at it", async () => {
+  const requests = times(8, (n) => ({ title: `Killed ${n}`, key: newId() }));
+  // Nobody gets past the stream of ada's events, so that all are under way when the node goes.
+  const holder = await db.connect();
+  await holder.query("BEGIN");
+  await holder.query("SELECT FROM events.streams WHERE name = $1 FOR UPDATE", [`user:${ada.id}`]);
+  try {
+    const leave = await Promise.all(requests.map(({ title, key }) => sendAndLeave(title, key)));
+    expect(await until(async () => (await connectionsOf("tasks-1", "Lock")) > 0, 5000)).toBe(true);
+    await cluster.kill("tasks-1");
+    leave.forEach((go) => go());
+  } finally {
+    await holder.query("COMMIT");
+    holder.release();
+  }
+  await Promise.all(requests.map(({ title, key }) => expectOne(title, key)));
+  expect((await told()).whole).toBe(true);
+  await cluster.revive("tasks-1");
+}, 40_000);
+
+test("POSTs without a key while a tasks node is killed: none fails, and each made one task", async () => {
+  const answers: { title: string; answer: Answer; took: number }[] = [];
+  let writing = true;
+  const writers = times(6, async (writer) => {
+    for (let n = 0; writing; n++) {
+      const title = `Keyless ${writer} ${n}`;
+      const began = performance.now();
+      const answer = await post(title);
+      answers.push({ title, answer, took: performance.now() - began });
+    }
+  });
+  try {
+    for (const name of ["tasks-1", "tasks-2"]) {
+      const before = answers.length;
+      expect(await until(() => answers.length > before + 100, 15_000)).toBe(true);
+      await cluster.kill(name);
+      expect(await until(() => answers.length > before + 250, 15_000)).toBe(true);
+      await cluster.revive(name);
+      // It has work again.
+      expect(await until(async () => (await connectionsOf(name)) > 0, 10_000)).toBe(true);
+    }
+  } finally {
+    writing = false;
+    await Promise.all(writers);
+  }
+  const failed = answers.filter(({ answer }) => answer.status !== 201);
+  expect(failed.map(({ answer }) => [answer.status, answer.body])).toEqual([]);
+  // The client knows of no key, so nothing tells it that its request went twice.
+  expect(answers.filter(({ answer }) => answer.headers.has("idempotency-replayed"))).toEqual([]);
+  expect(Math.max(...answers.map(({ took }) => took))).toBeLessThan(3000);
+
+  const { rows } = await db.query<{ title: string; id: string }>(
+    "SELECT title, id FROM tasks.tasks WHERE title LIKE 'Keyless%'",
+  );
+  expect(rows.length).toBe(answers.length);
+  expect(new Map(rows.map(({ title, id }) => [title, id]))).toEqual(
+    new Map(answers.map(({ title, answer }) => [title, answer.body.id])),
+  );
+  expect((await told()).whole).toBe(true);
+}, 90_000);

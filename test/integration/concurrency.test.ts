@@ -1,0 +1,345 @@
+/** Many writers at once: nothing is lost, nothing is half done, and nobody stands in a circle. */
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import pg from "pg";
+import { problemCode } from "../../core/errors.ts";
+import { newId } from "../../core/ids.ts";
+import { until } from "../../local/until.ts";
+import { openDatabase } from "../../mixins/database.ts";
+import { openDatabase as openClient, readStream, tally, upTo } from "../contract/support.ts";
+import type { Answer, Person, Wire } from "../support/api.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
+
+let node: TestNode;
+let db: pg.Client;
+let ada: Person;
+let ben: Person;
+
+beforeAll(async () => {
+  node = await startTestNode();
+  db = await openClient(node);
+  [ada, ben] = (await Promise.all(["ada", "ben"].map((name) => node.api.person(name)))) as [Person, Person];
+});
+afterAll(async () => {
+  await db?.end();
+  await node?.stop();
+});
+
+const newProject = async (): Promise<string> =>
+  (await ada.api.must("POST", "/projects", { name: "Busy" })).id as string;
+const newTask = (project: string, fields: object = {}): Promise<Wire> =>
+  ada.api.must("POST", `/projects/${project}/tasks`, { title: "Start", ...fields });
+/** A task as the database has it now. */
+const rowOf = async (id: string): Promise<Wire> =>
+  (await db.query("SELECT *, version::int FROM tasks.tasks WHERE id = $1", [id])).rows[0];
+const seqsOf = async (stream: string): Promise<number[]> =>
+  (await readStream(db, stream)).map(({ seq }) => seq);
+
+/** What was changed, from the state before to the state after, as one event tells it. */
+function apply(state: Wire, { task, changes }: Wire): Wire {
+  for (const [field, { old }] of Object.entries<Wire>(changes))
+    expect([field, state[field]]).toEqual([field, old]);
+  const next = { ...state };
+  for (const [field, change] of Object.entries<Wire>(changes)) next[field] = change.new;
+  return { ...next, version: state.version + 1, updated_at: task.updated_at };
+}
+
+describe("one task", () => {
+  const WRITERS = 50;
+  const STEPS = 20;
+  const FIELDS = ["title", "description", "due_date"];
+
+  test("50 writers, 20 changes each: none is lost, and versions and numbers tell exactly 1,000", async () => {
+    const project = await newProject();
+    const created = await newTask(project);
+    const stream = `project:${project}`;
+    const before = (await seqsOf(stream)).length;
+    // A value that nobody else sets, in fields that take turns, sometimes together with one that others set too.
+    const change = (writer: number, step: number): object => {
+      const nth = writer * STEPS + step;
+      const field = FIELDS[nth % FIELDS.length] as string;
+      const value =
+        field === "due_date" ? new Date(Date.UTC(2030, 0, 1, 0, nth)).toISOString() : `${field} ${nth}`;
+      const priority = ["low", "medium", "high", "urgent"][nth % 4];
+      return { [field]: value, ...(nth % 5 === 0 && { priority }) };
+    };
+    const answers: Answer[] = [];
+    await Promise.all(
+      upTo(WRITERS).map(async (writer) => {
+        for (const step of upTo(STEPS))
+          answers.push(await ada.api.patch(`/tasks/${created.id}`, change(writer - 1, step - 1)));
+      }),
+    );
+    expect(tally(answers)).toEqual({ 200: WRITERS * STEPS });
+
+    const all = upTo(WRITERS * STEPS).map((n) => n + 1);
+    expect(answers.map(({ body }) => body.version).sort((a, b) => a - b)).toEqual(all);
+    const log = (await readStream(db, stream)).slice(before);
+    expect(log.map(({ seq }) => seq)).toEqual(all.map((version) => before + version - 1));
+    expect(log.map(({ type, data }) => [type, data.task.version])).toEqual(
+      all.map((version) => ["task_updated", version]),
+    );
+    // Each began at what the one before it left, and what it said it did is what it left.
+    let state = created;
+    for (const { data } of log) {
+      state = apply(state, data);
+      expect(data.task).toEqual(state);
+    }
+    expect(answers.find(({ body }) => body.version === all.at(-1))?.body).toEqual(state);
+    expect((await ada.api.must("GET", `/tasks/${created.id}`)).version).toBe(all.at(-1));
+    const row = await rowOf(created.id);
+    expect(JSON.parse(JSON.stringify(row))).toMatchObject(state);
+  }, 120_000);
+
+  test("50 writers with the same If-Match: one is served, and 49 are told that it has changed", async () => {
+    const project = await newProject();
+    const { id } = await newTask(project);
+    const answers = await Promise.all(
+      upTo(WRITERS).map((n) => ada.api.patch(`/tasks/${id}`, { title: `By ${n}` }, { "If-Match": '"1"' })),
+    );
+    expect(tally(answers)).toEqual({ 200: 1, 412: WRITERS - 1 });
+    const { body } = answers.find(({ status }) => status === 200)!;
+    expect(await rowOf(id)).toMatchObject({ title: body.title, version: 2 });
+    expect(
+      (await readStream(db, `project:${project}`)).filter(({ type }) => type === "task_updated"),
+    ).toHaveLength(1);
+  });
+
+  test("50 that delete and restore it in turns: each either did it or came too late", async () => {
+    const project = await newProject();
+    const { id } = await newTask(project);
+    const answers = await Promise.all(
+      upTo(WRITERS).map((n) =>
+        n % 2 ? ada.api.delete(`/tasks/${id}`) : ada.api.post(`/tasks/${id}/restore`),
+      ),
+    );
+    const counts = tally(answers);
+    expect(Object.keys(counts).filter((status) => !["200", "204", "404"].includes(status))).toEqual([]);
+    const done = (counts[200] ?? 0) + (counts[204] ?? 0);
+    expect(await rowOf(id)).toMatchObject({ version: 1 + done });
+    const types = (await readStream(db, `project:${project}`)).slice(2).map(({ type }) => type);
+    expect(types).toEqual(upTo(done).map((n) => (n % 2 ? "task_deleted" : "task_restored")));
+  });
+});
+
+describe("a bulk request", () => {
+  /** An operation that can't be done, on a task that there is. */
+  const FAULTS: [string, (task: string) => object, number][] = [
+    ["a task that isn't there", () => ({ op: "delete", id: newId() }), 404],
+    ["an illegal transition", (id) => ({ op: "transition", id, to: "archived" }), 409],
+    ["a category that isn't there", (id) => ({ op: "update", id, category_id: newId() }), 422],
+    ["an assignee who sees no such project", (id) => ({ op: "assign", id, assigned_to: ben.id }), 422],
+    ["a project that isn't there", () => ({ op: "create", title: "x", project_id: newId() }), 404],
+  ];
+
+  test.each(FAULTS)(
+    "with %s at its beginning, in its middle or at its end does nothing",
+    async (_, fault, status) => {
+      const project = await newProject();
+      const tasks = await Promise.all(upTo(5).map(() => newTask(project)));
+      const ids = tasks.map(({ id }): string => id);
+      const good: object[] = [
+        ...ids.slice(0, 4).map((id) => ({ op: "update", id, title: "Done" })),
+        { op: "create", title: "Done", project_id: project },
+        { op: "delete", id: ids[0] },
+        { op: "transition", id: ids[1], to: "completed" },
+      ];
+      const events = await seqsOf(`project:${project}`);
+      for (const at of [0, 4, good.length]) {
+        const { status: whole, body } = await ada.api.post("/tasks/bulk", {
+          operations: good.toSpliced(at, 0, fault(ids[4] as string)),
+        });
+        expect([whole, body.results.map(({ status }: Wire) => status)]).toEqual([
+          422,
+          good.map(() => 424).toSpliced(at, 0, status),
+        ]);
+        expect(await seqsOf(`project:${project}`)).toEqual(events);
+        for (const task of tasks) expect(await ada.api.must("GET", `/tasks/${task.id}`)).toMatchObject(task);
+        expect((await ada.api.must("GET", `/projects/${project}/tasks`)).total).toBe(5);
+      }
+      // The same without the fault can be done.
+      expect((await ada.api.post("/tasks/bulk", { operations: good })).status).toBe(200);
+    },
+  );
+
+  test("of which the database's connections die is there as a whole or not at all, and once when sent again", async () => {
+    const [WRITERS, BULKS, SIZE] = [4, 12, 10];
+    const projects = await Promise.all(upTo(WRITERS).map(newProject));
+    const tasks = await Promise.all(
+      projects.map((project) => Promise.all(upTo(SIZE).map(() => newTask(project)))),
+    );
+    const watch = new pg.Pool({ connectionString: node.config.DATABASE_URL });
+    let kills = 0;
+    let working = true;
+    // A connection dies again and again, wherever it is in its work.
+    const killer = (async () => {
+      while (working) {
+        const { rowCount } = await watch.query(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+           WHERE datname = current_database() AND application_name LIKE 'taskwire%' AND state <> 'idle'
+             AND query ~ 'tasks|BEGIN|COMMIT'`,
+        );
+        kills += rowCount ?? 0;
+      }
+    })();
+    /** Creations and changes that a bulk request left. */
+    const left = async (title: string): Promise<number[]> => {
+      const { rows } = await watch.query<{ created: number; events: number }>(
+        `SELECT (SELECT count(*)::int FROM tasks.tasks WHERE title = $1) AS created,
+                (SELECT count(*)::int FROM events.log WHERE data->'task'->>'description' = $1) AS events`,
+        [title],
+      );
+      return [rows[0]!.created, rows[0]!.events];
+    };
+    const outcomes: Answer[] = [];
+    const halves: unknown[] = [];
+    try {
+      await Promise.all(
+        projects.map(async (project, writer) => {
+          for (const bulk of upTo(BULKS)) {
+            const title = `bulk ${writer} ${bulk}`;
+            const operations = tasks[writer]!.flatMap(({ id }) => [
+              { op: "create", title, description: title, project_id: project },
+              { op: "update", id, description: title },
+            ]);
+            const headers = { "Idempotency-Key": title };
+            const served = await until(async () => {
+              const answer = await ada.api.post("/tasks/bulk", { operations }, headers);
+              outcomes.push(answer);
+              if (![200, 503].includes(answer.status)) throw new Error(JSON.stringify(answer.body));
+              const found = await left(title);
+              if (String(found) !== "0,0" && String(found) !== `${SIZE},${2 * SIZE}`) halves.push(found);
+              // Once enough has died under it, it may end.
+              if (kills > 100) working = false;
+              return answer.status === 200;
+            }, 20_000);
+            expect([title, served, await left(title)]).toEqual([title, true, [SIZE, 2 * SIZE]]);
+          }
+        }),
+      );
+    } finally {
+      working = false;
+      await killer;
+      await watch.end();
+    }
+    expect(halves).toEqual([]);
+    expect(kills).toBeGreaterThan(5);
+    expect(outcomes.some(({ status }) => status === 503)).toBe(true);
+    for (const [writer, project] of projects.entries()) {
+      for (const { id } of tasks[writer]!)
+        expect(await rowOf(id)).toMatchObject({ version: 1 + BULKS, description: `bulk ${writer} ${BULKS}` });
+      const seqs = await seqsOf(`project:${project}`);
+      // Its maker's membership, its first tasks, and all that the bulks did.
+      expect(seqs).toEqual(upTo(1 + SIZE + BULKS * 2 * SIZE));
+    }
+  }, 120_000);
+
+  test("whose connection dies between two of its statements fails alone, and the node lives on", async () => {
+    const heard: string[] = [];
+    const own = openDatabase(node.config, ({ message }) => heard.push(message));
+    try {
+      const work = own.transaction(async (tx) => {
+        const [{ pid } = {}] = await tx.query<{ pid: number }>({ text: "SELECT pg_backend_pid() AS pid" });
+        await db.query("SELECT pg_terminate_backend($1)", [pid]);
+        expect(await until(() => heard.length > 0, 5000)).toBe(true);
+        await tx.query({ text: "SELECT 1" });
+      });
+      expect(problemCode(await work.catch((error: unknown) => error))).toBe("database-unavailable");
+      expect(await own.transaction((tx) => tx.query({ text: "SELECT 1 AS one" }))).toEqual([{ one: 1 }]);
+    } finally {
+      await own.close();
+    }
+  });
+
+  test("that changes nothing answers the same again under its key", async () => {
+    const project = await newProject();
+    const { id } = await newTask(project);
+    const send = (path: string, body: object, key: string) =>
+      ada.api.post(path, body, { "Idempotency-Key": key });
+    const bulk = { operations: [{ op: "update", id, title: "Start" }] };
+    const [path, key, other] = [`/tasks/${id}/assign`, newId(), newId()];
+    const first = [await send("/tasks/bulk", bulk, key), await send(path, { assigned_to: null }, other)];
+    expect(first.map(({ status, body }) => [status, (body.results?.[0].task ?? body).version])).toEqual([
+      [200, 1],
+      [200, 1],
+    ]);
+    await ada.api.patch(`/tasks/${id}`, { title: "Another", assigned_to: ada.id });
+    const again = [await send("/tasks/bulk", bulk, key), await send(path, { assigned_to: null }, other)];
+    expect(again.map(({ body }) => body)).toEqual(first.map(({ body }) => body));
+    expect(again.map(({ headers }) => headers.get("idempotency-replayed"))).toEqual(["true", "true"]);
+    expect((await send(path, { assigned_to: ada.id }, other)).status).toBe(422);
+    expect(await rowOf(id)).toMatchObject({ title: "Another", assigned_to: ada.id, version: 2 });
+  });
+});
+
+test("writers that want the same tasks, streams and projects in opposite orders never wait in a circle", async () => {
+  const projects = await Promise.all(upTo(4).map(newProject));
+  for (const project of projects)
+    await ada.api.must("POST", `/projects/${project}/members`, { user_id: ben.id, role: "manager" });
+  const tasks = (
+    await Promise.all(projects.map((project) => Promise.all(upTo(4).map(() => newTask(project)))))
+  ).flat();
+  const ids = tasks.map(({ id }): string => id);
+  const category = await ada.api.must("POST", "/categories", { name: "Busy", color: "#123456" });
+  const guests = await Promise.all(upTo(2).map(() => node.api.person("guest")));
+  const orders = [<T>(list: T[]) => list, <T>(list: T[]) => list.toReversed()];
+  /** The kinds of writes, each in an order and with what its turn brings. */
+  const WRITES: ((n: number, inOrder: (typeof orders)[number]) => Promise<Answer>)[] = [
+    (n, inOrder) =>
+      ada.api.post("/tasks/bulk", {
+        operations: inOrder(ids).map((id) => ({
+          op: "update",
+          id,
+          title: `Bulk ${n}`,
+          category_id: category.id,
+        })),
+      }),
+    (n, inOrder) =>
+      ben.api.post("/tasks/bulk", {
+        operations: inOrder(projects).flatMap((project_id) => [
+          { op: "create", title: `New ${n}`, project_id, assigned_to: inOrder([ada, ben])[0]!.id },
+          { op: "create", title: `Own ${n}`, assigned_to: inOrder([ada, ben])[1]!.id },
+        ]),
+      }),
+    (n, inOrder) =>
+      ben.api.post("/tasks/bulk", {
+        operations: inOrder(ids).map((id) => ({ op: "assign", id, assigned_to: (n % 4 < 2 ? ada : ben).id })),
+      }),
+    (n, inOrder) => ada.api.patch(`/tasks/${inOrder(ids)[n % 5]}`, { description: `Single ${n}` }),
+    (n, inOrder) => ben.api.post(`/tasks/${inOrder(ids)[n % 5]}/comments`, { body: `Comment ${n}` }),
+    (n, inOrder) =>
+      ada.api.post(`/projects/${inOrder(projects)[n % 4]}/tasks`, { title: `One ${n}`, assigned_to: ben.id }),
+    (n, inOrder) => ada.api.patch(`/projects/${inOrder(projects)[n % 4]}`, { description: `Renamed ${n}` }),
+    (n, inOrder) =>
+      ada.api.patch(`/projects/${inOrder(projects)[n % 4]}`, { slug: `busy-${newId().slice(-12)}` }),
+    (n, inOrder) =>
+      ada.api.patch(`/projects/${inOrder(projects)[n % 4]}/members/${ben.id}`, {
+        role: n % 4 < 2 ? "manager" : "owner",
+      }),
+    (n, inOrder) => {
+      const path = `/projects/${inOrder(projects)[n % 4]}/members`;
+      const { id: user_id } = guests[n % 2]!;
+      return n % 4 < 2
+        ? ada.api.post(path, { user_id, role: "viewer" })
+        : ada.api.delete(`${path}/${user_id}`);
+    },
+    (n) => ada.api.patch(`/categories/${category.id}`, { color: n % 2 ? "#000000" : "#FFFFFF" }),
+  ];
+  const answers = (
+    await Promise.all(
+      [...WRITES, ...WRITES].map(async (write, writer) => {
+        const own: Answer[] = [];
+        for (const n of upTo(30)) own.push(await write(n, orders[(n + writer) % 2]!));
+        return own;
+      }),
+    )
+  ).flat();
+  const counts = tally(answers);
+  // A guest may be there or gone already.
+  const failed = answers.filter(({ status }) => ![200, 201, 204, 404, 409].includes(status));
+  expect(failed.map(({ status, body }) => [status, body])).toEqual([]);
+  expect((counts[200] ?? 0) + (counts[201] ?? 0)).toBeGreaterThan(500);
+  const { rows } = await db.query<{ name: string; head: string; count: string; last: string }>(
+    `SELECT name, head, count(*), max(seq) AS last FROM events.streams JOIN events.log ON stream = name GROUP BY name`,
+  );
+  for (const { head, count, last } of rows) expect([count, last]).toEqual([head, head]);
+}, 120_000);
