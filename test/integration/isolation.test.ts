@@ -626,3 +626,61 @@ describe("an idempotency key of somebody else's", () => {
     ]);
   });
 });
+
+describe("what was read a moment ago is gone with the right to read it", () => {
+  /** How somebody who was in a project and had a personal task assigned loses sight of both. */
+  const LOSSES: Record<string, (project: string, task: string, guest: Person) => Promise<unknown>> = {
+    "by being removed": (project, task, guest) =>
+      Promise.all([
+        owner.api.must("DELETE", `/projects/${project}/members/${guest.id}`),
+        owner.api.must("POST", `/tasks/${task}/assign`, { assigned_to: null }),
+      ]),
+    "by leaving": (project, task, guest) =>
+      Promise.all([
+        guest.api.must("DELETE", `/projects/${project}/members/${guest.id}`),
+        owner.api.must("PATCH", `/tasks/${task}`, { assigned_to: owner.id }),
+      ]),
+    "by the end of the project": (project, task) =>
+      Promise.all([
+        owner.api.must("DELETE", `/projects/${project}`),
+        owner.api.must("DELETE", `/tasks/${task}`),
+      ]),
+  };
+
+  test.each(Object.keys(LOSSES))("%s", async (how) => {
+    const guest = await node.api.person("guest");
+    const project = await owner.api.must("POST", "/projects", { name: `Brief ${SHARED}` });
+    await owner.api.must("POST", `/projects/${project.id}/members`, { user_id: guest.id, role: "member" });
+    const task = await owner.api.must("POST", `/projects/${project.id}/tasks`, { title: SHARED });
+    const alone = await owner.api.must("POST", "/tasks", { title: SHARED, assigned_to: guest.id });
+    await owner.api.must("POST", `/tasks/${task.id}/comments`, { body: SHARED });
+    const of = [project.id, project.slug].flatMap((reference: string) =>
+      ["", "/tasks", `/tasks?q=${SHARED}`, "/members", "/events"].map(
+        (rest) => `/projects/${reference}${rest}`,
+      ),
+    );
+    const single = [...of, `/tasks/${task.id}`, `/tasks/${task.id}/comments`, `/tasks/${alone.id}`];
+    const lists = [
+      "/tasks",
+      `/tasks?q=${SHARED}`,
+      "/tasks?assigned_to=me",
+      "/projects",
+      `/projects?q=${SHARED}`,
+    ];
+    lists.push(`/tasks?project_id=${project.id}`);
+    for (const path of [...single, ...single, ...lists, ...lists]) {
+      const { status, body } = await guest.api.get(path);
+      expect([path, status, JSON.stringify(body).includes(SHARED)]).toEqual([
+        path,
+        200,
+        !/members|comments/.test(path) || path.endsWith("comments"),
+      ]);
+    }
+    await LOSSES[how]!(project.id, alone.id, guest);
+    for (const path of single) expect([path, (await guest.api.get(path)).status]).toEqual([path, 404]);
+    for (const path of lists) {
+      const answer = await guest.api.get(path);
+      expect([path, answer.body.items, answer.body.total]).toEqual([path, [], 0]);
+    }
+  });
+});

@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { until } from "../../local/until.ts";
+import type { Api, Person, Wire } from "../support/api.ts";
+import { startTestCluster, type TestCluster } from "../support/cluster.ts";
+
+let cluster: TestCluster;
+let second: Api;
+let ada: Person;
+let ben: Person;
+let project: Wire;
+
+beforeAll(async () => {
+  cluster = await startTestCluster();
+  second = await cluster.addGateway("gateway-2");
+  [ada, ben] = (await Promise.all([cluster.api.person("ada"), cluster.api.person("ben")])) as [
+    Person,
+    Person,
+  ];
+  project = await ada.api.must("POST", "/projects", { name: "Shared" });
+}, 90_000);
+afterAll(() => cluster?.stop(), 30_000);
+
+const member = () =>
+  ada.api.must("POST", `/projects/${project.id}/members`, { user_id: ben.id, role: "member" });
+const create = (title: string): Promise<Wire> =>
+  ada.api.must("POST", `/projects/${project.id}/tasks`, { title });
+
+/** What is cached, as Ada and as Ben read it through either gateway. */
+const reads = (task: Wire) => [
+  `/tasks/${task.id}`,
+  `/projects/${project.id}/tasks`,
+  `/tasks?project_id=${project.id}&limit=5`,
+  `/projects/${project.id}`,
+  "/projects",
+];
+
+/** Writes by one gateway and reads by the other: what was written is there, each time. */
+async function readsItsOwnWrites(rounds: number): Promise<void> {
+  const task = await create("Round");
+  const there = second.as(ada.token);
+  for (let round = 0; round < rounds; round++) {
+    const title = `Round ${round}`;
+    await ada.api.must("PATCH", `/tasks/${task.id}`, { title });
+    expect((await there.must("GET", `/tasks/${task.id}`)).title).toBe(title);
+    const { items } = await there.must("GET", `/projects/${project.id}/tasks`);
+    expect(items[0].title).toBe(title);
+    await there.must("POST", `/tasks/${task.id}/comments`, { body: title });
+    expect((await ada.api.must("GET", `/tasks/${task.id}`)).comment_count).toBe(round + 1);
+    await there.must("PATCH", `/projects/${project.id}`, { description: title });
+    expect((await ada.api.must("GET", `/projects/${project.id}`)).description).toBe(title);
+    await ada.api.must("PATCH", `/users/${ada.id}`, { first_name: title });
+    expect((await there.must("GET", `/tasks/${task.id}`)).creator.first_name).toBe(title);
+  }
+}
+
+test("who was answered reads what they wrote, through any gateway", () => readsItsOwnWrites(20), 30_000);
+
+test("who is no member any more reads nothing, though they just did", async () => {
+  const task = await create("Secret");
+  for (let round = 0; round < 10; round++) {
+    await member();
+    for (const path of reads(task))
+      for (const api of [ben.api, second.as(ben.token)]) expect((await api.get(path)).status).toBe(200);
+    await ada.api.must("DELETE", `/projects/${project.id}/members/${ben.id}`);
+    for (const path of reads(task))
+      for (const api of [ben.api, second.as(ben.token)]) {
+        const { status, body } = await api.get(path);
+        expect(status === 404 || body.items.length === 0 ? "nothing" : [path, body]).toBe("nothing");
+      }
+  }
+}, 30_000);
+
+test("the same while Redis is killed, and after it is back", async () => {
+  await cluster.redis.kill();
+  await readsItsOwnWrites(3);
+  await cluster.redis.restart();
+  await until(async () => (await ada.api.get("/projects")).status === 200, 5000);
+  await readsItsOwnWrites(10);
+}, 60_000);

@@ -1,0 +1,136 @@
+import { afterEach, describe, expect, test } from "@jest/globals";
+import { ServiceBroker } from "moleculer";
+import { until } from "../../local/until.ts";
+import { cache, viewOf, type WithCache } from "../../mixins/cache.ts";
+import { actorOf } from "./support.ts";
+
+/** A store that can be made to fail, as Redis does. */
+class Store {
+  readonly held = new Map<string, unknown>();
+  fails = false;
+  async get(key: string): Promise<unknown> {
+    if (this.fails) throw new Error("away");
+    return this.held.get(key);
+  }
+  async set(key: string, value: unknown): Promise<void> {
+    if (this.fails) throw new Error("away");
+    this.held.set(key, value);
+  }
+}
+
+const brokers: ServiceBroker[] = [];
+afterEach(() => Promise.all(brokers.splice(0).map((broker) => broker.stop())));
+
+/** A node that keeps answers in `store`. */
+async function node(store: Store | null): Promise<WithCache> {
+  const broker = new ServiceBroker({ logger: false });
+  if (store !== null)
+    (broker as { cacher?: unknown }).cacher = Object.assign(store, { close: async () => {} });
+  const service = broker.createService({ name: "any", mixins: [cache] });
+  brokers.push(broker);
+  await broker.start();
+  return service as unknown as WithCache;
+}
+
+/** Reads of a row that changes. */
+function row() {
+  const state = { value: 1, reads: 0 };
+  return Object.assign(state, { read: async () => (state.reads++, state.value) });
+}
+
+describe("an answer", () => {
+  test("is read once, by all nodes together", async () => {
+    const store = new Store();
+    const [one, two] = [await node(store), await node(store)];
+    const source = row();
+    for (const each of [one, two, one]) expect(await each.cached("kind:key", ["name"], source.read)).toBe(1);
+    expect(source.reads).toBe(1);
+  });
+
+  test("is read anew once a name that it was made of was outdated, by whichever node", async () => {
+    const store = new Store();
+    const [one, two] = [await node(store), await node(store)];
+    const source = row();
+    await one.cached("kind:key", ["task:1", "user:1"], source.read);
+    source.value = 2;
+    await two.outdate(["user:1"]);
+    expect(await one.cached("kind:key", ["task:1", "user:1"], source.read)).toBe(2);
+    expect(await two.cached("kind:key", ["task:1", "user:1"], source.read)).toBe(2);
+    expect(source.reads).toBe(2);
+  });
+
+  test("that was being read while a write committed is not taken for a new one", async () => {
+    const [one, two] = [new Store()].flatMap((store) => [node(store), node(store)]);
+    const [reader, writer] = [await one!, await two!];
+    const old = await reader.cached("kind:key", ["name"], async () => {
+      await writer.outdate(["name"]);
+      return "old";
+    });
+    expect(old).toBe("old");
+    expect(await reader.cached("kind:key", ["name"], async () => "new")).toBe("new");
+  });
+
+  test("of one person is not another's", async () => {
+    const one = await node(new Store());
+    expect(await one.cached("kind:ada", ["name"], async () => "ada's")).toBe("ada's");
+    expect(await one.cached("kind:ben", ["name"], async () => "ben's")).toBe("ben's");
+  });
+
+  test("that failed is not kept", async () => {
+    const one = await node(new Store());
+    await expect(one.cached("kind:key", [], () => Promise.reject(new Error("no")))).rejects.toThrow("no");
+    expect(await one.cached("kind:key", [], async () => 1)).toBe(1);
+  });
+
+  test("is read where there is no cache, or it is away", async () => {
+    const store = Object.assign(new Store(), { fails: true });
+    for (const each of [await node(null), await node(store)]) {
+      const source = row();
+      await each.cached("kind:key", ["name"], source.read);
+      await each.outdate(["name"]);
+      await each.cached("kind:key", ["name"], source.read);
+      expect(source.reads).toBe(2);
+    }
+  });
+
+  test("that a write could not outdate is not taken by its node, and outdated once the cache is back", async () => {
+    const store = new Store();
+    const [one, two] = [await node(store), await node(store)];
+    const source = row();
+    await one.cached("kind:key", ["name"], source.read);
+    source.value = 2;
+    store.fails = true;
+    await one.outdate(["name"]);
+    store.fails = false;
+    expect(await one.cached("kind:key", ["name"], source.read)).toBe(2);
+    expect(await until(() => store.held.has("mark:name"), 5000)).toBe(true);
+    expect(await two.cached("kind:key", ["name"], source.read)).toBe(2);
+  });
+});
+
+describe("things with ids", () => {
+  const people = (...ids: string[]) => ids.map((id) => ({ id }));
+
+  test("are read together, those that are missing", async () => {
+    const one = await node(new Store());
+    const asked: string[][] = [];
+    const read = async (ids: string[]) => (asked.push(ids), people(...ids.filter((id) => id !== "nobody")));
+    expect(await one.cachedEach("person", ["a", "b", "nobody"], read)).toEqual(people("a", "b"));
+    expect(await one.cachedEach("person", ["a", "c"], read)).toEqual(people("a", "c"));
+    await one.outdate(["person:a"]);
+    expect(await one.cachedEach("person", ["a", "b"], read)).toEqual(people("b", "a"));
+    expect(asked).toEqual([["a", "b", "nobody"], ["c"], ["a"]]);
+  });
+
+  test("are all read while the cache is away", async () => {
+    const one = await node(Object.assign(new Store(), { fails: true }));
+    const read = async (ids: string[]) => people(...ids);
+    expect(await one.cachedEach("person", ["a", "b"], read)).toEqual(people("a", "b"));
+  });
+});
+
+test("what somebody sees of projects hangs on their memberships, and for who sees all on every project", () => {
+  const user = actorOf("user");
+  expect(viewOf(user)).toEqual([`user:${user.id}`]);
+  expect(viewOf({ ...user, role: "manager" })).toEqual([`user:${user.id}`, "projects"]);
+});
