@@ -105,6 +105,13 @@ try {
     },
     { name: "the same by offset", query: `&offset=${(PAGE - 1) * LIMIT}`, times: [] as number[] },
   ];
+  const ids = await Promise.all(
+    reads.slice(1).map(async ({ query }) => {
+      const { items } = await request<Page>("GET", `${path}?limit=${LIMIT}${query}`);
+      return items.map(({ id }) => id).join();
+    }),
+  );
+  if (ids[0] !== ids[1]) throw new Error("the cursor leads to another page than the offset");
   for (let nth = -WARM_UP; nth < READS; nth++)
     for (const { name, query, times } of reads) {
       await request("PATCH", `/tasks/${task}`, { title: `Changed ${nth} ${name}` });

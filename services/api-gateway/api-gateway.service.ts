@@ -1,25 +1,22 @@
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
+import type { RequestListener, Server, ServerResponse } from "node:http";
 import cors from "cors";
 import helmet from "helmet";
 import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
-import ApiGateway from "moleculer-web";
 import type { Config } from "../../core/config.ts";
-import { PROBLEMS, Problem, problemCode, problemDocument } from "../../core/errors.ts";
-import { type Auth, type Meta, on, service } from "../../core/kit.ts";
-import type { Page } from "../../core/page.ts";
+import { Problem } from "../../core/errors.ts";
+import { type Meta, on, service } from "../../core/kit.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { auth, revoked } from "../auth/auth.contract.ts";
-import type { EventPage } from "../projects/projects.contract.ts";
 import { users } from "../users/users.contract.ts";
+import { answerError, answerOf } from "./answer.ts";
 import type { ApiGatewayContract } from "./api-gateway.contract.ts";
-import { Authenticator, challenge } from "./authenticate.ts";
+import { Authenticator } from "./authenticate.ts";
 import { clientAddress } from "./client-address.ts";
-import { entityTag, isFresh, readIdempotencyKey, readIfMatch } from "./conditions.ts";
+import { readIdempotencyKey, readIfMatch } from "./conditions.ts";
 import { createCursors, scopeOf } from "./cursors.ts";
 import { createHttpServer } from "./http-server.ts";
 import { servePage } from "./pages.ts";
-import { instanceOf, toProblem } from "./problem.ts";
-import { createRateLimits, type LoginAttempt, measureLimits, type RateLimits } from "./rate-limit.ts";
+import { createRateLimits, measureLimits, type RateLimits } from "./rate-limit.ts";
 import {
   bindParams,
   identify,
@@ -30,29 +27,7 @@ import {
 } from "./request.ts";
 import { RevocationFeed } from "./revocation-feed.ts";
 import { type Route, ROUTES } from "./routes.ts";
-
-/** The parts of moleculer-web's request that we use. */
-interface Request extends IncomingMessage {
-  parsedUrl?: string;
-  originalUrl?: string;
-  baseUrl: string;
-  requestId: string;
-  $params: { body?: unknown; query: object; params: Record<string, string> } & Record<string, unknown>;
-  $action: { auth: Auth };
-  /** Names of the params that the path gave. */
-  pathParams?: Record<string, string>;
-  /** Of a read that the client has answers to already; taken from moleculer-web, which judges writes by it too. */
-  ifNoneMatch?: string;
-  /** What a list's cursors hold good for, and the query that asked for it. */
-  page?: { scope: string; query: Record<string, string> };
-  loginAttempt?: LoginAttempt;
-}
-
-interface Alias {
-  method: string;
-  path: string;
-  match(url: string): false | object;
-}
+import { type Alias, type Middleware, type Request, run, SECURITY_HEADERS, web } from "./web.ts";
 
 /** Logins that one gateway has under way: about as many as can be hashed before their clients give up. */
 const LOGINS_AT_ONCE = 50;
@@ -67,36 +42,6 @@ interface Gateway {
   aliases: Alias[];
   allowedMethods(url: string): string[];
 }
-
-type Middleware = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  next: (error?: unknown) => void,
-) => void;
-
-const web = ApiGateway as unknown as ServiceSchema & {
-  actions: Record<string, object>;
-  methods: Record<string, (this: unknown, ...args: unknown[]) => Promise<unknown>>;
-};
-
-const run = (middleware: Middleware, request: IncomingMessage, response: ServerResponse): Promise<void> =>
-  new Promise((resolve, reject) => {
-    middleware(request, response, (error) => (error === undefined ? resolve() : reject(error)));
-  });
-
-/** What a middleware sets, whatever the request. */
-function collectHeaders(middleware: Middleware): Record<string, string> {
-  const headers: Record<string, string> = {};
-  const response = {
-    setHeader: (name: string, value: string) => (headers[name] = value),
-    removeHeader: () => {},
-  };
-  middleware({} as IncomingMessage, response as unknown as ServerResponse, () => {});
-  return headers;
-}
-
-/** helmet's headers, for answers that are written without a response object. */
-const SECURITY_HEADERS = collectHeaders(helmet());
 
 /** The account that a login names by either of its names, so that both count as one; else what was typed. */
 async function accountNamed(broker: ServiceBroker, params: Record<string, unknown>): Promise<string | null> {
@@ -113,7 +58,7 @@ const WORDS = new Set(
   ROUTES.map(({ path }) => path.split("/").at(-1) as string).filter((end) => !end.startsWith(":")),
 );
 
-const methodNotAllowed = ({ method }: IncomingMessage, allowed: string[]): Problem =>
+const methodNotAllowed = ({ method }: Request, allowed: string[]): Problem =>
   new Problem("method-not-allowed", `${method} is not one of ${allowed.join(", ")}`, {
     headers: { Allow: [...allowed, "OPTIONS"].join(", ") },
   });
@@ -215,10 +160,9 @@ export default (config: Config): ServiceSchema => {
     ) as Request["$params"];
   }
 
-  /** After it: status and headers as the table says. */
   async function onAfterCall(
     this: Service,
-    ctx: Context<unknown, Meta & { $location?: string; $responseType?: string }>,
+    ctx: Context<unknown, Meta>,
     _route: unknown,
     request: Request & { $alias: Alias },
     response: ServerResponse,
@@ -226,92 +170,11 @@ export default (config: Config): ServiceSchema => {
   ) {
     const route = routes.get(keyOf(request.$alias.method, request.$alias.path)) as Route;
     await request.loginAttempt?.succeeded();
-    response.statusCode = route.status;
-    response.setHeader("Cache-Control", "no-store");
-    if (ctx.meta.replayed === true && request.headers["idempotency-key"] !== undefined)
-      response.setHeader("Idempotency-Replayed", "true");
-    if (route.location !== undefined) {
-      const prefix = request.baseUrl === "/" ? "" : request.baseUrl;
-      const location = route.location(answer as Record<string, string>, request.pathParams ?? {});
-      ctx.meta.$location = `${prefix}${location}`;
-    }
-    if (answer === undefined || answer === null || route.status === 204) return null;
-    const told = request.page === undefined ? answer : linkNext(answer as Page<unknown>, request, response);
-    const body = JSON.stringify(told);
-    if (route.versioned === true) {
-      const isRead = route.method === "GET";
-      const tag = entityTag(answer, isRead ? body : null);
-      // Before any header is set: it throws for what does not parse.
-      const fresh = isRead && isFresh(request.ifNoneMatch, tag);
-      response.setHeader("ETag", tag);
-      if (isRead) {
-        // May be kept, and has to be asked for again (RFC 9111 §5.2.2.4).
-        response.setHeader("Cache-Control", "private, no-cache");
-        response.appendHeader("Vary", "Authorization");
-        if (fresh) {
-          response.statusCode = 304;
-          return null;
-        }
-      }
-    }
-    ctx.meta.$responseType = "application/json; charset=utf-8";
-    return body;
+    return answerOf(ctx, route, request, response, answer, cursors);
   }
 
-  /** Seals a page's cursor, and says where the next page is (RFC 8288). */
-  function linkNext(
-    page: Page<unknown> | EventPage,
-    { page: asked, originalUrl = "" }: Request,
-    response: ServerResponse,
-  ): object {
-    const { scope, query } = asked as NonNullable<Request["page"]>;
-    const link = (next: Record<string, string>) => {
-      const { offset: _offset, ...rest } = query;
-      const path = originalUrl.split("?")[0] as string;
-      response.setHeader(
-        "Link",
-        `<${path}?${new URLSearchParams({ ...rest, ...next }).toString()}>; rel="next"`,
-      );
-    };
-    if ("head" in page) {
-      const last = page.items.at(-1)?.seq;
-      if (last !== undefined && last < page.head) link({ after: String(last) });
-      return page;
-    }
-    if (page.next_cursor === null) return page;
-    const cursor = cursors.seal(page.next_cursor, scope);
-    link({ cursor });
-    return { ...page, next_cursor: cursor };
-  }
-
-  /** The one place where an error becomes an answer. */
-  function onError(this: Service, request: Request, response: ServerResponse, error: unknown) {
-    const origin = { method: request.method ?? "GET", path: Object.keys(request.pathParams ?? {}) };
-    const problem = toProblem(error, origin);
-    const code = problemCode(problem) ?? "internal-error";
-    const { status } = PROBLEMS[code];
-    const wrong = code === "invalid-credentials" || problem.data.errors?.some(({ code }) => code === "wrong");
-    if (wrong !== true) request.loginAttempt?.undecided();
-    const { errors, results, headers = {} } = problem.data;
-    if (code === "internal-error") this.logger.error(`request ${request.requestId} failed`, error);
-    if (response.headersSent) {
-      response.destroy();
-      return;
-    }
-    const document = problemDocument(code, problem.message, {
-      instance: instanceOf(request.originalUrl ?? request.url ?? "/"),
-      request_id: request.requestId,
-      ...(errors && { errors }),
-      ...(results && { results }),
-    });
-    // RFC 9110 §15.5.2: a 401 always says how to do better.
-    if (status === 401) response.setHeader("WWW-Authenticate", challenge().headers["WWW-Authenticate"]);
-    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-    response.writeHead(status, {
-      "Content-Type": "application/problem+json; charset=utf-8",
-      "Cache-Control": "no-store",
-    });
-    response.end(request.method === "HEAD" ? undefined : JSON.stringify(document));
+  function onError(this: Service, request: Request, response: ServerResponse, error: unknown): void {
+    answerError(this.logger, request, response, error);
   }
 
   const shared = {

@@ -15,6 +15,8 @@ export function scopeOf(callerId: string, path: string, query: Record<string, un
   return JSON.stringify([callerId, path, sorted]);
 }
 
+export type Cursors = ReturnType<typeof createCursors>;
+
 /** @param secret that all gateways share */
 export function createCursors(secret: string) {
   const key = Buffer.from(hkdfSync("sha256", secret, "", "taskwire cursors", 32));

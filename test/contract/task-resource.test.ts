@@ -435,7 +435,7 @@ describe("GET /tasks", () => {
     [() => `due_date_from=${SOON}&due_date_to=${SOON}`, ["Deploy staging"]],
     [() => "overdue=true", ["Buy milk"]],
     [() => "overdue=false", ["Deploy staging", "Deploy production", "Old news", "ask Ada", "Shared plan"]],
-    [() => `updated_since=${inDays(-2)}`, ["Buy milk", "Deploy staging"]],
+    [() => `updated_since=${inDays(-2.5)}`, ["Buy milk", "Deploy staging"]],
     [() => "q=deploy", ["Deploy staging", "Deploy production"]],
     [() => "q=DEPLOYING", ["Deploy staging", "Deploy production"]],
     [() => "q=deploy%20-staging", ["Deploy production"]],

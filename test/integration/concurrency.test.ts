@@ -5,6 +5,7 @@ import { problemCode } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
 import { openDatabase } from "../../mixins/database.ts";
+import { tasks as tasksService } from "../../services/tasks/tasks.contract.ts";
 import { openDatabase as openClient, readStream, tally, upTo } from "../contract/support.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
@@ -89,6 +90,30 @@ describe("one task", () => {
     const row = await rowOf(created.id);
     expect(JSON.parse(JSON.stringify(row))).toMatchObject(state);
   }, 120_000);
+
+  test("who was told of a write reads it, or what came after it, wherever they look", async () => {
+    const project = await newProject();
+    const { id } = await newTask(project);
+    const looks: ((body: Wire) => Wire)[] = [
+      (body) => body,
+      ({ items }) => items[0],
+      ({ items }) => items[0],
+      ({ items }) => items.at(-1).data.task,
+    ];
+    const paths = [`/tasks/${id}`, `/projects/${project}/tasks`, `/tasks?project_id=${project}`];
+    await Promise.all(
+      upTo(10).map(async (writer) => {
+        for (const step of upTo(20)) {
+          const { version } = await ada.api.must("PATCH", `/tasks/${id}`, { title: `${writer} ${step}` });
+          // The project's creation and the task's are its first two events, and each version has one from there on.
+          const places = [...paths, `/projects/${project}/events?limit=1&after=${version}`];
+          const answers = await Promise.all(places.map((path) => ada.api.must("GET", path)));
+          for (const [n, answer] of answers.entries())
+            expect([places[n], looks[n]!(answer).version >= version]).toEqual([places[n], true]);
+        }
+      }),
+    );
+  }, 60_000);
 
   test("50 writers with the same If-Match: one is served, and 49 are told that it has changed", async () => {
     const project = await newProject();
@@ -323,6 +348,35 @@ test("writers that want the same tasks, streams and projects in opposite orders 
         : ada.api.delete(`${path}/${user_id}`);
     },
     (n) => ada.api.patch(`/categories/${category.id}`, { color: n % 2 ? "#000000" : "#FFFFFF" }),
+    // What goes takes itself off the tasks that have it: a category, an account.
+    async (n, inOrder) => {
+      const brief = await ada.api.must("POST", "/categories", { name: newId(), color: "#123456" });
+      const some = inOrder(ids).slice(0, 4);
+      await ada.api.post("/tasks/bulk", {
+        operations: some.map((id) => ({
+          op: "update",
+          id,
+          category_id: brief.id,
+          description: `Brief ${n}`,
+        })),
+      });
+      return ada.api.delete(`/categories/${brief.id}`);
+    },
+    async (n, inOrder) => {
+      const brief = await node.api.person("brief");
+      const some = inOrder(projects);
+      await ben.api.post(`/projects/${some[0]}/members`, { user_id: brief.id, role: "member" });
+      for (const project of some.slice(0, 2))
+        await ben.api.post(`/projects/${project}/tasks`, { title: `Brief ${n}`, assigned_to: brief.id });
+      await ben.api.post("/tasks", { title: `Brief ${n}`, assigned_to: brief.id });
+      return brief.api.delete(`/users/${brief.id}`);
+    },
+    async (n, inOrder) => {
+      const due_date = new Date(Date.now() + (n + 1) * 60_000).toISOString();
+      for (const id of inOrder(ids).slice(0, 4)) await ada.api.patch(`/tasks/${id}`, { due_date });
+      await tasksService.call(node.broker, "announce_due", {});
+      return ada.api.get("/tasks");
+    },
   ];
   const answers = (
     await Promise.all(

@@ -1,0 +1,119 @@
+/** How a request is answered: by what its action gave, or by a problem. */
+import type { ServerResponse } from "node:http";
+import type { Context } from "moleculer";
+import { PROBLEMS, problemCode, problemDocument } from "../../core/errors.ts";
+import type { Meta } from "../../core/kit.ts";
+import type { Page } from "../../core/page.ts";
+import type { EventPage } from "../projects/projects.contract.ts";
+import { challenge } from "./authenticate.ts";
+import { entityTag, isFresh } from "./conditions.ts";
+import type { Cursors } from "./cursors.ts";
+import { instanceOf, toProblem } from "./problem.ts";
+import type { Route } from "./routes.ts";
+import type { Request } from "./web.ts";
+
+interface Log {
+  error(...args: unknown[]): void;
+}
+
+/**
+ * Status, headers and body of a success, as the table says (contract.md §1).
+ * @returns the body as JSON; null for none
+ */
+export function answerOf(
+  ctx: Context<unknown, Meta & { $location?: string; $responseType?: string }>,
+  route: Route,
+  request: Request,
+  response: ServerResponse,
+  answer: unknown,
+  cursors: Cursors,
+): string | null {
+  response.statusCode = route.status;
+  response.setHeader("Cache-Control", "no-store");
+  if (ctx.meta.replayed === true && request.headers["idempotency-key"] !== undefined)
+    response.setHeader("Idempotency-Replayed", "true");
+  if (route.location !== undefined) {
+    const prefix = request.baseUrl === "/" ? "" : request.baseUrl;
+    const location = route.location(answer as Record<string, string>, request.pathParams ?? {});
+    ctx.meta.$location = `${prefix}${location}`;
+  }
+  if (answer === undefined || answer === null || route.status === 204) return null;
+  const told =
+    request.page === undefined ? answer : linkNext(answer as Page<unknown>, request, response, cursors);
+  const body = JSON.stringify(told);
+  if (route.versioned === true) {
+    const isRead = route.method === "GET";
+    const tag = entityTag(answer, isRead ? body : null);
+    // Before any header is set: it throws for what does not parse.
+    const fresh = isRead && isFresh(request.ifNoneMatch, tag);
+    response.setHeader("ETag", tag);
+    if (isRead) {
+      // May be kept, and has to be asked for again (RFC 9111 §5.2.2.4).
+      response.setHeader("Cache-Control", "private, no-cache");
+      response.appendHeader("Vary", "Authorization");
+      if (fresh) {
+        response.statusCode = 304;
+        return null;
+      }
+    }
+  }
+  ctx.meta.$responseType = "application/json; charset=utf-8";
+  return body;
+}
+
+/** Seals a page's cursor, and says where the next page is (RFC 8288). */
+function linkNext(
+  page: Page<unknown> | EventPage,
+  { page: asked, originalUrl = "" }: Request,
+  response: ServerResponse,
+  cursors: Cursors,
+): object {
+  const { scope, query } = asked as NonNullable<Request["page"]>;
+  const link = (next: Record<string, string>) => {
+    const { offset: _offset, ...rest } = query;
+    const path = originalUrl.split("?")[0] as string;
+    response.setHeader(
+      "Link",
+      `<${path}?${new URLSearchParams({ ...rest, ...next }).toString()}>; rel="next"`,
+    );
+  };
+  if ("head" in page) {
+    const last = page.items.at(-1)?.seq;
+    if (last !== undefined && last < page.head) link({ after: String(last) });
+    return page;
+  }
+  if (page.next_cursor === null) return page;
+  const cursor = cursors.seal(page.next_cursor, scope);
+  link({ cursor });
+  return { ...page, next_cursor: cursor };
+}
+
+/** The one place where an error becomes an answer (RFC 9457). */
+export function answerError(log: Log, request: Request, response: ServerResponse, error: unknown) {
+  const origin = { method: request.method ?? "GET", path: Object.keys(request.pathParams ?? {}) };
+  const problem = toProblem(error, origin);
+  const code = problemCode(problem) ?? "internal-error";
+  const { status } = PROBLEMS[code];
+  const wrong = code === "invalid-credentials" || problem.data.errors?.some(({ code }) => code === "wrong");
+  if (wrong !== true) request.loginAttempt?.undecided();
+  const { errors, results, headers = {} } = problem.data;
+  if (code === "internal-error") log.error(`request ${request.requestId} failed`, error);
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const document = problemDocument(code, problem.message, {
+    instance: instanceOf(request.originalUrl ?? request.url ?? "/"),
+    request_id: request.requestId,
+    ...(errors && { errors }),
+    ...(results && { results }),
+  });
+  // RFC 9110 §15.5.2: a 401 always says how to do better.
+  if (status === 401) response.setHeader("WWW-Authenticate", challenge().headers["WWW-Authenticate"]);
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  response.writeHead(status, {
+    "Content-Type": "application/problem+json; charset=utf-8",
+    "Cache-Control": "no-store",
+  });
+  response.end(request.method === "HEAD" ? undefined : JSON.stringify(document));
+}
