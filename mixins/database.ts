@@ -79,6 +79,11 @@ export function databaseProblem(error: unknown): unknown {
   // Whoever holds the same idempotency key has not committed yet (mixins/idempotency.ts).
   if (code === "55P03" && where.includes('relation "keys_pkey"'))
     return new Problem("idempotency-key-in-flight", undefined, { headers: { "Retry-After": "1" } });
+  // Two writes waited for each other: none should, and one of them was undone.
+  if (code === "40P01")
+    return new Problem("overloaded", "Two writes stood in each other's way", {
+      headers: { "Retry-After": "1" },
+    });
   if (code === "57014" || code === "55P03")
     return new Problem("timeout", "The database took too long", { headers: { "Retry-After": "1" } });
   if (code === "22021" || code === "22P05")
@@ -97,6 +102,9 @@ async function run<Row extends object>(
     throw databaseProblem(error);
   }
 }
+
+/** Milliseconds that a statement waits for a lock where others wait behind it. */
+const LOCK_PATIENCE = 100;
 
 /**
  * Single statements on a few pipelined connections, transactions on a bounded pool of ordinary ones. Nothing connects
@@ -118,15 +126,24 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
   };
   const pool = new pg.Pool({ ...options, max: config.DATABASE_POOL });
   pool.on("error", onError);
-  // Postgres gives a slow statement up before we would give up its connection, and with it those sent behind.
+  // Who waits for a lock holds up who was sent behind: after a moment they go and wait in the pool. What takes too long
+  // Postgres gives up before we would give up its connection.
   const prompt = {
     statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.75),
-    lock_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.5),
+    lock_timeout: LOCK_PATIENCE,
   };
   const pipelines = new Pipelines({ ...options, ...prompt }, patience, onError);
+  const shared = {
+    query: <Row extends object>(statement: Statement): Promise<{ rows: Row[] }> =>
+      pipelines.query<Row>(statement).catch((error: unknown) => {
+        // Nothing came of it: a statement is a transaction of its own.
+        if ((error as { code?: string }).code !== "55P03") throw error;
+        return pool.query<Row>(statement);
+      }),
+  };
 
   return {
-    query: (statement) => run(statement.slow === true ? pool : pipelines, statement),
+    query: (statement) => run(statement.slow === true ? pool : shared, statement),
     async transaction(work) {
       const client = await pool.connect().catch((error: unknown) => {
         throw databaseProblem(error);
@@ -154,28 +171,28 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
   };
 }
 
-/** One pool a process, however many services share it: opened by the first, closed after the last. */
-const shared = new WeakMap<ServiceBroker, { database: Database; users: number }>();
+/** One database a process, however many services share it: opened by the first, closed after the last. */
+const opened = new WeakMap<ServiceBroker, { database: Database; users: number }>();
 
 /** Lends `this.db`. */
 export function database(config: Config): Partial<ServiceSchema> {
   return {
     created(this: Service & Partial<WithDatabase>) {
       const { broker, logger } = this;
-      const entry = shared.get(broker) ?? {
+      const entry = opened.get(broker) ?? {
         database: openDatabase(config, (error) =>
           logger.warn("lost a connection to Postgres", error.message),
         ),
         users: 0,
       };
       entry.users += 1;
-      shared.set(broker, entry);
+      opened.set(broker, entry);
       this.db = entry.database;
     },
     async stopped(this: Service) {
-      const entry = shared.get(this.broker);
+      const entry = opened.get(this.broker);
       if (entry !== undefined && --entry.users === 0) {
-        shared.delete(this.broker);
+        opened.delete(this.broker);
         await entry.database.close();
       }
     },

@@ -35,6 +35,12 @@ export function readIfMatch({ headers }: WithHeaders, required: boolean): Condit
   return tags === "*" ? null : tags.map(versionOf).filter((version) => version !== null);
 }
 
+/** For JSON in which the order of an object's members tells nothing. */
+const inOrder = (_name: string, value: unknown): unknown =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+    : value;
+
 /**
  * The key of a write that may come again. A client that gives none gets one for this request alone, by which the gateway
  * can send it a second time when a node dies under it.
@@ -49,7 +55,7 @@ export function readIdempotencyKey(
   if (given !== undefined && (typeof given !== "string" || !PRINTABLE.test(given)))
     throw new Problem("malformed-request", "Idempotency-Key must have 1 to 255 printable ASCII characters");
   const fingerprint = createHash("sha256")
-    .update(`${action} ${JSON.stringify(params)}`)
+    .update(`${action} ${JSON.stringify(params, inOrder)}`)
     .digest("base64url");
   return { key: given ?? newId(), fingerprint };
 }

@@ -90,7 +90,7 @@ export const ROUTES: readonly Route[] = [
   put("/projects/:project", "projects.replace", versioned),
   patch("/projects/:project", "projects.patch", versioned),
   remove("/projects/:project", "projects.delete", versioned),
-  post("/projects/:project/restore", "projects.restore", 200, versioned),
+  post("/projects/:project/restore", "projects.restore", 200, both),
   list("/projects/:project/members", "projects.list_members"),
   create(
     "/projects/:project/members",

@@ -169,7 +169,8 @@ async function changeProject(
     const events = streams.map((stream) => newEvent(stream, type, data, write));
     const { id, slug, name, description, status, updated_at, deleted_at } = project;
     const values = [id, slug, name, description, status, updated_at, deleted_at];
-    const logged = await commit(tx, { name: "projects-update", text: UPDATE, values }, events).catch(
+    const answer = { userId: write.actor.id, key: write.conditions.key, response: project };
+    const logged = await commit(tx, { name: "projects-update", text: UPDATE, values }, events, answer).catch(
       (error: unknown) => {
         throw violatedConstraint(error) === "projects_slug_key" ? slugTaken() : error;
       },

@@ -207,6 +207,7 @@ export default (config: Config): ServiceSchema => {
       /** Brings a deleted project back. @throws Problem not-found, forbidden, precondition-failed */
       restore: {
         auth: "user",
+        idempotent: true,
         rules: { project },
         docs: {
           summary: "Restore a deleted project",
@@ -216,9 +217,12 @@ export default (config: Config): ServiceSchema => {
         },
         async handler(ctx) {
           const { project } = ctx.params;
-          const written = await restoreProject(this.db, project, retentionStart(), causeOf(ctx));
-          await this.publish(written.project.id, written.events);
-          return this.detail(ctx, written.project);
+          const restored = await once(this.db, ctx, async () => {
+            const written = await restoreProject(this.db, project, retentionStart(), causeOf(ctx));
+            await this.publish(written.project.id, written.events);
+            return written.project;
+          });
+          return this.detail(ctx, restored);
         },
       },
 

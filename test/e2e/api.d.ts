@@ -3480,6 +3480,37 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) */
+        IdempotencyKeyInFlight: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                "X-Download-Options": components["headers"]["X-Download-Options"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                /**
+                 * @description Seconds after which to try again.
+                 * @example 1
+                 */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description [The first request is still under way](/problems/idempotency-key-in-flight) · [Already taken](/problems/already-exists) · [The project is archived](/problems/project-archived) */
         IdempotencyKeyInFlightOrAlreadyExistsOrProjectArchived: {
             headers: {
@@ -3539,37 +3570,6 @@ export interface components {
         };
         /** @description [The first request is still under way](/problems/idempotency-key-in-flight) · [The project is archived](/problems/project-archived) · [Illegal status transition](/problems/illegal-transition) */
         IdempotencyKeyInFlightOrProjectArchivedOrIllegalTransition: {
-            headers: {
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                "X-Process-Time": components["headers"]["X-Process-Time"];
-                "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                "X-Download-Options": components["headers"]["X-Download-Options"];
-                "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                RateLimit: components["headers"]["RateLimit"];
-                /**
-                 * @description Seconds after which to try again.
-                 * @example 1
-                 */
-                "Retry-After"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) */
-        IdempotencyKeyInFlight: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6255,6 +6255,8 @@ export interface operations {
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
                 /** @description A project's id or slug. */
@@ -6285,6 +6287,7 @@ export interface operations {
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     RateLimit: components["headers"]["RateLimit"];
                     ETag: components["headers"]["ETag"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6318,11 +6321,12 @@ export interface operations {
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["IdempotencyKeyInFlight"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
+            422: components["responses"]["ValidationFailedOrIdempotencyKeyReused"];
             429: components["responses"]["RateLimited"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];

@@ -300,7 +300,12 @@ const TRIED: Record<string, Attempts> = {
 /** A write that the owner may do, and what who may not see it gets for the same. */
 const WRITES: Record<
   string,
-  (fresh: { deleted: string; pending: string; newcomer: string }) => [string, object?, number?]
+  (fresh: {
+    deleted: string;
+    deletedProject: string;
+    pending: string;
+    newcomer: string;
+  }) => [string, object?, number?]
 > = {
   "POST /projects": () => ["/projects", { name: PRIVATE }, 201],
   "POST /projects/:project/members": ({ newcomer }) => [
@@ -310,6 +315,7 @@ const WRITES: Record<
   "POST /projects/:project/tasks": () => [`/projects/${ids.project}/tasks`, { title: PRIVATE }],
   "POST /tasks": () => ["/tasks", { title: PRIVATE }, 201],
   "POST /tasks/bulk": () => ["/tasks/bulk", { operations: [{ op: "create", title: PRIVATE }] }, 200],
+  "POST /projects/:project/restore": ({ deletedProject }) => [`/projects/${deletedProject}/restore`],
   "POST /tasks/:id/restore": ({ deleted }) => [`/tasks/${deleted}/restore`],
   "POST /tasks/:id/assign": ({ pending }) => [`/tasks/${pending}/assign`, { assigned_to: ids.member }],
   "POST /tasks/:id/transitions": ({ pending }) => [`/tasks/${pending}/transitions`, { to: "in_progress" }],
@@ -526,9 +532,9 @@ describe("a personal token of scope read", () => {
   test("nor by any write that its owner may do", async () => {
     const api = new Api(node.url, readToken);
     const before = await snapshot();
-    const { task: pending, deletedTask: deleted } = ids;
+    const { task: pending, deletedTask: deleted, deletedProject } = ids;
     const keyed = Object.values(WRITES).map((write) =>
-      write({ pending, deleted, newcomer: people.former.id }),
+      write({ pending, deleted, deletedProject, newcomer: people.former.id }),
     );
     const personal: [string, object][] = [
       ["/auth/tokens", { name: "x", scope: "write" }],
@@ -599,13 +605,20 @@ describe("an idempotency key of somebody else's", () => {
   });
 
   test.each(Object.keys(WRITES))("is another key in %s", async (key) => {
-    const { newcomer, deleted, pending } = {
+    const { newcomer, deleted, deletedProject, pending } = {
+      deletedProject: await owner.api.must("POST", "/projects", { name: PRIVATE }),
       newcomer: (await node.api.person("newcomer")).id,
       deleted: await owner.api.must("POST", `/projects/${ids.project}/tasks`, { title: PRIVATE }),
       pending: await owner.api.must("POST", `/projects/${ids.project}/tasks`, { title: PRIVATE }),
     };
     await owner.api.must("DELETE", `/tasks/${deleted.id}`);
-    const [path, body, allowed] = WRITES[key]!({ newcomer, deleted: deleted.id, pending: pending.id });
+    await owner.api.must("DELETE", `/projects/${deletedProject.id}`);
+    const [path, body, allowed] = WRITES[key]!({
+      newcomer,
+      deleted: deleted.id,
+      deletedProject: deletedProject.id,
+      pending: pending.id,
+    });
     const headers = { "Idempotency-Key": newId() };
     const first = await owner.api.post(path, body, headers);
     expect([200, 201]).toContain(first.status);

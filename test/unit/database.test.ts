@@ -47,6 +47,11 @@ describe("an error of the database", () => {
     expect(databaseProblem(failure({ code }))).toEqual(problem("timeout", { code: 504, data: { headers } }));
   });
 
+  test("a deadlock: one of the two may try again", () => {
+    const answer = databaseProblem(failure({ code: "40P01" }));
+    expect(answer).toEqual(problem("overloaded", { code: 503, data: { headers } }));
+  });
+
   test.each(["22021", "22P05"])("text that can't be stored (%s): the client's fault", (code) => {
     expect(databaseProblem(failure({ code }))).toEqual(problem("validation-failed", { code: 422 }));
   });
