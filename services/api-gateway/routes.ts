@@ -98,6 +98,7 @@ export const ROUTES: readonly Route[] = [
     ({ user_id }, { project }) => `/projects/${project}/members/${user_id}`,
     idempotent,
   ),
+  get("/projects/:project/members/:user_id", "projects.get_member"),
   patch("/projects/:project/members/:user_id", "projects.update_member"),
   remove("/projects/:project/members/:user_id", "projects.remove_member"),
   list("/projects/:project/events", "projects.list_events"),
@@ -121,11 +122,13 @@ export const ROUTES: readonly Route[] = [
     ({ id }, { id: task }) => `/tasks/${task}/comments/${id}`,
     both,
   ),
+  get("/tasks/:id/comments/:comment_id", "tasks.get_comment", versioned),
   patch("/tasks/:id/comments/:comment_id", "tasks.patch_comment", versioned),
   remove("/tasks/:id/comments/:comment_id", "tasks.delete_comment", versioned),
 
   list("/categories", "tasks.list_categories"),
   create("/categories", "tasks.create_category", ({ id }) => `/categories/${id}`, both),
+  get("/categories/:id", "tasks.get_category", versioned),
   patch("/categories/:id", "tasks.patch_category", versioned),
   remove("/categories/:id", "tasks.delete_category", versioned),
 ];

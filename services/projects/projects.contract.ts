@@ -69,6 +69,7 @@ export interface ProjectsContract extends ServiceContract {
     restore: { params: On; result: Project };
     list_members: { params: On<PageParams>; result: Page<Member> };
     add_member: { params: On<{ user_id: string; role: ProjectRole }>; result: Member };
+    get_member: { params: On<{ user_id: string }>; result: Member };
     update_member: { params: On<{ user_id: string; role: ProjectRole }>; result: Member };
     remove_member: { params: On<{ user_id: string }>; result: void };
     list_events: { params: On<{ after?: number; limit?: number }>; result: EventPage };

@@ -142,6 +142,17 @@ export async function listMembers(db: Queryable, projectId: string, page: PageOf
   return (await readPage(db, statement, page, view)).page;
 }
 
+/** One member. Plan: members_pkey. @throws Problem not-found */
+export async function findMember(db: Queryable, projectId: string, userId: string): Promise<MemberRow> {
+  const [member] = await db.query<MemberRow>({
+    name: "projects-member",
+    text: "SELECT user_id, role, created_at FROM projects.members WHERE project_id = $1 AND user_id = $2",
+    values: [projectId, userId],
+  });
+  if (member === undefined) throw new Problem("not-found");
+  return member;
+}
+
 /** All members of a project. Plan: members_pkey. */
 export async function listMemberIds(db: Queryable, projectId: string): Promise<string[]> {
   const rows = await db.query<{ user_id: string }>({

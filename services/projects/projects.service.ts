@@ -29,6 +29,7 @@ import {
 } from "./projects.commands.ts";
 import { type Member, PROJECT_ROLES, type Project, type ProjectsContract } from "./projects.contract.ts";
 import {
+  findMember,
   findProject,
   findPurgeable,
   itemView,
@@ -36,6 +37,7 @@ import {
   listMembers,
   listProjects,
   MEMBER_SORTS,
+  type MemberRow,
   PROJECT_SORTS,
   type ProjectRow,
 } from "./projects.queries.ts";
@@ -57,6 +59,17 @@ interface Lends extends WithDatabase, WithCache {
   publish(projectId: string, events: LoggedEvent[], userIds?: string[]): Promise<void>;
   /** The project with the numbers of its tasks. */
   detail(ctx: Asking, project: ProjectRow): Promise<Project>;
+}
+
+/** Members under their names: one call for all of them. */
+async function named(ctx: Asking, members: MemberRow[]): Promise<Member[]> {
+  const ids = members.map(({ user_id }) => user_id);
+  const people = ids.length === 0 ? [] : await users.call(ctx, "people", { ids });
+  const byId = new Map(people.map((person) => [person.id, person]));
+  return members.map(({ user_id, role, created_at }) => {
+    const { username = "", first_name = null, last_name = null } = byId.get(user_id) ?? {};
+    return { user_id, username, first_name, last_name, role, created_at };
+  });
 }
 
 /** Projects, who is in them, and what happened there. */
@@ -236,13 +249,7 @@ export default (config: Config): ServiceSchema => {
           const { project, ...page } = ctx.params;
           const found = await findProject(this.db, ctx.locals.actor, project, "read");
           const members = await listMembers(this.db, found.id, page as PageOf);
-          const ids = members.items.map(({ user_id }) => user_id);
-          const people = ids.length === 0 ? [] : await users.call(ctx, "people", { ids });
-          const byId = new Map(people.map((person) => [person.id, person]));
-          const items = members.items.map(({ user_id, role, created_at }): Member => {
-            const { username = "", first_name = null, last_name = null } = byId.get(user_id) ?? {};
-            return { user_id, username, first_name, last_name, role, created_at };
-          });
+          const items = await named(ctx, members.items);
           return { ...members, items };
         },
       },
@@ -270,6 +277,19 @@ export default (config: Config): ServiceSchema => {
             await this.publish(found.id, events);
             return member;
           });
+        },
+      },
+
+      /** One member. @throws Problem not-found */
+      get_member: {
+        auth: "user",
+        safe: true,
+        rules: { project, user_id: rules.id },
+        docs: { summary: "Read a member", answer: member },
+        async handler(ctx) {
+          const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
+          const [one] = await named(ctx, [await findMember(this.db, found.id, ctx.params.user_id)]);
+          return one as Member;
         },
       },
 

@@ -6,7 +6,13 @@ import { causeOf } from "../../mixins/event-log.ts";
 import { once } from "../../mixins/idempotency.ts";
 import { createCategory, deleteCategory, forgetCategory, patchCategory } from "./categories.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
-import { CATEGORY_SORTS, findCategorized, findDeletedCategory, listCategories } from "./tasks.queries.ts";
+import {
+  CATEGORY_SORTS,
+  findCategorized,
+  findCategory,
+  findDeletedCategory,
+  listCategories,
+} from "./tasks.queries.ts";
 import { categoryName, color } from "./tasks.rules.ts";
 import { category } from "./tasks.schemas.ts";
 import type { TasksLend } from "./tasks.service.ts";
@@ -19,7 +25,12 @@ const PATIENCE = 1000;
 const ANY: Conditions = { ifMatch: null, key: null };
 
 type Names =
-  "list_categories" | "create_category" | "patch_category" | "delete_category" | "forget_categories";
+  | "list_categories"
+  | "create_category"
+  | "get_category"
+  | "patch_category"
+  | "delete_category"
+  | "forget_categories";
 
 export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
   /** The caller's own categories, by name unless they say. */
@@ -46,6 +57,17 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
     handler(ctx) {
       return once(this.db, ctx, () => createCategory(this.db, ctx.params, causeOf(ctx)));
+    },
+  },
+
+  /** One of the caller's own. @throws Problem not-found */
+  get_category: {
+    auth: "user",
+    safe: true,
+    rules: { id: rules.id },
+    docs: { summary: "Read a category", answer: category },
+    handler(ctx) {
+      return findCategory(this.db, ctx.locals.actor.id, ctx.params.id);
     },
   },
 

@@ -6,12 +6,12 @@ import { causeOf } from "../../mixins/event-log.ts";
 import { once } from "../../mixins/idempotency.ts";
 import { createComment, deleteComment, patchComment } from "./comments.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
-import { COMMENT_SORTS, findTask, listComments } from "./tasks.queries.ts";
+import { COMMENT_SORTS, findComment, findTask, listComments } from "./tasks.queries.ts";
 import { body } from "./tasks.rules.ts";
 import { comment } from "./tasks.schemas.ts";
 import type { TasksLend } from "./tasks.service.ts";
 
-type Names = "list_comments" | "create_comment" | "patch_comment" | "delete_comment";
+type Names = "list_comments" | "create_comment" | "get_comment" | "patch_comment" | "delete_comment";
 
 export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
   /** A task's comments, oldest first unless the caller says. @throws Problem not-found (the task) */
@@ -38,6 +38,19 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
       return once(this.db, ctx, async () =>
         this.publish(await createComment(this.db, id, body, causeOf(ctx))),
       );
+    },
+  },
+
+  /** One comment. @throws Problem not-found (the task, the comment) */
+  get_comment: {
+    auth: "user",
+    safe: true,
+    rules: { id: rules.id, comment_id: rules.id },
+    docs: { summary: "Read a comment", answer: comment },
+    async handler(ctx) {
+      const { id, comment_id } = ctx.params;
+      await findTask(this.db, ctx.locals.actor, id);
+      return findComment(this.db, id, comment_id);
     },
   },
 

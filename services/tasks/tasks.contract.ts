@@ -126,11 +126,13 @@ export interface TasksContract extends ServiceContract {
 
     list_comments: { params: OnTask<PageParams>; result: Page<Comment> };
     create_comment: { params: OnTask<{ body: string }>; result: Comment };
+    get_comment: { params: OnTask<{ comment_id: string }>; result: Comment };
     patch_comment: { params: OnTask<{ comment_id: string; body: string }>; result: Comment };
     delete_comment: { params: OnTask<{ comment_id: string }>; result: void };
 
     list_categories: { params: PageParams; result: Page<Category> };
     create_category: { params: { name: string; color: string }; result: Category };
+    get_category: { params: { id: string }; result: Category };
     patch_category: { params: { id: string; name?: string; color?: string }; result: Category };
     delete_category: { params: { id: string }; result: void };
 

@@ -107,6 +107,8 @@ const READS: Record<string, () => Promise<string>> = {
   "GET /users/:id": async () => `/users/${ben.id}`,
   "GET /projects/:project": async () => `/projects/${project.id}`,
   "GET /tasks/:id": async () => (await task()).path,
+  "GET /tasks/:id/comments/:comment_id": async () => (await comment()).path,
+  "GET /categories/:id": async () => (await category()).path,
 };
 const CREATIONS: Record<string, () => Promise<Answer>> = {
   "POST /projects": () => ada.api.post("/projects", { name: "x" }),

@@ -150,6 +150,10 @@ describe("the API is served under /api/v1 and at the root", () => {
         role: "viewer",
       });
       expect(member.headers.get("location")).toBe(`${prefix}/projects/${project}/members/${ben.id}`);
+      const comment = await ada.api.post(`${prefix}/tasks/${task}/comments`, { body: "x" });
+      const category = await ada.api.post(`${prefix}/categories`, { name: newId(), color: "#000000" });
+      for (const { headers, body } of [member, comment, category])
+        expect((await ada.api.get(headers.get("location") as string)).body).toEqual(body);
       const user = await node.api.post(`${prefix}/auth/register`, {
         email: `${ben.id}@example.org`,
         username: ben.id.slice(-12),

@@ -207,6 +207,7 @@ const TRIED: Record<string, Attempts> = {
     ...inProject("/members", 403, { user_id: own.id, role: "owner" })(ids, own),
     ...inProject("/members", 403, { user_id: ids.member, role: "viewer" })(ids, own),
   ],
+  "GET /projects/:project/members/:user_id": onMember(200),
   "PATCH /projects/:project/members/:user_id": onMember(403, { role: "owner" }),
   "DELETE /projects/:project/members/:user_id": onMember(403),
   "GET /projects/:project/events": inProject("/events?after=1", 200),
@@ -286,6 +287,7 @@ const TRIED: Record<string, Attempts> = {
   "POST /tasks/:id/transitions": onTask("/transitions", 403, { to: "completed" }),
   "GET /tasks/:id/comments": onTask("/comments", 200),
   "POST /tasks/:id/comments": onTask("/comments", 403, { body: "Mine" }),
+  "GET /tasks/:id/comments/:comment_id": onComment(200),
   "PATCH /tasks/:id/comments/:comment_id": onComment(403, { body: "Mine" }),
   "DELETE /tasks/:id/comments/:comment_id": onComment(403),
 
@@ -293,6 +295,7 @@ const TRIED: Record<string, Attempts> = {
   "POST /categories": ({ member }) => [
     all(422, "/categories", { name: "x", color: "#000000", user_id: member }),
   ],
+  "GET /categories/:id": ({ category }) => [all(404, `/categories/${category}`)],
   "PATCH /categories/:id": ({ category }) => [all(404, `/categories/${category}`, { name: "Mine" })],
   "DELETE /categories/:id": ({ category }) => [all(404, `/categories/${category}`)],
 };
