@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { ROUTES } from "../../services/api-gateway/routes.ts";
+import { newId } from "../../core/ids.ts";
 import type { Answer, Person } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { dial, expectCommonHeaders, expectProblem, ID, type Raw, send } from "./support.ts";
