@@ -187,7 +187,7 @@ async function main(): Promise<void> {
   await startAll("../main.ts", {
     gateway: node("gateway", "api-gateway", { PORT: String(cluster.port) }),
     auth: node("auth", "auth"),
-    users: node("users", "users,mailer"),
+    users: node("users", "users,mailer,jobs"),
     projects: node("projects", "projects"),
     tasks: node("tasks", "tasks"),
     notifier: node("notifier", "notifier", { NOTIFIER_PORT: String(await freePort()) }),

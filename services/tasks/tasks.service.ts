@@ -220,7 +220,10 @@ export default (config: Config): ServiceSchema =>
             findDetail(this.db, actor, id),
           );
           const ids = [row.created_by, row.assigned_to].filter((id) => id !== null);
-          return detailView(row, await users.call(ctx, "people", { ids: [...new Set(ids)] }));
+          const people = await this.cachedEach("person", [...new Set(ids)], (missing) =>
+            users.call(ctx, "people", { ids: missing }),
+          );
+          return detailView(row, people);
         },
       },
 
