@@ -30,6 +30,8 @@ function logger(config: Config): LoggerConfig {
   };
 }
 
+/** Answers and marks that one process keeps. The longest answers (mixins/cache.ts) make 64 MB of it. */
+const IN_MEMORY = 1000;
 /** Milliseconds that somebody waits for the cache before they do without. */
 const CACHE_TIMEOUT = 50;
 
@@ -74,7 +76,7 @@ function cacher(config: Config): BrokerOptions["cacher"] {
       },
     });
   }
-  return config.NATS_URL === "" ? { type: "MemoryLRU", options: { max: 10_000 } } : null;
+  return config.NATS_URL === "" ? { type: "MemoryLRU", options: { max: IN_MEMORY } } : null;
 }
 
 /** How a node of the cluster behaves, whichever services it runs. Times in milliseconds unless Moleculer wants seconds. */
@@ -95,8 +97,17 @@ export function brokerOptions(config: Config): BrokerOptions {
 
     // By default a call waits for ever. A nested call gets what is left of its caller's time.
     requestTimeout: 2500,
-    // Only actions that are declared safe switch it on; one that no node can answer is tried once more.
-    retryPolicy: { enabled: false, retries: 1, delay: 50, maxDelay: 50, factor: 1 },
+    // Actions that are safe, or know themselves again, switch it on: what a dead node held is tried once more elsewhere. A
+    // call that took too long is not: whoever waited that long waits no second time, and the load would double.
+    retryPolicy: {
+      enabled: false,
+      retries: 1,
+      delay: 50,
+      maxDelay: 50,
+      factor: 1,
+      check: (error: Error & { retryable?: boolean }) =>
+        error.retryable === true && error.name !== "RequestTimeoutError",
+    },
     // Seconds. The failure detector finds dead nodes sooner, where somebody waits for them.
     heartbeatInterval: 2,
     heartbeatTimeout: 6,

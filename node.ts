@@ -16,10 +16,30 @@ const load: Record<ServiceName, () => Promise<{ default: Factory }>> = {
   jobs: () => import("./services/jobs/jobs.service.ts"),
 };
 
+/** Bytes of a message that the broker must take: local/nats.conf says for what. */
+const MAX_PAYLOAD = 8 * 1024 * 1024;
+
+/** @throws when NATS takes smaller messages than we send */
+function checkPayload(broker: ServiceBroker): void {
+  type Nats = { client?: { info?: { max_payload?: number } } };
+  const { tx } = (broker.transit ?? {}) as unknown as { tx?: Nats };
+  const most = tx?.client?.info?.max_payload;
+  if (most !== undefined && most < MAX_PAYLOAD)
+    throw new Error(
+      `NATS takes messages of ${most} bytes, Taskwire sends up to 8 MB: set max_payload: 8MB in the configuration of NATS`,
+    );
+}
+
 /** A node: a broker with the services that it runs, started. Stop it by `broker.stop()`. */
 export async function startNode(config: Config): Promise<ServiceBroker> {
   const broker = new ServiceBroker(brokerOptions(config));
   for (const name of config.SERVICES) broker.createService((await load[name]()).default(config));
   await broker.start();
+  try {
+    checkPayload(broker);
+  } catch (error) {
+    await broker.stop();
+    throw error;
+  }
   return broker;
 }

@@ -149,7 +149,8 @@ export const PROBLEMS = {
   "database-unavailable": {
     status: 503,
     title: "The database is away",
-    explain: "Postgres can not be reached now. Nothing was changed unless it says otherwise; try again.",
+    explain:
+      "Postgres can not be reached now. A write that was under way may have happened or not: send it again with the same `Idempotency-Key`, or look.",
   },
   overloaded: {
     status: 503,

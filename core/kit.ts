@@ -55,6 +55,8 @@ export interface IdempotencyKey {
   readonly key: string;
   /** Of the request: another one under the same key is a mistake. */
   readonly fingerprint: string;
+  /** By the gateway, for this request alone: no client can come back with it. */
+  readonly generated: boolean;
 }
 
 /** What travels with a call. It flows back to the caller too: no place for secrets or decisions. */

@@ -1,5 +1,8 @@
+import { fileURLToPath } from "node:url";
 import { startServer } from "./server-process.ts";
 import type { LocalServer, ServerOptions } from "./server-process.ts";
+
+const CONFIGURATION = fileURLToPath(new URL("nats.conf", import.meta.url));
 
 /** A real NATS server; it is ready when it introduces itself with `INFO`. Throws what `startServer` throws. */
 export function startNats(options: ServerOptions = {}): Promise<LocalServer> {
@@ -7,7 +10,7 @@ export function startNats(options: ServerOptions = {}): Promise<LocalServer> {
     {
       name: "nats-server",
       scheme: "nats",
-      args: (port) => ["--addr", "127.0.0.1", "--port", String(port)],
+      args: (port) => ["--config", CONFIGURATION, "--addr", "127.0.0.1", "--port", String(port)],
       say: "",
       reply: "INFO ",
     },

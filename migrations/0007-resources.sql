@@ -1,4 +1,4 @@
--- What a POST with an Idempotency-Key answered, written by mixins/event-log.ts in the write's own statement.
+-- What a POST with an Idempotency-Key answered, written by mixins/idempotency.ts in the write's own statement.
 CREATE SCHEMA idempotency;
 
 CREATE TABLE idempotency.keys (
@@ -6,10 +6,10 @@ CREATE TABLE idempotency.keys (
   key text NOT NULL,
   fingerprint text NOT NULL,
   response json NOT NULL,
-  created_at timestamptz(3) NOT NULL,
+  kept_until timestamptz(3) NOT NULL,
   CONSTRAINT keys_pkey PRIMARY KEY (user_id, key)
 );
-CREATE INDEX keys_created_idx ON idempotency.keys (created_at);
+CREATE INDEX keys_kept_until_idx ON idempotency.keys (kept_until);
 
 CREATE TABLE tasks.categories (
   id uuid PRIMARY KEY,

@@ -6,6 +6,8 @@
  * it was read, and is good as long as they have them still. So whoever was told of a write reads what it wrote, through
  * any node, and an answer that was being read while the write committed is never taken for a new one.
  *
+ * An answer that is long costs more memory than it saves time, and is not kept.
+ *
  * A mark can get lost: its node dies after the commit, or can't reach Redis. Nothing is kept longer than TTL for that.
  */
 import { randomBytes } from "node:crypto";
@@ -18,6 +20,8 @@ const MARK_TTL = 60;
 /** Milliseconds without the cache after it failed, and until marks that it did not take are tried again. */
 const PAUSE = 1000;
 const AGAIN = 250;
+/** Characters of JSON that an answer may have: so what bounds the number of answers bounds their bytes too. */
+const LONGEST = 64_000;
 
 /** What we use of Moleculer's cachers. */
 interface Store {
@@ -80,6 +84,13 @@ async function ask<Answer>(
     state.awayUntil = performance.now() + PAUSE;
     return null;
   }
+}
+
+/** Keeps an answer, unless it is too long. Nobody waits for it. */
+function keep(service: Lends, key: string, entry: Entry): void {
+  void ask(service, async (store) => {
+    if (JSON.stringify(entry).length <= LONGEST) await store.set(key, entry, TTL);
+  });
 }
 
 /** Sets marks; those that can't be set are owed, and tried again until they don't matter any more. */
@@ -145,7 +156,7 @@ export const cache: Partial<ServiceSchema> = {
       count(this.broker, good, kindOf(key));
       if (good) return entry.value as Value;
       const value = await read();
-      void ask(this, (store) => store.set(key, { marks, value } satisfies Entry, TTL));
+      keep(this, key, { marks, value });
       return value;
     },
 
@@ -171,7 +182,7 @@ export const cache: Partial<ServiceSchema> = {
       const values = await read(missing);
       for (const value of values) {
         const marks = states[ids.indexOf(value.id)]?.[1] ?? "";
-        void ask(this, (store) => store.set(`${kind}:${value.id}`, { marks, value }, TTL));
+        keep(this, `${kind}:${value.id}`, { marks, value });
       }
       return [...known, ...values];
     },

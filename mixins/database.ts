@@ -11,6 +11,8 @@ export interface Statement {
   values?: unknown[];
   /** It may take long (a search, a sweep): it does not go where others wait behind it. */
   slow?: boolean;
+  /** It may wait for another write: it does not go where reads wait behind it. */
+  write?: boolean;
 }
 
 export interface Queryable {
@@ -103,12 +105,17 @@ async function run<Row extends object>(
   }
 }
 
-/** Milliseconds that a statement waits for a lock where others wait behind it. */
+/** Milliseconds that a write waits for a lock where others wait behind it. */
 const LOCK_PATIENCE = 100;
+/** Milliseconds that a transaction may be silent: whoever is gone must not hold its locks for long. */
+const SILENCE = 2000;
+/** Connections for statements that may take long. */
+const SLOW = 4;
 
 /**
- * Single statements on a few pipelined connections, transactions on a bounded pool of ordinary ones. Nothing connects
- * before the first query, and a lost connection is replaced.
+ * Reads and single writes on a few pipelined connections each, so that no read waits behind a write that waits for a
+ * lock; transactions on a bounded pool of ordinary ones; and what may take long on a small one of its own, so that
+ * searches hold up nothing but searches. Nothing connects before the first query, and a lost connection is replaced.
  */
 export function openDatabase(config: Config, onError: (error: Error) => void): Database {
   const patience = Math.ceil(config.DATABASE_TIMEOUT / 2);
@@ -118,32 +125,35 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
     query_timeout: config.DATABASE_TIMEOUT,
     statement_timeout: config.DATABASE_TIMEOUT,
     lock_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.75),
-    idle_in_transaction_session_timeout: 10_000,
+    idle_in_transaction_session_timeout: SILENCE,
     application_name: `taskwire ${config.NODE_ID}`.trim(),
     options: "-c timezone=UTC",
     keepAlive: true,
     types,
   };
-  const pool = new pg.Pool({ ...options, max: config.DATABASE_POOL });
-  pool.on("error", onError);
-  // Who waits for a lock holds up who was sent behind: after a moment they go and wait in the pool. What takes too long
-  // Postgres gives up before we would give up its connection.
+  const open = (max: number): pg.Pool => {
+    const pool = new pg.Pool({ ...options, max });
+    pool.on("error", onError);
+    return pool;
+  };
+  const [pool, slow] = [open(config.DATABASE_POOL), open(Math.min(SLOW, config.DATABASE_POOL))];
+  // What takes too long Postgres gives up before we would give up its connection, and with it those sent behind.
   const prompt = {
     statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.75),
     lock_timeout: LOCK_PATIENCE,
   };
-  const pipelines = new Pipelines({ ...options, ...prompt }, patience, onError);
-  const shared = {
-    query: <Row extends object>(statement: Statement): Promise<{ rows: Row[] }> =>
-      pipelines.query<Row>(statement).catch((error: unknown) => {
-        // Nothing came of it: a statement is a transaction of its own.
-        if ((error as { code?: string }).code !== "55P03") throw error;
-        return pool.query<Row>(statement);
-      }),
-  };
+  const pipeline = (): Pipelines => new Pipelines({ ...options, ...prompt }, patience, onError);
+  const [reads, writes] = [pipeline(), pipeline()];
+
+  /** Who waits for a lock goes and waits in the pool. Nothing came of it yet: a statement is a transaction of its own. */
+  const send = <Row extends object>(statement: Statement): Promise<{ rows: Row[] }> =>
+    (statement.write === true ? writes : reads).query<Row>(statement).catch((error: unknown) => {
+      if ((error as { code?: string }).code !== "55P03") throw error;
+      return pool.query<Row>(statement);
+    });
 
   return {
-    query: (statement) => run(statement.slow === true ? pool : shared, statement),
+    query: (statement) => run(statement.slow === true ? slow : { query: send }, statement),
     async transaction(work) {
       const client = await pool.connect().catch((error: unknown) => {
         throw databaseProblem(error);
@@ -166,7 +176,7 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
       }
     },
     async close() {
-      await Promise.all([pipelines.close(), pool.end()]);
+      await Promise.all([reads.close(), writes.close(), pool.end(), slow.end()]);
     },
   };
 }

@@ -94,9 +94,23 @@ export const causeOf = (ctx: ActionContext<unknown, Actor>): Write => ({
 /** Sent after the commit. It may be lost: the log holds the same events, and notifiers look there too. */
 export const committed = hint<{ events: LoggedEvent[] }>("events.committed");
 
-/** Tells the notifiers what was committed. */
+/** Bytes of events, about, that one hint carries: a broker takes a megabyte. */
+const HINT = 400_000;
+
+/** Tells the notifiers what was committed, in pieces where it is much. What is too long for one they read from the log. */
 export function emitCommitted(broker: ServiceBroker, events: LoggedEvent[]): void {
-  if (events.length > 0) emit(broker, committed, { events });
+  let piece: LoggedEvent[] = [];
+  let size = 0;
+  for (const event of events) {
+    const length = JSON.stringify(event.data).length;
+    if (size + length > HINT && piece.length > 0) {
+      emit(broker, committed, { events: piece });
+      [piece, size] = [[], 0];
+    }
+    piece.push(event);
+    size += length;
+  }
+  if (piece.length > 0) emit(broker, committed, { events: piece });
 }
 
 /**
@@ -114,7 +128,8 @@ WITH ${row},
 input AS (
   SELECT e.*, row_number() OVER w AS nth, count(*) OVER (PARTITION BY e.stream) AS of
   FROM json_to_recordset($${next}::json) AS e (
-    ord int, id uuid, stream text, type text, time timestamptz, actor_id uuid, request_id text, data json, access int
+    ord int, id uuid, stream text, type text, time timestamptz, actor_id uuid, request_id text, data json,
+    access int, guard bigint
   )
   WHERE EXISTS (SELECT FROM row)
   WINDOW w AS (PARTITION BY e.stream ORDER BY e.ord)
@@ -124,39 +139,70 @@ heads AS (
   SELECT stream, count(*), sum(access) FROM input GROUP BY stream ORDER BY stream
   ON CONFLICT (name) DO UPDATE
     SET head = s.head + excluded.head, members_version = s.members_version + excluded.members_version
+    WHERE s.members_version = coalesce((SELECT max(guard) FROM input WHERE stream = s.name), s.members_version)
   RETURNING s.name, s.head
 ),
 ${rememberAnswer(next + 1)}
 INSERT INTO events.log (stream, seq, id, type, time, actor_id, request_id, data)
 SELECT i.stream, h.head - i.of + i.nth, i.id, i.type, i.time, i.actor_id, i.request_id, i.data
-FROM input i JOIN heads h ON h.name = i.stream
+-- A stream whose guard failed has no head: the number is null, which fails the statement as a whole.
+FROM input i LEFT JOIN heads h ON h.name = i.stream
 RETURNING stream, seq, id`;
 }
 
-const eventsParameter = (events: NewEvent[]): string =>
+/** Whether somebody may do more or less in what the stream is about, once this has happened. */
+const movesAccess = ({ type, data }: NewEvent): boolean =>
+  CHANGES_ACCESS.includes(type) ||
+  (type === "project_updated" && "status" in ((data as { changes?: object }).changes ?? {}));
+
+const eventsParameter = (events: NewEvent[], guards: Guards): string =>
   JSON.stringify(
-    events.map((event, ord) => ({ ...event, ord, access: CHANGES_ACCESS.includes(event.type) ? 1 : 0 })),
+    events.map((event, ord) => ({
+      ...event,
+      ord,
+      access: movesAccess(event) ? 1 : 0,
+      guard: guards[event.stream] ?? null,
+    })),
   );
+
+/**
+ * The `members_version` that a stream had when it was decided who may do this: the write happens only if it has it still,
+ * under the lock that numbers its events. So nothing that was allowed to a member follows their removal in the stream.
+ */
+export type Guards = Record<string, number>;
+
+const guardFailed = (error: unknown): boolean => {
+  const { code, table, column } = error as { code?: string; table?: string; column?: string };
+  return code === "23502" && table === "log" && column === "seq";
+};
 
 /**
  * Runs a statement made by `withEvents`.
  * @param answer what the request answers, to be remembered under its key
- * @returns the events with their numbers, in the order given; null when the write's condition failed (nothing happened)
+ * @returns the events with their numbers, in the order given; null when the write's condition or a guard failed: nothing
+ *   happened, and a transaction around it can only be rolled back
  */
 export async function commit(
   db: Queryable,
   { values = [], ...statement }: Statement,
   events: NewEvent[],
   answer?: Answer,
+  guards: Guards = {},
 ): Promise<LoggedEvent[] | null> {
   if (events.length === 0) throw new Error("a write without an event needs no event log");
-  const rows = await db.query<{ id: string; seq: number }>({
-    ...statement,
-    values: [...values, eventsParameter(events), answerParameter(answer)],
-  });
-  if (rows.length === 0) return null;
-  const seqs = new Map(rows.map(({ id, seq }) => [id, seq]));
-  return events.map(({ id, stream, ...rest }) => ({ id, stream, seq: seqs.get(id) as number, ...rest }));
+  try {
+    const rows = await db.query<{ id: string; seq: number }>({
+      ...statement,
+      write: true,
+      values: [...values, eventsParameter(events, guards), answerParameter(answer)],
+    });
+    if (rows.length === 0) return null;
+    const seqs = new Map(rows.map(({ id, seq }) => [id, seq]));
+    return events.map(({ id, stream, ...rest }) => ({ id, stream, seq: seqs.get(id) as number, ...rest }));
+  } catch (error) {
+    if (guardFailed(error)) return null;
+    throw error;
+  }
 }
 
 export interface StreamHead {
@@ -193,8 +239,26 @@ export async function lockStream(tx: Queryable, stream: string): Promise<void> {
   await tx.query({ name: "events-lock", text, values: [stream] });
 }
 
-/** Forgets a stream that nobody can read any more: what it is about was removed for good. */
+/** Events that are forgotten at once. */
+const BATCH = 5000;
+
+/** Forgets a batch of the events of a stream that nobody can read any more. @returns whether there may be more */
+export async function forgetEvents(db: Queryable, stream: string): Promise<boolean> {
+  const rows = await db.query({
+    name: "events-forget",
+    slow: true,
+    text: `WITH gone AS (
+             DELETE FROM events.log WHERE stream = $1 AND seq IN (
+               SELECT seq FROM events.log WHERE stream = $1 ORDER BY seq LIMIT $2)
+             RETURNING 1)
+           SELECT 1 FROM gone`,
+    values: [stream, BATCH],
+  });
+  return rows.length === BATCH;
+}
+
+/** Forgets a stream whose events are forgotten, but for a last few: what it is about was removed for good. */
 export async function forgetStream(db: Queryable, stream: string): Promise<void> {
-  await db.query({ text: "DELETE FROM events.log WHERE stream = $1", values: [stream] });
+  await forgetEvents(db, stream);
   await db.query({ text: "DELETE FROM events.streams WHERE name = $1", values: [stream] });
 }

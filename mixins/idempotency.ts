@@ -16,15 +16,15 @@ export interface Answer {
   response: unknown;
 }
 
-/** How long an answer is kept. */
-const KEPT = "interval '24 hours'";
+/** How long an answer is kept; that to a generated key, while the gateway may still send the request again. */
+const KEPT = "CASE WHEN k.generated THEN interval '5 minutes' ELSE interval '24 hours' END";
 
 /** The part of a WITH clause that remembers the answer if `row` wrote anything; `answerParameter` fills parameter `n`. */
 export const rememberAnswer = (n: number): string => `
 key AS (
-  INSERT INTO idempotency.keys (user_id, key, fingerprint, response, created_at)
-  SELECT k.*, now()
-  FROM json_to_record($${n}::json) AS k (user_id uuid, key text, fingerprint text, response json)
+  INSERT INTO idempotency.keys (user_id, key, fingerprint, response, kept_until)
+  SELECT k.user_id, k.key, k.fingerprint, k.response, now() + ${KEPT}
+  FROM json_to_record($${n}::json) AS k (user_id uuid, key text, fingerprint text, generated boolean, response json)
   WHERE k.key IS NOT NULL AND EXISTS (SELECT FROM row)
 )`;
 
@@ -67,7 +67,7 @@ export async function once<Result>(
     if (key === null || !mayHaveHappened(error)) throw error;
     const [first] = await db.query<{ fingerprint: string; response: Result; expired: boolean }>({
       name: "idempotency-find",
-      text: `SELECT fingerprint, response, created_at <= now() - ${KEPT} AS expired
+      text: `SELECT fingerprint, response, kept_until <= now() AS expired
              FROM idempotency.keys WHERE user_id = $1 AND key = $2`,
       values: [ctx.locals.actor.id, key.key],
     });
@@ -90,7 +90,7 @@ export async function forgetAnswers(db: Queryable, userId: string | null = null)
     text: `WITH gone AS (
              DELETE FROM idempotency.keys WHERE (user_id, key) IN (
                SELECT user_id, key FROM idempotency.keys
-               WHERE created_at <= now() - ${KEPT} AND user_id = coalesce($1, user_id) LIMIT 1000)
+               WHERE kept_until <= now() AND user_id = coalesce($1, user_id) LIMIT 1000)
              RETURNING 1)
            SELECT 1 FROM gone`,
     values: [userId],

@@ -20,6 +20,9 @@ export class Parameters {
   }
 }
 
+/** `text` as it is, for a LIKE pattern. */
+export const literally = (text: string): string => text.replace(/[\\%_]/g, "\\$&");
+
 /** An expression to sort by, never null: positions are compared by `>` and `<`, which null has no place in. */
 export interface SortKey {
   sql: string;

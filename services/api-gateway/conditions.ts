@@ -57,7 +57,7 @@ export function readIdempotencyKey(
   const fingerprint = createHash("sha256")
     .update(`${action} ${JSON.stringify(params, inOrder)}`)
     .digest("base64url");
-  return { key: given ?? newId(), fingerprint };
+  return { key: given ?? newId(), fingerprint, generated: given === undefined };
 }
 
 interface Versioned {

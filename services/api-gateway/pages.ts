@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import { Problem, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
+import { isFresh } from "./conditions.ts";
 import { problemExample } from "./problem-example.ts";
 
 interface Page {
@@ -166,14 +167,10 @@ async function makeReady(make: MakePage): Promise<Ready> {
   };
 }
 
-/** RFC 9110 §13.1.2: weak comparison. */
-const isFresh = (header: string | undefined, etag: string): boolean =>
-  header !== undefined && header.split(",").some((tag) => ["*", etag, `W/${etag}`].includes(tag.trim()));
-
 /**
  * Answers a request for a page.
  * @returns whether it was for one
- * @throws Problem method-not-allowed; not-found for a problem that nobody knows
+ * @throws Problem method-not-allowed; malformed-request for an If-None-Match that is no list of tags; not-found for a problem that nobody knows
  */
 export async function servePage(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
   const path = (request.url ?? "/").split("?")[0]?.replace(/(?<=.)\/$/, "") as string;

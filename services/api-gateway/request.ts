@@ -53,7 +53,7 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
   parseJson(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
   await promise.catch((error: unknown) => {
     // zlib's own errors: body-parser gives them no type.
-    if (/^(Z|ERR)_/.test(String((error as NodeJS.ErrnoException).code)))
+    if (/^(Z|ZSTD_error|ERR)_/.test(String((error as NodeJS.ErrnoException).code)))
       throw new Problem("malformed-request", "The body does not decompress");
     throw error;
   });
@@ -88,7 +88,9 @@ export function withRefreshCookie(
 /** The query's parameters; one that is repeated is an array. Without a prototype, so that no name is special. */
 export function parseQuery(url: string): Record<string, string | string[]> {
   const query = Object.create(null) as Record<string, string | string[]>;
-  for (const [name, value] of new URLSearchParams(url.split("?")[1] ?? ""))
+  // A question mark may stand in a query too (RFC 3986 §3.4).
+  const begin = url.indexOf("?");
+  for (const [name, value] of new URLSearchParams(begin === -1 ? "" : url.slice(begin + 1)))
     query[name] = query[name] === undefined ? value : [query[name], value].flat();
   return query;
 }

@@ -39,7 +39,7 @@ export function timetable({ RETENTION_DAYS }: Config, caller: Caller, db: Querya
     },
     {
       name: "forget-answers",
-      cron: "37 * * * *",
+      cron: "*/5 * * * *",
       steps: [async () => (await forgetAnswers(db)) > 0],
     },
   ];

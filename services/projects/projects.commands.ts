@@ -8,6 +8,7 @@ import {
   type Cause,
   commit,
   type EventType,
+  forgetEvents,
   forgetStream,
   type LoggedEvent,
   lockStream,
@@ -21,7 +22,7 @@ import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
 import type { Person } from "../users/users.contract.ts";
 import type { Member, Project, ProjectInput, ProjectRole } from "./projects.contract.ts";
 import { mayChangeMember, type ProjectVerb } from "./projects.policy.ts";
-import { findProject, listMemberIds, lockMember, type ProjectRow } from "./projects.queries.ts";
+import { findProject, listMemberIds, readStanding, type ProjectRow } from "./projects.queries.ts";
 
 const INSERT = withEvents(
   `project AS (
@@ -238,8 +239,9 @@ export function restoreProject(
   return changeProject(db, reference, "delete", write, decide, { deleted: true });
 }
 
-/** Removes an emptied project for good, with its members and its log. */
+/** Removes a batch of an emptied project's log; once there is none, the project for good, with its members. */
 export async function purgeProject(db: Database, id: string): Promise<void> {
+  if (await forgetEvents(db, projectStream(id))) return;
   await db.transaction(async (tx) => {
     await tx.query({ text: "DELETE FROM projects.projects WHERE id = $1", values: [id] });
     await forgetStream(tx, projectStream(id));
@@ -288,21 +290,23 @@ async function succeed(tx: Queryable, project: ProjectRow, cause: Cause): Promis
  */
 export async function changeMember(
   db: Database,
-  project: ProjectRow,
+  projectId: string,
   person: Person,
   change: { expects: "member" | "stranger"; to: ProjectRole | null },
   write: Write,
 ): Promise<{ member: Member; events: LoggedEvent[] }> {
   return db.transaction(async (tx) => {
-    const own = await lockMember(tx, project.id, write.actor.id);
-    const { role: from, joined, owners, project_status } = await lockMember(tx, project.id, person.id);
+    // As it is now: what was read before decided only that there is such a project.
+    const project = await findProject(tx, write.actor, projectId, "read", { lock: true });
+    const own = await readStanding(tx, projectId, write.actor.id);
+    const { role: from, joined, owners } = await readStanding(tx, projectId, person.id);
     const { to, expects } = change;
     if (!mayChangeMember(write.actor, own.role, { userId: person.id, from, to }))
       throw new Problem("forbidden");
     if (expects === "stranger" && from !== null)
       throw new Problem("already-exists", "This user is a member of the project already");
     if (expects === "member" && from === null) throw new Problem("not-found");
-    if (project_status === "archived") throw new Problem("project-archived");
+    if (project.status === "archived") throw new Problem("project-archived");
     if (from === "owner" && to !== "owner" && owners < 2)
       throw new Problem("conflict", "A project keeps at least one owner: make somebody else owner first");
 

@@ -3,7 +3,7 @@ import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
-import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
+import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
 import type { ProjectItem, ProjectRole, ProjectStatus } from "./projects.contract.ts";
 import { may, type ProjectVerb } from "./projects.policy.ts";
 
@@ -70,9 +70,6 @@ export interface ProjectFilter {
   q?: string;
   include_deleted?: boolean;
 }
-
-/** `text` as it is, for a LIKE pattern. */
-const literally = (text: string): string => text.replace(/[\\%_]/g, "\\$&");
 
 /**
  * The caller's projects, newest first unless they say; all there are for managers and admins. Deleted ones are for who
@@ -167,31 +164,35 @@ export interface MemberStanding {
   role: ProjectRole | null;
   joined: string | null;
   owners: number;
-  project_status: ProjectStatus;
 }
 
-/** One user's standing in a project, locked so that nobody else changes its members meanwhile. */
-export async function lockMember(tx: Queryable, projectId: string, userId: string): Promise<MemberStanding> {
-  const [project] = await tx.query<{ status: ProjectStatus }>({
-    text: "SELECT status FROM projects.projects WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE",
-    values: [projectId],
-  });
-  if (project === undefined) throw new Problem("not-found");
-  const [row] = await tx.query<{ role: ProjectRole | null; joined: string | null; owners: number }>({
+/** One user's standing in a project, for a transaction that holds the project's lock, which changes of members take. */
+export async function readStanding(
+  tx: Queryable,
+  projectId: string,
+  userId: string,
+): Promise<MemberStanding> {
+  const [row] = await tx.query<MemberStanding>({
+    name: "projects-standing",
     text: `SELECT max(role) FILTER (WHERE user_id = $2) AS role, max(created_at) FILTER (WHERE user_id = $2) AS joined,
                   count(*) FILTER (WHERE role = 'owner') AS owners
            FROM projects.members WHERE project_id = $1`,
     values: [projectId, userId],
   });
-  return { role: null, joined: null, owners: 0, ...row, project_status: project.status };
+  return { role: null, joined: null, owners: 0, ...row };
 }
 
-/** The oldest project that was deleted before a time (ISO 8601). Plan: projects_deleted_idx. */
-export async function findPurgeable(db: Queryable, before: string): Promise<string | null> {
+/** The oldest project that was deleted before a time (ISO 8601), but for some. Plan: projects_deleted_idx. */
+export async function findPurgeable(
+  db: Queryable,
+  before: string,
+  butFor: Iterable<string>,
+): Promise<string | null> {
   const [row] = await db.query<{ id: string }>({
     name: "projects-purgeable",
-    text: "SELECT id FROM projects.projects WHERE deleted_at < $1 ORDER BY deleted_at LIMIT 1",
-    values: [before],
+    text: `SELECT id FROM projects.projects WHERE deleted_at < $1 AND id <> ALL ($2::uuid[])
+           ORDER BY deleted_at LIMIT 1`,
+    values: [before, [...butFor]],
   });
   return row?.id ?? null;
 }

@@ -83,7 +83,11 @@ export default (config: Config): ServiceSchema => {
     methods: {
       async publish(this: Service & Lends, projectId: string, events: LoggedEvent[], userIds: string[] = []) {
         if (events.length > 0) {
-          const members = await listMemberIds(this.db, projectId);
+          // The write holds, whatever becomes of this: then who it is about is told of at least.
+          const members = await listMemberIds(this.db, projectId).catch((error: unknown) => {
+            this.logger.warn(`members of project ${projectId} may see it as it was for a moment`, error);
+            return [];
+          });
           const names = [...members, ...userIds].map((id) => `user:${id}`);
           await this.outdate([...names, "projects", `tasks-of:${projectId}`]);
         }
@@ -273,7 +277,7 @@ export default (config: Config): ServiceSchema => {
             if (person?.is_active !== true)
               throw invalidField("user_id", "unknown", "There is no active user with this id");
             const change = { expects: "stranger", to: role } as const;
-            const { member, events } = await changeMember(this.db, found, person, change, causeOf(ctx));
+            const { member, events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
             await this.publish(found.id, events);
             return member;
           });
@@ -309,7 +313,7 @@ export default (config: Config): ServiceSchema => {
           const [person] = await users.call(ctx, "people", { ids: [ctx.params.user_id] });
           if (person === undefined) throw new Problem("not-found");
           const change = { expects: "member", to: ctx.params.role } as const;
-          const { member, events } = await changeMember(this.db, found, person, change, causeOf(ctx));
+          const { member, events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
           await this.publish(found.id, events);
           return member;
         },
@@ -330,7 +334,7 @@ export default (config: Config): ServiceSchema => {
           const [person] = await users.call(ctx, "people", { ids: [ctx.params.user_id] });
           if (person === undefined) throw new Problem("not-found");
           const change = { expects: "member", to: null } as const;
-          const { events } = await changeMember(this.db, found, person, change, causeOf(ctx));
+          const { events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
           await this.publish(found.id, events, [person.id]);
         },
       },
@@ -367,14 +371,27 @@ export default (config: Config): ServiceSchema => {
         },
       },
 
-      /** Removes one project for good, or a batch of its tasks. */
+      /**
+       * Removes one project for good, or a batch of what is in it. One that can't be purged is passed over until there
+       * is no other, and then told of: so it stays, and nothing stays because of it.
+       */
       purge: {
         auth: "internal",
         rules: { before: rules.timestamp },
         async handler(ctx) {
-          const id = await findPurgeable(this.db, ctx.params.before);
-          if (id === null) return false;
-          if (!(await tasks.call(ctx, "purge", { project_id: id }))) await purgeProject(this.db, id);
+          const id = await findPurgeable(this.db, ctx.params.before, stuck.keys());
+          if (id === null) {
+            const [failure] = stuck.values();
+            stuck.clear();
+            if (failure !== undefined) throw failure;
+            return false;
+          }
+          try {
+            if (!(await tasks.call(ctx, "purge", { project_id: id }))) await purgeProject(this.db, id);
+          } catch (error) {
+            this.logger.warn(`project ${id} was not purged`, error);
+            stuck.set(id, error as Error);
+          }
           return true;
         },
       },

@@ -8,7 +8,7 @@ import { attempts, type Written } from "./tasks.commands.ts";
 import type { Comment } from "./tasks.contract.ts";
 import { commentEvents } from "./tasks.events.ts";
 import { may } from "./tasks.policy.ts";
-import { findComment, findTask, type FoundTask } from "./tasks.queries.ts";
+import { findComment, findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
 
 const TASK =
   "task AS (SELECT id FROM tasks.tasks WHERE id = $1 AND version = $2 AND deleted_at IS NULL FOR SHARE)";
@@ -51,11 +51,8 @@ function writeComment<Answer>(
     const task = await findTask(on, write.actor, taskId, { lock });
     const { statement, events, answer } = await decide(task, () => findComment(on, taskId, commentId));
     if (events.length === 0) return { answer, events: [] };
-    const logged = await commit(on, statement, events, {
-      userId: write.actor.id,
-      key: write.conditions.key,
-      response: answer,
-    });
+    const remembered = { userId: write.actor.id, key: write.conditions.key, response: answer };
+    const logged = await commit(on, statement, events, remembered, guardsOf(task));
     return logged === null ? null : { answer, events: logged };
   });
 }

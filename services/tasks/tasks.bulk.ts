@@ -6,10 +6,10 @@
 import { Problem, problemCode, problemDocument, PROBLEMS } from "../../core/errors.ts";
 import { given } from "../../core/rules.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
-import { commit, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
+import { commit, type Guards, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
 import { type Assignable, checkAssignee, checkCategory, type References } from "./references.ts";
-import { missingCategory, type Written } from "./tasks.commands.ts";
+import { lockedAttempts, missingCategory, type Written } from "./tasks.commands.ts";
 import type { BulkOperation, BulkResult, TaskInput } from "./tasks.contract.ts";
 import {
   assignment,
@@ -23,6 +23,7 @@ import {
 import {
   findProjects,
   type FoundTask,
+  guardsOf,
   lockTasks,
   mayAssignIn,
   mayCreateIn,
@@ -188,7 +189,7 @@ export async function runBulk(
   references: Omit<References, "members">,
   write: Write,
 ): Promise<Written<{ results: BulkResult[] }>> {
-  return db.transaction(async (tx: Queryable) => {
+  return lockedAttempts(db, async (tx: Queryable) => {
     const ids = operations.flatMap((operation) => (operation.op === "create" ? [] : [operation.id]));
     const found = ids.length === 0 ? [] : await lockTasks(tx, write.actor, [...new Set(ids)]);
     const bench = new Workbench(found);
@@ -228,8 +229,12 @@ export async function runBulk(
     }
     const { rows } = bench;
     const statement = { name: "tasks-bulk", text: SAVE, values: [JSON.stringify(rows)] };
-    const logged = await commit(tx, statement, bench.events, remembered).catch(missingCategory);
-    return { answer, events: logged ?? [] };
+    const guards = Object.assign(
+      {},
+      ...[...found, ...projects.map((project) => ({ ...project, project_id: project.id }))].map(guardsOf),
+    ) as Guards;
+    const logged = await commit(tx, statement, bench.events, remembered, guards).catch(missingCategory);
+    return logged && { answer, events: logged };
   });
 }
 

@@ -5,12 +5,26 @@
  */
 import { Problem, problemCode } from "../../core/errors.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
-import { commit, type LoggedEvent, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
+import {
+  commit,
+  type Guards,
+  type LoggedEvent,
+  type NewEvent,
+  withEvents,
+  type Write,
+} from "../../mixins/event-log.ts";
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
 import type { Task } from "./tasks.contract.ts";
 import { clearing, type Decide, type Decision } from "./tasks.decisions.ts";
 import { dueSoonEvents } from "./tasks.events.ts";
-import { findAssigned, findCategorized, findTask, lockDueSoon } from "./tasks.queries.ts";
+import {
+  findAssigned,
+  findCategorized,
+  findTask,
+  type FoundTask,
+  guardsOf,
+  lockDueSoon,
+} from "./tasks.queries.ts";
 import { taskView, type TaskRow } from "./tasks.view.ts";
 
 /** What a write answers, and what it tells the world. */
@@ -19,9 +33,9 @@ export interface Written<Answer = Task> {
   events: LoggedEvent[];
 }
 
-const LOST_RACES = 2;
+const [LOST_RACES, LOCKED_RACES] = [2, 5];
 
-/** Reads and tries, anew while somebody else is faster, and at last in a transaction with what it read locked. */
+/** Reads and tries, anew while somebody else is faster, and at last in transactions with what it read locked. */
 export async function attempts<Result>(
   db: Database,
   attempt: (on: Queryable, lock: boolean) => Promise<Result | null>,
@@ -30,9 +44,19 @@ export async function attempts<Result>(
     const result = await attempt(db, false);
     if (result !== null) return result;
   }
-  const result = await db.transaction((tx) => attempt(tx, true));
-  if (result === null) throw new Error("a row changed under its own lock");
-  return result;
+  return lockedAttempts(db, (tx) => attempt(tx, true));
+}
+
+/** The same with all that is read locked, where only the project around it may still change. */
+export async function lockedAttempts<Result>(
+  db: Database,
+  attempt: (tx: Queryable) => Promise<Result | null>,
+): Promise<Result> {
+  for (let race = 0; race < LOCKED_RACES; race++) {
+    const result = await db.transaction(attempt);
+    if (result !== null) return result;
+  }
+  throw new Problem("overloaded", "Too many changes at once", { headers: { "Retry-After": "1" } });
 }
 
 const INSERT = withEvents(
@@ -51,8 +75,13 @@ export function missingCategory(error: unknown): never {
   });
 }
 
-/** Writes a new task. */
-export async function createTask(db: Queryable, { next, events }: Decision, write: Write): Promise<Written> {
+/** Writes a new task. @returns null when who may do that has changed meanwhile */
+export async function createTask(
+  db: Queryable,
+  { next, events }: Decision,
+  write: Write,
+  guards: Guards,
+): Promise<Written | null> {
   const answer = taskView(next);
   const values = [
     next.id,
@@ -68,12 +97,10 @@ export async function createTask(db: Queryable, { next, events }: Decision, writ
     next.completed_at,
     next.created_at,
   ];
-  const logged = await commit(db, { name: "tasks-insert", text: INSERT, values }, events, {
-    userId: write.actor.id,
-    key: write.conditions.key,
-    response: answer,
-  }).catch(missingCategory);
-  return { answer, events: logged ?? [] };
+  const remembered = { userId: write.actor.id, key: write.conditions.key, response: answer };
+  const statement = { name: "tasks-insert", text: INSERT, values };
+  const logged = await commit(db, statement, events, remembered, guards).catch(missingCategory);
+  return logged && { answer, events: logged };
 }
 
 const UPDATE = withEvents(
@@ -85,11 +112,11 @@ const UPDATE = withEvents(
   13,
 );
 
-/** Writes `next` over the row that still has `version`. @returns null when somebody was faster */
-function update(db: Queryable, next: TaskRow, version: number, events: NewEvent[], write: Write) {
+/** Writes `next` over the row that is still as it was found. @returns null when somebody was faster */
+function update(db: Queryable, next: TaskRow, found: FoundTask, events: NewEvent[], write: Write) {
   const values = [
     next.id,
-    version,
+    found.version,
     next.title,
     next.description,
     next.status,
@@ -101,34 +128,33 @@ function update(db: Queryable, next: TaskRow, version: number, events: NewEvent[
     next.updated_at,
     next.deleted_at,
   ];
-  return commit(db, { name: "tasks-update", text: UPDATE, values }, events, {
-    userId: write.actor.id,
-    key: write.conditions.key,
-    response: taskView(next),
-  });
+  const answer = { userId: write.actor.id, key: write.conditions.key, response: taskView(next) };
+  return commit(db, { name: "tasks-update", text: UPDATE, values }, events, answer, guardsOf(found));
 }
 
 /**
  * Changes the task that the caller may see (among the deleted ones, with `deleted`) as `decide` says.
- * @throws Problem not-found; what `decide` throws
+ * @param check asks others whether that will do, once it is clear that the caller may: what it finds holds until the commit
+ * @throws Problem not-found; what `decide` and `check` throw
  */
 export async function changeTask(
   db: Database,
   id: string,
   write: Write,
   decide: Decide,
-  { deleted = false } = {},
+  { deleted = false, check }: { deleted?: boolean; check?: (task: FoundTask) => Promise<void> } = {},
 ): Promise<Written> {
   return attempts(db, async (on, lock) => {
     const found = await findTask(on, write.actor, id, { lock, deleted });
     const { next, events } = decide(found);
+    await check?.(found);
     if (events.length === 0) {
       const answer = taskView(found);
       const { key } = write.conditions;
       await rememberUnchanged(on, { userId: write.actor.id, key, response: answer });
       return { answer, events: [] };
     }
-    const logged = await update(on, next, found.version, events, write).catch(missingCategory);
+    const logged = await update(on, next, found, events, write).catch(missingCategory);
     return logged === null ? null : { answer: taskView(next), events: logged };
   });
 }
@@ -156,7 +182,10 @@ async function clearEach(db: Database, ids: string[], write: Write, decide: Deci
       events.push(...(await changeTask(db, id, everywhere, decide)).events);
     } catch (error) {
       // Deleted meanwhile.
-      if (problemCode(error) !== "not-found") throw error;
+      if (problemCode(error) === "not-found") continue;
+      // What happened has to be told of; the rest meets the same error when it is tried again.
+      if (events.length > 0) return events;
+      throw error;
     }
   }
   return events;

@@ -44,7 +44,12 @@ function mustBeAllowed(task: FoundTask, verbs: readonly TaskVerb[], write: Write
   if (task.project_status === "archived") throw new Problem("project-archived");
 }
 
-function rowOf({ project_role: _role, project_status: _status, ...row }: FoundTask): TaskRow {
+function rowOf({
+  project_role: _role,
+  project_status: _status,
+  members_version: _v,
+  ...row
+}: FoundTask): TaskRow {
   return row;
 }
 

@@ -1,8 +1,9 @@
 import { Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
-import type { Page, PageOf } from "../../core/page.ts";
+import { type Page, type PageOf, parseSort } from "../../core/page.ts";
 import type { Queryable, Statement } from "../../mixins/database.ts";
+import { type Guards, projectStream } from "../../mixins/event-log.ts";
 import { type Branch, type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { ProjectRole, ProjectStatus } from "../projects/projects.contract.ts";
 import {
@@ -24,15 +25,28 @@ const COLUMNS = `t.id, t.title, t.description, t.status, t.priority, t.project_i
 interface Standing {
   project_role: ProjectRole | null;
   project_status: ProjectStatus | null;
+  /** Moves when somebody may do more or less in the project (mixins/event-log.ts, Guards). */
+  members_version: number | null;
 }
 
 export type FoundTask = TaskRow & Standing;
 
-const STANDING = `m.role AS project_role, p.status AS project_status`;
+const STANDING = `m.role AS project_role, p.status AS project_status, s.members_version`;
 /** `$2` is the caller's id. */
 const WITH_STANDING = `
   LEFT JOIN projects.summaries p ON p.id = t.project_id
-  LEFT JOIN projects.memberships m ON m.project_id = t.project_id AND m.user_id = $2`;
+  LEFT JOIN projects.memberships m ON m.project_id = t.project_id AND m.user_id = $2
+  LEFT JOIN events.streams s ON s.name = 'project:' || t.project_id`;
+
+/** What has to hold still when a write to the project commits. */
+export const guardsOf = ({
+  project_id,
+  members_version,
+}: {
+  project_id: string | null;
+  members_version: number | null;
+}): Guards =>
+  project_id === null || members_version === null ? {} : { [projectStream(project_id)]: members_version };
 /** A task whose project is deleted is as gone as a deleted one. */
 const PROJECT_THERE = "(t.project_id IS NULL OR p.id IS NOT NULL)";
 
@@ -90,9 +104,10 @@ export interface ProjectStanding {
   id: string;
   status: ProjectStatus;
   project_role: ProjectRole | null;
+  members_version: number | null;
 }
 
-const ofProject = ({ id, project_role }: ProjectStanding) => ({
+const ofProject = ({ id, project_role }: Pick<ProjectStanding, "id" | "project_role">) => ({
   project_id: id,
   project_role,
   created_by: "",
@@ -101,8 +116,9 @@ const ofProject = ({ id, project_role }: ProjectStanding) => ({
 
 /** A project by id or slug with the caller's role in it. */
 const projectBy = (key: "id" | "slug", caller: string, value: string): string => `
-  SELECT p.id, p.status, m.role AS project_role
+  SELECT p.id, p.status, m.role AS project_role, s.members_version
   FROM projects.summaries p LEFT JOIN projects.memberships m ON m.project_id = p.id AND m.user_id = ${caller}
+  LEFT JOIN events.streams s ON s.name = 'project:' || p.id
   WHERE p.${key} = ${value}`;
 
 /**
@@ -124,8 +140,9 @@ export async function findProject(db: Queryable, actor: Actor, project: string):
 export async function findProjects(db: Queryable, actor: Actor, ids: string[]): Promise<ProjectStanding[]> {
   const found = await db.query<ProjectStanding>({
     name: "tasks-projects",
-    text: `SELECT p.id, p.status, m.role AS project_role
+    text: `SELECT p.id, p.status, m.role AS project_role, s.members_version
            FROM projects.summaries p LEFT JOIN projects.memberships m ON m.project_id = p.id AND m.user_id = $1
+           LEFT JOIN events.streams s ON s.name = 'project:' || p.id
            WHERE p.id = ANY ($2::uuid[])`,
     values: [actor.id, ids],
   });
@@ -298,6 +315,8 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
   );
 }
 
+/** Sorts that an index answers: others sort all that there is. */
+const INDEXED = ["created_at", "updated_at", "due_date"];
 /** Rows that a page by offset skips before it is slow. */
 const DEEP = 1000;
 
@@ -313,12 +332,14 @@ export async function listTasks(
 ): Promise<Page<Task>> {
   type Row = TaskRow & { of_project?: string | null; of_role?: ProjectRole | null };
   const statement = taskListStatement(actor, filter, page);
-  const slow = filter.q !== undefined || (page.offset ?? 0) > DEEP;
+  const unindexed = parseSort(page.sort ?? "created_at").some(({ key }) => !INDEXED.includes(key));
+  const slow =
+    filter.q !== undefined || filter.created_by !== undefined || unindexed || (page.offset ?? 0) > DEEP;
   const found = await readPage<Row, Task>(db, { ...statement, slow }, page, taskView);
   if (filter.project !== undefined) {
     const { of_project = null, of_role = null } = found.about ?? {};
-    const standing = { id: of_project as string, status: "active", project_role: of_role } as const;
-    if (of_project === null || !may(actor, "read", ofProject(standing))) throw new Problem("not-found");
+    if (of_project === null || !may(actor, "read", ofProject({ id: of_project, project_role: of_role })))
+      throw new Problem("not-found");
   }
   return found.page;
 }

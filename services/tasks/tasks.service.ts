@@ -17,6 +17,7 @@ import { readReferences } from "./references.ts";
 import { assigneesOf, categoriesOf, checkCreation, checkReferences, runBulk } from "./tasks.bulk.ts";
 import {
   announceDue,
+  attempts,
   type Batch,
   changeTask,
   createTask,
@@ -40,7 +41,7 @@ import {
   countByStatus,
   findDetail,
   findProject,
-  findTask,
+  guardsOf,
   listTasks,
   TASK_SORTS,
   type TaskFilter,
@@ -68,11 +69,14 @@ async function create(
 ): Promise<Written> {
   const input = rules.given(params) as TaskInput;
   const write = causeOf(ctx);
-  const within = reference === null ? null : await findProject(db, write.actor, reference);
-  checkCreation(write, within, input);
-  const unassigned = { project_id: within?.id ?? null, assigned_to: null, category_id: null };
-  await checkNamed(ctx, db, unassigned, input);
-  return createTask(db, creation(input, within?.id ?? null, write), write);
+  return attempts(db, async (on) => {
+    const within = reference === null ? null : await findProject(on, write.actor, reference);
+    checkCreation(write, within, input);
+    const project_id = within?.id ?? null;
+    await checkNamed(ctx, db, { project_id, assigned_to: null, category_id: null }, input);
+    const guards = guardsOf({ project_id, members_version: within?.members_version ?? null });
+    return createTask(on, creation(input, project_id, write), write, guards);
+  });
 }
 
 /** Whether the task may come to refer to what `input` names, by a look at what it names. @throws Problem validation-failed */
@@ -93,21 +97,14 @@ async function checkNamed(
 }
 
 /** Changes a task that comes to refer to others. Whether the caller may is decided first: a refusal tells nothing of those. */
-async function change(
+const change = (
   ctx: Asking,
   db: Database,
   id: string,
   input: Partial<TaskInput>,
   decide: Decide,
-): Promise<Written> {
-  const { assigned_to, category_id } = input;
-  if (assigned_to != null || category_id != null) {
-    const found = await findTask(db, ctx.locals.actor, id);
-    decide(found);
-    await checkNamed(ctx, db, found, input);
-  }
-  return changeTask(db, id, causeOf(ctx), decide);
-}
+): Promise<Written> =>
+  changeTask(db, id, causeOf(ctx), decide, { check: (found) => checkNamed(ctx, db, found, input) });
 
 /** Tasks, their comments, and the categories that people put them in. */
 export default (config: Config): ServiceSchema =>
@@ -121,7 +118,7 @@ export default (config: Config): ServiceSchema =>
         emitCommitted(this.broker, events);
         return answer;
       },
-      /** A list; the first page of a project's, which boards ask for all the time, from the cache. */
+      /** A list; the first page of a project's or of one of its columns, which boards ask for all the time, from the cache. */
       async list(
         this: Service & TasksLend,
         actor: Actor,

@@ -38,7 +38,7 @@ export function taskView(row: TaskRow): Task {
 
 /** The task on its own. @param people those that it names, as far as they were found */
 export function detailView(row: DetailRow, people: Person[]): TaskDetail {
-  const { project_id, category_id } = row;
+  const { project_id, category_id, category_name } = row;
   const person = (id: string): Person => {
     const { username = "", first_name = null, last_name = null } = people.find((one) => one.id === id) ?? {};
     return { id, username, first_name, last_name };
@@ -48,11 +48,9 @@ export function detailView(row: DetailRow, people: Person[]): TaskDetail {
     project: project_id && { id: project_id, slug: row.project_slug ?? "", name: row.project_name ?? "" },
     creator: person(row.created_by),
     assignee: row.assigned_to && person(row.assigned_to),
-    category: category_id && {
-      id: category_id,
-      name: row.category_name ?? "",
-      color: row.category_color ?? "",
-    },
+    // One that was deleted a moment ago has no name any more.
+    category:
+      category_name === null ? null : { id: category_id, name: category_name, color: row.category_color },
     comment_count: row.comment_count,
   } as TaskDetail;
 }

@@ -2,7 +2,7 @@ import { Problem } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
-import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
+import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
 import type { FoundPerson, User } from "./users.contract.ts";
 import { may, maySearchAccounts } from "./users.policy.ts";
 
@@ -42,9 +42,6 @@ export async function findUser(db: Queryable, actor: Actor, id: string): Promise
   if (user === undefined || !may(actor, "read", user)) throw new Problem("not-found");
   return user;
 }
-
-/** `text` as it is, for a LIKE pattern. */
-const literally = (text: string): string => text.replace(/[\\%_]/g, "\\$&");
 
 /**
  * People by a part of their user name or of their full name, those whose user name begins with it first. E-mail

@@ -220,13 +220,11 @@ describe("with all services", () => {
       await ada.api.post("/tasks", { title: "Once" }, { "Idempotency-Key": key });
     // More than one batch.
     await sql.query(
-      `INSERT INTO idempotency.keys (user_id, key, fingerprint, response, created_at)
+      `INSERT INTO idempotency.keys (user_id, key, fingerprint, response, kept_until)
        SELECT $1, 'more-' || n, '', '{}', now() FROM generate_series(1, 2500) AS n`,
       [ada.id],
     );
-    await sql.query(
-      "UPDATE idempotency.keys SET created_at = now() - interval '24 hours' WHERE key <> 'young'",
-    );
+    await sql.query("UPDATE idempotency.keys SET kept_until = now() WHERE key <> 'young'");
     await runJob(queue, "forget-answers");
     const { rows } = await sql.query("SELECT key FROM idempotency.keys");
     expect(rows).toEqual([{ key: "young" }]);
@@ -265,7 +263,7 @@ describe("a job", () => {
     const schedules = await queue.pg.getSchedules();
     expect(schedules.map(({ name, cron }) => [name, cron])).toEqual([
       ["announce-due", "* * * * *"],
-      ["forget-answers", "37 * * * *"],
+      ["forget-answers", "*/5 * * * *"],
       ["forget-categories", "* * * * *"],
       ["purge-deleted", "7 * * * *"],
     ]);

@@ -34,7 +34,9 @@ describe("the parameter of a write", () => {
 
   test("holds the events whole, in order", async () => {
     const events = [newEvent(idOf("a")), newEvent(idOf("b"))];
-    expect(await parameter(events)).toEqual(events.map((event, ord) => ({ ...event, ord, access: 0 })));
+    expect(await parameter(events)).toEqual(
+      events.map((event, ord) => ({ ...event, ord, access: 0, guard: null })),
+    );
   });
 
   test("marks those, and only those, after which somebody may see more or less of the stream", async () => {
@@ -65,6 +67,16 @@ describe("a commit", () => {
       { ...events[0], seq: 7 },
       { ...events[1], seq: 8 },
     ]);
+  });
+
+  test("whose guard failed is null too: the number that it did not get fails the statement", async () => {
+    const refused = Object.assign(new Error("null value"), { code: "23502", table: "log", column: "seq" });
+    const db = { query: () => Promise.reject(refused) };
+    await expect(commit(db, statement, [newEvent(idOf("a"))])).resolves.toBeNull();
+    const other = Object.assign(new Error("null value"), { code: "23502", table: "tasks", column: "title" });
+    await expect(
+      commit({ query: () => Promise.reject(other) }, statement, [newEvent(idOf("a"))]),
+    ).rejects.toBe(other);
   });
 
   test("whose condition failed is null: nothing happened", async () => {
