@@ -23,6 +23,7 @@ function banner(config: Config, embedded: EmbeddedDatabase | null): string {
   return [
     "",
     `  Taskwire is running at ${origin}, sockets at ${origin}/ws`,
+    `  Its API, to read and to try: ${origin}/docs`,
     ...(embedded ? [`  Its data lies in ${embedded.dir}`] : []),
     "",
     "  Register somebody, then log in:",

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import type { Redis } from "ioredis";
 import { type BrokerOptions, Cachers, type LoggerConfig, type ServiceBroker } from "moleculer";
 import type { Config } from "./core/config.ts";
+import { VALIDATOR } from "./core/rules.ts";
 import { authorize } from "./middlewares/authorize.ts";
 import { failureDetector } from "./middlewares/failure-detector.ts";
 
@@ -124,7 +125,7 @@ export function brokerOptions(config: Config): BrokerOptions {
     tracking: { enabled: true, shutdownTimeout: 10_000 },
     middlewares: [authorize, failureDetector],
     // null clears a field that may be null, and is refused for the others (core/kit.ts).
-    validator: { type: "Fastest", options: { considerNullAsAValue: true } },
+    validator: { type: "Fastest", options: VALIDATOR },
     // main.ts handles signals: a node has more to stop than its broker.
     skipProcessEventRegistration: true,
   } as BrokerOptions;

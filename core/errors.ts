@@ -94,7 +94,7 @@ export const PROBLEMS = {
     status: 415,
     title: "Unsupported media type",
     explain:
-      "Bodies are sent as `Content-Type: application/json`, in UTF-8, uncompressed or gzip, deflate or br.",
+      "Bodies are sent as `Content-Type: application/json`, in UTF-8, uncompressed or gzip, deflate, br or zstd.",
   },
   "expectation-failed": {
     status: 417,

@@ -6,6 +6,13 @@ import type { ValidationRuleObject } from "fastest-validator";
 
 type CheckErrors = { type: string; expected?: unknown; actual?: unknown }[];
 
+/** How requests are validated everywhere: null is a value like any other, and messages say what is wanted. */
+export const VALIDATOR = {
+  useNewCustomCheckerFunction: true,
+  considerNullAsAValue: true,
+  messages: { enumValue: "The '{field}' field must be one of {expected}." },
+};
+
 /** The params that were sent: the validator leaves a key without a value for some that were not. */
 export const given = <Params extends object>(params: Params): Partial<Params> =>
   Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined)) as Partial<Params>;

@@ -2,7 +2,7 @@ import pg from "pg";
 
 /** The order of an object in the dump: what others stand on comes first. */
 const QUERY = `
-WITH own AS (SELECT oid, nspname FROM pg_namespace WHERE nspname IN ('auth', 'events', 'projects', 'tasks', 'users')),
+WITH own AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')),
 columns AS (
   SELECT a.attrelid, string_agg(
     format(E'  %I %s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),

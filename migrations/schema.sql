@@ -4,6 +4,8 @@ CREATE SCHEMA auth;
 
 CREATE SCHEMA events;
 
+CREATE SCHEMA idempotency;
+
 CREATE SCHEMA projects;
 
 CREATE SCHEMA tasks;
@@ -64,6 +66,14 @@ CREATE TABLE events.streams (
   head bigint NOT NULL,
   members_version bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor=50);
+
+CREATE TABLE idempotency.keys (
+  user_id uuid NOT NULL,
+  key text NOT NULL,
+  fingerprint text NOT NULL,
+  response json NOT NULL,
+  kept_until timestamp(3) with time zone NOT NULL
+);
 
 CREATE TABLE projects.members (
   project_id uuid NOT NULL,
@@ -159,6 +169,8 @@ ALTER TABLE events.log ADD CONSTRAINT log_pkey PRIMARY KEY (stream, seq);
 
 ALTER TABLE events.streams ADD CONSTRAINT streams_pkey PRIMARY KEY (name);
 
+ALTER TABLE idempotency.keys ADD CONSTRAINT keys_pkey PRIMARY KEY (user_id, key);
+
 ALTER TABLE projects.members ADD CONSTRAINT members_pkey PRIMARY KEY (project_id, user_id);
 
 ALTER TABLE projects.members ADD CONSTRAINT members_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'member'::text, 'manager'::text, 'owner'::text])));
@@ -195,6 +207,8 @@ ALTER TABLE auth.sessions ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user
 
 ALTER TABLE events.log ADD CONSTRAINT log_stream_fkey FOREIGN KEY (stream) REFERENCES events.streams(name);
 
+ALTER TABLE idempotency.keys ADD CONSTRAINT keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id) ON DELETE CASCADE;
+
 ALTER TABLE projects.members ADD CONSTRAINT members_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects.projects(id) ON DELETE CASCADE;
 
 ALTER TABLE projects.members ADD CONSTRAINT members_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id);
@@ -226,6 +240,8 @@ CREATE INDEX refresh_tokens_session_idx ON auth.refresh_tokens USING btree (sess
 CREATE INDEX sessions_revoked_idx ON auth.sessions USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 
 CREATE INDEX sessions_user_idx ON auth.sessions USING btree (user_id) WHERE (revoked_at IS NULL);
+
+CREATE INDEX keys_kept_until_idx ON idempotency.keys USING btree (kept_until);
 
 CREATE INDEX members_joined_idx ON projects.members USING btree (project_id, created_at, user_id);
 

@@ -93,7 +93,8 @@ export function schemaOf(given: unknown): Schema {
     ...(nullable && schema.type !== undefined && { type: [schema.type, "null"] }),
     ...(nullable && values && { enum: [...values, null] }),
     default: rule.default,
-    description: rule.description,
+    description: rule.admin === true ? "For admins." : rule.description,
+    "x-admin": rule.admin,
     ...(rule.example !== undefined && { examples: [rule.example] }),
   });
 }

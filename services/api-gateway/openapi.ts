@@ -99,7 +99,10 @@ const HEADERS: Json = {
     required: true,
     schema: { type: "string", format: "uri-reference" },
   }),
-  ETag: text("The resource's version, for `If-Match` and `If-None-Match`.", '"1"'),
+  ETag: text(
+    "For `If-Match` and `If-None-Match`: the version, and where a read brings more than the resource's own fields a digest of it all.",
+    '"1"',
+  ),
   Link: text(
     'The next page, `rel="next"` (RFC 8288); absent from the last one.',
     '</api/v1/tasks?limit=20&cursor=eyJ>; rel="next"',
@@ -315,9 +318,15 @@ function parameter(name: string, where: "path" | "query", rule: unknown): Json {
   };
 }
 
-/** An example for each field that has one: its rule's own, or that of the answer's field of the same name. */
+/**
+ * An example for each field that has one: its rule's own, or that of the answer's field of the same name. Fit to be sent as
+ * it is: no ids of things that only this document knows, unless there has to be one, and nothing that is for admins.
+ */
 function bodyExample(body: Schema, answer: Schema | null): Json {
+  const needed = (body.required ?? []) as string[];
   const entries = Object.entries(body.properties ?? {}).flatMap(([name, schema]): [string, unknown][] => {
+    if (schema.format === "uuid" && !needed.includes(name)) return [];
+    if (schema["x-admin"] === true) return [];
     const candidates = [schema.examples, answer?.properties?.[name]?.examples, schema.enum as unknown[]];
     const found = candidates.find((examples) => examples !== undefined);
     return found === undefined ? [] : [[name, found[0]]];

@@ -175,6 +175,10 @@ async function makeReady(make: MakePage): Promise<Ready> {
 export async function servePage(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
   const path = (request.url ?? "/").split("?")[0]?.replace(/(?<=.)\/$/, "") as string;
   const make = PAGES.get(path);
+  if (path === "/" && (request.method === "GET" || request.method === "HEAD")) {
+    response.writeHead(303, { Location: "/docs" }).end();
+    return true;
+  }
   if (make === undefined) {
     if (path.startsWith("/problems/")) throw new Problem("not-found", "There is no such problem");
     return false;

@@ -22,12 +22,15 @@ const BODY: Record<
   [code: "malformed-request" | "payload-too-large" | "unsupported-media-type", detail: string]
 > = {
   "entity.parse.failed": ["malformed-request", "The body is not valid JSON"],
-  "entity.verify.failed": ["malformed-request", "The body is not valid"],
+  "entity.verify.failed": ["malformed-request", "The body is not UTF-8"],
   "request.aborted": ["malformed-request", "The body ended early"],
   "request.size.invalid": ["malformed-request", "The body is not as long as Content-Length says"],
   "entity.too.large": ["payload-too-large", "A body may hold 1 MiB at the most"],
   "charset.unsupported": ["unsupported-media-type", "Send JSON in UTF-8"],
-  "encoding.unsupported": ["unsupported-media-type", "Send the body uncompressed or as gzip, deflate or br"],
+  "encoding.unsupported": [
+    "unsupported-media-type",
+    "Send the body uncompressed or as gzip, deflate, br or zstd",
+  ],
 };
 
 const RETRY = { headers: { "Retry-After": "1" } };
@@ -46,7 +49,15 @@ function fieldErrors(
             code: "unknown",
             message: `There is no field '${name}' here.`,
           }))
-      : [{ pointer: pointerTo(field ?? ""), code: type, message }],
+      : type === "required" && actual === null
+        ? [
+            {
+              pointer: pointerTo(field ?? ""),
+              code: "null",
+              message: `The '${field}' field must not be null.`,
+            },
+          ]
+        : [{ pointer: pointerTo(field ?? ""), code: type, message }],
   );
 }
 

@@ -73,6 +73,8 @@ export interface ProjectsContract extends ServiceContract {
     update_member: { params: On<{ user_id: string; role: ProjectRole }>; result: Member };
     remove_member: { params: On<{ user_id: string }>; result: void };
     list_events: { params: On<{ after?: number; limit?: number }>; result: EventPage };
+    /** A project with other members that this user alone owns, by its slug; null for none. */
+    sole_owner_of: { params: { user_id: string }; result: string | null };
     /** Removes one project that was deleted before `before`, with all that is in it. True: call again, there may be more. */
     purge: { params: { before: string }; result: boolean };
   };

@@ -150,6 +150,21 @@ export async function findMember(db: Queryable, projectId: string, userId: strin
   return member;
 }
 
+/** A project with other members that this user alone owns; null for none. Plan: members_user_idx, members_pkey. */
+export async function findSoleOwned(db: Queryable, userId: string): Promise<string | null> {
+  const [project] = await db.query<{ slug: string }>({
+    name: "projects-sole-owned",
+    text: `SELECT p.slug FROM projects.members m JOIN projects.projects p ON p.id = m.project_id
+           WHERE m.user_id = $1 AND m.role = 'owner' AND p.deleted_at IS NULL
+             AND EXISTS (SELECT FROM projects.members o WHERE o.project_id = p.id AND o.user_id <> $1)
+             AND NOT EXISTS (
+               SELECT FROM projects.members o WHERE o.project_id = p.id AND o.user_id <> $1 AND o.role = 'owner')
+           ORDER BY p.id LIMIT 1`,
+    values: [userId],
+  });
+  return project?.slug ?? null;
+}
+
 /** All members of a project. Plan: members_pkey. */
 export async function listMemberIds(db: Queryable, projectId: string): Promise<string[]> {
   const rows = await db.query<{ user_id: string }>({

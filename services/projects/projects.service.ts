@@ -32,6 +32,7 @@ import {
   findMember,
   findProject,
   findPurgeable,
+  findSoleOwned,
   itemView,
   listMemberIds,
   listMembers,
@@ -76,6 +77,8 @@ async function named(ctx: Asking, members: MemberRow[]): Promise<Member[]> {
 export default (config: Config): ServiceSchema => {
   const retentionStart = (): string =>
     new Date(Date.now() - config.RETENTION_DAYS * 86_400_000).toISOString();
+  /** Projects that could not be purged, and why. */
+  const stuck = new Map<string, Error>();
 
   return service<ProjectsContract, Lends>({
     name: "projects",
@@ -368,6 +371,16 @@ export default (config: Config): ServiceSchema => {
           const [{ head = 0 } = {}] = await readHeads(this.db, [stream]);
           const items = await readLog(this.db, { stream, after, upTo: head, limit });
           return { items, limit, head };
+        },
+      },
+
+      /** What would be left without an owner if this user went. */
+      sole_owner_of: {
+        auth: "internal",
+        safe: true,
+        rules: { user_id: rules.id },
+        handler(ctx) {
+          return findSoleOwned(this.db, ctx.params.user_id);
         },
       },
 

@@ -132,7 +132,8 @@ export async function findProject(db: Queryable, actor: Actor, project: string):
     text: projectBy(key, "$1", "$2"),
     values: [actor.id, project],
   });
-  if (found === undefined || !may(actor, "read", ofProject(found))) throw new Problem("not-found");
+  if (found === undefined || !may(actor, "read", ofProject(found)))
+    throw new Problem("not-found", "There is no such project");
   return found;
 }
 

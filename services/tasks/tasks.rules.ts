@@ -71,10 +71,7 @@ export const OPERATIONS: Record<BulkOperation["op"], Record<string, ValidationRu
 
 type Validator = InstanceType<typeof FastestValidator.default>;
 /** As Moleculer makes its own. */
-const validator = new (FastestValidator as unknown as new (options: object) => Validator)({
-  useNewCustomCheckerFunction: true,
-  considerNullAsAValue: true,
-});
+const validator = new (FastestValidator as unknown as new (options: object) => Validator)(rules.VALIDATOR);
 const checks = new Map(
   Object.entries(OPERATIONS).map(([op, params]) => [op, validator.compile(strictRules(params) as never)]),
 );

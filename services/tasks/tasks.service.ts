@@ -163,7 +163,11 @@ export default (config: Config): ServiceSchema =>
         auth: "user",
         safe: true,
         rules: { project, ...filters, ...pageRules(...TASK_SORTS) },
-        docs: { summary: "List a project's tasks", answer: page(task) },
+        docs: {
+          summary: "List a project's tasks",
+          description: "By the same filters and sorts as `GET /tasks`, newest first unless you say.",
+          answer: page(task),
+        },
         handler(ctx) {
           return this.list(ctx.locals.actor, ctx.params as TaskFilter & PageOf);
         },
@@ -267,7 +271,8 @@ export default (config: Config): ServiceSchema =>
         rules: { id: rules.id },
         docs: {
           summary: "Delete a task",
-          description: "It can be restored until it is purged.",
+          description:
+            "For the project's managers and owners, or the creator of a personal task. It can be restored until it is purged, 30 days later unless the server says otherwise.",
           answer: null,
           problems: ["forbidden", "project-archived"],
         },
@@ -321,7 +326,7 @@ export default (config: Config): ServiceSchema =>
       transition: {
         auth: "user",
         idempotent: true,
-        rules: { id: rules.id, to: status },
+        rules: { id: rules.id, to: { ...status, example: "in_progress" } },
         docs: {
           summary: "Move a task to another status",
           description:

@@ -8,6 +8,7 @@ import { cache, type WithCache } from "../../mixins/cache.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { model, modelProblem, type WithModel } from "../../mixins/model.ts";
 import { auth } from "../auth/auth.contract.ts";
+import { projects } from "../projects/projects.contract.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
 import { isCommonPassword } from "./common-passwords.ts";
 import { makeFirstAdmin } from "./first-admin.ts";
@@ -155,8 +156,8 @@ export default (config: Config): ServiceSchema =>
           username: { ...username, optional: true },
           first_name,
           last_name,
-          role: { type: "enum", values: [...ROLES], optional: true },
-          is_active: { type: "boolean", optional: true },
+          role: { type: "enum", values: [...ROLES], optional: true, admin: true },
+          is_active: { type: "boolean", optional: true, admin: true },
         },
         async handler(ctx) {
           const { id, ...named } = ctx.params;
@@ -189,7 +190,7 @@ export default (config: Config): ServiceSchema =>
         docs: {
           summary: "Erase an account",
           description:
-            "It is deactivated, what tells who it was is erased, and its tasks stay, assigned to nobody.",
+            "It is deactivated, what tells who it was is erased, and its tasks stay, assigned to nobody. 409 for the only owner of a project with other members: make somebody else owner first.",
           answer: null,
           problems: ["forbidden", "conflict"],
         },
@@ -197,6 +198,9 @@ export default (config: Config): ServiceSchema =>
         async handler(ctx) {
           const { id } = ctx.params;
           await checkErasure(this.db, ctx.locals.actor, id, ctx.locals.conditions);
+          const orphan = await projects.call(ctx, "sole_owner_of", { user_id: id });
+          if (orphan !== null)
+            throw new Problem("conflict", `Make somebody else owner of the project '${orphan}' first`);
           // Before the account goes, so that a request that fails here can be sent again; and what was assigned since.
           await unassignTasks(ctx, id);
           await eraseUser(this.db, ctx.locals.actor, id);

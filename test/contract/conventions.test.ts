@@ -189,7 +189,6 @@ describe("the API is served under /api/v1 and at the root", () => {
   });
 
   test.each([
-    "/",
     "/nowhere",
     "/api",
     "/api/v1",
@@ -211,6 +210,11 @@ describe("the API is served under /api/v1 and at the root", () => {
     expectProblem(answer, 404, "not-found");
     expect(answer.body.instance).toBe(path);
   });
+});
+
+test("the front door leads to the documents", async () => {
+  const { status, headers } = await asAda({ path: "/" });
+  expect([status, headers.get("location")]).toEqual([303, "/docs"]);
 });
 
 describe("methods", () => {

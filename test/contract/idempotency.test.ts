@@ -296,7 +296,10 @@ describe("the key", () => {
 
 describe("after 24 hours", () => {
   const age = (key: string, interval: string): Promise<unknown> =>
-    db.query("UPDATE idempotency.keys SET created_at = now() - $2::interval WHERE key = $1", [key, interval]);
+    db.query("UPDATE idempotency.keys SET kept_until = kept_until - $2::interval WHERE key = $1", [
+      key,
+      interval,
+    ]);
 
   test("the request happens anew, and is remembered anew", async () => {
     const key = newId();
@@ -342,6 +345,24 @@ describe("after 24 hours", () => {
   });
 });
 
+test("an answer is kept for as long as its request may come again: a few minutes where no client knows the key", async () => {
+  const gil = await node.api.person("gil");
+  const key = newId();
+  await send({ path: "/tasks", body: { title: "x" } }, key, gil);
+  await gil.api.must("POST", "/tasks", { title: "x" });
+  await gil.api.must("POST", "/categories", { name: "x", color: "#000000" });
+  const { rows } = await db.query(
+    `SELECT key = $2 AS given, ceil(extract(epoch FROM kept_until - now()) / 60)::int AS minutes
+     FROM idempotency.keys WHERE user_id = $1 ORDER BY kept_until`,
+    [gil.id, key],
+  );
+  expect(rows).toEqual([
+    { given: false, minutes: 5 },
+    { given: false, minutes: 5 },
+    { given: true, minutes: 24 * 60 },
+  ]);
+});
+
 describe("while the first request is under way", () => {
   let hasty: TestNode;
   let other: pg.Client;
@@ -359,7 +380,7 @@ describe("while the first request is under way", () => {
   test("409 with Retry-After, and the request goes through once the first has failed", async () => {
     const task = await fay.api.must("POST", "/tasks", { title: "x" });
     await other.query("BEGIN");
-    await other.query("INSERT INTO idempotency.keys VALUES ($1, 'held', 'fingerprint', '{}', now())", [
+    await other.query("INSERT INTO idempotency.keys VALUES ($1, 'held', 'fingerprint', '{}', 'infinity')", [
       fay.id,
     ]);
     const requests: [Request, ...Request[]] = [
@@ -383,7 +404,7 @@ describe("while the first request is under way", () => {
     const answer = await send({ path: "/tasks", body: { title: "x" } }, "template", fay);
     const { rows } = await other.query("SELECT fingerprint FROM idempotency.keys WHERE key = 'template'");
     await other.query("BEGIN");
-    await other.query("INSERT INTO idempotency.keys VALUES ($1, 'slow', $2, $3, now())", [
+    await other.query("INSERT INTO idempotency.keys VALUES ($1, 'slow', $2, $3, 'infinity')", [
       fay.id,
       rows[0].fingerprint,
       JSON.stringify(answer.body),

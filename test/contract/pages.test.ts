@@ -34,6 +34,10 @@ describe.each(PAGES)("%s", (path, type) => {
     expect([second.status, second.body, second.headers.get("etag")]).toEqual([304, null, etag]);
   });
 
+  test("wants tags that can be read", async () => {
+    expectProblem(await fetchPage(path, { "If-None-Match": "other" }), 400, "malformed-request");
+  });
+
   test("has a HEAD without a body", async () => {
     const [get, head] = [await fetchPage(path), await fetchPage(path, {}, "HEAD")];
     expect([head.status, head.body]).toEqual([200, null]);

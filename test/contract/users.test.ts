@@ -459,6 +459,16 @@ describe("DELETE /users/{id}", () => {
   });
   const erase = (who: Person, { id }: { id: string }): Promise<Answer> => who.api.delete(`/users/${id}`);
 
+  test("of a project's only owner is 409 while others are in it: somebody else has to own it first", async () => {
+    const other = await node.api.person("other");
+    const { id } = await leaver.api.must("POST", "/projects", { name: "Shared" });
+    await leaver.api.must("POST", `/projects/${id}/members`, { user_id: other.id, role: "member" });
+    expectProblem(await erase(leaver, leaver), 409, "conflict");
+    expect((await leaver.api.get("/auth/me")).status).toBe(200);
+    await leaver.api.must("PATCH", `/projects/${id}/members/${other.id}`, { role: "owner" });
+    expect((await erase(leaver, leaver)).status).toBe(204);
+  });
+
   test("answers 204, and nothing is left that tells who it was", async () => {
     await patch(leaver, leaver, { first_name: "Lea", last_name: "Ver" });
     const answer = await erase(leaver, leaver);

@@ -338,7 +338,7 @@ export interface paths {
         post?: never;
         /**
          * Erase an account
-         * @description It is deactivated, what tells who it was is erased, and its tasks stay, assigned to nobody.
+         * @description It is deactivated, what tells who it was is erased, and its tasks stay, assigned to nobody. 409 for the only owner of a project with other members: make somebody else owner first.
          */
         delete: operations["usersDelete"];
         options?: never;
@@ -511,14 +511,20 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List a project's tasks */
+        /**
+         * List a project's tasks
+         * @description By the same filters and sorts as `GET /tasks`, newest first unless you say.
+         */
         get: operations["tasksListInProject"];
         put?: never;
         /** Create a task in a project */
         post: operations["tasksCreateInProject"];
         delete?: never;
         options?: never;
-        /** List a project's tasks: the headers alone */
+        /**
+         * List a project's tasks: the headers alone
+         * @description By the same filters and sorts as `GET /tasks`, newest first unless you say.
+         */
         head: operations["tasksListInProjectHead"];
         patch?: never;
         trace?: never;
@@ -588,7 +594,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a task
-         * @description It can be restored until it is purged.
+         * @description For the project's managers and owners, or the creator of a personal task. It can be restored until it is purged, 30 days later unless the server says otherwise.
          */
         delete: operations["tasksDelete"];
         options?: never;
@@ -1539,9 +1545,7 @@ export interface components {
          *       "email": "ada@example.com",
          *       "username": "ada",
          *       "first_name": "Ada",
-         *       "last_name": "Lovelace",
-         *       "role": "user",
-         *       "is_active": true
+         *       "last_name": "Lovelace"
          *     }
          */
         UsersPatchBody: {
@@ -1550,8 +1554,12 @@ export interface components {
             username?: string;
             first_name?: string | null;
             last_name?: string | null;
-            /** @enum {string} */
+            /**
+             * @description For admins.
+             * @enum {string}
+             */
             role?: "user" | "manager" | "admin";
+            /** @description For admins. */
             is_active?: boolean;
         };
         /**
@@ -2170,8 +2178,6 @@ export interface components {
          *       "description": "How the engine computes Bernoulli numbers.",
          *       "status": "pending",
          *       "priority": "high",
-         *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
-         *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *       "due_date": "2026-12-01T17:00:00.000Z"
          *     }
          */
@@ -2192,13 +2198,10 @@ export interface components {
         /**
          * TasksCreateBody
          * @example {
-         *       "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
          *       "title": "Write Note G",
          *       "description": "How the engine computes Bernoulli numbers.",
          *       "status": "pending",
          *       "priority": "high",
-         *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
-         *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *       "due_date": "2026-12-01T17:00:00.000Z"
          *     }
          */
@@ -2496,8 +2499,6 @@ export interface components {
          *       "description": "How the engine computes Bernoulli numbers.",
          *       "status": "pending",
          *       "priority": "high",
-         *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
-         *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *       "due_date": "2026-12-01T17:00:00.000Z"
          *     }
          */
@@ -2522,8 +2523,6 @@ export interface components {
          *       "description": "How the engine computes Bernoulli numbers.",
          *       "status": "pending",
          *       "priority": "high",
-         *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
-         *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *       "due_date": "2026-12-01T17:00:00.000Z"
          *     }
          */
@@ -2554,11 +2553,14 @@ export interface components {
         /**
          * TasksTransitionBody
          * @example {
-         *       "to": "pending"
+         *       "to": "in_progress"
          *     }
          */
         TasksTransitionBody: {
-            /** @enum {string} */
+            /**
+             * @example in_progress
+             * @enum {string}
+             */
             to: "pending" | "in_progress" | "completed" | "cancelled" | "archived";
         };
         /**
@@ -3744,7 +3746,7 @@ export interface components {
          */
         Location: string;
         /**
-         * @description The resource's version, for `If-Match` and `If-None-Match`.
+         * @description For `If-Match` and `If-None-Match`: the version, and where a read brings more than the resource's own fields a digest of it all.
          * @example "1"
          */
         ETag: string;
@@ -5501,9 +5503,7 @@ export interface operations {
                  *       "email": "ada@example.com",
                  *       "username": "ada",
                  *       "first_name": "Ada",
-                 *       "last_name": "Lovelace",
-                 *       "role": "user",
-                 *       "is_active": true
+                 *       "last_name": "Lovelace"
                  *     }
                  */
                 "application/json": components["schemas"]["UsersPatchBody"];
@@ -7113,8 +7113,6 @@ export interface operations {
                  *       "description": "How the engine computes Bernoulli numbers.",
                  *       "status": "pending",
                  *       "priority": "high",
-                 *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
-                 *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                  *       "due_date": "2026-12-01T17:00:00.000Z"
                  *     }
                  */
@@ -7392,13 +7390,10 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
                  *       "title": "Write Note G",
                  *       "description": "How the engine computes Bernoulli numbers.",
                  *       "status": "pending",
                  *       "priority": "high",
-                 *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
-                 *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                  *       "due_date": "2026-12-01T17:00:00.000Z"
                  *     }
                  */
@@ -7799,8 +7794,6 @@ export interface operations {
                  *       "description": "How the engine computes Bernoulli numbers.",
                  *       "status": "pending",
                  *       "priority": "high",
-                 *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
-                 *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                  *       "due_date": "2026-12-01T17:00:00.000Z"
                  *     }
                  */
@@ -8034,8 +8027,6 @@ export interface operations {
                  *       "description": "How the engine computes Bernoulli numbers.",
                  *       "status": "pending",
                  *       "priority": "high",
-                 *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
-                 *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                  *       "due_date": "2026-12-01T17:00:00.000Z"
                  *     }
                  */
@@ -8303,7 +8294,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "to": "pending"
+                 *       "to": "in_progress"
                  *     }
                  */
                 "application/json": components["schemas"]["TasksTransitionBody"];

@@ -198,6 +198,57 @@ describe("with all services", () => {
     expect(await count("events.log WHERE stream = $1", `project:${recent.id}`)).toBeGreaterThan(3);
   });
 
+  describe("of projects that were deleted long ago", () => {
+    const dead = async (name: string): Promise<Wire> => {
+      const made = await project(name);
+      await ada.api.must("DELETE", `/projects/${made.id}`);
+      await sql.query("UPDATE projects.projects SET deleted_at = '2001-01-01' WHERE id = $1", [made.id]);
+      return made;
+    };
+    const isThere = async ({ id }: Wire): Promise<boolean> =>
+      (await count("projects.projects WHERE id = $1", id)) > 0;
+
+    test("a long log goes in pieces, none of which takes long", async () => {
+      const big = await dead("Big");
+      await sql.query(
+        `WITH stream AS (UPDATE events.streams SET head = head + 12000 WHERE name = $1 RETURNING name, head)
+         INSERT INTO events.log (stream, seq, id, type, time, data)
+         SELECT name, head - n, gen_random_uuid(), 'task_updated', now(), '{}'
+         FROM stream, generate_series(0, 11999) AS n`,
+        [`project:${big.id}`],
+      );
+      // Stands in for the limit of time that a statement has.
+      await sql.query(
+        `CREATE FUNCTION few() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF (SELECT count(*) FROM gone) > 5000 THEN RAISE 'too many at once'; END IF;
+           RETURN NULL;
+         END $$;
+         CREATE TRIGGER few AFTER DELETE ON events.log REFERENCING OLD TABLE AS gone
+         FOR EACH STATEMENT EXECUTE FUNCTION few()`,
+      );
+      await runJob(queue, "purge-deleted");
+      await sql.query("DROP FUNCTION few CASCADE");
+      expect(await isThere(big)).toBe(false);
+      for (const table of ["events.log WHERE stream", "events.streams WHERE name"])
+        expect([table, await count(`${table} = $1`, `project:${big.id}`)]).toEqual([table, 0]);
+    });
+
+    test("one that can't be purged keeps no other, and is tried again", async () => {
+      const stuck = await dead("Stuck");
+      await sql.query(
+        `CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'held'; END $$;
+         CREATE TRIGGER hold BEFORE DELETE ON projects.projects
+         FOR EACH ROW WHEN (OLD.slug = '${stuck.slug}') EXECUTE FUNCTION hold()`,
+      );
+      const others = [await dead("Other"), await dead("Another")];
+      await send(queue, "purge-deleted");
+      for (const other of others) await waitFor(async () => !(await isThere(other)), "the others' end");
+      expect(await isThere(stuck)).toBe(true);
+      await sql.query("DROP FUNCTION hold CASCADE");
+      await waitFor(async () => !(await isThere(stuck)), "another attempt");
+    });
+  });
+
   test("a deleted category that is on tasks still is taken off them, each with its event", async () => {
     const shared = await project("Labelled");
     const { id } = await ada.api.must("POST", "/categories", { name: "Left over", color: "#123456" });

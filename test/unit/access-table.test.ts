@@ -59,6 +59,7 @@ const ACCESS: Record<string, Auth> = {
   "projects.remove_member": "user",
   "projects.list_events": "user",
   "projects.purge": "internal",
+  "projects.sole_owner_of": "internal",
 
   "tasks.create": "user",
   "tasks.create_in_project": "user",

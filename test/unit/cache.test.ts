@@ -70,6 +70,17 @@ describe("an answer", () => {
     expect(await reader.cached("kind:key", ["name"], async () => "new")).toBe("new");
   });
 
+  test("that is too long to be kept is read each time", async () => {
+    const one = await node(new Store());
+    const long = { id: "long", text: "x".repeat(64_000) };
+    let reads = 0;
+    const read = async () => (reads++, long);
+    for (let n = 0; n < 2; n++) expect(await one.cached("kind:key", ["name"], read)).toBe(long);
+    for (let n = 0; n < 2; n++)
+      expect(await one.cachedEach("kind", ["long"], async () => [await read()])).toEqual([long]);
+    expect(reads).toBe(4);
+  });
+
   test("of one person is not another's", async () => {
     const one = await node(new Store());
     expect(await one.cached("kind:ada", ["name"], async () => "ada's")).toBe("ada's");
