@@ -62,6 +62,16 @@ interface Lends extends WithDatabase, WithCache {
   detail(ctx: Asking, project: ProjectRow): Promise<Project>;
 }
 
+/** Characters of events that one answer may have: three long descriptions may be in each. */
+const EVENT_BYTES = 4_000_000;
+
+/** The first of some events, as many as that leaves room for and one at least. */
+function upTo(room: number, events: LoggedEvent[]): LoggedEvent[] {
+  let left = room;
+  const past = events.findIndex(({ data }) => (left -= JSON.stringify(data).length) < 0);
+  return past === -1 ? events : events.slice(0, Math.max(1, past));
+}
+
 /** Members under their names: one call for all of them. */
 async function named(ctx: Asking, members: MemberRow[]): Promise<Member[]> {
   const ids = members.map(({ user_id }) => user_id);
@@ -361,7 +371,7 @@ export default (config: Config): ServiceSchema => {
         docs: {
           summary: "Read a project's log",
           description:
-            "The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for who was away.",
+            "The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for who was away. Very long events come fewer at a time: go on until the last one is number `head`.",
           answer: eventPage,
         },
         async handler(ctx) {
@@ -370,7 +380,7 @@ export default (config: Config): ServiceSchema => {
           const stream = projectStream(found.id);
           const [{ head = 0 } = {}] = await readHeads(this.db, [stream]);
           const items = await readLog(this.db, { stream, after, upTo: head, limit });
-          return { items, limit, head };
+          return { items: upTo(EVENT_BYTES, items), limit, head };
         },
       },
 

@@ -55,6 +55,35 @@ async function readsItsOwnWrites(rounds: number): Promise<void> {
 
 test("who was answered reads what they wrote, through any gateway", () => readsItsOwnWrites(20), 30_000);
 
+test("a page of the longest tasks, and a bulk request that changes them all, pass through the broker", async () => {
+  const { id } = await ada.api.must("POST", "/projects", { name: "Long" });
+  const create = { op: "create", title: "Long", description: "\u0001".repeat(10_000), project_id: id };
+  const made: Wire[] = [];
+  for (let n = 0; n < 5; n++) {
+    const operations = Array.from({ length: 16 }, () => create);
+    made.push(...(await ada.api.must("POST", "/tasks/bulk", { operations })).results);
+  }
+  const page = await ada.api.must("GET", `/projects/${id}/tasks?limit=100`);
+  expect(page.items).toHaveLength(80);
+  const operations = made.map(({ task }) => ({ op: "update", id: task.id, title: "Longer" }));
+  const { results } = await ada.api.must("POST", "/tasks/bulk", { operations });
+  expect(results).toHaveLength(80);
+  const rewrite = made.map(({ task }) => ({
+    op: "update",
+    id: task.id,
+    description: "\u0002".repeat(10_000),
+  }));
+  await ada.api.must("POST", "/tasks/bulk", { operations: rewrite.slice(0, 15) });
+  await ada.api.must("POST", "/tasks/bulk", { operations: rewrite.slice(15, 30) });
+  const log: number[] = [];
+  for (let head = Infinity; (log.at(-1) ?? 0) < head;) {
+    const page = await ada.api.must("GET", `/projects/${id}/events?after=${log.at(-1) ?? 0}&limit=100`);
+    log.push(...page.items.map(({ seq }: Wire): number => seq));
+    head = page.head;
+  }
+  expect(log).toEqual(Array.from({ length: 191 }, (_, n) => n + 1));
+}, 60_000);
+
 test("who is no member any more reads nothing, though they just did", async () => {
   const task = await create("Secret");
   for (let round = 0; round < 10; round++) {

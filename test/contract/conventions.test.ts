@@ -213,7 +213,7 @@ describe("the API is served under /api/v1 and at the root", () => {
 });
 
 test("the front door leads to the documents", async () => {
-  const { status, headers } = await asAda({ path: "/" });
+  const { status, headers } = await fetch(node.url, { redirect: "manual", headers: { Connection: "close" } });
   expect([status, headers.get("location")]).toEqual([303, "/docs"]);
 });
 

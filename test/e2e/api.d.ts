@@ -489,7 +489,7 @@ export interface paths {
         };
         /**
          * Read a project's log
-         * @description The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for who was away.
+         * @description The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for who was away. Very long events come fewer at a time: go on until the last one is number `head`.
          */
         get: operations["projectsListEvents"];
         put?: never;
@@ -498,7 +498,7 @@ export interface paths {
         options?: never;
         /**
          * Read a project's log: the headers alone
-         * @description The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for who was away.
+         * @description The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for who was away. Very long events come fewer at a time: go on until the last one is number `head`.
          */
         head: operations["projectsListEventsHead"];
         patch?: never;
