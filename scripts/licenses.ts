@@ -27,6 +27,9 @@ const JUSTIFIED: Record<string, { license: string; because: string }> = {
     license: "CC-BY-4.0",
     because: "data on browsers that jest brings by way of babel; a tool's, and no part of what is shipped",
   },
+  decko: { license: "none stated", because: "MIT, as its LICENSE says; ReDoc's" },
+  stickyfill: { license: "none stated", because: "MIT, as its LICENSE says; ReDoc's" },
+  "url-template": { license: "BSD", because: "BSD-3-Clause, as its LICENSE says; ReDoc's" },
   "@seald-io/binary-search-tree": {
     license: "none stated",
     because: 'its package.json spells the field "licence": MIT, as its LICENSE.md says',
