@@ -93,16 +93,22 @@ interface ActionBasics<Params> {
   idempotent?: boolean;
   /** Milliseconds that a caller waits, where the broker's own limit is not enough (a hash that waits for its turn). */
   timeout?: number;
-  docs?: ActionDocs;
 }
 
 type ActionDefinition<Params, Result> =
   | (ActionBasics<Params> & {
       auth: Role | "session";
+      docs: ActionDocs;
       handler(ctx: ActionContext<Params, Actor>): Result | Promise<Result>;
     })
   | (ActionBasics<Params> & {
-      auth: "public" | "internal";
+      auth: "public";
+      docs: ActionDocs;
+      handler(ctx: ActionContext<Params, Actor | null>): Result | Promise<Result>;
+    })
+  | (ActionBasics<Params> & {
+      auth: "internal";
+      docs?: never;
       handler(ctx: ActionContext<Params, Actor | null>): Result | Promise<Result>;
     });
 

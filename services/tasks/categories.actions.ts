@@ -6,13 +6,8 @@ import { causeOf } from "../../mixins/event-log.ts";
 import { once } from "../../mixins/idempotency.ts";
 import { createCategory, deleteCategory, forgetCategory, patchCategory } from "./categories.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
-import {
-  CATEGORY_SORTS,
-  findCategorized,
-  findCategory,
-  findDeletedCategory,
-  listCategories,
-} from "./tasks.queries.ts";
+import { CATEGORY_SORTS, findCategory, findDeletedCategory, listCategories } from "./categories.queries.ts";
+import { findCategorized } from "./tasks.queries.ts";
 import { categoryName, color } from "./tasks.rules.ts";
 import { category } from "./tasks.schemas.ts";
 import type { TasksLend } from "./tasks.service.ts";

@@ -7,7 +7,7 @@ import type { Write } from "../../mixins/event-log.ts";
 import { answerParameter, rememberAnswer } from "../../mixins/idempotency.ts";
 import { type Batch, uncategorize } from "./tasks.commands.ts";
 import type { Category } from "./tasks.contract.ts";
-import { findCategory } from "./tasks.queries.ts";
+import { findCategory } from "./categories.queries.ts";
 
 function taken(error: unknown): never {
   if (violatedConstraint(error) !== "categories_name_key") throw error;

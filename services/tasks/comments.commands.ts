@@ -8,7 +8,8 @@ import { attempts, type Written } from "./tasks.commands.ts";
 import type { Comment } from "./tasks.contract.ts";
 import { commentEvents } from "./tasks.events.ts";
 import { may } from "./tasks.policy.ts";
-import { findComment, findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
+import { findComment } from "./comments.queries.ts";
+import { findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
 
 const TASK =
   "task AS (SELECT id FROM tasks.tasks WHERE id = $1 AND version = $2 AND deleted_at IS NULL FOR SHARE)";

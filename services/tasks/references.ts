@@ -1,9 +1,12 @@
 /** What tasks refer to and the database's foreign keys can't judge: who may be assigned, whose category it is. */
-import { invalidField } from "../../core/errors.ts";
+import { invalidField, Problem } from "../../core/errors.ts";
 import type { ActionContext, Actor, Role } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
+import type { Write } from "../../mixins/event-log.ts";
 import { users } from "../users/users.contract.ts";
-import { membersOf, ownCategories } from "./tasks.queries.ts";
+import { ownCategories } from "./categories.queries.ts";
+import type { TaskInput } from "./tasks.contract.ts";
+import { mayAssignIn, mayCreateIn, membersOf, type ProjectStanding } from "./tasks.queries.ts";
 
 /** What is known of the users and categories that a request names. */
 export interface References {
@@ -38,11 +41,7 @@ export async function readReferences(
  * The assignee must exist, be active, and be able to see the task's project (contract.md §5).
  * @throws Problem validation-failed
  */
-export function checkAssignee(
-  { project_id }: Assignable,
-  userId: string,
-  { people, members }: References,
-): void {
+function checkAssignee({ project_id }: Assignable, userId: string, { people, members }: References): void {
   const person = people.find(({ id }) => id === userId);
   if (person?.is_active !== true)
     throw invalidField("assigned_to", "assignee", "There is no active user with this id");
@@ -52,7 +51,26 @@ export function checkAssignee(
 }
 
 /** @throws Problem validation-failed */
-export function checkCategory(id: string, { categories }: References): void {
+function checkCategory(id: string, { categories }: References): void {
   if (!categories.includes(id))
     throw invalidField("category_id", "category", "You have no category with this id");
+}
+
+/** Who may create this where. @throws Problem forbidden, project-archived */
+export function checkCreation(write: Write, within: ProjectStanding | null, input: TaskInput): void {
+  if (within === null) return;
+  if (!mayCreateIn(write.actor, within)) throw new Problem("forbidden");
+  if (input.assigned_to != null && !mayAssignIn(write.actor, within))
+    throw new Problem("forbidden", "Only managers of the project assign its tasks");
+  if (within.status === "archived") throw new Problem("project-archived");
+}
+
+/** Whether a task may come to refer to what `input` names. @throws Problem validation-failed */
+export function checkReferences(
+  task: Assignable,
+  { assigned_to, category_id }: Partial<TaskInput>,
+  references: References,
+): void {
+  if (assigned_to != null && assigned_to !== task.assigned_to) checkAssignee(task, assigned_to, references);
+  if (category_id != null && category_id !== task.category_id) checkCategory(category_id, references);
 }

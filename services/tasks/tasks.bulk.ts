@@ -8,7 +8,7 @@ import { given } from "../../core/rules.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type Guards, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
-import { type Assignable, checkAssignee, checkCategory, type References } from "./references.ts";
+import { checkCreation, checkReferences, type References } from "./references.ts";
 import { lockedAttempts, missingCategory, type Written } from "./tasks.commands.ts";
 import type { BulkOperation, BulkResult, TaskInput } from "./tasks.contract.ts";
 import {
@@ -25,8 +25,6 @@ import {
   type FoundTask,
   guardsOf,
   lockTasks,
-  mayAssignIn,
-  mayCreateIn,
   membersOf,
   type ProjectStanding,
 } from "./tasks.queries.ts";
@@ -126,25 +124,6 @@ function decideCreation(
   checkCreation(write, within, input);
   checkReferences({ project_id, assigned_to: null, category_id: null }, input, world);
   return creation(input, project_id, write);
-}
-
-/** Who may create this where. @throws Problem forbidden, project-archived */
-export function checkCreation(write: Write, within: ProjectStanding | null, input: TaskInput): void {
-  if (within === null) return;
-  if (!mayCreateIn(write.actor, within)) throw new Problem("forbidden");
-  if (input.assigned_to != null && !mayAssignIn(write.actor, within))
-    throw new Problem("forbidden", "Only managers of the project assign its tasks");
-  if (within.status === "archived") throw new Problem("project-archived");
-}
-
-/** Whether a task may come to refer to what `input` names. @throws Problem validation-failed */
-export function checkReferences(
-  task: Assignable,
-  { assigned_to, category_id }: Partial<TaskInput>,
-  references: References,
-): void {
-  if (assigned_to != null && assigned_to !== task.assigned_to) checkAssignee(task, assigned_to, references);
-  if (category_id != null && category_id !== task.category_id) checkCategory(category_id, references);
 }
 
 function decideChange(

@@ -6,17 +6,9 @@ import type { Queryable, Statement } from "../../mixins/database.ts";
 import { type Guards, projectStream } from "../../mixins/event-log.ts";
 import { type Branch, type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { ProjectRole, ProjectStatus } from "../projects/projects.contract.ts";
-import {
-  type Category,
-  type Comment,
-  PRIORITIES,
-  TASK_STATUSES,
-  type Task,
-  type TaskFilters,
-  type TaskStatus,
-} from "./tasks.contract.ts";
+import { PRIORITIES, TASK_STATUSES, type Task, type TaskFilters, type TaskStatus } from "./tasks.contract.ts";
 import { may } from "./tasks.policy.ts";
-import { categoryView, commentView, type DetailRow, taskView, type TaskRow } from "./tasks.view.ts";
+import { type DetailRow, taskView, type TaskRow } from "./tasks.view.ts";
 
 const COLUMNS = `t.id, t.title, t.description, t.status, t.priority, t.project_id, t.category_id, t.created_by,
   t.assigned_to, t.due_date, t.completed_at, t.version, t.created_at, t.updated_at, t.deleted_at`;
@@ -170,16 +162,6 @@ export async function membersOf(
            WHERE project_id = ANY ($1::uuid[]) AND user_id = ANY ($2::uuid[])`,
     values: [projectIds, userIds],
   });
-}
-
-/** Those of `ids` that are the caller's own categories. Plan: primary key. */
-export async function ownCategories(db: Queryable, actor: Actor, ids: string[]): Promise<string[]> {
-  const rows = await db.query<{ id: string }>({
-    name: "categories-own",
-    text: "SELECT id FROM tasks.categories WHERE id = ANY ($1::uuid[]) AND user_id = $2 AND deleted_at IS NULL",
-    values: [ids, actor.id],
-  });
-  return rows.map(({ id }) => id);
 }
 
 const LANGUAGE = "'english'";
@@ -343,78 +325,6 @@ export async function listTasks(
       throw new Problem("not-found");
   }
   return found.page;
-}
-
-export const COMMENT_SORTS = ["created_at", "updated_at"];
-
-/** The comments of a task that the caller may see, oldest first. Plan: comments_task_idx. */
-export async function listComments(db: Queryable, taskId: string, page: PageOf): Promise<Page<Comment>> {
-  const parameters = new Parameters();
-  const listing: Listing = {
-    columns: "t.id, t.task_id, t.author_id, t.body, t.version, t.created_at, t.updated_at",
-    branches: [{ from: "tasks.comments t", where: [`t.task_id = ${parameters.add(taskId)}`] }],
-    sorts: { created_at: SORTS.created_at, updated_at: SORTS.updated_at },
-    sort: "created_at",
-  };
-  return (await readPage<Comment>(db, listStatement(listing, page, parameters), page, commentView)).page;
-}
-
-/** One comment. Plan: primary key. @throws Problem not-found */
-export async function findComment(db: Queryable, taskId: string, id: string): Promise<Comment> {
-  const [comment] = await db.query<Comment>({
-    name: "comments-find",
-    text: `SELECT id, task_id, author_id, body, version, created_at, updated_at
-           FROM tasks.comments WHERE id = $1 AND task_id = $2`,
-    values: [id, taskId],
-  });
-  if (comment === undefined) throw new Problem("not-found");
-  return comment;
-}
-
-export const CATEGORY_SORTS = ["name", "created_at"];
-
-/** Somebody's categories, by name. Plan: categories_name_key. */
-export async function listCategories(db: Queryable, userId: string, page: PageOf): Promise<Page<Category>> {
-  const parameters = new Parameters();
-  const listing: Listing = {
-    columns: "t.id, t.name, t.color, t.version, t.created_at, t.updated_at",
-    branches: [
-      {
-        from: "tasks.categories t",
-        where: [`t.user_id = ${parameters.add(userId)}`, "t.deleted_at IS NULL"],
-      },
-    ],
-    sorts: { name: { sql: "lower(t.name)", type: "text" }, created_at: SORTS.created_at },
-    sort: "name",
-  };
-  return (await readPage<Category>(db, listStatement(listing, page, parameters), page, categoryView)).page;
-}
-
-/** One of somebody's categories. Plan: primary key. @throws Problem not-found */
-export async function findCategory(
-  db: Queryable,
-  userId: string,
-  id: string,
-  { lock = false } = {},
-): Promise<Category> {
-  const [category] = await db.query<Category>({
-    name: lock ? "categories-lock" : "categories-find",
-    text: `SELECT id, name, color, version, created_at, updated_at
-           FROM tasks.categories WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL
-           ${lock ? "FOR NO KEY UPDATE" : ""}`,
-    values: [id, userId],
-  });
-  if (category === undefined) throw new Problem("not-found");
-  return category;
-}
-
-/** A category that was deleted and may still be on tasks. Plan: categories_deleted_idx. */
-export async function findDeletedCategory(db: Queryable): Promise<{ id: string; user_id: string } | null> {
-  const [category] = await db.query<{ id: string; user_id: string }>({
-    name: "categories-deleted",
-    text: "SELECT id, user_id FROM tasks.categories WHERE deleted_at IS NOT NULL ORDER BY deleted_at LIMIT 1",
-  });
-  return category ?? null;
 }
 
 /** The first of the tasks that carry a category and that anybody can see. Plan: tasks_category_idx. */

@@ -13,8 +13,8 @@ import { once } from "../../mixins/idempotency.ts";
 import { users } from "../users/users.contract.ts";
 import { categoryActions } from "./categories.actions.ts";
 import { commentActions } from "./comments.actions.ts";
-import { readReferences } from "./references.ts";
-import { assigneesOf, categoriesOf, checkCreation, checkReferences, runBulk } from "./tasks.bulk.ts";
+import { checkCreation, checkReferences, readReferences } from "./references.ts";
+import { assigneesOf, categoriesOf, runBulk } from "./tasks.bulk.ts";
 import {
   announceDue,
   attempts,

@@ -4,13 +4,13 @@ import { newId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { PageOf } from "../../core/page.ts";
 import type { Queryable, Statement } from "../../mixins/database.ts";
+import { listCategories } from "../../services/tasks/categories.queries.ts";
+import { listComments } from "../../services/tasks/comments.queries.ts";
 import { listTokens } from "../../services/auth/personal-tokens.ts";
 import { listSessions } from "../../services/auth/sessions.ts";
 import { listMembers, listProjects } from "../../services/projects/projects.queries.ts";
 import {
   countByStatus,
-  listCategories,
-  listComments,
   listTasks,
   lockDueSoon,
   type TaskFilter,

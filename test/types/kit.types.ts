@@ -28,8 +28,9 @@ const things = (actions: Actions) => service<ThingsContract>({ name: "things", a
 const action = (get: Actions["get"]) => things({ get });
 
 const rules = { id: "string", note: "string" } as const;
+const docs = { summary: "Get a thing", answer: null };
 const handler = () => 1;
-const get = { auth: "user", rules, handler } as const;
+const get = { auth: "user", docs, rules, handler } as const;
 
 // ── A service has its contract's name and actions, all of them and no other ──────────────────────────────────────────
 
@@ -46,69 +47,80 @@ service<ThingsContract>({ name: "others", actions: { get } });
 
 // ── An action has the contract's result ──────────────────────────────────────────────────────────────────────────────
 
-action({ auth: "user", rules, handler: () => 1 });
-action({ auth: "user", rules, handler: async () => 1 });
+action({ auth: "user", docs, rules, handler: () => 1 });
+action({ auth: "user", docs, rules, handler: async () => 1 });
 
 // @ts-expect-error The result is of another type.
-action({ auth: "user", rules, handler: () => "one" });
+action({ auth: "user", docs, rules, handler: () => "one" });
 
 // @ts-expect-error The result that is promised is of another type.
-action({ auth: "user", rules, handler: async () => "one" });
+action({ auth: "user", docs, rules, handler: async () => "one" });
 
 // @ts-expect-error There is no result.
-action({ auth: "user", rules, handler: () => {} });
+action({ auth: "user", docs, rules, handler: () => {} });
 
 // ── It has a rule for each of its params ─────────────────────────────────────────────────────────────────────────────
 
-action({ auth: "user", rules: { id: "string", note: "string" }, handler });
+action({ auth: "user", docs, rules: { id: "string", note: "string" }, handler });
 
 // @ts-expect-error A param has no rule.
-action({ auth: "user", rules: { note: "string" }, handler });
+action({ auth: "user", docs, rules: { note: "string" }, handler });
 
 // @ts-expect-error An optional param has no rule.
-action({ auth: "user", rules: { id: "string" }, handler });
+action({ auth: "user", docs, rules: { id: "string" }, handler });
 
 // @ts-expect-error A rule is for a param that the contract does not have.
-action({ auth: "user", rules: { id: "string", note: "string", role: "string" }, handler });
+action({ auth: "user", docs, rules: { id: "string", note: "string", role: "string" }, handler });
 
 // @ts-expect-error There are no rules.
-action({ auth: "user", handler });
+action({ auth: "user", docs, handler });
 
 // ── It says who may call it, and so knows who calls ──────────────────────────────────────────────────────────────────
 
-action({ auth: "user", rules, handler: ({ locals }) => locals.actor.id.length });
-action({ auth: "public", rules, handler: ({ locals }) => locals.actor?.id.length ?? 0 });
+action({ auth: "user", docs, rules, handler: ({ locals }) => locals.actor.id.length });
+action({ auth: "public", docs, rules, handler: ({ locals }) => locals.actor?.id.length ?? 0 });
 
 // @ts-expect-error It does not say who may call it.
-action({ rules, handler });
+action({ docs, rules, handler });
 
 // @ts-expect-error It is for somebody who does not exist.
-action({ auth: "root", rules, handler });
+action({ auth: "root", docs, rules, handler });
 
 // @ts-expect-error Who calls a public action may be nobody.
-action({ auth: "public", rules, handler: ({ locals }) => locals.actor.id.length });
+action({ auth: "public", docs, rules, handler: ({ locals }) => locals.actor.id.length });
 
 // @ts-expect-error Who calls an internal action may be nobody.
 action({ auth: "internal", rules, handler: ({ locals }) => locals.actor.id.length });
 
 // @ts-expect-error Nobody changes who is asking.
-action({ auth: "user", rules, handler: ({ locals }) => (locals.actor.id = "2").length });
+action({ auth: "user", docs, rules, handler: ({ locals }) => (locals.actor.id = "2").length });
+
+// ── What clients reach is in the document ────────────────────────────────────────────────────────────────────────────
+
+action({ auth: "internal", rules, handler });
+
+// @ts-expect-error A client developer would find nothing about it.
+action({ auth: "user", rules, handler });
+
+// @ts-expect-error Nobody outside can call it.
+action({ auth: "internal", docs, rules, handler });
 
 // ── Its handler gets the contract's params, and what the mixins lend ─────────────────────────────────────────────────
 
-action({ auth: "user", rules, handler: ({ params }) => params.id.length });
+action({ auth: "user", docs, rules, handler: ({ params }) => params.id.length });
 
 // @ts-expect-error The contract has no such param.
-action({ auth: "user", rules, handler: ({ params }) => Number(params.size) });
+action({ auth: "user", docs, rules, handler: ({ params }) => Number(params.size) });
 
 // @ts-expect-error The param is optional.
-action({ auth: "user", rules, handler: ({ params }) => params.note.length });
+action({ auth: "user", docs, rules, handler: ({ params }) => params.note.length });
 
 service<ThingsContract, { lent: number }>({
   name: "things",
   actions: {
     get: {
       auth: "user",
+      docs,
       rules,
       handler() {
         return this.lent;
@@ -122,6 +134,7 @@ service<ThingsContract, { lent: string }>({
   actions: {
     get: {
       auth: "user",
+      docs,
       rules,
       // @ts-expect-error What the mixin lends is of another type than the result.
       handler() {

@@ -33,16 +33,20 @@ interface DoorContract extends ServiceContract {
 }
 const door = remote<DoorContract>("door");
 
+const docs = { summary: "Say who asks", answer: null };
+const whoIs = (ctx: { locals: { actor: Actor | null } }) => ctx.locals.actor;
+const internally = () => ({ auth: "internal" as const, rules: {}, handler: whoIs });
 const whoami = <A extends Auth>(auth: A) => ({
   auth,
+  docs,
   rules: {},
-  handler: (ctx: { locals: { actor: Actor | null } }) => ctx.locals.actor,
+  handler: whoIs,
 });
 const schema = service<DoorContract>({
   name: "door",
   actions: {
     public: whoami("public"),
-    internal: whoami("internal"),
+    internal: internally(),
     user: whoami("user"),
     session: whoami("session"),
     reading: { ...whoami("user"), safe: true },
@@ -50,6 +54,7 @@ const schema = service<DoorContract>({
     admin: whoami("admin"),
     through: {
       auth: "user",
+      docs,
       rules: {},
       async handler(ctx) {
         await door.call(ctx, "meddle", {});
@@ -65,6 +70,7 @@ const schema = service<DoorContract>({
     },
     frozen: {
       auth: "user",
+      docs,
       rules: {},
       handler: (ctx) =>
         Object.isFrozen(ctx.locals.actor) && !Reflect.set(ctx.locals.actor as object, "role", "admin"),

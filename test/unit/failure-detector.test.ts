@@ -48,8 +48,8 @@ function newNode(nodeID: string, works: boolean): ServiceBroker {
       service<WorkerContract>({
         name: "worker",
         actions: {
-          read: { auth: "public", safe: true, rules: {}, handler },
-          write: { auth: "public", rules: {}, handler },
+          read: { auth: "public", docs: { summary: "Answer", answer: null }, safe: true, rules: {}, handler },
+          write: { auth: "public", docs: { summary: "Answer", answer: null }, rules: {}, handler },
         },
       }),
     );

@@ -32,12 +32,14 @@ const schema = service<ThingsContract>({
   actions: {
     get: {
       auth: "public",
+      docs: { summary: "Answer", answer: null },
       safe: true,
       rules: { id: "string" },
       handler: (ctx) => handlers.get(ctx.params.id),
     },
     put: {
       auth: "public",
+      docs: { summary: "Answer", answer: null },
       rules: { id: "string", note: { type: "string", optional: true } },
       handler: (ctx) => handlers.put(ctx.params.id),
     },

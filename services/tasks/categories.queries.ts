@@ -1,0 +1,66 @@
+import { Problem } from "../../core/errors.ts";
+import type { Actor } from "../../core/kit.ts";
+import type { Page, PageOf } from "../../core/page.ts";
+import type { Queryable } from "../../mixins/database.ts";
+import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
+import type { Category } from "./tasks.contract.ts";
+import { categoryView } from "./tasks.view.ts";
+
+/** Those of `ids` that are the caller's own categories. Plan: primary key. */
+export async function ownCategories(db: Queryable, actor: Actor, ids: string[]): Promise<string[]> {
+  const rows = await db.query<{ id: string }>({
+    name: "categories-own",
+    text: "SELECT id FROM tasks.categories WHERE id = ANY ($1::uuid[]) AND user_id = $2 AND deleted_at IS NULL",
+    values: [ids, actor.id],
+  });
+  return rows.map(({ id }) => id);
+}
+
+export const CATEGORY_SORTS = ["name", "created_at"];
+
+/** Somebody's categories, by name. Plan: categories_name_key. */
+export async function listCategories(db: Queryable, userId: string, page: PageOf): Promise<Page<Category>> {
+  const parameters = new Parameters();
+  const listing: Listing = {
+    columns: "t.id, t.name, t.color, t.version, t.created_at, t.updated_at",
+    branches: [
+      {
+        from: "tasks.categories t",
+        where: [`t.user_id = ${parameters.add(userId)}`, "t.deleted_at IS NULL"],
+      },
+    ],
+    sorts: {
+      name: { sql: "lower(t.name)", type: "text" },
+      created_at: { sql: "t.created_at", type: "timestamptz" },
+    },
+    sort: "name",
+  };
+  return (await readPage<Category>(db, listStatement(listing, page, parameters), page, categoryView)).page;
+}
+
+/** One of somebody's categories. Plan: primary key. @throws Problem not-found */
+export async function findCategory(
+  db: Queryable,
+  userId: string,
+  id: string,
+  { lock = false } = {},
+): Promise<Category> {
+  const [category] = await db.query<Category>({
+    name: lock ? "categories-lock" : "categories-find",
+    text: `SELECT id, name, color, version, created_at, updated_at
+           FROM tasks.categories WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL
+           ${lock ? "FOR NO KEY UPDATE" : ""}`,
+    values: [id, userId],
+  });
+  if (category === undefined) throw new Problem("not-found");
+  return category;
+}
+
+/** A category that was deleted and may still be on tasks. Plan: categories_deleted_idx. */
+export async function findDeletedCategory(db: Queryable): Promise<{ id: string; user_id: string } | null> {
+  const [category] = await db.query<{ id: string; user_id: string }>({
+    name: "categories-deleted",
+    text: "SELECT id, user_id FROM tasks.categories WHERE deleted_at IS NOT NULL ORDER BY deleted_at LIMIT 1",
+  });
+  return category ?? null;
+}

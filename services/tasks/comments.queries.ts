@@ -1,0 +1,37 @@
+import { Problem } from "../../core/errors.ts";
+import type { Page, PageOf } from "../../core/page.ts";
+import type { Queryable } from "../../mixins/database.ts";
+import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
+import type { Comment } from "./tasks.contract.ts";
+import { commentView } from "./tasks.view.ts";
+
+const TIMES = {
+  created_at: { sql: "t.created_at", type: "timestamptz" },
+  updated_at: { sql: "t.updated_at", type: "timestamptz" },
+};
+
+export const COMMENT_SORTS = Object.keys(TIMES);
+
+/** The comments of a task that the caller may see, oldest first. Plan: comments_task_idx. */
+export async function listComments(db: Queryable, taskId: string, page: PageOf): Promise<Page<Comment>> {
+  const parameters = new Parameters();
+  const listing: Listing = {
+    columns: "t.id, t.task_id, t.author_id, t.body, t.version, t.created_at, t.updated_at",
+    branches: [{ from: "tasks.comments t", where: [`t.task_id = ${parameters.add(taskId)}`] }],
+    sorts: TIMES,
+    sort: "created_at",
+  };
+  return (await readPage<Comment>(db, listStatement(listing, page, parameters), page, commentView)).page;
+}
+
+/** One comment. Plan: primary key. @throws Problem not-found */
+export async function findComment(db: Queryable, taskId: string, id: string): Promise<Comment> {
+  const [comment] = await db.query<Comment>({
+    name: "comments-find",
+    text: `SELECT id, task_id, author_id, body, version, created_at, updated_at
+           FROM tasks.comments WHERE id = $1 AND task_id = $2`,
+    values: [id, taskId],
+  });
+  if (comment === undefined) throw new Problem("not-found");
+  return comment;
+}
