@@ -95,6 +95,9 @@ export function parseQuery(url: string): Record<string, string | string[]> {
   return query;
 }
 
+/** An empty cursor begins at the first page; a search for nothing finds all. */
+const MAY_BE_EMPTY = ["cursor", "q"];
+
 const unknownField = (pointer: string, name: string) => ({
   pointer,
   code: "unknown",
@@ -126,6 +129,14 @@ export function bindParams(
         pointer: queryPointer(name),
         code: "repeated",
         message: `Give the parameter '${name}' once.`,
+      })),
+    // Nothing is no number: `limit=` would count as 0.
+    ...Object.entries(isRead ? query : {})
+      .filter(([name, value]) => value === "" && !MAY_BE_EMPTY.includes(name))
+      .map(([name]) => ({
+        pointer: queryPointer(name),
+        code: "empty",
+        message: `Give the parameter '${name}' a value, or leave it out.`,
       })),
     ...(isRead ? [] : Object.keys(query).map((name) => unknownField(queryPointer(name), name))),
   ];

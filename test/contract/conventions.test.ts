@@ -547,6 +547,21 @@ describe("fields and parameters", () => {
   });
 });
 
+test("a parameter without a value is 422, and not 0; but an empty search finds all, and an empty cursor begins", async () => {
+  for (const name of ["limit", "offset", "sort", "status", "overdue", "due_date_from"])
+    expectProblem(await ada.api.get(`/tasks?${name}=`), 422, "validation-failed", [`?${name}`]);
+  expectProblem(await ada.api.get(`/projects/${project}/events?after=`), 422, "validation-failed", [
+    "?after",
+  ]);
+  for (const path of ["/users?q=", "/tasks?cursor="]) expect((await ada.api.get(path)).status).toBe(200);
+});
+
+test("a question mark in a query is a part of it", async () => {
+  const { body } = await ada.api.get("/tasks?q=why?&limit=1");
+  expect(body.limit).toBe(1);
+  expectProblem(await ada.api.get("/tasks?q=why?&bogus=1"), 422, "validation-failed", ["?bogus"]);
+});
+
 describe("text that can't be stored", () => {
   const FIELDS: [path: string, field: string, body: Record<string, string>][] = [
     ["/tasks", "title", {}],
