@@ -67,3 +67,11 @@ CREATE INDEX tasks_deleted_idx ON tasks.tasks (deleted_at) WHERE deleted_at IS N
 CREATE INDEX projects_created_idx ON projects.projects (created_at, id) WHERE created_at > '-infinity';
 CREATE INDEX projects_deleted_idx ON projects.projects (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX members_joined_idx ON projects.members (project_id, created_at, user_id);
+
+-- People are found by any part of their names.
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
+CREATE INDEX users_names_idx ON users.users USING gin (
+  username gin_trgm_ops,
+  (coalesce(first_name, '') || ' ' || coalesce(last_name, '')) gin_trgm_ops,
+  email gin_trgm_ops
+);

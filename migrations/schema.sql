@@ -281,6 +281,8 @@ CREATE INDEX tasks_words_idx ON tasks.tasks USING gin (words);
 
 CREATE UNIQUE INDEX users_email_key ON users.users USING btree (lower(email));
 
+CREATE INDEX users_names_idx ON users.users USING gin (username public.gin_trgm_ops, (((COALESCE(first_name, ''::text) || ' '::text) || COALESCE(last_name, ''::text))) public.gin_trgm_ops, email public.gin_trgm_ops);
+
 CREATE UNIQUE INDEX users_username_key ON users.users USING btree (lower(username));
 
 CREATE VIEW auth.revoked AS

@@ -6,8 +6,6 @@ export type Rule = Record<string, unknown> & { type: string };
 
 /** U+0000 and halves of surrogate pairs are no text that can be stored. */
 const TEXT = String.raw`^[^\u0000]*$`;
-/** Trimmed, and not empty then. */
-const NOT_BLANK = String.raw`^[^\u0000]*[^\s\u0000][^\u0000]*$`;
 
 /** Leaves out what a rule does not say. */
 const said = (schema: Record<string, unknown>): Schema =>
@@ -30,14 +28,28 @@ const listOf = (values: unknown): Schema => ({
 function stringSchema(rule: Rule): Schema {
   const { min, max, minCharacters = min, maxCharacters = max, trim, pattern, format } = rule;
   const isText = rule.maxCharacters !== undefined;
-  const implied = trim === true && Number(minCharacters) > 0 ? NOT_BLANK : isText ? TEXT : undefined;
+  // What is trimmed is counted afterwards: lengths would count what does not.
+  if (isText && trim === true) {
+    const [least, most] = [Number(minCharacters), Number(maxCharacters)];
+    return {
+      type: "string",
+      pattern: trimmed(least, most),
+      description: `${least} to ${most} characters, not counting white space around them.`,
+    };
+  }
   return said({
     type: "string",
     minLength: minCharacters,
     maxLength: maxCharacters,
-    pattern: pattern ?? implied,
+    pattern: pattern ?? (isText ? TEXT : undefined),
     format,
   });
+}
+
+/** Text of so many characters, with any white space around it. */
+function trimmed(min: number, max: number): string {
+  const inner = String.raw`[^\s\u0000](?:[^\u0000]{0,${max - 2}}[^\s\u0000])?`;
+  return String.raw`^\s*${min === 0 ? `(?:${inner})?` : inner}\s*$`;
 }
 
 function bareSchema(rule: Rule): Schema {
@@ -93,7 +105,7 @@ export function schemaOf(given: unknown): Schema {
     ...(nullable && schema.type !== undefined && { type: [schema.type, "null"] }),
     ...(nullable && values && { enum: [...values, null] }),
     default: rule.default,
-    description: rule.admin === true ? "For admins." : rule.description,
+    description: rule.admin === true ? "For admins." : (rule.description ?? schema.description),
     "x-admin": rule.admin,
     ...(rule.example !== undefined && { examples: [rule.example] }),
   });

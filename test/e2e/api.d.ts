@@ -1031,7 +1031,9 @@ export interface components {
             username: string;
             /** @example correct horse battery */
             password: string;
+            /** @description 1 to 100 characters, not counting white space around them. */
             first_name?: string | null;
+            /** @description 1 to 100 characters, not counting white space around them. */
             last_name?: string | null;
         };
         /**
@@ -1394,6 +1396,7 @@ export interface components {
          *     }
          */
         AuthCreateTokenBody: {
+            /** @description 1 to 100 characters, not counting white space around them. */
             name: string;
             /** @enum {string} */
             scope: "read" | "write";
@@ -1552,7 +1555,9 @@ export interface components {
             /** Format: email */
             email?: string;
             username?: string;
+            /** @description 1 to 100 characters, not counting white space around them. */
             first_name?: string | null;
+            /** @description 1 to 100 characters, not counting white space around them. */
             last_name?: string | null;
             /**
              * @description For admins.
@@ -1696,6 +1701,7 @@ export interface components {
          *     }
          */
         ProjectsCreateBody: {
+            /** @description 1 to 100 characters, not counting white space around them. */
             name: string;
             description?: string | null;
             slug?: string;
@@ -1808,6 +1814,7 @@ export interface components {
          *     }
          */
         ProjectsReplaceBody: {
+            /** @description 1 to 100 characters, not counting white space around them. */
             name: string;
             description?: string | null;
             slug?: string;
@@ -1824,6 +1831,7 @@ export interface components {
          *     }
          */
         ProjectsPatchBody: {
+            /** @description 1 to 100 characters, not counting white space around them. */
             name?: string;
             description?: string | null;
             slug?: string;
@@ -2182,6 +2190,7 @@ export interface components {
          *     }
          */
         TasksCreateInProjectBody: {
+            /** @description 1 to 200 characters, not counting white space around them. */
             title: string;
             description?: string | null;
             /** @enum {string} */
@@ -2208,6 +2217,7 @@ export interface components {
         TasksCreateBody: {
             /** Format: uuid */
             project_id?: string | null;
+            /** @description 1 to 200 characters, not counting white space around them. */
             title: string;
             description?: string | null;
             /** @enum {string} */
@@ -2258,6 +2268,7 @@ export interface components {
                 op: "create";
                 /** Format: uuid */
                 project_id?: string | null;
+                /** @description 1 to 200 characters, not counting white space around them. */
                 title: string;
                 description?: string | null;
                 /** @enum {string} */
@@ -2275,6 +2286,7 @@ export interface components {
                 op: "update";
                 /** Format: uuid */
                 id: string;
+                /** @description 1 to 200 characters, not counting white space around them. */
                 title?: string;
                 description?: string | null;
                 /** @enum {string} */
@@ -2503,6 +2515,7 @@ export interface components {
          *     }
          */
         TasksReplaceBody: {
+            /** @description 1 to 200 characters, not counting white space around them. */
             title: string;
             description?: string | null;
             /** @enum {string} */
@@ -2527,6 +2540,7 @@ export interface components {
          *     }
          */
         TasksPatchBody: {
+            /** @description 1 to 200 characters, not counting white space around them. */
             title?: string;
             description?: string | null;
             /** @enum {string} */
@@ -2672,6 +2686,7 @@ export interface components {
          *     }
          */
         TasksCreateCommentBody: {
+            /** @description 1 to 10000 characters, not counting white space around them. */
             body: string;
         };
         /**
@@ -2681,6 +2696,7 @@ export interface components {
          *     }
          */
         TasksPatchCommentBody: {
+            /** @description 1 to 10000 characters, not counting white space around them. */
             body: string;
         };
         /**
@@ -2785,6 +2801,7 @@ export interface components {
          *     }
          */
         TasksCreateCategoryBody: {
+            /** @description 1 to 50 characters, not counting white space around them. */
             name: string;
             color: string;
         };
@@ -2796,6 +2813,7 @@ export interface components {
          *     }
          */
         TasksPatchCategoryBody: {
+            /** @description 1 to 50 characters, not counting white space around them. */
             name?: string;
             color?: string;
         };
@@ -5575,7 +5593,7 @@ export interface operations {
         parameters: {
             query?: {
                 status?: ("active" | "archived")[];
-                /** @description What to search for. */
+                /** @description 1 to 100 characters, not counting white space around them. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
@@ -5754,7 +5772,7 @@ export interface operations {
         parameters: {
             query?: {
                 status?: ("active" | "archived")[];
-                /** @description What to search for. */
+                /** @description 1 to 100 characters, not counting white space around them. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
@@ -6998,7 +7016,7 @@ export interface operations {
                 overdue?: boolean;
                 /** @description Changed then or later. */
                 updated_since?: string;
-                /** @description What to search for. */
+                /** @description 1 to 200 characters, not counting white space around them. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
@@ -7203,7 +7221,7 @@ export interface operations {
                 overdue?: boolean;
                 /** @description Changed then or later. */
                 updated_since?: string;
-                /** @description What to search for. */
+                /** @description 1 to 200 characters, not counting white space around them. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
@@ -7286,7 +7304,7 @@ export interface operations {
                 overdue?: boolean;
                 /** @description Changed then or later. */
                 updated_since?: string;
-                /** @description What to search for. */
+                /** @description 1 to 200 characters, not counting white space around them. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
@@ -7485,7 +7503,7 @@ export interface operations {
                 overdue?: boolean;
                 /** @description Changed then or later. */
                 updated_since?: string;
-                /** @description What to search for. */
+                /** @description 1 to 200 characters, not counting white space around them. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;

@@ -16,6 +16,7 @@ import {
   type TaskFilter,
 } from "../../services/tasks/tasks.queries.ts";
 import { readLog } from "../../mixins/event-log.ts";
+import { searchUsers } from "../../services/users/users.queries.ts";
 import { freshDatabase } from "../support/database.ts";
 
 let client: pg.Client;
@@ -101,6 +102,11 @@ beforeAll(async () => {
   await run(
     `INSERT INTO auth.refresh_tokens (hash, session_id, expires_at)
      SELECT sha256(id::text::bytea), id, now() + interval '1 day' FROM auth.sessions`,
+  );
+  await run(
+    `INSERT INTO users.users (id, email, username, first_name, last_name, password_hash, created_at, updated_at)
+     SELECT gen_random_uuid(), md5(n::text) || '@example.com', md5(n::text), md5('f' || n), md5('l' || n), '', now(), now()
+     FROM generate_series(1, 100000) AS n`,
   );
   await run("VACUUM ANALYZE");
 }, 60_000);
@@ -189,6 +195,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     (db) => listProjects(db, manager, {}, cursor(middle)),
     ["projects_created_idx"],
   ],
+  ["people", (db) => searchUsers(db, user, "ada love", offset), ["users_names_idx"]],
   ["a project's members", (db) => listMembers(db, first, offset), ["members_joined_idx"]],
   [
     "a project's log",
@@ -212,7 +219,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
   const scanned = plan.filter(
     (node) =>
       node["Node Type"] === "Seq Scan" &&
-      ["tasks", "comments", "categories", "members", "log", "sessions", "personal_tokens"].includes(
+      ["tasks", "comments", "categories", "members", "log", "sessions", "personal_tokens", "users"].includes(
         node["Relation Name"] ?? "",
       ),
   );
