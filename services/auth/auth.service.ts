@@ -38,7 +38,7 @@ const secret = {
   example: "q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA",
 } as const;
 const address = { type: "string", min: 1, max: 254 } as const;
-const givenPassword = { type: "string", min: 1, max: 1000, example: "correct horse battery" } as const;
+const givenPassword = { type: "string", min: 1, max: 1000, example: "correct horse" } as const;
 const cookie = {
   type: "boolean",
   optional: true,

@@ -1020,7 +1020,7 @@ export interface components {
          * @example {
          *       "email": "ada@example.com",
          *       "username": "ada",
-         *       "password": "correct horse battery",
+         *       "password": "correct horse",
          *       "first_name": "Ada",
          *       "last_name": "Lovelace"
          *     }
@@ -1029,7 +1029,7 @@ export interface components {
             /** Format: email */
             email: string;
             username: string;
-            /** @example correct horse battery */
+            /** @example correct horse */
             password: string;
             /** @description 1 to 100 characters, not counting white space around them. */
             first_name?: string | null;
@@ -1096,14 +1096,14 @@ export interface components {
          * AuthLoginBody
          * @example {
          *       "login": "ada",
-         *       "password": "correct horse battery"
+         *       "password": "correct horse"
          *     }
          */
         AuthLoginBody: {
             /** @example ada */
             login?: string;
             email?: string;
-            /** @example correct horse battery */
+            /** @example correct horse */
             password: string;
             /** @description Keep the refresh token in a cookie. */
             cookie?: boolean;
@@ -1279,26 +1279,26 @@ export interface components {
          * AuthResetPasswordBody
          * @example {
          *       "token": "q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA",
-         *       "password": "correct horse battery"
+         *       "password": "correct horse"
          *     }
          */
         AuthResetPasswordBody: {
             /** @example q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA */
             token: string;
-            /** @example correct horse battery */
+            /** @example correct horse */
             password: string;
         };
         /**
          * AuthChangePasswordBody
          * @example {
-         *       "current_password": "correct horse battery",
-         *       "password": "correct horse battery"
+         *       "current_password": "correct horse",
+         *       "password": "correct horse"
          *     }
          */
         AuthChangePasswordBody: {
-            /** @example correct horse battery */
+            /** @example correct horse */
             current_password: string;
-            /** @example correct horse battery */
+            /** @example correct horse */
             password: string;
         };
         /**
@@ -3864,7 +3864,7 @@ export interface operations {
                  * @example {
                  *       "email": "ada@example.com",
                  *       "username": "ada",
-                 *       "password": "correct horse battery",
+                 *       "password": "correct horse",
                  *       "first_name": "Ada",
                  *       "last_name": "Lovelace"
                  *     }
@@ -3944,7 +3944,7 @@ export interface operations {
                 /**
                  * @example {
                  *       "login": "ada",
-                 *       "password": "correct horse battery"
+                 *       "password": "correct horse"
                  *     }
                  */
                 "application/json": components["schemas"]["AuthLoginBody"];
@@ -4751,7 +4751,7 @@ export interface operations {
                 /**
                  * @example {
                  *       "token": "q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA",
-                 *       "password": "correct horse battery"
+                 *       "password": "correct horse"
                  *     }
                  */
                 "application/json": components["schemas"]["AuthResetPasswordBody"];
@@ -4809,8 +4809,8 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "current_password": "correct horse battery",
-                 *       "password": "correct horse battery"
+                 *       "current_password": "correct horse",
+                 *       "password": "correct horse"
                  *     }
                  */
                 "application/json": components["schemas"]["AuthChangePasswordBody"];
