@@ -165,6 +165,16 @@ export async function findSoleOwned(db: Queryable, userId: string): Promise<stri
   return project?.slug ?? null;
 }
 
+/** The projects that somebody is a member of. Plan: members_user_idx. */
+export async function listProjectIds(db: Queryable, userId: string): Promise<string[]> {
+  const rows = await db.query<{ project_id: string }>({
+    name: "projects-of-user",
+    text: "SELECT project_id FROM projects.memberships WHERE user_id = $1 ORDER BY project_id",
+    values: [userId],
+  });
+  return rows.map(({ project_id }) => project_id);
+}
+
 /** All members of a project. Plan: members_pkey. */
 export async function listMemberIds(db: Queryable, projectId: string): Promise<string[]> {
   const rows = await db.query<{ user_id: string }>({

@@ -1,6 +1,6 @@
 import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import { invalidField, Problem } from "../../core/errors.ts";
+import { invalidField, Problem, problemCode } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
@@ -35,6 +35,7 @@ import {
   findSoleOwned,
   itemView,
   listMemberIds,
+  listProjectIds,
   listMembers,
   listProjects,
   MEMBER_SORTS,
@@ -325,6 +326,8 @@ export default (config: Config): ServiceSchema => {
           const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
           const [person] = await users.call(ctx, "people", { ids: [ctx.params.user_id] });
           if (person === undefined) throw new Problem("not-found");
+          if (ctx.params.role === "owner" && !person.is_active)
+            throw invalidField("role", "inactive", "This account is closed: it can't own a project");
           const change = { expects: "member", to: ctx.params.role } as const;
           const { member, events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
           await this.publish(found.id, events);
@@ -381,6 +384,27 @@ export default (config: Config): ServiceSchema => {
           const [{ head = 0 } = {}] = await readHeads(this.db, [stream]);
           const items = await readLog(this.db, { stream, after, upTo: head, limit });
           return { items: upTo(EVENT_BYTES, items), limit, head };
+        },
+      },
+
+      /** Each as if they left it themselves; what they alone are in, and what is archived, keeps them. */
+      leave_all: {
+        auth: "internal",
+        rules: { user_id: rules.id },
+        async handler(ctx) {
+          const { user_id } = ctx.params;
+          const actor: Actor = { id: user_id, role: "user", session: user_id };
+          const write = { ...causeOf(ctx as Asking), actor };
+          const person = { id: user_id, username: "", first_name: null, last_name: null };
+          for (const id of await listProjectIds(this.db, user_id))
+            try {
+              const change = { expects: "member", to: null } as const;
+              const { events } = await changeMember(this.db, id, person, change, write);
+              await this.publish(id, events, [user_id]);
+            } catch (error) {
+              if (!["conflict", "project-archived", "not-found"].includes(problemCode(error) ?? ""))
+                throw error;
+            }
         },
       },
 

@@ -206,6 +206,7 @@ export default (config: Config): ServiceSchema =>
           await eraseUser(this.db, ctx.locals.actor, id);
           await this.outdate([`person:${id}`]);
           await endSessions(ctx, id);
+          await projects.call(ctx, "leave_all", { user_id: id });
           await unassignTasks(ctx, id);
         },
       },

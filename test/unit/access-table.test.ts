@@ -60,6 +60,7 @@ const ACCESS: Record<string, Auth> = {
   "projects.list_events": "user",
   "projects.purge": "internal",
   "projects.sole_owner_of": "internal",
+  "projects.leave_all": "internal",
 
   "tasks.create": "user",
   "tasks.create_in_project": "user",
