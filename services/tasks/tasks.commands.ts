@@ -169,8 +169,21 @@ export interface Batch {
   more: boolean;
 }
 
-/** The same change to each of some tasks, wherever they lie and whoever asks. */
-async function clearEach(db: Database, ids: string[], write: Write, decide: Decide): Promise<LoggedEvent[]> {
+/** Tasks that are deleted, or whose project is, are cleared without an event: nobody sees them. */
+const UNSEEN = `(t.deleted_at IS NOT NULL
+  OR (t.project_id IS NOT NULL AND t.project_id NOT IN (SELECT id FROM projects.summaries)))`;
+
+/**
+ * Takes a value out of a field of a batch of tasks, wherever they lie and whoever asks: each by itself, since others may
+ * be at work on it; those that nobody sees at the end.
+ */
+async function clear(
+  db: Database,
+  field: "assigned_to" | "category_id",
+  value: string,
+  ids: string[],
+  write: Write,
+): Promise<Batch> {
   const everywhere: Write = {
     ...write,
     actor: { ...write.actor, role: "admin" },
@@ -179,51 +192,33 @@ async function clearEach(db: Database, ids: string[], write: Write, decide: Deci
   const events: LoggedEvent[] = [];
   for (const id of ids) {
     try {
-      events.push(...(await changeTask(db, id, everywhere, decide)).events);
+      events.push(...(await changeTask(db, id, everywhere, clearing(field, value, write))).events);
     } catch (error) {
       // Deleted meanwhile.
       if (problemCode(error) === "not-found") continue;
       // What happened has to be told of; the rest meets the same error when it is tried again.
-      if (events.length > 0) return events;
+      if (events.length > 0) return { events, more: true };
       throw error;
     }
   }
-  return events;
+  if (ids.length === BATCH) return { events, more: true };
+  await db.query({
+    name: `tasks-clear-${field}`,
+    slow: true,
+    text: `UPDATE tasks.tasks t SET ${field} = NULL, version = version + 1, updated_at = $2
+           WHERE t.${field} = $1 AND ${UNSEEN}`,
+    values: [value, write.time],
+  });
+  return { events, more: false };
 }
-
-/** Tasks that are deleted, or whose project is, are cleared without an event: nobody sees them. */
-const UNSEEN = `(t.deleted_at IS NOT NULL
-  OR (t.project_id IS NOT NULL AND t.project_id NOT IN (SELECT id FROM projects.summaries)))`;
 
 /** Unassigns a batch of the tasks of a user who leaves, also in archived projects and where the caller sees nothing. */
-export async function unassignUser(db: Database, userId: string, write: Write): Promise<Batch> {
-  const ids = await findAssigned(db, userId, BATCH);
-  const events = await clearEach(db, ids, write, clearing("assigned_to", userId, write));
-  if (ids.length === BATCH) return { events, more: true };
-  await db.query({
-    name: "tasks-unassign-unseen",
-    slow: true,
-    text: `UPDATE tasks.tasks t SET assigned_to = NULL, version = version + 1, updated_at = $2
-           WHERE t.assigned_to = $1 AND ${UNSEEN}`,
-    values: [userId, write.time],
-  });
-  return { events, more: false };
-}
+export const unassignUser = async (db: Database, userId: string, write: Write): Promise<Batch> =>
+  clear(db, "assigned_to", userId, await findAssigned(db, userId, BATCH), write);
 
-/** Takes a category off a batch of its tasks, each by itself: others may be at work on it. */
-export async function uncategorize(db: Database, categoryId: string, write: Write): Promise<Batch> {
-  const ids = await findCategorized(db, categoryId, BATCH);
-  const events = await clearEach(db, ids, write, clearing("category_id", categoryId, write));
-  if (ids.length === BATCH) return { events, more: true };
-  await db.query({
-    name: "tasks-uncategorize-unseen",
-    slow: true,
-    text: `UPDATE tasks.tasks t SET category_id = NULL, version = version + 1, updated_at = $2
-           WHERE t.category_id = $1 AND ${UNSEEN}`,
-    values: [categoryId, write.time],
-  });
-  return { events, more: false };
-}
+/** Takes a category off a batch of its tasks. */
+export const uncategorize = async (db: Database, categoryId: string, write: Write): Promise<Batch> =>
+  clear(db, "category_id", categoryId, await findCategorized(db, categoryId, BATCH), write);
 
 const ANNOUNCE = withEvents(
   `row AS (UPDATE tasks.tasks SET announced_due_date = due_date WHERE id = ANY ($1::uuid[]) RETURNING id)`,
