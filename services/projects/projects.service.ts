@@ -1,6 +1,6 @@
 import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import { invalidField, Problem, problemCode } from "../../core/errors.ts";
+import { problemCode } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
@@ -19,6 +19,7 @@ import {
 import { once } from "../../mixins/idempotency.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
 import { users } from "../users/users.contract.ts";
+import { memberActions } from "./members.actions.ts";
 import {
   changeMember,
   createProject,
@@ -27,26 +28,21 @@ import {
   purgeProject,
   restoreProject,
 } from "./projects.commands.ts";
-import { type Member, PROJECT_ROLES, type Project, type ProjectsContract } from "./projects.contract.ts";
+import type { Project, ProjectsContract } from "./projects.contract.ts";
 import {
-  findMember,
   findProject,
   findPurgeable,
   findSoleOwned,
   itemView,
   listMemberIds,
   listProjectIds,
-  listMembers,
   listProjects,
-  MEMBER_SORTS,
-  type MemberRow,
   PROJECT_SORTS,
   type ProjectRow,
 } from "./projects.queries.ts";
-import { eventPage, member, project as projectSchema, projectItem } from "./projects.schemas.ts";
+import { eventPage, project as projectSchema, projectItem } from "./projects.schemas.ts";
 
 const project = rules.text(1, 100);
-const role = { type: "enum", values: [...PROJECT_ROLES] } as const;
 const name = { ...rules.text(1, 100), trim: true } as const;
 const fields = {
   description: { ...rules.text(0, 10_000), optional: true, nullable: true },
@@ -56,7 +52,8 @@ const status = { type: "enum", values: ["active", "archived"], optional: true } 
 
 type Asking = ActionContext<object, Actor>;
 
-interface Lends extends WithDatabase, WithCache {
+/** What the actions' `this` has besides. */
+export interface ProjectsLend extends WithDatabase, WithCache {
   /** Tells of what was written, once nobody is answered by what was before it. */
   publish(projectId: string, events: LoggedEvent[], userIds?: string[]): Promise<void>;
   /** The project with the numbers of its tasks. */
@@ -73,17 +70,6 @@ function upTo(room: number, events: LoggedEvent[]): LoggedEvent[] {
   return past === -1 ? events : events.slice(0, Math.max(1, past));
 }
 
-/** Members under their names: one call for all of them. */
-async function named(ctx: Asking, members: MemberRow[]): Promise<Member[]> {
-  const ids = members.map(({ user_id }) => user_id);
-  const people = ids.length === 0 ? [] : await users.call(ctx, "people", { ids });
-  const byId = new Map(people.map((person) => [person.id, person]));
-  return members.map(({ user_id, role, created_at }) => {
-    const { username = "", first_name = null, last_name = null } = byId.get(user_id) ?? {};
-    return { user_id, username, first_name, last_name, role, created_at };
-  });
-}
-
 /** Projects, who is in them, and what happened there. */
 export default (config: Config): ServiceSchema => {
   const retentionStart = (): string =>
@@ -91,11 +77,16 @@ export default (config: Config): ServiceSchema => {
   /** Projects that could not be purged, and why. */
   const stuck = new Map<string, Error>();
 
-  return service<ProjectsContract, Lends>({
+  return service<ProjectsContract, ProjectsLend>({
     name: "projects",
     mixins: [database(config), cache],
     methods: {
-      async publish(this: Service & Lends, projectId: string, events: LoggedEvent[], userIds: string[] = []) {
+      async publish(
+        this: Service & ProjectsLend,
+        projectId: string,
+        events: LoggedEvent[],
+        userIds: string[] = [],
+      ) {
         if (events.length > 0) {
           // The write holds, whatever becomes of this: then who it is about is told of at least.
           const members = await listMemberIds(this.db, projectId).catch((error: unknown) => {
@@ -107,7 +98,7 @@ export default (config: Config): ServiceSchema => {
         }
         emitCommitted(this.broker, events);
       },
-      async detail(this: Lends, ctx: Asking, project: ProjectRow): Promise<Project> {
+      async detail(this: ProjectsLend, ctx: Asking, project: ProjectRow): Promise<Project> {
         const { description } = project;
         const task_counts = await tasks.call(ctx, "count_by_status", { project_id: project.id });
         return { ...itemView(project), description, task_counts };
@@ -257,103 +248,7 @@ export default (config: Config): ServiceSchema => {
         },
       },
 
-      /** Who is in a project, longest first unless the caller says. @throws Problem not-found */
-      list_members: {
-        auth: "user",
-        safe: true,
-        rules: { project, ...pageRules(...MEMBER_SORTS) },
-        docs: { summary: "List a project's members", answer: page(member) },
-        async handler(ctx) {
-          const { project, ...page } = ctx.params;
-          const found = await findProject(this.db, ctx.locals.actor, project, "read");
-          const members = await listMembers(this.db, found.id, page as PageOf);
-          const items = await named(ctx, members.items);
-          return { ...members, items };
-        },
-      },
-
-      /** Adds a member. @throws Problem not-found, forbidden, already-exists, project-archived; validation-failed for no such user */
-      add_member: {
-        auth: "user",
-        idempotent: true,
-        rules: { project, user_id: rules.id, role },
-        docs: {
-          summary: "Add a member",
-          description: "With a role not above your own.",
-          answer: member,
-          problems: ["forbidden", "already-exists", "project-archived"],
-        },
-        handler(ctx) {
-          const { user_id, role } = ctx.params;
-          return once(this.db, ctx, async () => {
-            const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "manage_members");
-            const [person] = await users.call(ctx, "people", { ids: [user_id] });
-            if (person?.is_active !== true)
-              throw invalidField("user_id", "unknown", "There is no active user with this id");
-            const change = { expects: "stranger", to: role } as const;
-            const { member, events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
-            await this.publish(found.id, events);
-            return member;
-          });
-        },
-      },
-
-      /** One member. @throws Problem not-found */
-      get_member: {
-        auth: "user",
-        safe: true,
-        rules: { project, user_id: rules.id },
-        docs: { summary: "Read a member", answer: member },
-        async handler(ctx) {
-          const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
-          const [one] = await named(ctx, [await findMember(this.db, found.id, ctx.params.user_id)]);
-          return one as Member;
-        },
-      },
-
-      /** Changes a member's role. @throws Problem not-found, forbidden, conflict, project-archived */
-      update_member: {
-        auth: "user",
-        rules: { project, user_id: rules.id, role },
-        docs: {
-          summary: "Change a member's role",
-          description:
-            "Neither the old role nor the new one may be above your own, and an owner has to remain.",
-          answer: member,
-          problems: ["forbidden", "conflict", "project-archived"],
-        },
-        async handler(ctx) {
-          const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
-          const [person] = await users.call(ctx, "people", { ids: [ctx.params.user_id] });
-          if (person === undefined) throw new Problem("not-found");
-          if (ctx.params.role === "owner" && !person.is_active)
-            throw invalidField("role", "inactive", "This account is closed: it can't own a project");
-          const change = { expects: "member", to: ctx.params.role } as const;
-          const { member, events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
-          await this.publish(found.id, events);
-          return member;
-        },
-      },
-
-      /** Removes a member, or lets the caller leave. @throws Problem not-found, forbidden, conflict, project-archived */
-      remove_member: {
-        auth: "user",
-        rules: { project, user_id: rules.id },
-        docs: {
-          summary: "Remove a member, or leave",
-          description: "An owner has to remain.",
-          answer: null,
-          problems: ["forbidden", "conflict", "project-archived"],
-        },
-        async handler(ctx) {
-          const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
-          const [person] = await users.call(ctx, "people", { ids: [ctx.params.user_id] });
-          if (person === undefined) throw new Problem("not-found");
-          const change = { expects: "member", to: null } as const;
-          const { events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
-          await this.publish(found.id, events, [person.id]);
-        },
-      },
+      ...memberActions,
 
       /** What happened in a project, oldest first: the same events that its stream carries. @throws Problem not-found */
       list_events: {
