@@ -28,7 +28,13 @@ export interface Actor {
   readonly session: string;
   /** What a personal access token allows; undefined for a person's own session, which may do all. */
   readonly scope?: "read" | "write";
+  /** Ids of the projects that a personal access token is limited to; undefined where nothing limits the actor. */
+  readonly projects?: readonly string[];
 }
+
+/** Whether the actor's token reaches a project, or with null what lies in none. Roles and memberships are judged apart. */
+export const reaches = ({ projects }: Pick<Actor, "projects">, projectId: string | null): boolean =>
+  projects === undefined || (projectId !== null && projects.includes(projectId));
 
 /**
  * Who may call an action: anyone; a logged-in user; users of at least that global role; `session`, a logged-in user in
@@ -89,6 +95,8 @@ interface ActionBasics<Params> {
   rules: { [Param in keyof Params]-?: ValidationRule };
   /** Changes nothing (RFC 9110 §9.2.1), so it is tried once more when its node dies under it. */
   safe?: boolean;
+  /** Stays within the projects that a personal token is limited to. An action that does not say so refuses such tokens. */
+  projectBound?: boolean;
   /** A write that knows itself again by its idempotency key, so that it too is tried once more when its node dies. */
   idempotent?: boolean;
   /** Milliseconds that a caller waits, where the broker's own limit is not enough (a hash that waits for its turn). */
@@ -162,16 +170,27 @@ export function service<C extends ServiceContract, This = object>(
   definition: ServiceDefinition<C> & ThisType<Service & This>,
 ): ServiceSchema {
   const actions = Object.entries<ActionDefinition<object, unknown>>(definition.actions).map(
-    ([name, { rules, safe = false, idempotent = false, docs: _docs, ...action }]): [string, object] => [
-      name,
-      {
-        ...action,
-        safe,
-        params: strictRules(rules),
-        visibility: action.auth === "internal" ? "public" : "published",
-        retryPolicy: { enabled: safe || idempotent },
-      },
-    ],
+    ([name, definition]): [string, object] => {
+      const {
+        rules,
+        safe = false,
+        idempotent = false,
+        projectBound = false,
+        docs: _docs,
+        ...action
+      } = definition;
+      return [
+        name,
+        {
+          ...action,
+          safe,
+          projectBound,
+          params: strictRules(rules),
+          visibility: action.auth === "internal" ? "public" : "published",
+          retryPolicy: { enabled: safe || idempotent },
+        },
+      ];
+    },
   );
   const schema: ServiceSchema = { ...definition, actions: Object.fromEntries(actions) };
   const said = Object.entries<ActionDefinition<object, unknown>>(definition.actions);

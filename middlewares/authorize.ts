@@ -15,7 +15,7 @@ export const authorize: Middleware = {
   name: "Authorize",
   localAction(next, action) {
     if (action.name?.startsWith("$node.") === true || action.visibility === "private") return next;
-    const { auth, safe } = action as { auth?: Auth; safe?: boolean };
+    const { auth, safe, projectBound } = action as { auth?: Auth; safe?: boolean; projectBound?: boolean };
     if (!AUTHS.includes(auth))
       throw new Errors.ServiceSchemaError(`Action ${action.name} does not say who may call it (auth)`, {});
     const needed = auth === "session" ? RANK.user : (RANK[auth as Role] ?? 0);
@@ -32,6 +32,8 @@ export const authorize: Middleware = {
           return Promise.reject(new Problem("forbidden", "A personal token can't do this: log in"));
         if (actor.scope === "read" && safe !== true)
           return Promise.reject(new Problem("forbidden", "This token's scope is read"));
+        if (actor.projects !== undefined && projectBound !== true)
+          return Promise.reject(new Problem("forbidden", "This token is limited to some projects"));
       }
       return next.call(this, ctx) as Promise<unknown>;
     };

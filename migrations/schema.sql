@@ -29,7 +29,8 @@ CREATE TABLE auth.personal_tokens (
   hash bytea NOT NULL,
   created_at timestamp(3) with time zone NOT NULL,
   expires_at timestamp(3) with time zone,
-  revoked_at timestamp(3) with time zone
+  revoked_at timestamp(3) with time zone,
+  project_ids uuid[]
 );
 
 CREATE TABLE auth.refresh_tokens (

@@ -56,6 +56,10 @@ export interface WithCache {
 export const viewOf = ({ id, role }: Actor): string[] =>
   role === "user" ? [`user:${id}`] : [`user:${id}`, "projects"];
 
+/** Names the caller in keys. A token that is limited to some projects sees less than its owner does. */
+export const viewerOf = ({ id, role, projects, session }: Actor): string =>
+  projects === undefined ? `${role}:${id}` : `${role}:${id}:${session}`;
+
 const markOf = (name: string): string => `mark:${name}`;
 
 interface State {

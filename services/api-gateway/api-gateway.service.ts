@@ -149,7 +149,7 @@ export default (config: Config): ServiceSchema => {
     const required = config.REQUIRE_IF_MATCH && !isRead && request.method !== "POST";
     ctx.meta.conditions = {
       ifMatch: route.versioned === true && !isRead ? readIfMatch(request, required) : null,
-      key: route.idempotent === true ? readIdempotencyKey(request, action, params) : null,
+      key: route.idempotent === true ? readIdempotencyKey(request, action, params, ctx.meta.actor) : null,
     };
     if (limit === "login") {
       const account = ctx.meta.actor?.id ?? (await accountNamed(this.broker, params));

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
-import type { Conditions } from "../../core/kit.ts";
+import type { Actor, Conditions } from "../../core/kit.ts";
 
 type WithHeaders = Pick<IncomingMessage, "headers">;
 
@@ -50,12 +50,15 @@ export function readIdempotencyKey(
   { headers }: WithHeaders,
   action: string,
   params: object,
+  actor: Actor | null | undefined,
 ): Conditions["key"] {
   const given = headers["idempotency-key"];
   if (given !== undefined && (typeof given !== "string" || !PRINTABLE.test(given)))
     throw new Problem("malformed-request", "Idempotency-Key must have 1 to 255 printable ASCII characters");
+  // Keys are a user's. A token that reaches less than its owner must not be told an answer that was the owner's.
+  const asker = actor?.projects === undefined ? "" : ` ${actor.session}`;
   const fingerprint = createHash("sha256")
-    .update(`${action} ${JSON.stringify(params, inOrder)}`)
+    .update(`${action}${asker} ${JSON.stringify(params, inOrder)}`)
     .digest("base64url");
   return { key: given ?? newId(), fingerprint, generated: given === undefined };
 }

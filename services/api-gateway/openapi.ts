@@ -15,6 +15,7 @@ import type { Route } from "./routes.ts";
 export interface DocumentedAction {
   auth: Auth;
   safe: boolean;
+  projectBound: boolean;
   /** Its rules (fastest-validator). */
   params: Record<string, unknown>;
   docs: ActionDocs | undefined;
@@ -198,14 +199,14 @@ const pathParams = ({ path }: Route): string[] =>
   [...path.matchAll(/:(\w+)/g)].map(([, name]) => name as string);
 
 /** Every problem that a request to this route may be answered by. */
-function problemsOf(route: Route, { auth, safe, docs }: Documented): ProblemCode[] {
+function problemsOf(route: Route, { auth, safe, projectBound, docs }: Documented): ProblemCode[] {
   const open = auth === "public";
   const codes: [boolean, ...ProblemCode[]][] = [
     [true, "malformed-request", "request-timeout", "expectation-failed", "headers-too-large"],
     [route.status !== 204, "not-acceptable"],
     [!open, "unauthenticated", "invalid-token"],
-    // A personal token is no session, and one of scope `read` may not write.
-    [!open && (auth !== "user" || !safe), "forbidden"],
+    // A personal token is no session; one of scope `read` may not write, and one may be limited to some projects.
+    [!open && (auth !== "user" || !safe || !projectBound), "forbidden"],
     [pathParams(route).length > 0, "not-found"],
     [!isRead(route), "payload-too-large", "unsupported-media-type"],
     [true, "validation-failed", "rate-limited"],

@@ -37,6 +37,8 @@ export interface PersonalToken {
   id: string;
   name: string;
   scope: TokenScope;
+  /** The projects that it is limited to; null where nothing limits it. */
+  project_ids: string[] | null;
   created_at: string;
   expires_at: string | null;
 }
@@ -62,7 +64,7 @@ export interface AuthContract extends ServiceContract {
     change_password: { params: { current_password: string; password: string }; result: void };
     list_tokens: { params: PageParams; result: Page<PersonalToken> };
     create_token: {
-      params: { name: string; scope: TokenScope; expires_at?: string | null };
+      params: { name: string; scope: TokenScope; project_ids?: string[] | null; expires_at?: string | null };
       result: PersonalToken & { token: string };
     };
     revoke_token: { params: { id: string }; result: void };

@@ -3,6 +3,7 @@ import {
   boolean,
   enumOf,
   integer,
+  like,
   nullable,
   object,
   page,
@@ -44,6 +45,13 @@ const tokenFields = {
   id: uuid("0193a5c2-4e6b-7a10-b7f3-2c8d9e0f1a3b"),
   name: text("nightly import"),
   scope: enumOf(TOKEN_SCOPES),
+  project_ids: nullable(
+    like(
+      { type: "array", items: uuid("0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21") },
+      null,
+      "The projects that it reaches, and nothing outside of them; null for all that its owner may do.",
+    ),
+  ),
   created_at: timestamp("2026-11-21T09:30:00.000Z"),
   expires_at: nullable(timestamp("2027-11-21T09:30:00.000Z")),
 };

@@ -8,6 +8,7 @@ import * as rules from "../../core/rules.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { mailer } from "../mailer/mailer.contract.ts";
+import { projects } from "../projects/projects.contract.ts";
 import { accountRules, HASHING_TIMEOUT, type User, users } from "../users/users.contract.ts";
 import { user } from "../users/users.schemas.ts";
 import { type AuthContract, type Login, revoked, TOKEN_SCOPES } from "./auth.contract.ts";
@@ -30,6 +31,9 @@ import {
 /** Password mails that are being prepared after their request was answered, and that may wait for it. */
 const MAILS_AT_ONCE = 2;
 const MAILS_WAITING = 100;
+
+/** Projects that a personal token can be limited to. */
+const MAX_TOKEN_PROJECTS = 100;
 
 const secret = {
   type: "string",
@@ -219,6 +223,7 @@ export default (config: Config): ServiceSchema => {
       /** The caller's own account. */
       me: {
         auth: "user",
+        projectBound: true,
         docs: { summary: "Read your own account", answer: user },
         safe: true,
         rules: {},
@@ -362,18 +367,34 @@ export default (config: Config): ServiceSchema => {
         auth: "session",
         docs: {
           summary: "Make a personal access token",
-          description: "For programs. Its text is shown this once.",
+          description:
+            "For programs. Its text is shown this once. With `project_ids` it reaches these projects, their members, tasks, comments and events, and nothing else: no personal tasks, no categories, no other people.",
           answer: schemas.newPersonalToken,
         },
         rules: {
           name: { ...rules.text(1, 100), trim: true },
           scope: { type: "enum", values: [...TOKEN_SCOPES] },
+          project_ids: {
+            type: "array",
+            items: rules.id,
+            min: 1,
+            max: MAX_TOKEN_PROJECTS,
+            unique: true,
+            optional: true,
+            nullable: true,
+          },
           expires_at: { ...rules.timestamp, optional: true, nullable: true },
         },
-        handler(ctx) {
-          const { expires_at } = ctx.params;
+        async handler(ctx) {
+          const { expires_at, project_ids } = ctx.params;
           if (expires_at != null && Date.parse(expires_at) <= Date.now())
             throw invalidField("expires_at", "past", "The 'expires_at' field must lie in the future.");
+          if (project_ids != null) {
+            const readable = await projects.call(ctx, "readable", { ids: project_ids });
+            const at = project_ids.findIndex((id) => !readable.includes(id));
+            if (at !== -1)
+              throw invalidField(`project_ids/${at}`, "unknown", `There is no project ${project_ids[at]}`);
+          }
           return createToken(this.db, ctx.locals.actor, ctx.params);
         },
       },
@@ -409,7 +430,14 @@ export default (config: Config): ServiceSchema => {
           if (found === null) throw new Problem("invalid-token");
           const user = await users.call(ctx, "account", { id: found.user_id });
           if (!user.is_active) throw new Problem("invalid-token");
-          const actor: Actor = { id: user.id, role: user.role, session: found.id, scope: found.scope };
+          const { id: session, scope, project_ids } = found;
+          const actor: Actor = {
+            id: user.id,
+            role: user.role,
+            session,
+            scope,
+            ...(project_ids !== null && { projects: project_ids }),
+          };
           return { actor, expires_at: found.expires_at === null ? null : Date.parse(found.expires_at) };
         },
       },

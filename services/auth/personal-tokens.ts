@@ -15,17 +15,22 @@ import { hashOf, newSecret } from "./secrets.ts";
 export async function createToken(
   db: Queryable,
   { id: userId, session }: Actor,
-  { name, scope, expires_at = null }: { name: string; scope: TokenScope; expires_at?: string | null },
+  {
+    name,
+    scope,
+    project_ids = null,
+    expires_at = null,
+  }: { name: string; scope: TokenScope; project_ids?: string[] | null; expires_at?: string | null },
 ): Promise<PersonalToken & { token: string }> {
   const token = `${PERSONAL_TOKEN_PREFIX}${newSecret()}`;
-  const row = { id: newId(), name, scope, created_at: new Date().toISOString(), expires_at };
+  const row = { id: newId(), name, scope, project_ids, created_at: new Date().toISOString(), expires_at };
   const rows = await db.query({
     name: "auth-token-insert",
     text: `WITH session AS (
              SELECT FROM auth.sessions WHERE id = $8 AND user_id = $2 AND revoked_at IS NULL FOR SHARE)
-           INSERT INTO auth.personal_tokens (id, user_id, name, scope, hash, created_at, expires_at)
-           SELECT $1, $2, $3, $4, $5, $6::timestamptz, $7::timestamptz FROM session RETURNING id`,
-    values: [row.id, userId, name, scope, hashOf(token), row.created_at, expires_at, session],
+           INSERT INTO auth.personal_tokens (id, user_id, name, scope, hash, created_at, expires_at, project_ids)
+           SELECT $1, $2, $3, $4, $5, $6::timestamptz, $7::timestamptz, $9::uuid[] FROM session RETURNING id`,
+    values: [row.id, userId, name, scope, hashOf(token), row.created_at, expires_at, session, project_ids],
   });
   if (rows.length === 0) throw new Problem("invalid-token");
   return { ...row, token };
@@ -37,7 +42,7 @@ export const TOKEN_SORTS = ["created_at", "name"];
 export async function listTokens(db: Queryable, userId: string, page: PageOf): Promise<Page<PersonalToken>> {
   const parameters = new Parameters();
   const listing: Listing = {
-    columns: "t.id, t.name, t.scope, t.created_at, t.expires_at",
+    columns: "t.id, t.name, t.scope, t.project_ids, t.created_at, t.expires_at",
     branches: [
       {
         from: "auth.personal_tokens t",
@@ -54,10 +59,11 @@ export async function listTokens(db: Queryable, userId: string, page: PageOf): P
     },
     sort: "-created_at",
   };
-  const view = ({ id, name, scope, created_at, expires_at }: PersonalToken): PersonalToken => ({
+  const view = ({ id, name, scope, project_ids, created_at, expires_at }: PersonalToken): PersonalToken => ({
     id,
     name,
     scope,
+    project_ids,
     created_at,
     expires_at,
   });
@@ -75,18 +81,15 @@ export async function revokeToken(db: Queryable, userId: string, id: string): Pr
   return rows.length > 0;
 }
 
+type FoundToken = Pick<PersonalToken, "id" | "scope" | "project_ids" | "expires_at"> & { user_id: string };
+
 /** Whose token this is; null for one that is unknown, expired or revoked. Plan: personal_tokens_hash_key. */
-export async function findToken(
-  db: Queryable,
-  token: string,
-): Promise<{ id: string; user_id: string; scope: TokenScope; expires_at: string | null } | null> {
-  const [row] = await db.query<{ id: string; user_id: string; scope: TokenScope; expires_at: string | null }>(
-    {
-      name: "auth-token-find",
-      text: `SELECT id, user_id, scope, expires_at FROM auth.personal_tokens
+export async function findToken(db: Queryable, token: string): Promise<FoundToken | null> {
+  const [row] = await db.query<FoundToken>({
+    name: "auth-token-find",
+    text: `SELECT id, user_id, scope, project_ids, expires_at FROM auth.personal_tokens
            WHERE hash = $1 AND revoked_at IS NULL AND coalesce(expires_at > now(), true)`,
-      values: [hashOf(token)],
-    },
-  );
+    values: [hashOf(token)],
+  });
   return row ?? null;
 }

@@ -1,5 +1,5 @@
 import { isId } from "../../core/ids.ts";
-import type { Actor } from "../../core/kit.ts";
+import { type Actor, reaches } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { projectStream, userStream } from "../../mixins/event-log.ts";
 
@@ -18,7 +18,8 @@ export async function usualStreams(db: Queryable, actor: Actor): Promise<string[
     text: "SELECT project_id FROM projects.memberships WHERE user_id = $1 ORDER BY project_id",
     values: [actor.id],
   });
-  return [userStream(actor.id), ...rows.map(({ project_id }) => projectStream(project_id))];
+  const ids = rows.map(({ project_id }) => project_id).filter((id) => reaches(actor, id));
+  return [...(reaches(actor, null) ? [userStream(actor.id)] : []), ...ids.map(projectStream)];
 }
 
 /**
@@ -28,8 +29,10 @@ export async function usualStreams(db: Queryable, actor: Actor): Promise<string[
 export async function readableStreams(db: Queryable, actor: Actor, streams: string[]): Promise<Set<string>> {
   const projects = streams
     .filter((name) => name.startsWith(PROJECT))
-    .map((name) => name.slice(PROJECT.length));
-  const own = streams.filter((name) => name === userStream(actor.id));
+    .map((name) => name.slice(PROJECT.length))
+    .filter((id) => reaches(actor, id));
+  // Their own stream tells of personal tasks too, which a token that is limited to projects does not reach.
+  const own = streams.filter((name) => name === userStream(actor.id) && reaches(actor, null));
   if (projects.length === 0) return new Set(own);
   const rows = await db.query<{ id: string }>(
     actor.role === "user"

@@ -33,6 +33,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
   /** Who is in a project, longest first unless the caller says. @throws Problem not-found */
   list_members: {
     auth: "user",
+    projectBound: true,
     safe: true,
     rules: { project, ...pageRules(...MEMBER_SORTS) },
     docs: { summary: "List a project's members", answer: page(member) },
@@ -48,6 +49,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
   /** Adds a member. @throws Problem not-found, forbidden, already-exists, project-archived; validation-failed for no such user */
   add_member: {
     auth: "user",
+    projectBound: true,
     idempotent: true,
     rules: { project, user_id: rules.id, role },
     docs: {
@@ -74,6 +76,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
   /** One member. @throws Problem not-found */
   get_member: {
     auth: "user",
+    projectBound: true,
     safe: true,
     rules: { project, user_id: rules.id },
     docs: { summary: "Read a member", answer: member },
@@ -87,6 +90,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
   /** Changes a member's role. @throws Problem not-found, forbidden, conflict, project-archived */
   update_member: {
     auth: "user",
+    projectBound: true,
     rules: { project, user_id: rules.id, role },
     docs: {
       summary: "Change a member's role",
@@ -110,6 +114,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
   /** Removes a member, or lets the caller leave. @throws Problem not-found, forbidden, conflict, project-archived */
   remove_member: {
     auth: "user",
+    projectBound: true,
     rules: { project, user_id: rules.id },
     docs: {
       summary: "Remove a member, or leave",

@@ -75,6 +75,8 @@ export interface ProjectsContract extends ServiceContract {
     list_events: { params: On<{ after?: number; limit?: number }>; result: EventPage };
     /** A project with other members that this user alone owns, by its slug; null for none. */
     sole_owner_of: { params: { user_id: string }; result: string | null };
+    /** Those of some projects that the caller may see. */
+    readable: { params: { ids: string[] }; result: string[] };
     /** Takes a user who is gone out of the projects that they can leave. */
     leave_all: { params: { user_id: string }; result: void };
     /** Removes one project that was deleted before `before`, with all that is in it. True: call again, there may be more. */

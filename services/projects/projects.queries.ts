@@ -1,6 +1,6 @@
 import { Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
-import type { Actor } from "../../core/kit.ts";
+import { type Actor, reaches } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
@@ -38,7 +38,8 @@ export async function findProject(
            ${lock ? "FOR NO KEY UPDATE OF p" : ""}`,
     values: [project, actor.id],
   });
-  if (row === undefined || !may(actor, "read", row.role)) throw new Problem("not-found");
+  if (row === undefined || !reaches(actor, row.id) || !may(actor, "read", row.role))
+    throw new Problem("not-found");
   if (!may(actor, verb, row.role)) throw new Problem("forbidden");
   return row;
 }
@@ -89,6 +90,7 @@ export async function listProjects(
   ];
   // What tasks_created_idx is for tasks.
   if (actor.role !== "user") where.push("p.created_at > '-infinity'");
+  if (actor.projects !== undefined) where.push(`p.id = ANY (${parameters.add(actor.projects)}::uuid[])`);
   if (filter.status !== undefined) where.push(`p.status = ANY (${parameters.add(filter.status)}::text[])`);
   if (filter.q !== undefined)
     where.push(
@@ -107,6 +109,18 @@ export async function listProjects(
     id: { sql: "p.id", type: "uuid" },
   };
   return (await readPage(db, listStatement(listing, page, parameters), page, itemView)).page;
+}
+
+/** Those projects of `ids` that the caller may see. Plan: primary keys. */
+export async function readableProjects(db: Queryable, actor: Actor, ids: string[]): Promise<string[]> {
+  const rows = await db.query<{ id: string; role: ProjectRole | null }>({
+    name: "projects-readable",
+    text: `SELECT p.id, m.role
+           FROM projects.projects p LEFT JOIN projects.members m ON m.project_id = p.id AND m.user_id = $2
+           WHERE p.id = ANY ($1::uuid[]) AND p.deleted_at IS NULL`,
+    values: [ids, actor.id],
+  });
+  return rows.filter(({ role }) => may(actor, "read", role)).map(({ id }) => id);
 }
 
 export interface MemberRow {

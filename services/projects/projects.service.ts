@@ -1,12 +1,12 @@
 import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import { problemCode } from "../../core/errors.ts";
+import { Problem, problemCode } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 import { page } from "../../core/schema.ts";
-import { cache, viewOf, type WithCache } from "../../mixins/cache.ts";
+import { cache, viewerOf, viewOf, type WithCache } from "../../mixins/cache.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import {
   causeOf,
@@ -37,6 +37,7 @@ import {
   listMemberIds,
   listProjectIds,
   listProjects,
+  readableProjects,
   PROJECT_SORTS,
   type ProjectRow,
 } from "./projects.queries.ts";
@@ -129,6 +130,7 @@ export default (config: Config): ServiceSchema => {
       /** The caller's projects, newest first unless they say. */
       list: {
         auth: "user",
+        projectBound: true,
         safe: true,
         rules: {
           status: rules.commaList(["active", "archived"]),
@@ -148,7 +150,7 @@ export default (config: Config): ServiceSchema => {
           const { actor } = ctx.locals;
           const read = () => listProjects(this.db, actor, filter, page as PageOf);
           if (page.cursor || page.offset) return read();
-          const key = `project-page:${actor.role}:${actor.id}:${JSON.stringify([filter, page])}`;
+          const key = `project-page:${viewerOf(actor)}:${JSON.stringify([filter, page])}`;
           return this.cached(key, viewOf(actor), read);
         },
       },
@@ -156,6 +158,7 @@ export default (config: Config): ServiceSchema => {
       /** One project by id or slug. @throws Problem not-found */
       get: {
         auth: "user",
+        projectBound: true,
         safe: true,
         rules: { project },
         docs: { summary: "Read a project", answer: projectSchema },
@@ -166,13 +169,14 @@ export default (config: Config): ServiceSchema => {
           // A slug may come to name another project, whose tasks are others.
           if (!isId(project)) return read();
           const of = [`tasks-of:${project.toLowerCase()}`, ...viewOf(actor)];
-          return this.cached(`project-detail:${actor.role}:${actor.id}:${project.toLowerCase()}`, of, read);
+          return this.cached(`project-detail:${viewerOf(actor)}:${project.toLowerCase()}`, of, read);
         },
       },
 
       /** Replaces what a client may set. @throws Problem not-found, forbidden, precondition-failed, project-archived, already-exists */
       replace: {
         auth: "user",
+        projectBound: true,
         rules: { project, name, ...fields, status },
         docs: {
           summary: "Replace a project",
@@ -193,6 +197,7 @@ export default (config: Config): ServiceSchema => {
       /** Merges fields into a project. @throws Problem not-found, forbidden, precondition-failed, project-archived, already-exists */
       patch: {
         auth: "user",
+        projectBound: true,
         rules: { project, name: { ...name, optional: true }, ...fields, status },
         docs: {
           summary: "Change a project",
@@ -212,6 +217,7 @@ export default (config: Config): ServiceSchema => {
       /** Deletes a project softly. @throws Problem not-found, forbidden, precondition-failed, project-archived */
       delete: {
         auth: "user",
+        projectBound: true,
         rules: { project },
         docs: {
           summary: "Delete a project",
@@ -229,6 +235,7 @@ export default (config: Config): ServiceSchema => {
       /** Brings a deleted project back. @throws Problem not-found, forbidden, precondition-failed */
       restore: {
         auth: "user",
+        projectBound: true,
         idempotent: true,
         rules: { project },
         docs: {
@@ -253,6 +260,7 @@ export default (config: Config): ServiceSchema => {
       /** What happened in a project, oldest first: the same events that its stream carries. @throws Problem not-found */
       list_events: {
         auth: "user",
+        projectBound: true,
         safe: true,
         rules: {
           project,
@@ -300,6 +308,17 @@ export default (config: Config): ServiceSchema => {
               if (!["conflict", "project-archived", "not-found"].includes(problemCode(error) ?? ""))
                 throw error;
             }
+        },
+      },
+
+      /** What a new personal token may be limited to. */
+      readable: {
+        auth: "internal",
+        safe: true,
+        rules: { ids: { type: "array", items: "uuid", max: 1000 } },
+        handler(ctx) {
+          if (ctx.locals.actor === null) throw new Problem("unauthenticated");
+          return readableProjects(this.db, ctx.locals.actor, ctx.params.ids);
         },
       },
 

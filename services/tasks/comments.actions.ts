@@ -18,6 +18,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
   /** A task's comments, oldest first unless the caller says. @throws Problem not-found (the task) */
   list_comments: {
     auth: "user",
+    projectBound: true,
     safe: true,
     rules: { id: rules.id, ...pageRules(...COMMENT_SORTS) },
     docs: { summary: "List a task's comments", answer: page(comment) },
@@ -31,6 +32,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
   /** Comments on a task. @throws Problem not-found (the task), forbidden, project-archived */
   create_comment: {
     auth: "user",
+    projectBound: true,
     idempotent: true,
     rules: { id: rules.id, body },
     docs: { summary: "Comment on a task", answer: comment, problems: ["forbidden", "project-archived"] },
@@ -45,6 +47,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
   /** One comment. @throws Problem not-found (the task, the comment) */
   get_comment: {
     auth: "user",
+    projectBound: true,
     safe: true,
     rules: { id: rules.id, comment_id: rules.id },
     docs: { summary: "Read a comment", answer: comment },
@@ -58,6 +61,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
   /** Edits a comment of one's own. @throws Problem not-found, forbidden, precondition-failed, project-archived */
   patch_comment: {
     auth: "user",
+    projectBound: true,
     rules: { id: rules.id, comment_id: rules.id, body },
     docs: { summary: "Edit your comment", answer: comment, problems: ["forbidden", "project-archived"] },
     async handler(ctx) {
@@ -69,6 +73,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
   /** Deletes a comment. @throws Problem not-found, forbidden, precondition-failed, project-archived */
   delete_comment: {
     auth: "user",
+    projectBound: true,
     rules: { id: rules.id, comment_id: rules.id },
     docs: {
       summary: "Delete a comment",

@@ -1,6 +1,6 @@
 /** What tasks refer to and the database's foreign keys can't judge: who may be assigned, whose category it is. */
 import { invalidField, Problem } from "../../core/errors.ts";
-import type { ActionContext, Actor, Role } from "../../core/kit.ts";
+import { type ActionContext, type Actor, reaches, type Role } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import type { Write } from "../../mixins/event-log.ts";
 import { users } from "../users/users.contract.ts";
@@ -58,7 +58,10 @@ function checkCategory(id: string, { categories }: References): void {
 
 /** Who may create this where. @throws Problem forbidden, project-archived */
 export function checkCreation(write: Write, within: ProjectStanding | null, input: TaskInput): void {
-  if (within === null) return;
+  if (within === null) {
+    if (!reaches(write.actor, null)) throw new Problem("forbidden", "This token is limited to some projects");
+    return;
+  }
   if (!mayCreateIn(write.actor, within)) throw new Problem("forbidden");
   if (input.assigned_to != null && !mayAssignIn(write.actor, within))
     throw new Problem("forbidden", "Only managers of the project assign its tasks");

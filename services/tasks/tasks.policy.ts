@@ -1,4 +1,4 @@
-import type { Actor } from "../../core/kit.ts";
+import { type Actor, reaches } from "../../core/kit.ts";
 import type { ProjectRole } from "../projects/projects.contract.ts";
 
 /** `moderate`: remove what others commented. Restoring is for who may delete. */
@@ -27,6 +27,7 @@ const GLOBAL_MANAGER: readonly TaskVerb[] = ["read", "edit", "assign"];
 
 /** Closed by default: a verb that no line here grants is refused. */
 export function may(actor: Actor, verb: TaskVerb, task: TaskStanding): boolean {
+  if (!reaches(actor, task.project_id)) return false;
   if (actor.role === "admin") return true;
   if (actor.role === "manager" && GLOBAL_MANAGER.includes(verb)) return true;
   if (task.project_id !== null)

@@ -205,6 +205,7 @@ function conditionsOf(
     conditions.push(`(t.deleted_at IS NULL OR t.created_by = ${me} OR t.project_id = ANY (ARRAY(
       SELECT project_id FROM projects.memberships WHERE user_id = ${me} AND role IN ('manager', 'owner'))))`);
   }
+  add(actor.projects, (place) => `t.project_id = ANY (${place}::uuid[])`);
   const { assigned_to, overdue } = filter;
   if (assigned_to === "none") conditions.push("t.assigned_to IS NULL");
   else add(assigned_to === "me" ? actor.id : assigned_to, (place) => `t.assigned_to = ${place}`);

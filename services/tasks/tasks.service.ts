@@ -6,7 +6,7 @@ import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { type Page, pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 import { page } from "../../core/schema.ts";
-import { cache, viewOf, type WithCache } from "../../mixins/cache.ts";
+import { cache, viewerOf, viewOf, type WithCache } from "../../mixins/cache.ts";
 import { type Database, database, type WithDatabase } from "../../mixins/database.ts";
 import { causeOf, emitCommitted } from "../../mixins/event-log.ts";
 import { once } from "../../mixins/idempotency.ts";
@@ -131,7 +131,7 @@ export default (config: Config): ServiceSchema =>
         // What is overdue changes without a write, and a slug may come to name another project.
         if (project === undefined || !isId(project) || !isFirst || filter.overdue !== undefined)
           return read();
-        const key = `task-page:${actor.role}:${actor.id}:${JSON.stringify([filter, page])}`;
+        const key = `task-page:${viewerOf(actor)}:${JSON.stringify([filter, page])}`;
         return this.cached(key, [`tasks-of:${project.toLowerCase()}`, ...viewOf(actor)], read);
       },
       async publishBatch(this: Service & TasksLend, { events, more }: Batch): Promise<boolean> {
@@ -145,6 +145,7 @@ export default (config: Config): ServiceSchema =>
       /** The tasks that the caller may see, newest first unless they say; what matches best first where `q` searches. */
       list: {
         auth: "user",
+        projectBound: true,
         safe: true,
         rules: { project_id: rules.optionalId, ...filters, ...pageRules(...TASK_SORTS) },
         docs: {
@@ -161,6 +162,7 @@ export default (config: Config): ServiceSchema =>
       /** A project's tasks. @throws Problem not-found (the project) */
       list_in_project: {
         auth: "user",
+        projectBound: true,
         safe: true,
         rules: { project, ...filters, ...pageRules(...TASK_SORTS) },
         docs: {
@@ -176,6 +178,7 @@ export default (config: Config): ServiceSchema =>
       /** Creates a task. @throws Problem not-found (the project), forbidden, project-archived, validation-failed, illegal-transition */
       create: {
         auth: "user",
+        projectBound: true,
         idempotent: true,
         rules: { project_id: rules.nullableId, title, ...fields },
         docs: {
@@ -194,6 +197,7 @@ export default (config: Config): ServiceSchema =>
       /** The same in the project that the path names. */
       create_in_project: {
         auth: "user",
+        projectBound: true,
         idempotent: true,
         rules: { project, title, ...fields },
         docs: {
@@ -210,6 +214,7 @@ export default (config: Config): ServiceSchema =>
       /** One task, with what its ids stand for: one query, and one call for the people. @throws Problem not-found */
       get: {
         auth: "user",
+        projectBound: true,
         safe: true,
         rules: { id: rules.id },
         docs: { summary: "Read a task", answer: taskDetail },
@@ -217,7 +222,7 @@ export default (config: Config): ServiceSchema =>
           const { actor } = ctx.locals;
           const { id } = ctx.params;
           const of = [`task:${id}`, ...viewOf(actor)];
-          const row = await this.cached(`task-detail:${actor.role}:${actor.id}:${id}`, of, () =>
+          const row = await this.cached(`task-detail:${viewerOf(actor)}:${id}`, of, () =>
             findDetail(this.db, actor, id),
           );
           const ids = [row.created_by, row.assigned_to].filter((id) => id !== null);
@@ -231,6 +236,7 @@ export default (config: Config): ServiceSchema =>
       /** Replaces what a client may set. @throws Problem not-found, forbidden, precondition-failed, illegal-transition, project-archived, validation-failed */
       replace: {
         auth: "user",
+        projectBound: true,
         rules: { id: rules.id, title, ...fields },
         docs: {
           summary: "Replace a task",
@@ -250,6 +256,7 @@ export default (config: Config): ServiceSchema =>
       /** Merges fields into a task. @throws Problem not-found, forbidden, precondition-failed, illegal-transition, project-archived, validation-failed */
       patch: {
         auth: "user",
+        projectBound: true,
         rules: { id: rules.id, title: { ...title, optional: true }, ...fields },
         docs: {
           summary: "Change a task",
@@ -268,6 +275,7 @@ export default (config: Config): ServiceSchema =>
       /** Deletes a task softly. @throws Problem not-found, forbidden, precondition-failed, project-archived */
       delete: {
         auth: "user",
+        projectBound: true,
         rules: { id: rules.id },
         docs: {
           summary: "Delete a task",
@@ -285,6 +293,7 @@ export default (config: Config): ServiceSchema =>
       /** Brings a deleted task back. @throws Problem not-found, forbidden, precondition-failed, project-archived */
       restore: {
         auth: "user",
+        projectBound: true,
         idempotent: true,
         rules: { id: rules.id },
         docs: {
@@ -305,6 +314,7 @@ export default (config: Config): ServiceSchema =>
       /** Assigns a task; null unassigns it. @throws Problem not-found, forbidden, precondition-failed, project-archived, validation-failed */
       assign: {
         auth: "user",
+        projectBound: true,
         idempotent: true,
         rules: { id: rules.id, assigned_to: { ...rules.id, nullable: true } },
         docs: {
@@ -325,6 +335,7 @@ export default (config: Config): ServiceSchema =>
       /** Moves a task to another status. @throws Problem not-found, forbidden, precondition-failed, illegal-transition, project-archived */
       transition: {
         auth: "user",
+        projectBound: true,
         idempotent: true,
         rules: { id: rules.id, to: { ...status, example: "in_progress" } },
         docs: {
@@ -346,6 +357,7 @@ export default (config: Config): ServiceSchema =>
       /** Carries out up to 100 operations, or none of them. @throws Problem bulk-failed */
       bulk: {
         auth: "user",
+        projectBound: true,
         idempotent: true,
         rules: { operations },
         docs: {

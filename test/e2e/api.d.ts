@@ -268,7 +268,7 @@ export interface paths {
         put?: never;
         /**
          * Make a personal access token
-         * @description For programs. Its text is shown this once.
+         * @description For programs. Its text is shown this once. With `project_ids` it reaches these projects, their members, tasks, comments and events, and nothing else: no personal tasks, no categories, no other people.
          */
         post: operations["authCreateToken"];
         delete?: never;
@@ -1307,6 +1307,7 @@ export interface components {
          *       "id": "0193a5c2-4e6b-7a10-b7f3-2c8d9e0f1a3b",
          *       "name": "nightly import",
          *       "scope": "read",
+         *       "project_ids": null,
          *       "created_at": "2026-11-21T09:30:00.000Z",
          *       "expires_at": "2027-11-21T09:30:00.000Z"
          *     }
@@ -1324,6 +1325,11 @@ export interface components {
              * @enum {string}
              */
             scope: "read" | "write";
+            /**
+             * @description The projects that it reaches, and nothing outside of them; null for all that its owner may do.
+             * @example null
+             */
+            project_ids: string[] | null;
             /**
              * Format: date-time
              * @example 2026-11-21T09:30:00.000Z
@@ -1343,6 +1349,7 @@ export interface components {
          *           "id": "0193a5c2-4e6b-7a10-b7f3-2c8d9e0f1a3b",
          *           "name": "nightly import",
          *           "scope": "read",
+         *           "project_ids": null,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "expires_at": "2027-11-21T09:30:00.000Z"
          *         }
@@ -1360,6 +1367,7 @@ export interface components {
              *         "id": "0193a5c2-4e6b-7a10-b7f3-2c8d9e0f1a3b",
              *         "name": "nightly import",
              *         "scope": "read",
+             *         "project_ids": null,
              *         "created_at": "2026-11-21T09:30:00.000Z",
              *         "expires_at": "2027-11-21T09:30:00.000Z"
              *       }
@@ -1392,6 +1400,7 @@ export interface components {
          * @example {
          *       "name": "nightly import",
          *       "scope": "read",
+         *       "project_ids": null,
          *       "expires_at": "2027-11-21T09:30:00.000Z"
          *     }
          */
@@ -1400,6 +1409,7 @@ export interface components {
             name: string;
             /** @enum {string} */
             scope: "read" | "write";
+            project_ids?: string[] | null;
             /** Format: date-time */
             expires_at?: string | null;
         };
@@ -1409,6 +1419,7 @@ export interface components {
          *       "id": "0193a5c2-4e6b-7a10-b7f3-2c8d9e0f1a3b",
          *       "name": "nightly import",
          *       "scope": "read",
+         *       "project_ids": null,
          *       "created_at": "2026-11-21T09:30:00.000Z",
          *       "expires_at": "2027-11-21T09:30:00.000Z",
          *       "token": "twp_q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA"
@@ -1427,6 +1438,11 @@ export interface components {
              * @enum {string}
              */
             scope: "read" | "write";
+            /**
+             * @description The projects that it reaches, and nothing outside of them; null for all that its owner may do.
+             * @example null
+             */
+            project_ids: string[] | null;
             /**
              * Format: date-time
              * @example 2026-11-21T09:30:00.000Z
@@ -4908,6 +4924,7 @@ export interface operations {
                      *           "id": "0193a5c2-4e6b-7a10-b7f3-2c8d9e0f1a3b",
                      *           "name": "nightly import",
                      *           "scope": "read",
+                     *           "project_ids": null,
                      *           "created_at": "2026-11-21T09:30:00.000Z",
                      *           "expires_at": "2027-11-21T09:30:00.000Z"
                      *         }
@@ -4951,6 +4968,7 @@ export interface operations {
                  * @example {
                  *       "name": "nightly import",
                  *       "scope": "read",
+                 *       "project_ids": null,
                  *       "expires_at": "2027-11-21T09:30:00.000Z"
                  *     }
                  */
@@ -4987,6 +5005,7 @@ export interface operations {
                      *       "id": "0193a5c2-4e6b-7a10-b7f3-2c8d9e0f1a3b",
                      *       "name": "nightly import",
                      *       "scope": "read",
+                     *       "project_ids": null,
                      *       "created_at": "2026-11-21T09:30:00.000Z",
                      *       "expires_at": "2027-11-21T09:30:00.000Z",
                      *       "token": "twp_q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA"
@@ -5193,6 +5212,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
             417: components["responses"]["ExpectationFailed"];
@@ -5254,6 +5274,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
             417: components["responses"]["ExpectationFailed"];
@@ -5349,6 +5370,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
@@ -5488,6 +5510,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
@@ -8999,6 +9022,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
             417: components["responses"]["ExpectationFailed"];
@@ -9138,6 +9162,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
             417: components["responses"]["ExpectationFailed"];
@@ -9229,6 +9254,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
@@ -9367,6 +9393,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];

@@ -61,6 +61,7 @@ const ACCESS: Record<string, Auth> = {
   "projects.purge": "internal",
   "projects.sole_owner_of": "internal",
   "projects.leave_all": "internal",
+  "projects.readable": "internal",
 
   "tasks.create": "user",
   "tasks.create_in_project": "user",

@@ -23,6 +23,8 @@ interface DoorContract extends ServiceContract {
     session: Whoami;
     /** Like `user`, and changes nothing. */
     reading: Whoami;
+    /** Like `user`, and keeps to the projects of the caller's token. */
+    bound: Whoami;
     manager: Whoami;
     admin: Whoami;
     /** Calls somebody who meddles, then asks who is calling, here and further on. */
@@ -50,6 +52,7 @@ const schema = service<DoorContract>({
     user: whoami("user"),
     session: whoami("session"),
     reading: { ...whoami("user"), safe: true },
+    bound: { ...whoami("user"), projectBound: true },
     manager: whoami("manager"),
     admin: whoami("admin"),
     through: {
@@ -151,6 +154,12 @@ describe("a personal token", () => {
     const asking = ask(action, machine(scope));
     if (answer === "in") await expect(asking).resolves.toEqual(machine(scope));
     else await expect(asking).rejects.toMatchObject({ type: answer });
+  });
+
+  test("that is limited to projects is refused by an action that does not say that it keeps to them", async () => {
+    const limited = { ...machine("write"), projects: [idOf("7")] };
+    await expect(ask("user", limited)).rejects.toEqual(problem("forbidden"));
+    await expect(ask("bound", limited)).resolves.toEqual(limited);
   });
 });
 
