@@ -1,5 +1,4 @@
 import type { RequestListener, Server, ServerResponse } from "node:http";
-import cors from "cors";
 import helmet from "helmet";
 import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
@@ -12,7 +11,8 @@ import { answerError, answerOf } from "./answer.ts";
 import type { ApiGatewayContract } from "./api-gateway.contract.ts";
 import { Authenticator } from "./authenticate.ts";
 import { clientAddress } from "./client-address.ts";
-import { readIdempotencyKey, readIfMatch } from "./conditions.ts";
+import { mustHaveNoKey, readIdempotencyKey, readIfMatch } from "./conditions.ts";
+import { allowOriginsOf } from "./cors.ts";
 import { createCursors, scopeOf } from "./cursors.ts";
 import { createHttpServer } from "./http-server.ts";
 import { servePage } from "./pages.ts";
@@ -27,7 +27,7 @@ import {
 } from "./request.ts";
 import { RevocationFeed } from "./revocation-feed.ts";
 import { type Route, ROUTES } from "./routes.ts";
-import { type Alias, type Middleware, type Request, run, SECURITY_HEADERS, web } from "./web.ts";
+import { type Alias, type Request, run, SECURITY_HEADERS, web } from "./web.ts";
 
 /** Logins that one gateway has under way: about as many as can be hashed before their clients give up. */
 const LOGINS_AT_ONCE = 50;
@@ -68,21 +68,7 @@ export default (config: Config): ServiceSchema => {
   const tokens = createTokens(config);
   const cursors = createCursors(config.JWT_SECRET);
   const secure = helmet();
-  const allowOrigins = cors({
-    origin: config.CORS_ORIGINS.includes("*") ? "*" : config.CORS_ORIGINS,
-    exposedHeaders: [
-      "ETag",
-      "Idempotency-Replayed",
-      "Link",
-      "Location",
-      "RateLimit",
-      "RateLimit-Policy",
-      "Retry-After",
-      "X-Request-ID",
-      "X-Process-Time",
-    ],
-    maxAge: 600,
-  }) as Middleware;
+  const allowOrigins = allowOriginsOf(config.CORS_ORIGINS);
 
   const routes = new Map<string, Route>();
   const aliases: Record<string, string> = {};
@@ -131,6 +117,7 @@ export default (config: Config): ServiceSchema => {
         address: clientAddress(request, config.TRUST_PROXY),
         userAgent: request.headers["user-agent"] ?? null,
       };
+    if (route.keyless !== undefined) mustHaveNoKey(request, route.keyless);
     const isRead = request.method === "GET" || request.method === "HEAD";
     const body = isRead ? undefined : await readBody(request, response);
     const params = bindParams(request, { body, query, path });
@@ -156,7 +143,7 @@ export default (config: Config): ServiceSchema => {
       if (account !== null) request.loginAttempt = await this.limits.beginLogin(request, response, account);
     }
     request.$params = (
-      action === "auth.refresh" ? withRefreshCookie(params, request) : params
+      action === "auth.refresh" ? withRefreshCookie(params, request, config.CORS_ORIGINS) : params
     ) as Request["$params"];
   }
 

@@ -63,6 +63,15 @@ export function readIdempotencyKey(
   return { key: given ?? newId(), fingerprint, generated: given === undefined };
 }
 
+/**
+ * For a creating POST that can't keep a key: a client that sends one counts on a promise that nobody makes.
+ * @throws Problem malformed-request
+ */
+export function mustHaveNoKey({ headers }: WithHeaders, reason: string): void {
+  if (headers["idempotency-key"] !== undefined)
+    throw new Problem("malformed-request", `Idempotency-Key is not taken here: ${reason}`);
+}
+
 interface Versioned {
   version?: number;
   updated_at?: string;

@@ -305,7 +305,12 @@ function responsesOf(route: Route, action: Documented, components: Components): 
   return responses;
 }
 
-const DONE = { 200: "Done", 201: "Created", 202: "Will be done", 204: "Done; there is nothing to say" };
+const DONE = {
+  200: "Done",
+  201: "Created",
+  202: "Will be done; there is nothing to say",
+  204: "Done; there is nothing to say",
+};
 
 function parameter(name: string, where: "path" | "query", rule: unknown): Json {
   const { description = MEANINGS[name], ...schema } = schemaOf(rule);
@@ -370,10 +375,15 @@ function operation(route: Route, action: Documented, components: Components): Js
     ...(isRead(route) ? Object.entries(fields).map(([name, rule]) => parameter(name, "query", rule)) : []),
     ...headers.flatMap(([applies, name]) => (applies ? [{ $ref: `#/components/parameters/${name}` }] : [])),
   ];
+  const description = [
+    docs.description,
+    route.keyless !== undefined && `\`Idempotency-Key\` is 400 here: ${route.keyless}.`,
+    route.status === 202 && "The answer has no body.",
+  ].filter((part) => typeof part === "string");
   return {
     operationId: operationId(route.action),
     summary: docs.summary,
-    ...(docs.description !== undefined && { description: docs.description }),
+    ...(description.length > 0 && { description: description.join(" ") }),
     tags: [route.action.split(".")[0]],
     security: auth === "public" ? [] : [{ bearer: [] }],
     parameters,

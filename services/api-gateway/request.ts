@@ -75,14 +75,38 @@ export function mustBeAcceptable(request: Pick<IncomingMessage, "headers">): voi
     throw new Problem("not-acceptable");
 }
 
-/** In cookie mode the refresh token comes in its cookie, and its successor goes there (contract.md §2). */
+/**
+ * In cookie mode the refresh token comes in its cookie, and its successor goes there (contract.md §2). A browser sends
+ * the cookie by itself, so the page that asks has to be one that may.
+ * @param origins that may act by cookie
+ * @throws Problem forbidden for a page of another origin
+ */
 export function withRefreshCookie(
   params: Record<string, unknown>,
   { headers }: Pick<IncomingMessage, "headers">,
+  origins: readonly string[],
 ): Record<string, unknown> {
   if (params.refresh_token !== undefined) return params;
   const token = parseCookie(headers.cookie ?? "")[REFRESH_COOKIE];
-  return token === undefined ? params : { ...params, refresh_token: token, cookie: true };
+  if (token === undefined) return params;
+  if (!isFromKnownPage(headers, origins))
+    throw new Problem(
+      "forbidden",
+      "This page's origin may not act by the refresh cookie: CORS_ORIGINS of the server has to name it",
+    );
+  return { ...params, refresh_token: token, cookie: true };
+}
+
+/**
+ * Whether a request comes from a page of one of `origins` or of the API's own, or from no page at all. SameSite alone
+ * lets every host of the site act. A browser says by Sec-Fetch-Site whether the origin is the API's own, whichever
+ * Host a proxy passes on; an older one sends Origin alone.
+ */
+function isFromKnownPage(headers: IncomingMessage["headers"], origins: readonly string[]): boolean {
+  const { origin, host, "sec-fetch-site": site } = headers;
+  if (origin !== undefined && origins.includes(origin)) return true;
+  if (site !== undefined) return site === "same-origin";
+  return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host);
 }
 
 /** The query's parameters; one that is repeated is an array. Without a prototype, so that no name is special. */

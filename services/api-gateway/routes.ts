@@ -26,11 +26,13 @@ export interface Route {
   versioned?: boolean;
   /** A write that can come twice and happen once: takes `Idempotency-Key`. */
   idempotent?: boolean;
+  /** Why a creating POST takes no `Idempotency-Key`: one that is sent is refused, since nothing would keep it. */
+  keyless?: string;
   /** Answers a page, and a `Link` to the next one. */
   list?: boolean;
 }
 
-type Settings = Partial<Pick<Route, "versioned" | "idempotent" | "limit">>;
+type Settings = Partial<Pick<Route, "versioned" | "idempotent" | "keyless" | "limit">>;
 
 const route =
   (method: Route["method"], status: Route["status"]) =>
@@ -62,7 +64,10 @@ const both = { ...versioned, ...idempotent } as const;
 
 /** The table of contract.md, one line a route. Each is served under /api/v1 and at the root. */
 export const ROUTES: readonly Route[] = [
-  create("/auth/register", "auth.register", ({ id }) => `/users/${id}`, { limit: "auth" }),
+  create("/auth/register", "auth.register", ({ id }) => `/users/${id}`, {
+    limit: "auth",
+    keyless: "keys are kept for a user, and there is none yet",
+  }),
   post("/auth/login", "auth.login", 200, { limit: "login" }),
   post("/auth/refresh", "auth.refresh", 200, { limit: "auth" }),
   post("/auth/logout", "auth.logout", 204),
@@ -76,7 +81,9 @@ export const ROUTES: readonly Route[] = [
   post("/auth/password/reset", "auth.reset_password", 204, { limit: "auth" }),
   post("/auth/password/change", "auth.change_password", 204, { limit: "login" }),
   list("/auth/tokens", "auth.list_tokens"),
-  create("/auth/tokens", "auth.create_token", ({ id }) => `/auth/tokens/${id}`),
+  create("/auth/tokens", "auth.create_token", ({ id }) => `/auth/tokens/${id}`, {
+    keyless: "a token is shown once and stored nowhere, so it can't be answered again",
+  }),
   remove("/auth/tokens/:id", "auth.revoke_token"),
 
   list("/users", "users.list"),

@@ -30,8 +30,8 @@ export const TOKEN_SCOPES: readonly TokenScope[] = ["read", "write"];
 /** Tells a personal token from an access token, and a leaked one to whoever scans for such. */
 export const PERSONAL_TOKEN_PREFIX = "twp_";
 
-/** Holds the refresh token in cookie mode. */
-export const REFRESH_COOKIE = "taskwire_refresh";
+/** Holds the refresh token in cookie mode. Browsers take a name with this prefix over TLS alone (RFC 6265bis §4.1.3.1). */
+export const REFRESH_COOKIE = "__Secure-taskwire_refresh";
 
 export interface PersonalToken {
   id: string;

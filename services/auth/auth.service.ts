@@ -41,7 +41,7 @@ const secret = {
   max: 512,
   example: "q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA",
 } as const;
-const address = { type: "string", min: 1, max: 254 } as const;
+const address = { ...rules.text(1, 254), trim: true } as const;
 const givenPassword = { type: "string", min: 1, max: 1000, example: "correct horse" } as const;
 const cookie = {
   type: "boolean",
@@ -133,7 +133,7 @@ export default (config: Config): ServiceSchema => {
         docs: {
           summary: "Log in",
           description:
-            "Send `login`, an e-mail address or user name, or `email`. Failed logins are counted for the pair of address and account, which is locked after too many.",
+            "Send `login`, an e-mail address or user name, or `email`; white space around it does not count. Failed logins are counted for the pair of address and account, which is locked after too many.",
           answer: schemas.login,
           problems: ["invalid-credentials"],
         },
@@ -170,9 +170,9 @@ export default (config: Config): ServiceSchema => {
         docs: {
           summary: "Get new tokens",
           description:
-            "The refresh token works once, and comes in the body or, in cookie mode, in its cookie. One that was used before ends its session: somebody else has it. (A client that lost the answer may ask again within 10 seconds.)",
+            "The refresh token works once, and comes in the body or, in cookie mode, in its cookie. One that was used before ends its session: somebody else has it. (A client that lost the answer may ask again within 10 seconds.) A page that sends the cookie has to be of the API's own origin or of one that the server lists (`CORS_ORIGINS`), else the answer is 403.",
           answer: schemas.login,
-          problems: ["invalid-token"],
+          problems: ["invalid-token", "forbidden"],
         },
         rules: { refresh_token: secret, cookie },
         async handler(ctx) {

@@ -159,6 +159,8 @@ describe("POST /auth/login", () => {
     ["EMAIL as login", ({ email }) => ({ login: email.toUpperCase() })],
     ["email as email", ({ email }) => ({ email })],
     ["EMAIL as email", ({ email }) => ({ email: email.toUpperCase() })],
+    ["username with blanks around it", ({ username }) => ({ login: ` ${username}\t` })],
+    ["email with blanks around it", ({ email }) => ({ email: `  ${email} ` })],
   ])("%s", async (_, body) => {
     const answer = await node.api.post("/auth/login", { ...body(ada), password: PASSWORD });
     expect([answer.status, answer.body.user?.id]).toEqual([200, ada.id]);
@@ -187,6 +189,7 @@ describe("POST /auth/login", () => {
     ["both login and email", { login: "ada", email: "ada@example.com", password: PASSWORD }, "#/email"],
     ["neither", { password: PASSWORD }, "#/login"],
     ["an empty login", { login: "", password: PASSWORD }, "#/login"],
+    ["a blank login", { login: "  ", password: PASSWORD }, "#/login"],
     ["no password", { login: "ada" }, "#/password"],
     ["an operator for a password", { login: "ada", password: { $ne: "" } }, "#/password"],
     ["another field", { login: "ada", password: PASSWORD, role: "admin" }, "#/role"],
@@ -420,6 +423,20 @@ describe("POST /auth/logout", () => {
     await node.api.as(one.access_token).post("/auth/logout");
     expect((await refresh(other.refresh_token)).status).toBe(200);
   });
+});
+
+test("an Idempotency-Key where none can be kept is 400 that says why, and nothing happens", async () => {
+  const body = someone();
+  const headers = { "Idempotency-Key": "k1" };
+  const registered = await node.api.post("/auth/register", body, headers);
+  expectProblem(registered, 400, "malformed-request");
+  expect(registered.body.detail).toMatch(/^Idempotency-Key is not taken here: .*user/);
+  expect((await login(body.username)).status).toBe(401);
+  const eve = await node.api.person("eve");
+  const minted = await eve.api.post("/auth/tokens", { name: "CI", scope: "read" }, headers);
+  expectProblem(minted, 400, "malformed-request");
+  expect(minted.body.detail).toMatch(/^Idempotency-Key is not taken here: .*shown once/);
+  expect((await eve.api.get("/auth/tokens")).body.items).toEqual([]);
 });
 
 describe("secrets", () => {

@@ -288,6 +288,7 @@ describe("CORS", () => {
     expect(headers.get("access-control-allow-methods")).toMatch(/\bPATCH\b.*\bDELETE\b/);
     expect(headers.get("access-control-allow-headers")).toBe("authorization,content-type");
     expect(Number(headers.get("access-control-max-age"))).toBeGreaterThan(0);
+    expect(headers.get("access-control-allow-credentials")).toBe("true");
     expect(headers.get("vary")).toMatch(/\bOrigin\b/);
   });
 
@@ -300,6 +301,7 @@ describe("CORS", () => {
     const simple = await asAda({ path: "/auth/me", headers: { Origin: origin } });
     for (const { headers } of [await preflight(origin), simple]) {
       expect(headers.get("access-control-allow-origin")).toBeNull();
+      expect(headers.get("access-control-allow-credentials")).toBeNull();
       expect(headers.get("vary")).toMatch(/\bOrigin\b/);
     }
   });
@@ -314,6 +316,7 @@ describe("CORS", () => {
     const answer = await asAda({ path, headers: { Origin: ORIGIN } });
     expect(answer.status).toBe(status);
     expect(answer.headers.get("access-control-allow-origin")).toBe(ORIGIN);
+    expect(answer.headers.get("access-control-allow-credentials")).toBe("true");
     const exposed = answer.headers.get("access-control-expose-headers")?.split(/, */);
     expect(exposed).toEqual(expect.arrayContaining(["Location", "Retry-After", "X-Request-ID"]));
   });
@@ -322,15 +325,18 @@ describe("CORS", () => {
     expect((await asAda({ path: "/auth/me" })).headers.get("access-control-allow-origin")).toBeNull();
   });
 
-  test("CORS_ORIGINS=* allows all origins, and no cookies", async () => {
-    const open = await startTestNode({ CORS_ORIGINS: ["*"] });
+  test("CORS_ORIGINS=* allows all origins, and cookies those alone that are named beside it", async () => {
+    const open = await startTestNode({ CORS_ORIGINS: ["*", ORIGIN] });
     try {
-      const { status, headers } = await send(open.url, {
-        path: "/auth/me",
-        headers: { Origin: "https://any.example" },
-      });
-      expect([status, headers.get("access-control-allow-origin")]).toEqual([401, "*"]);
-      expect(headers.get("access-control-allow-credentials")).toBeNull();
+      for (const [origin, told, credentials] of [
+        ["https://any.example", "*", null],
+        [ORIGIN, ORIGIN, "true"],
+      ] as const) {
+        const { status, headers } = await send(open.url, { path: "/auth/me", headers: { Origin: origin } });
+        expect([status, headers.get("access-control-allow-origin")]).toEqual([401, told]);
+        expect(headers.get("access-control-allow-credentials")).toBe(credentials);
+        expect(headers.get("vary")).toMatch(/\bOrigin\b/);
+      }
     } finally {
       await open.stop();
     }

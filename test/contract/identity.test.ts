@@ -9,6 +9,8 @@ import { startTestNode, type TestNode } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
 import { expectProblem } from "./support.ts";
 
+const ORIGIN = "https://app.example.com";
+
 let node: TestNode;
 let sql: pg.Client;
 
@@ -18,7 +20,7 @@ const write = process.stdout.write.bind(process.stdout);
 
 beforeAll(async () => {
   process.stdout.write = ((text: string) => printed.push(String(text)) > 0) as typeof process.stdout.write;
-  node = await startTestNode({ NODE_ENV: "development" });
+  node = await startTestNode({ NODE_ENV: "development", CORS_ORIGINS: ["*", ORIGIN] });
   sql = new pg.Client({ connectionString: node.config.DATABASE_URL });
   await sql.connect();
 });
@@ -38,6 +40,15 @@ async function linkFor(email: string, page: string): Promise<string> {
 const login = (person: Person, password = PASSWORD): Promise<Answer> =>
   node.api.post("/auth/login", { login: person.username, password });
 const again = async (person: Person): Promise<Api> => node.api.as((await login(person)).body.access_token);
+
+/** 202 says nothing more, and promises no type of it. */
+const expectAccepted = ({ status, body, headers }: Answer): void =>
+  expect([status, body, headers.get("content-length"), headers.get("content-type")]).toEqual([
+    202,
+    null,
+    "0",
+    null,
+  ]);
 
 describe("logout", () => {
   test("ends the session at once: its access token, its refresh token, its sockets; others stay", async () => {
@@ -141,7 +152,7 @@ describe("e-mail verification", () => {
   test("resent ends the link before it", async () => {
     const ada = await node.api.person("ada");
     const first = await linkFor(ada.email, "verify-email");
-    expect((await ada.api.post("/auth/verify-email/resend")).status).toBe(202);
+    expectAccepted(await ada.api.post("/auth/verify-email/resend"));
     const second = await linkFor(ada.email, "verify-email");
     expect(second).not.toBe(first);
     expectProblem(await node.api.post("/auth/verify-email", { token: first }), 422, "validation-failed", [
@@ -163,11 +174,8 @@ describe("a forgotten password", () => {
   test("is answered 202 for anybody, and reset once by the link; all sessions end", async () => {
     const ada = await node.api.person("ada");
     const pat = (await ada.api.must("POST", "/auth/tokens", { name: "CI", scope: "read" })).token;
-    for (const email of [ada.email.toUpperCase(), "nobody@example.com"])
-      expect(await node.api.post("/auth/password/forgot", { email })).toMatchObject({
-        status: 202,
-        body: null,
-      });
+    for (const email of [` ${ada.email.toUpperCase()} `, "nobody@example.com"])
+      expectAccepted(await node.api.post("/auth/password/forgot", { email }));
     const token = await linkFor(ada.email, "reset-password");
     const reset = (password: string) => node.api.post("/auth/password/reset", { token, password });
     expectProblem(await reset("short"), 422, "validation-failed", ["#/password"]);
@@ -348,20 +356,28 @@ describe("personal access tokens", () => {
 describe("cookie mode", () => {
   const cookiesOf = (answer: Answer) => answer.headers.getSetCookie();
   const pair = (cookie: string) => cookie.split(";")[0] as string;
+  const enter = (person: Person): Promise<Answer> =>
+    node.api.post("/auth/login", { login: person.username, password: PASSWORD, cookie: true });
+  /** The browser forgets the cookie of both prefixes. */
+  const expectCleared = (answer: Answer) =>
+    expect(cookiesOf(answer)).toEqual(
+      ["/auth", "/api/v1/auth"].map((path) =>
+        expect.stringMatching(new RegExp(`^__Secure-taskwire_refresh=; Max-Age=0; Path=${path};`)),
+      ),
+    );
 
   test("keeps the refresh token out of the body, and in a cookie that no script and no other site reads", async () => {
     const ada = await node.api.person("ada");
-    const answer = await node.api.post("/auth/login", {
-      login: ada.username,
-      password: PASSWORD,
-      cookie: true,
-    });
+    const answer = await enter(ada);
     expect(answer.body.refresh_token).toBeUndefined();
     expect(cookiesOf(answer).map((cookie) => /Path=([^;]+)/.exec(cookie)?.[1])).toEqual([
       "/auth",
       "/api/v1/auth",
     ]);
-    for (const cookie of cookiesOf(answer)) expect(cookie).toMatch(/HttpOnly.*Secure.*SameSite=Strict/i);
+    for (const cookie of cookiesOf(answer)) {
+      expect(cookie).toMatch(/^__Secure-taskwire_refresh=/);
+      expect(cookie).toMatch(/HttpOnly.*Secure.*SameSite=Strict/i);
+    }
 
     const next = await node.api.post("/auth/refresh", undefined, {
       Cookie: pair(cookiesOf(answer)[0] as string),
@@ -370,13 +386,74 @@ describe("cookie mode", () => {
     expect(next.body.refresh_token).toBeUndefined();
     expect(pair(cookiesOf(next)[0] as string)).not.toBe(pair(cookiesOf(answer)[0] as string));
 
-    const out = await node.api.as(next.body.access_token).post("/auth/logout");
-    for (const cookie of cookiesOf(out)) expect(cookie).toMatch(/Max-Age=0/);
+    expectCleared(await node.api.as(next.body.access_token).post("/auth/logout"));
     expectProblem(
       await node.api.post("/auth/refresh", undefined, { Cookie: pair(cookiesOf(next)[0] as string) }),
       401,
       "invalid-token",
     );
+  });
+
+  test("logging out everywhere takes the cookie away, too", async () => {
+    const { body } = await enter(await node.api.person("ada"));
+    expectCleared(await node.api.as(body.access_token).post("/auth/logout-all"));
+  });
+
+  test.each<[who: string, headers: (host: string) => Record<string, string>]>([
+    ["another origin", () => ({ Origin: "https://evil.example" })],
+    ["another host of the same site", () => ({ Origin: "https://blog.example.com" })],
+    ["a page without an origin", () => ({ Origin: "null" })],
+    [
+      "an origin that only * lets in, with this API's host as its name",
+      (host) => ({ Origin: `https://x.${host}` }),
+    ],
+    ["a page of elsewhere that sends no Origin", () => ({ "Sec-Fetch-Site": "same-site" })],
+    [
+      "this host's page of another scheme",
+      (host) => ({ Origin: `http://${host}`, "Sec-Fetch-Site": "cross-site" }),
+    ],
+  ])("a refresh by cookie from %s is 403, and spends nothing", async (_, headers) => {
+    const entered = await enter(await node.api.person("ada"));
+    const Cookie = pair(cookiesOf(entered)[0] as string);
+    const refused = await node.api.post("/auth/refresh", undefined, {
+      Cookie,
+      ...headers(new URL(node.url).host),
+    });
+    expectProblem(refused, 403, "forbidden");
+    expect(cookiesOf(refused)).toEqual([]);
+    const { rows } = await sql.query(
+      `SELECT spent_at FROM auth.refresh_tokens t JOIN auth.sessions s ON s.id = t.session_id
+       WHERE s.user_id = $1 AND spent_at IS NOT NULL`,
+      [entered.body.user.id],
+    );
+    expect(rows).toEqual([]);
+  });
+
+  test.each<[who: string, headers: (host: string) => Record<string, string>]>([
+    ["an origin that CORS_ORIGINS names", () => ({ Origin: ORIGIN, "Sec-Fetch-Site": "same-site" })],
+    ["the API's own origin", (host) => ({ Origin: `http://${host}` })],
+    [
+      "the API's own origin behind a proxy that renames it",
+      () => ({ Origin: "https://tasks.example", "Sec-Fetch-Site": "same-origin" }),
+    ],
+  ])("a refresh by cookie from %s is answered", async (_, headers) => {
+    const entered = await enter(await node.api.person("ada"));
+    const Cookie = pair(cookiesOf(entered)[0] as string);
+    const { status, body } = await node.api.post("/auth/refresh", undefined, {
+      Cookie,
+      ...headers(new URL(node.url).host),
+    });
+    expect([status, body.refresh_token]).toEqual([200, undefined]);
+  });
+
+  test("a refresh token in the body is no cookie: any origin may bring one", async () => {
+    const { refreshToken: refresh_token } = await node.api.person("ada");
+    const answer = await node.api.post(
+      "/auth/refresh",
+      { refresh_token },
+      { Origin: "https://evil.example" },
+    );
+    expect(answer.status).toBe(200);
   });
 
   test("a refresh with neither body nor cookie is 422", async () => {

@@ -11,7 +11,7 @@ export interface paths {
         put?: never;
         /**
          * Create an account
-         * @description A link to verify the e-mail address is mailed to it.
+         * @description A link to verify the e-mail address is mailed to it. `Idempotency-Key` is 400 here: keys are kept for a user, and there is none yet.
          */
         post: operations["authRegister"];
         delete?: never;
@@ -31,7 +31,7 @@ export interface paths {
         put?: never;
         /**
          * Log in
-         * @description Send `login`, an e-mail address or user name, or `email`. Failed logins are counted for the pair of address and account, which is locked after too many.
+         * @description Send `login`, an e-mail address or user name, or `email`; white space around it does not count. Failed logins are counted for the pair of address and account, which is locked after too many.
          */
         post: operations["authLogin"];
         delete?: never;
@@ -51,7 +51,7 @@ export interface paths {
         put?: never;
         /**
          * Get new tokens
-         * @description The refresh token works once, and comes in the body or, in cookie mode, in its cookie. One that was used before ends its session: somebody else has it. (A client that lost the answer may ask again within 10 seconds.)
+         * @description The refresh token works once, and comes in the body or, in cookie mode, in its cookie. One that was used before ends its session: somebody else has it. (A client that lost the answer may ask again within 10 seconds.) A page that sends the cookie has to be of the API's own origin or of one that the server lists (`CORS_ORIGINS`), else the answer is 403.
          */
         post: operations["authRefresh"];
         delete?: never;
@@ -184,7 +184,7 @@ export interface paths {
         put?: never;
         /**
          * Mail the link again
-         * @description Nothing happens for an address that is verified.
+         * @description Nothing happens for an address that is verified. The answer has no body.
          */
         post: operations["authResendVerification"];
         delete?: never;
@@ -204,7 +204,7 @@ export interface paths {
         put?: never;
         /**
          * Forgot the password
-         * @description Mails a link if there is such an account. The answer is the same if there is none.
+         * @description Mails a link if there is such an account. The answer is the same if there is none. The answer has no body.
          */
         post: operations["authForgotPassword"];
         delete?: never;
@@ -268,7 +268,7 @@ export interface paths {
         put?: never;
         /**
          * Make a personal access token
-         * @description For programs. Its text is shown this once. With `project_ids` it reaches these projects, their members, tasks, comments and events, and nothing else: no personal tasks, no categories, no other people.
+         * @description For programs. Its text is shown this once. With `project_ids` it reaches these projects, their members, tasks, comments and events, and nothing else: no personal tasks, no categories, no other people. `Idempotency-Key` is 400 here: a token is shown once and stored nowhere, so it can't be answered again.
          */
         post: operations["authCreateToken"];
         delete?: never;
@@ -1100,8 +1100,12 @@ export interface components {
          *     }
          */
         AuthLoginBody: {
-            /** @example ada */
+            /**
+             * @description 1 to 254 characters, not counting white space around them.
+             * @example ada
+             */
             login?: string;
+            /** @description 1 to 254 characters, not counting white space around them. */
             email?: string;
             /** @example correct horse */
             password: string;
@@ -1272,7 +1276,10 @@ export interface components {
          *     }
          */
         AuthForgotPasswordBody: {
-            /** @example ada@example.com */
+            /**
+             * @description 1 to 254 characters, not counting white space around them.
+             * @example ada@example.com
+             */
             email: string;
         };
         /**
@@ -3230,6 +3237,32 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description [You may not do this](/problems/forbidden) */
+        Forbidden: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                "X-Download-Options": components["headers"]["X-Download-Options"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description [Credentials are needed](/problems/unauthenticated) · [The token is not valid](/problems/invalid-token) */
         UnauthenticatedOrInvalidToken: {
             headers: {
@@ -3251,32 +3284,6 @@ export interface components {
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description [You may not do this](/problems/forbidden) */
-        Forbidden: {
-            headers: {
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                "X-Process-Time": components["headers"]["X-Process-Time"];
-                "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                "X-Download-Options": components["headers"]["X-Download-Options"];
-                "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -3735,7 +3742,7 @@ export interface components {
         /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
         "Idempotency-Key": string;
         /** @description The refresh token in cookie mode, in place of `refresh_token` in the body. */
-        taskwire_refresh: string;
+        "__Secure-taskwire_refresh": string;
     };
     requestBodies: never;
     headers: {
@@ -3796,7 +3803,7 @@ export interface components {
         "Idempotency-Replayed": "true";
         /**
          * @description In cookie mode: the refresh token, where no script can read it.
-         * @example taskwire_refresh=…; Max-Age=2592000; Path=/auth; HttpOnly; Secure; SameSite=Strict
+         * @example __Secure-taskwire_refresh=…; Max-Age=2592000; Path=/auth; HttpOnly; Secure; SameSite=Strict
          */
         "Set-Cookie": string;
         /**
@@ -4039,7 +4046,7 @@ export interface operations {
             path?: never;
             cookie?: {
                 /** @description The refresh token in cookie mode, in place of `refresh_token` in the body. */
-                taskwire_refresh?: components["parameters"]["taskwire_refresh"];
+                "__Secure-taskwire_refresh"?: components["parameters"]["__Secure-taskwire_refresh"];
             };
         };
         requestBody?: {
@@ -4102,6 +4109,7 @@ export interface operations {
             };
             400: components["responses"]["MalformedRequest"];
             401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["PayloadTooLarge"];
@@ -4653,7 +4661,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Will be done */
+            /** @description Will be done; there is nothing to say */
             202: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4714,7 +4722,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Will be done */
+            /** @description Will be done; there is nothing to say */
             202: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];

@@ -321,13 +321,14 @@ describe("without Redis for a while", () => {
 
   /** Requests one after the other on a few lanes, until told to end. */
   function load(api: Api) {
-    const seen: { status: number; took: number }[] = [];
+    const seen: { status: number; took: number; left: number }[] = [];
     let ended = false;
     const lane = async () => {
       while (!ended) {
         const began = performance.now();
-        const { status } = await api.get("/auth/me");
-        seen.push({ status, took: performance.now() - began });
+        const { status, headers } = await api.get("/auth/me");
+        const [, left] = /^"default";r=(\d+);/.exec(headers.get("ratelimit") ?? "") ?? [];
+        seen.push({ status, took: performance.now() - began, left: Number(left) });
       }
     };
     const lanes = Promise.all([lane(), lane(), lane()]);
@@ -354,6 +355,9 @@ describe("without Redis for a while", () => {
     await endLoad();
     expect(lines).toEqual([AWAY, BACK]);
     expect(new Set(seen.map(({ status }) => status))).toEqual(new Set([200]));
+    // The gateway counts each request by itself: no two are told the same.
+    const left = whileAway.map((one) => one.left);
+    expect(new Set(left).size).toBe(left.length);
     const slowest = (list: typeof seen) => Math.round(Math.max(...list.map(({ took }) => took)));
     return { slowest: slowest(seen), slowestAway: slowest(whileAway), requests: seen.length };
   }

@@ -59,6 +59,20 @@ test.each([
   await expect(ask(header)).rejects.toEqual(problem("unauthenticated", { data: { headers } }) as Error);
 });
 
+test("a token that was accepted, and remembered, before is refused once it has expired", async () => {
+  const soon = createTokens({ ...loadConfig({ NODE_ENV: "test" }), ACCESS_TOKEN_TTL: 60 }).sign(actor).token;
+  expect(await ask(`Bearer ${soon}`)).toEqual(actor);
+  jest.useFakeTimers({ now: Date.now() + 60_000 });
+  try {
+    await expect(ask(`Bearer ${soon}`)).rejects.toMatchObject({
+      type: "invalid-token",
+      message: "The token has expired",
+    });
+  } finally {
+    jest.useRealTimers();
+  }
+});
+
 test("a revoked session's token is refused though it was accepted, and remembered, before", async () => {
   const doomed = tokens.sign({ ...actor, session: "doomed" }).token;
   expect(await ask(`Bearer ${doomed}`)).toMatchObject({ session: "doomed" });

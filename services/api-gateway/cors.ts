@@ -1,0 +1,36 @@
+/** Which pages of other origins may read the API's answers (Fetch §3.2). */
+import type { IncomingMessage } from "node:http";
+import cors, { type CorsOptions } from "cors";
+import type { Middleware } from "./web.ts";
+
+const SHARED: CorsOptions = {
+  exposedHeaders: [
+    "ETag",
+    "Idempotency-Replayed",
+    "Link",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-ID",
+    "X-Process-Time",
+  ],
+  maxAge: 600,
+};
+
+/**
+ * An origin that is listed may send the refresh cookie too (contract.md §2, cookie mode); all those that `*` lets in
+ * may not. Ends preflight requests itself.
+ * @param origins CORS_ORIGINS
+ */
+export function allowOriginsOf(origins: readonly string[]): Middleware {
+  const listed = origins.filter((origin) => origin !== "*");
+  const isListed = ({ headers }: IncomingMessage) => listed.includes(headers.origin ?? "");
+  const forListed = cors({ ...SHARED, origin: listed, credentials: true }) as Middleware;
+  const forOthers = cors({ ...SHARED, origin: origins.includes("*") ? "*" : listed }) as Middleware;
+  return (request, response, next) => {
+    // The answer to one origin is not the answer to another, also where `*` stands beside a list.
+    if (listed.length > 0) response.setHeader("Vary", "Origin");
+    (isListed(request) ? forListed : forOthers)(request, response, next);
+  };
+}
