@@ -107,6 +107,11 @@ const VARIABLES = {
   PORT: port({ default: 3000, desc: "the gateway's port" }),
   OPS_PORT: optionalPort({ default: 0, desc: "where this node serves Prometheus `/metrics`; 0: nowhere" }),
   NOTIFIER_PORT: port({ default: 3001, desc: "the notifier's port on a node without the gateway" }),
+  DRAIN_SECONDS: natural({
+    default: 5,
+    devDefault: 0,
+    desc: "seconds over which a notifier that stops lets go of its sockets, so that they do not all come back at once",
+  }),
   DATABASE_URL: url(
     "postgres:",
     "postgresql:",

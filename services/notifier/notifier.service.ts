@@ -1,8 +1,15 @@
 import { createServer, type Server as HttpServer } from "node:http";
+import type { Duplex } from "node:stream";
 import type { Service, ServiceSchema } from "moleculer";
 import { Server } from "socket.io";
 import type { Config } from "../../core/config.ts";
-import { Problem, problemCode, problemDocument, type ProblemDocument } from "../../core/errors.ts";
+import {
+  Problem,
+  problemCode,
+  problemDocument,
+  type ProblemCode,
+  type ProblemDocument,
+} from "../../core/errors.ts";
 import { type Actor, on, service } from "../../core/kit.ts";
 import { createTokens, type Tokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
@@ -13,11 +20,12 @@ import { type Link, linkNotifiers } from "./link.ts";
 import type { NotifierContract } from "./notifier.contract.ts";
 import { usualStreams } from "./notifier.queries.ts";
 import { Revocations } from "./revocations.ts";
-import { cutOff, isTooSlow } from "./slow-client.ts";
+import { endSockets, trackUpgrades } from "./shutdown.ts";
+import { cutOff, isTooSlow, letGo } from "./slow-client.ts";
 import { type ClientSocket, type PushServer, Streams } from "./streams.ts";
 
 /** Milliseconds between two looks at the log's heads: how late a frame may be when its hint was lost. */
-const BEAT = 1000;
+const BEAT_MS = 1000;
 
 /** Requests of one socket that may wait for their turn. */
 const MAX_WAITING_REQUESTS = 100;
@@ -30,6 +38,8 @@ interface Notifier extends WithDatabase {
   beat: NodeJS.Timeout;
   /** Only when the gateway runs elsewhere: else its server carries the sockets too. */
   ownServer?: HttpServer;
+  /** The connections under the sockets that came as WebSockets, or became such. */
+  upgraded: Set<Duplex>;
 }
 
 type Acknowledge = (answer: object) => void;
@@ -41,6 +51,9 @@ const documentOf = (error: unknown): ProblemDocument => {
     ...(data?.errors && { errors: data.errors }),
   });
 };
+
+/** Failures that pass: the client is let go and comes back by itself, instead of being told to stay away. */
+const PASSING: ProblemCode[] = ["database-unavailable", "service-unavailable", "overloaded", "timeout"];
 
 /** Answers a client's request by its acknowledgement: `{…}` or `{problem}`. Serial for each socket. */
 function answering(self: Service & Notifier, socket: ClientSocket) {
@@ -113,14 +126,17 @@ function mustBeOpen(revocations: Revocations, actor: Actor): void {
   if (ended) throw new Problem("invalid-token", "The session was ended: log in again");
 }
 
+/** Tells a client why it may not go on, and to stay away until somebody has logged in (contract.md §6 "Ends"). */
+function dismiss(socket: ClientSocket, frame: "session_ended" | "token_expired", why: string): void {
+  socket.emit(frame, problemDocument("invalid-token", why));
+  socket.disconnect(true);
+}
+
 /** Ends sockets whose token has run out, and those that don't read. */
 function sweep(io: PushServer): void {
   for (const socket of io.of("/").sockets.values()) {
     if (isTooSlow(socket)) cutOff(socket);
-    else if (Date.now() >= socket.data.expiresAt) {
-      socket.emit("token_expired", problemDocument("invalid-token", "The token has expired"));
-      socket.disconnect(true);
-    }
+    else if (Date.now() >= socket.data.expiresAt) dismiss(socket, "token_expired", "The token has expired");
   }
 }
 
@@ -163,16 +179,23 @@ export default (config: Config): ServiceSchema => {
           socket.data = { actor, expiresAt, follows: socket.handshake.auth.streams == null };
           next();
         } catch (error) {
+          const code = problemCode(error);
+          if (code !== null && PASSING.includes(code)) {
+            letGo(socket);
+            return next();
+          }
           next(Object.assign(new Error("refused"), { data: documentOf(error) }));
         }
       });
       this.io.on("connection", (socket) => {
         // It may have ended while the socket was on its way in, when there was nothing to close yet.
-        if (this.revocations.has(socket.data.actor.session) !== false) return cutOff(socket);
+        const ended = this.revocations.has(socket.data.actor.session);
+        if (ended === null) return letGo(socket);
+        if (ended) return dismiss(socket, "session_ended", "The session was ended: log in again");
         listen(this, socket, tokens);
         connect(this, socket, parseHandshake(socket.handshake.auth)).catch((error: unknown) => {
           this.logger.warn(`socket ${socket.id} could not join its streams: it connects again`, error);
-          cutOff(socket);
+          letGo(socket);
         });
       });
     },
@@ -183,10 +206,13 @@ export default (config: Config): ServiceSchema => {
           this.streams.offer(events),
         );
       const gateway = this.broker.getLocalService("api-gateway") as { server?: HttpServer } | undefined;
-      if (gateway?.server !== undefined) this.io.attach(gateway.server);
-      else {
+      if (gateway?.server !== undefined) {
+        this.io.attach(gateway.server);
+        this.upgraded = trackUpgrades(gateway.server);
+      } else {
         this.ownServer = createServer((_request, response) => response.writeHead(404).end());
         this.io.attach(this.ownServer);
+        this.upgraded = trackUpgrades(this.ownServer);
         const { promise, resolve, reject } = Promise.withResolvers<void>();
         this.ownServer.once("error", reject).listen(config.NOTIFIER_PORT, config.HOST, resolve);
         await promise;
@@ -210,20 +236,19 @@ export default (config: Config): ServiceSchema => {
             failing = true;
           })
           .finally(() => (beating = false));
-      }, BEAT);
+      }, BEAT_MS);
     },
 
     async stopped() {
+      // No new ones; those that are here go by and by, and hear of events meanwhile.
+      const closed = new Promise<void>((resolve) =>
+        this.ownServer ? this.ownServer.close(() => resolve()) : resolve(),
+      );
+      if (this.io.engine !== undefined) await endSockets(this.io, this.upgraded, config.DRAIN_SECONDS * 1000);
       clearInterval(this.beat);
-      this.io.disconnectSockets(true);
-      this.io.engine?.close();
       this.link?.close();
-      if (this.ownServer) {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        this.ownServer.close(() => resolve());
-        this.ownServer.closeAllConnections();
-        await promise;
-      }
+      this.ownServer?.closeAllConnections();
+      await closed;
     },
   });
 };

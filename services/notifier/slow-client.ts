@@ -5,7 +5,7 @@ const MAX_WAITING = 1000;
 /** Milliseconds that a client has to read what it asked to have replayed. */
 const MUST_DRAIN_WITHIN = 10_000;
 
-type AnySocket = Pick<Socket, "conn" | "disconnect" | "disconnected">;
+type AnySocket = Pick<Socket, "conn" | "disconnected">;
 
 /** Frames that the transport has not taken yet. engine.io keeps the list to itself in its types. */
 const waiting = (conn: AnySocket["conn"]): number =>
@@ -14,9 +14,20 @@ const waiting = (conn: AnySocket["conn"]): number =>
 /** Whether more waits for a client than the server is willing to hold for it. */
 export const isTooSlow = ({ conn }: AnySocket): boolean => waiting(conn) > MAX_WAITING;
 
-/** Ends the connection below the socket; the client connects again and resumes. */
-export function cutOff(socket: AnySocket): void {
-  socket.disconnect(true);
+/**
+ * Closes the transport under a socket, after what was sent. A stock client answers that by connecting again, where
+ * `socket.disconnect()` would tell it to stay away (contract.md §6 "Ends").
+ */
+export function letGo({ conn }: Pick<AnySocket, "conn">): void {
+  conn.close();
+}
+
+/** Ends the connection at once, and with it all that waits for a client that does not read. It may come back. */
+export function cutOff({ conn }: Pick<AnySocket, "conn">): void {
+  const { socket } = conn.transport as { socket?: { terminate(): void } };
+  conn.close(true);
+  // A WebSocket waits 30 s for the other side to close: it holds what was not read for so long.
+  socket?.terminate();
 }
 
 /**

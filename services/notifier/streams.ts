@@ -20,7 +20,7 @@ import {
   type StreamHead,
 } from "../../mixins/event-log.ts";
 import { readableStreams, readersOf } from "./notifier.queries.ts";
-import { cutOff, drained, isTooSlow } from "./slow-client.ts";
+import { cutOff, drained, isTooSlow, letGo } from "./slow-client.ts";
 import { type Step, StreamTail } from "./stream-tail.ts";
 
 /** Events that one read of the log returns at the most. */
@@ -277,7 +277,7 @@ export class Streams {
         })
         .catch((error: unknown) => {
           this.#log.warn(`${stream} could not be joined by a new member: they connect again`, error);
-          cutOff(socket);
+          letGo(socket);
         });
     }
   }

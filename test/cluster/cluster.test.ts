@@ -94,6 +94,28 @@ describe("each service in a process of its own", () => {
     await cluster.revive("notifier-1");
   }, 40_000);
 
+  test("SIGTERM of a notifier ends its own sockets alone; their stock clients come back by themselves and miss nothing", async () => {
+    const { id, stream } = await newProject();
+    const create = (title: string) => ada.api.must("POST", `/projects/${id}/tasks`, { title });
+    const url = cluster.notifiers[0];
+    const leaving = await TestSocket.connect(url, { token: ben.token }, { reconnection: true });
+    sockets.push(leaving);
+    const staying = await connect(1, ben);
+    await create("before");
+    await leaving.waitFor(() => leaving.of(stream).length === 1);
+    await cluster.stopNode("notifier-1");
+    expect(leaving.ends).toEqual(["transport close"]);
+    await create("while away");
+    await cluster.revive("notifier-1");
+    await create("after");
+    for (const client of [leaving, staying]) {
+      await client.waitFor(() => client.of(stream).length === 3, "what was missed");
+      expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbersFrom(3, 3));
+    }
+    expect(leaving.ready[stream]!.recovered).toBe(true);
+    expect(staying.ends).toEqual([]);
+  }, 40_000);
+
   test("Redis dies and comes back: frames keep coming on every notifier, and no node ends", async () => {
     const { id, stream } = await newProject();
     const clients = [await connect(0, ada), await connect(1, ben)];

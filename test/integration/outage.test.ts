@@ -76,7 +76,13 @@ async function expectRecovery(title: string): Promise<void> {
 test("Postgres stops: 503 within 2 s for everything; it starts: all is served again without a restart", async () => {
   await postgres.stop();
   await expectPromptRefusal();
+  // A stock client that knocks meanwhile is never told to stay away.
+  const knocking = new TestSocket(url, { token: ada.token }, { reconnection: true });
+  await knocking.waitFor(() => knocking.ends.length > 0, "being let go");
   postgres = await start();
+  await knocking.waitFor(() => `user:${ada.id}` in knocking.ready, "its streams");
+  expect(new Set(knocking.ends)).toEqual(new Set(["transport close"]));
+  knocking.close();
   await expectRecovery("after the stop");
 }, 30_000);
 

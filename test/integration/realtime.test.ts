@@ -307,8 +307,11 @@ describe("on an open socket", () => {
     expect(await renewed.ask("authenticate", { token: ben.token })).toEqual({
       expires_at: expect.any(String),
     });
-    await ended.waitFor(() => ended.expired === 1 && ended.socket.disconnected, "token_expired");
+    await ended.waitFor(() => ended.ends.length === 1, "the end");
+    expect(ended.dismissed).toMatchObject([{ frame: "token_expired", problem: { status: 401 } }]);
+    // The one end that a stock client doesn't answer by connecting again.
+    expect(ended.ends).toEqual(["io server disconnect"]);
     expect(renewed.socket.connected).toBe(true);
-    expect(renewed.expired).toBe(0);
+    expect(renewed.dismissed).toEqual([]);
   });
 });

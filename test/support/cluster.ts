@@ -19,6 +19,8 @@ export interface TestCluster {
   log: string[];
   /** kill -9, and the node is gone. */
   kill(name: string): Promise<void>;
+  /** SIGTERM, and the node is gone. */
+  stopNode(name: string): Promise<void>;
   /** Adds a gateway, and waits until it serves. */
   addGateway(name: string): Promise<Api>;
   /** Starts a killed node again and waits until it serves. */
@@ -35,7 +37,7 @@ export async function startTestCluster(env: Record<string, string> = {}): Promis
     { DATABASE_URL: databaseUrl, NATS_URL: nats.url, REDIS_URL: redis.url },
     { gateway, notifiers: [first, second] },
     (name, line) => log.push(`${name}: ${line}`),
-    { NODE_ENV: "test", BCRYPT_COST: "4", LOG_LEVEL: "warn", RATE_LIMIT: "off", ...env },
+    { NODE_ENV: "test", BCRYPT_COST: "4", LOG_LEVEL: "warn", RATE_LIMIT: "off", DRAIN_SECONDS: "1", ...env },
   );
   const api = new Api(`http://127.0.0.1:${gateway}`);
   return {
@@ -49,6 +51,10 @@ export async function startTestCluster(env: Record<string, string> = {}): Promis
     async kill(name) {
       group.kill(name, "SIGKILL");
       await until(() => group.get(name) === undefined, 5000);
+    },
+    async stopNode(name) {
+      group.kill(name, "SIGTERM");
+      await until(() => group.get(name) === undefined, 10_000);
     },
     async addGateway(name) {
       const port = await freePort();

@@ -7,18 +7,22 @@ export interface Ready {
   streams: Record<string, { seq: number; recovered: boolean }>;
 }
 
-/** A client that keeps every frame it gets. */
+/** A client that keeps every frame it gets, and resumes behind the last ones when it connects again. */
 export class TestSocket {
   readonly socket: Socket;
   readonly events: LoggedEvent[] = [];
   readonly closed: { stream: string }[] = [];
   ready: Ready["streams"] = {};
-  expired = 0;
+  /** Why it was disconnected, each time. */
+  readonly ends: string[] = [];
+  /** Frames that say why it may not come back. */
+  readonly dismissed: { frame: string; problem: Wire }[] = [];
 
   constructor(url: string, auth: Record<string, unknown>, options: object = {}) {
     this.socket = io(url, {
       path: "/ws",
-      auth,
+      auth: (send: (auth: object) => void) =>
+        send({ ...auth, cursors: { ...(auth.cursors as object), ...this.cursors } }),
       transports: ["websocket"],
       reconnection: false,
       forceNew: true,
@@ -27,7 +31,16 @@ export class TestSocket {
     for (const type of EVENT_TYPES) this.socket.on(type, (event: LoggedEvent) => this.events.push(event));
     this.socket.on("ready", ({ streams }: Ready) => Object.assign(this.ready, streams));
     this.socket.on("stream_closed", (frame: { stream: string }) => this.closed.push(frame));
-    this.socket.on("token_expired", () => (this.expired += 1));
+    for (const frame of ["token_expired", "session_ended"])
+      this.socket.on(frame, (problem: Wire) => this.dismissed.push({ frame, problem }));
+    this.socket.on("disconnect", (reason) => this.ends.push(reason));
+  }
+
+  /** The number of the last event that it knows of in each stream. */
+  get cursors(): Record<string, number> {
+    const cursors = Object.fromEntries(Object.entries(this.ready).map(([stream, { seq }]) => [stream, seq]));
+    for (const { stream, seq } of this.events) cursors[stream] = Math.max(cursors[stream] ?? 0, seq);
+    return cursors;
   }
 
   /** Connected and told that its streams are live. */
