@@ -7,5 +7,9 @@ import type { Conditions } from "./kit.ts";
  * @throws Problem precondition-failed
  */
 export function mustMatch({ ifMatch }: Conditions, version: number): void {
-  if (ifMatch !== null && !ifMatch.includes(version)) throw new Problem("precondition-failed");
+  if (ifMatch !== null && !ifMatch.includes(version))
+    throw new Problem(
+      "precondition-failed",
+      `The resource was changed since you read it: its ETag is "${version}" now, which If-Match does not name`,
+    );
 }

@@ -34,7 +34,8 @@ export const PROBLEMS = {
   "not-found": {
     status: 404,
     title: "Not found",
-    explain: "There is no such resource, or you may not know that there is.",
+    explain:
+      "There is no such resource, or you may not know that there is. `resource` tells its type and the id that the request gave; of a nested path it is the first part that is not there.",
   },
   "method-not-allowed": {
     status: 405,
@@ -173,23 +174,44 @@ export interface FieldError {
   message: string;
 }
 
+/** The kinds of things that a 404 can miss; of a socket's `subscribe` the stream. */
+export const RESOURCES = {
+  user: "user",
+  session: "session",
+  token: "personal access token",
+  project: "project",
+  member: "member",
+  task: "task",
+  comment: "comment",
+  category: "category",
+  stream: "stream",
+} as const satisfies Record<string, string>;
+
+/** What a 404 is about: `id` as the request named it, which for a project may be its slug. */
+export interface Resource {
+  type: keyof typeof RESOURCES;
+  id: string;
+}
+
 export interface ProblemData {
   errors?: FieldError[];
   /** Response headers that belong to the problem, such as `Allow` or `Retry-After`. */
   headers?: Record<string, string>;
   /** How each operation of a bulk request ended. */
   results?: object[];
+  /** What is missing. */
+  resource?: Resource;
 }
 
 /**
  * An error that a client is meant to see. It keeps its `type` over the broker, where classes are lost:
- * ask `problemCode(error)`, never `instanceof`.
+ * ask `problemCode(error)`, never `instanceof`. Without a detail of its own it tells the table's explanation.
  */
 export class Problem extends Errors.MoleculerError {
   declare data: ProblemData;
 
   constructor(code: ProblemCode, detail?: string, data: ProblemData = {}) {
-    super(detail ?? PROBLEMS[code].title, PROBLEMS[code].status, code, data);
+    super(detail ?? PROBLEMS[code].explain, PROBLEMS[code].status, code, data);
     this.name = "Problem";
     this.retryable = false;
   }
@@ -199,6 +221,11 @@ export class Problem extends Errors.MoleculerError {
 export function problemCode(error: unknown): ProblemCode | null {
   const type = (error as { type?: unknown } | null)?.type;
   return typeof type === "string" && Object.hasOwn(PROBLEMS, type) ? (type as ProblemCode) : null;
+}
+
+/** 404 for one thing: the same whether it doesn't exist or the caller may not know that it does (contract.md §1). */
+export function missing(type: Resource["type"], id: string): Problem {
+  return new Problem("not-found", `There is no ${RESOURCES[type]} ${id}`, { resource: { type, id } });
 }
 
 /** 422 for one field of the body. */
@@ -214,6 +241,7 @@ export interface ProblemDocument {
   detail: string;
   instance?: string;
   request_id?: string;
+  resource?: Resource;
   errors?: FieldError[];
   results?: object[];
 }
@@ -221,7 +249,7 @@ export interface ProblemDocument {
 export function problemDocument(
   code: ProblemCode,
   detail: string,
-  more: Pick<ProblemDocument, "instance" | "request_id" | "errors" | "results"> = {},
+  more: Pick<ProblemDocument, "instance" | "request_id" | "resource" | "errors" | "results"> = {},
 ): ProblemDocument {
   const { status, title } = PROBLEMS[code];
   return { type: `/problems/${code}`, title, status, detail, ...more };

@@ -22,6 +22,15 @@ export const id = {
   type: "uuid",
   custom: (value: unknown) => (typeof value === "string" ? value.toLowerCase() : value),
 } satisfies ValidationRuleObject;
+/**
+ * An id behind another one in a path. Whether it can be one is judged by who looks it up, after what stands before it was
+ * found: a 404 names the first part that is not there.
+ */
+export const nestedId = {
+  type: "string",
+  format: "uuid",
+  custom: id.custom,
+} satisfies ValidationRuleObject;
 export const optionalId = { ...id, optional: true } satisfies ValidationRuleObject;
 export const nullableId = { ...id, optional: true, nullable: true } satisfies ValidationRuleObject;
 

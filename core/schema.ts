@@ -2,7 +2,7 @@
  * JSON Schema 2020-12, which is OpenAPI 3.1's: what the answers of actions look like. Each schema brings an example;
  * an object's is made of its properties'.
  */
-import type { FieldError, ProblemDocument } from "./errors.ts";
+import { type FieldError, type ProblemDocument, type Resource, RESOURCES } from "./errors.ts";
 
 export interface Schema {
   readonly title?: string;
@@ -100,6 +100,14 @@ const fieldError = object<FieldError>("FieldError", {
   message: text("The 'title' field is required.", "The same for people."),
 });
 
+const resource = object<Resource>("Resource", {
+  type: like({ type: "string", enum: Object.keys(RESOURCES) }, "task", "The kind of thing that is missing."),
+  id: text(
+    "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+    "As the request named it: for a project it may be a slug, for a member it is the user's id.",
+  ),
+});
+
 /** RFC 9457. */
 export const problem = object<ProblemDocument>(
   "Problem",
@@ -111,13 +119,21 @@ export const problem = object<ProblemDocument>(
     ),
     title: text("Not found", "The same for people."),
     status: like({ type: "integer", minimum: 400, maximum: 599 }, 404, "The status of the answer."),
-    detail: text("Not found", "What went wrong this time."),
+    detail: text(
+      "There is no task 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+      "What went wrong this time, for people.",
+    ),
     instance: like(
       { type: "string", format: "uri-reference" },
-      "/api/v1/tasks/0193a5c6",
+      "/api/v1/tasks/0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
       "The path that was asked for.",
     ),
     request_id: text("0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75", "`X-Request-ID`: quote it to the operator."),
+    resource: {
+      ...resource,
+      description:
+        "Of a 404 what is missing; of a nested path the first part that is not there. Absent where no resource has the path.",
+    },
     errors: { type: "array", items: fieldError, description: "Each field that is wrong." },
     results: {
       type: "array",
@@ -126,5 +142,5 @@ export const problem = object<ProblemDocument>(
       description: "How each operation of a bulk request ended.",
     },
   },
-  ["instance", "request_id", "errors", "results"],
+  ["instance", "request_id", "resource", "errors", "results"],
 );

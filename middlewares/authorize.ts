@@ -27,7 +27,7 @@ export const authorize: Middleware = {
       if (needed > 0) {
         if (!actor) return Promise.reject(new Problem("unauthenticated"));
         if (!Object.hasOwn(RANK, actor.role) || RANK[actor.role] < needed)
-          return Promise.reject(new Problem("forbidden"));
+          return Promise.reject(new Problem("forbidden", `This is for users with the role ${auth} or above`));
         if (auth === "session" && actor.scope !== undefined)
           return Promise.reject(new Problem("forbidden", "A personal token can't do this: log in"));
         if (actor.scope === "read" && safe !== true)

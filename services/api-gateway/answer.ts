@@ -8,7 +8,7 @@ import type { EventPage } from "../projects/projects.contract.ts";
 import { challenge } from "./authenticate.ts";
 import { entityTag, isFresh } from "./conditions.ts";
 import type { Cursors } from "./cursors.ts";
-import { instanceOf, toProblem } from "./problem.ts";
+import { instanceOf, namedBy, toProblem } from "./problem.ts";
 import type { Route } from "./routes.ts";
 import type { Request } from "./web.ts";
 
@@ -90,13 +90,16 @@ function linkNext(
 
 /** The one place where an error becomes an answer (RFC 9457). */
 export function answerError(log: Log, request: Request, response: ServerResponse, error: unknown) {
-  const origin = { method: request.method ?? "GET", path: Object.keys(request.pathParams ?? {}) };
+  const origin = {
+    method: request.method ?? "GET",
+    path: namedBy(request.$alias?.path ?? "", request.pathParams ?? {}),
+  };
   const problem = toProblem(error, origin);
   const code = problemCode(problem) ?? "internal-error";
   const { status } = PROBLEMS[code];
   const wrong = code === "invalid-credentials" || problem.data.errors?.some(({ code }) => code === "wrong");
   if (wrong !== true) request.loginAttempt?.undecided();
-  const { errors, results, headers = {} } = problem.data;
+  const { resource, errors, results, headers = {} } = problem.data;
   if (code === "internal-error") log.error(`request ${request.requestId} failed`, error);
   if (response.headersSent) {
     response.destroy();
@@ -105,6 +108,7 @@ export function answerError(log: Log, request: Request, response: ServerResponse
   const document = problemDocument(code, problem.message, {
     instance: instanceOf(request.originalUrl ?? request.url ?? "/"),
     request_id: request.requestId,
+    ...(resource && { resource }),
     ...(errors && { errors }),
     ...(results && { results }),
   });

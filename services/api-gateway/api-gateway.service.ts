@@ -58,6 +58,8 @@ const WORDS = new Set(
   ROUTES.map(({ path }) => path.split("/").at(-1) as string).filter((end) => !end.startsWith(":")),
 );
 
+const nothingThere = (): Problem => new Problem("not-found", "There is nothing at this path");
+
 const methodNotAllowed = ({ method }: Request, allowed: string[]): Problem =>
   new Problem("method-not-allowed", `${method} is not one of ${allowed.join(", ")}`, {
     headers: { Allow: [...allowed, "OPTIONS"].join(", ") },
@@ -254,7 +256,7 @@ export default (config: Config): ServiceSchema => {
             request.headers["access-control-request-method"] === undefined
           ) {
             const allowed = this.allowedMethods(request.url ?? "/");
-            if (allowed.length === 0) throw new Problem("not-found");
+            if (allowed.length === 0) throw nothingThere();
             response.writeHead(204, { Allow: [...allowed, "OPTIONS"].join(", ") }).end();
             return;
           }
@@ -274,10 +276,7 @@ export default (config: Config): ServiceSchema => {
       /** No route: 405 where the path is right and the method is not, else 404. */
       send404(this: Service & Gateway, request: Request, response: ServerResponse) {
         const allowed = this.allowedMethods(request.originalUrl ?? request.url ?? "/");
-        const problem =
-          allowed.length === 0
-            ? new Problem("not-found", "There is nothing at this path")
-            : methodNotAllowed(request, allowed);
+        const problem = allowed.length === 0 ? nothingThere() : methodNotAllowed(request, allowed);
         onError.call(this, request, response, problem);
       },
 

@@ -1,4 +1,4 @@
-import { type FieldError, Problem, problemCode } from "../../core/errors.ts";
+import { type FieldError, missing, Problem, problemCode, type Resource } from "../../core/errors.ts";
 
 /** Parts of the errors that come here: Moleculer's, http-errors' (the body parser's) and our own, all without classes. */
 interface Failure {
@@ -78,16 +78,46 @@ export const instanceOf = (url: string): string =>
     encodeURIComponent(odd.toWellFormed()),
   );
 
+/** A param that the path gave, and what it names. */
+export interface Named extends Resource {
+  param: string;
+}
+
 /** Where the values of a request came from. */
 export interface Origin {
   method: string;
-  /** Names of the params that the path gave. */
-  path: string[];
+  /** In the order of the path. */
+  path: Named[];
+}
+
+/** What stands before an id in a path, and the kind of thing that it is then an id of. */
+const KINDS: Record<string, Resource["type"]> = {
+  users: "user",
+  sessions: "session",
+  tokens: "token",
+  projects: "project",
+  members: "member",
+  tasks: "task",
+  comments: "comment",
+  categories: "category",
+};
+
+/**
+ * What the parts of a path name: `/tasks/:id/comments/:comment_id` a task and a comment.
+ * @throws Error for an id behind a word that is not known
+ */
+export function namedBy(pattern: string, values: Record<string, string>): Named[] {
+  return [...pattern.matchAll(/([\w-]+)\/:(\w+)/g)].map(([, word = "", param = ""]) => {
+    const type = KINDS[word];
+    if (type === undefined) throw new Error(`nobody knows what ${word}/:${param} names`);
+    return { param, type, id: values[param] ?? "" };
+  });
 }
 
 function validationProblem(failures: RuleFailure[], { method, path }: Origin): Problem {
   // A path that can't name anything names nothing, whatever else is wrong.
-  if (failures.some(({ field }) => path.includes(field ?? ""))) return new Problem("not-found");
+  const nothing = path.find(({ param }) => failures.some(({ field }) => field === param));
+  if (nothing !== undefined) return missing(nothing.type, nothing.id);
   const errors = fieldErrors(failures, ["GET", "HEAD"].includes(method) ? queryPointer : bodyPointer);
   return new Problem("validation-failed", errors.map(({ message }) => message).join(" "), { errors });
 }

@@ -14,6 +14,8 @@ export interface Request extends IncomingMessage {
   requestId: string;
   $params: { body?: unknown; query: object; params: Record<string, string> } & Record<string, unknown>;
   $action: { auth: Auth };
+  /** The route that was found. */
+  $alias?: Alias;
   /** Names of the params that the path gave. */
   pathParams?: Record<string, string>;
   /** Of a read that the client has answers to already; taken from moleculer-web, which judges writes by it too. */

@@ -1,7 +1,7 @@
 import type { ServiceSchema } from "moleculer";
 import pLimit from "p-limit";
 import type { Config } from "../../core/config.ts";
-import { invalidField, Problem, problemCode } from "../../core/errors.ts";
+import { invalidField, missing, Problem, problemCode } from "../../core/errors.ts";
 import { type Actor, broadcast, type Caller, type Meta, service } from "../../core/kit.ts";
 import { type PageOf, pageRules } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
@@ -249,7 +249,7 @@ export default (config: Config): ServiceSchema => {
         rules: { id: rules.id },
         async handler(ctx) {
           if (!(await revokeSession(this.db, ctx.locals.actor.id, ctx.params.id)))
-            throw new Problem("not-found");
+            throw missing("session", ctx.params.id);
           this.tell([ctx.params.id]);
         },
       },
@@ -406,7 +406,7 @@ export default (config: Config): ServiceSchema => {
         rules: { id: rules.id },
         async handler(ctx) {
           if (!(await revokeToken(this.db, ctx.locals.actor.id, ctx.params.id)))
-            throw new Problem("not-found");
+            throw missing("token", ctx.params.id);
           this.tell([ctx.params.id]);
         },
       },

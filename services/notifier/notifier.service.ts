@@ -4,6 +4,7 @@ import type { Service, ServiceSchema } from "moleculer";
 import { Server } from "socket.io";
 import type { Config } from "../../core/config.ts";
 import {
+  missing,
   Problem,
   problemCode,
   problemDocument,
@@ -48,6 +49,7 @@ const documentOf = (error: unknown): ProblemDocument => {
   const code = problemCode(error) ?? "internal-error";
   const { message, data } = error as Problem;
   return problemDocument(code, code === "internal-error" ? "The server failed" : message, {
+    ...(data?.resource && { resource: data.resource }),
     ...(data?.errors && { errors: data.errors }),
   });
 };
@@ -98,7 +100,7 @@ function listen(self: Service & Notifier, socket: ClientSocket, tokens: Tokens):
     if (socket.rooms.size > MAX_STREAMS)
       throw new Problem("conflict", `A socket has ${MAX_STREAMS} streams at most`);
     const position = (await self.streams.join(socket, new Map([[name, from]]))).get(name);
-    if (position === undefined) throw new Problem("not-found");
+    if (position === undefined) throw missing("stream", name);
     return { stream: name, ...position };
   });
 

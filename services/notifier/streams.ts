@@ -114,7 +114,9 @@ export class Streams {
     void socket.leave(name);
     socket.emit("stream_closed", {
       stream: name,
-      problem: problemDocument("not-found", "You may not read this stream any more"),
+      problem: problemDocument("not-found", "You may not read this stream any more", {
+        resource: { type: "stream", id: name },
+      }),
     });
   }
 

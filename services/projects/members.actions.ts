@@ -1,4 +1,5 @@
-import { invalidField, Problem } from "../../core/errors.ts";
+import { invalidField, missing } from "../../core/errors.ts";
+import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, actionsOf } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
@@ -27,6 +28,13 @@ async function named(ctx: Asking, members: MemberRow[]): Promise<Member[]> {
     const { username = "", first_name = null, last_name = null } = byId.get(user_id) ?? {};
     return { user_id, username, first_name, last_name, role, created_at };
   });
+}
+
+/** Somebody whom the path names as a member. @throws Problem not-found */
+async function personOf(ctx: Asking, id: string) {
+  const [person] = isId(id) ? await users.call(ctx, "people", { ids: [id] }) : [];
+  if (person === undefined) throw missing("member", id);
+  return person;
 }
 
 export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>({
@@ -78,7 +86,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
     auth: "user",
     projectBound: true,
     safe: true,
-    rules: { project, user_id: rules.id },
+    rules: { project, user_id: rules.nestedId },
     docs: { summary: "Read a member", answer: member },
     async handler(ctx) {
       const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
@@ -91,7 +99,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
   update_member: {
     auth: "user",
     projectBound: true,
-    rules: { project, user_id: rules.id, role },
+    rules: { project, user_id: rules.nestedId, role },
     docs: {
       summary: "Change a member's role",
       description: "Neither the old role nor the new one may be above your own, and an owner has to remain.",
@@ -100,8 +108,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
     },
     async handler(ctx) {
       const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
-      const [person] = await users.call(ctx, "people", { ids: [ctx.params.user_id] });
-      if (person === undefined) throw new Problem("not-found");
+      const person = await personOf(ctx, ctx.params.user_id);
       if (ctx.params.role === "owner" && !person.is_active)
         throw invalidField("role", "inactive", "This account is closed: it can't own a project");
       const change = { expects: "member", to: ctx.params.role } as const;
@@ -115,7 +122,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
   remove_member: {
     auth: "user",
     projectBound: true,
-    rules: { project, user_id: rules.id },
+    rules: { project, user_id: rules.nestedId },
     docs: {
       summary: "Remove a member, or leave",
       description: "An owner has to remain.",
@@ -124,8 +131,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
     },
     async handler(ctx) {
       const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
-      const [person] = await users.call(ctx, "people", { ids: [ctx.params.user_id] });
-      if (person === undefined) throw new Problem("not-found");
+      const person = await personOf(ctx, ctx.params.user_id);
       const change = { expects: "member", to: null } as const;
       const { events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
       await this.publish(found.id, events, [person.id]);

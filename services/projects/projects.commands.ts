@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import slugify from "@sindresorhus/slugify";
 import { mustMatch } from "../../core/conditions.ts";
-import { invalidField, Problem } from "../../core/errors.ts";
+import { invalidField, missing, Problem } from "../../core/errors.ts";
 import { isId, newId } from "../../core/ids.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
 import {
@@ -21,7 +21,7 @@ import {
 import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
 import type { Person } from "../users/users.contract.ts";
 import type { Member, Project, ProjectInput, ProjectRole } from "./projects.contract.ts";
-import { mayChangeMember, type ProjectVerb } from "./projects.policy.ts";
+import { mayChangeMember, type ProjectVerb, whyNotMember } from "./projects.policy.ts";
 import { findProject, listMemberIds, readStanding, type ProjectRow } from "./projects.queries.ts";
 
 const INSERT = withEvents(
@@ -232,7 +232,7 @@ export function restoreProject(
   write: Write,
 ): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
   const decide = async ({ id, deleted_at }: ProjectRow, tx: Queryable): Promise<Decision> => {
-    if (String(deleted_at) < since) throw new Problem("not-found");
+    if (String(deleted_at) < since) throw missing("project", reference);
     const told = await listMemberIds(tx, id);
     return { fields: { deleted_at: null }, type: "project_restored", told };
   };
@@ -302,10 +302,10 @@ export async function changeMember(
     const { role: from, joined, owners } = await readStanding(tx, projectId, person.id);
     const { to, expects } = change;
     if (!mayChangeMember(write.actor, own.role, { userId: person.id, from, to }))
-      throw new Problem("forbidden");
+      throw new Problem("forbidden", whyNotMember(write.actor, own.role));
     if (expects === "stranger" && from !== null)
       throw new Problem("already-exists", "This user is a member of the project already");
-    if (expects === "member" && from === null) throw new Problem("not-found");
+    if (expects === "member" && from === null) throw missing("member", person.id);
     if (project.status === "archived") throw new Problem("project-archived");
     if (from === "owner" && to !== "owner" && owners < 2)
       throw new Problem("conflict", "A project keeps at least one owner: make somebody else owner first");

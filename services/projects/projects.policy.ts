@@ -23,6 +23,23 @@ export function effectiveRole(actor: Actor, role: ProjectRole | null): ProjectRo
 export const may = (actor: Actor, verb: ProjectVerb, role: ProjectRole | null): boolean =>
   rank(effectiveRole(actor, role)) >= rank(NEEDS[verb]);
 
+const DOES: Record<ProjectVerb, string> = {
+  read: "Reading",
+  edit: "Editing",
+  manage_members: "Managing the members of",
+  delete: "Deleting or restoring",
+};
+
+/** The detail of a refusal, for a caller who may see the project. */
+export const whyNot = (verb: ProjectVerb, role: ProjectRole | null): string =>
+  `${DOES[verb]} this project takes the role ${NEEDS[verb]} in it; ${role === null ? "you are no member" : `yours is ${role}`}`;
+
+/** The same for a change of a member. */
+export const whyNotMember = (actor: Actor, own: ProjectRole | null): string =>
+  may(actor, "manage_members", own)
+    ? `Your role is ${effectiveRole(actor, own)}: roles above it are not yours to give, change or take away`
+    : whyNot("manage_members", own);
+
 /** Nobody hands out, changes or takes away a role above their own; anyone may leave. */
 export function mayChangeMember(
   actor: Actor,

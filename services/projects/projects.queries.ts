@@ -1,11 +1,11 @@
-import { Problem } from "../../core/errors.ts";
+import { missing, Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import { type Actor, reaches } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
 import type { ProjectItem, ProjectRole, ProjectStatus } from "./projects.contract.ts";
-import { may, type ProjectVerb } from "./projects.policy.ts";
+import { may, type ProjectVerb, whyNot } from "./projects.policy.ts";
 
 export interface ProjectRow extends Omit<ProjectItem, "deleted_at"> {
   description: string | null;
@@ -39,8 +39,8 @@ export async function findProject(
     values: [project, actor.id],
   });
   if (row === undefined || !reaches(actor, row.id) || !may(actor, "read", row.role))
-    throw new Problem("not-found");
-  if (!may(actor, verb, row.role)) throw new Problem("forbidden");
+    throw missing("project", project);
+  if (!may(actor, verb, row.role)) throw new Problem("forbidden", whyNot(verb, row.role));
   return row;
 }
 
@@ -155,12 +155,13 @@ export async function listMembers(db: Queryable, projectId: string, page: PageOf
 
 /** One member. Plan: members_pkey. @throws Problem not-found */
 export async function findMember(db: Queryable, projectId: string, userId: string): Promise<MemberRow> {
+  if (!isId(userId)) throw missing("member", userId);
   const [member] = await db.query<MemberRow>({
     name: "projects-member",
     text: "SELECT user_id, role, created_at FROM projects.members WHERE project_id = $1 AND user_id = $2",
     values: [projectId, userId],
   });
-  if (member === undefined) throw new Problem("not-found");
+  if (member === undefined) throw missing("member", userId);
   return member;
 }
 

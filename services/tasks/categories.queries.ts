@@ -1,4 +1,4 @@
-import { Problem } from "../../core/errors.ts";
+import { missing } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
@@ -52,7 +52,7 @@ export async function findCategory(
            ${lock ? "FOR NO KEY UPDATE" : ""}`,
     values: [id, userId],
   });
-  if (category === undefined) throw new Problem("not-found");
+  if (category === undefined) throw missing("category", id);
   return category;
 }
 

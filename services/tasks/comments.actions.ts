@@ -49,7 +49,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     auth: "user",
     projectBound: true,
     safe: true,
-    rules: { id: rules.id, comment_id: rules.id },
+    rules: { id: rules.id, comment_id: rules.nestedId },
     docs: { summary: "Read a comment", answer: comment },
     async handler(ctx) {
       const { id, comment_id } = ctx.params;
@@ -62,7 +62,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
   patch_comment: {
     auth: "user",
     projectBound: true,
-    rules: { id: rules.id, comment_id: rules.id, body },
+    rules: { id: rules.id, comment_id: rules.nestedId, body },
     docs: { summary: "Edit your comment", answer: comment, problems: ["forbidden", "project-archived"] },
     async handler(ctx) {
       const { id, comment_id, body } = ctx.params;
@@ -74,7 +74,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
   delete_comment: {
     auth: "user",
     projectBound: true,
-    rules: { id: rules.id, comment_id: rules.id },
+    rules: { id: rules.id, comment_id: rules.nestedId },
     docs: {
       summary: "Delete a comment",
       description: "For its author, and for managers of the project.",

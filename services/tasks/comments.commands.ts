@@ -7,7 +7,7 @@ import { commit, type NewEvent, withEvents, type Write } from "../../mixins/even
 import { attempts, type Written } from "./tasks.commands.ts";
 import type { Comment } from "./tasks.contract.ts";
 import { commentEvents } from "./tasks.events.ts";
-import { may } from "./tasks.policy.ts";
+import { may, whyNot } from "./tasks.policy.ts";
 import { findComment } from "./comments.queries.ts";
 import { findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
 
@@ -70,7 +70,7 @@ export function createComment(
   write: Write,
 ): Promise<Written<Comment>> {
   return writeComment(db, taskId, write, async (task) => {
-    if (!may(write.actor, "comment", task)) throw new Problem("forbidden");
+    if (!may(write.actor, "comment", task)) throw new Problem("forbidden", whyNot("comment", task));
     mustBeOpen(task);
     const comment: Comment = {
       id: newId(),
@@ -132,7 +132,13 @@ export function deleteComment(
   const decide = async (task: FoundTask, find: () => Promise<Comment>): Promise<Decision<null>> => {
     const comment = await find();
     const own = comment.author_id === write.actor.id && may(write.actor, "comment", task);
-    if (!own && !may(write.actor, "moderate", task)) throw new Problem("forbidden");
+    if (!own && !may(write.actor, "moderate", task))
+      throw new Problem(
+        "forbidden",
+        task.project_id === null
+          ? "A comment on a personal task is deleted by its author"
+          : "A comment is deleted by its author and by managers of the project",
+      );
     mustMatch(write.conditions, comment.version);
     mustBeOpen(task);
     const values = [taskId, task.version, commentId, comment.version];

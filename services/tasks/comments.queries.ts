@@ -1,4 +1,5 @@
-import { Problem } from "../../core/errors.ts";
+import { missing } from "../../core/errors.ts";
+import { isId } from "../../core/ids.ts";
 import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
@@ -26,12 +27,13 @@ export async function listComments(db: Queryable, taskId: string, page: PageOf):
 
 /** One comment. Plan: primary key. @throws Problem not-found */
 export async function findComment(db: Queryable, taskId: string, id: string): Promise<Comment> {
+  if (!isId(id)) throw missing("comment", id);
   const [comment] = await db.query<Comment>({
     name: "comments-find",
     text: `SELECT id, task_id, author_id, body, version, created_at, updated_at
            FROM tasks.comments WHERE id = $1 AND task_id = $2`,
     values: [id, taskId],
   });
-  if (comment === undefined) throw new Problem("not-found");
+  if (comment === undefined) throw missing("comment", id);
   return comment;
 }

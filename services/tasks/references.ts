@@ -6,7 +6,7 @@ import type { Write } from "../../mixins/event-log.ts";
 import { users } from "../users/users.contract.ts";
 import { ownCategories } from "./categories.queries.ts";
 import type { TaskInput } from "./tasks.contract.ts";
-import { mayAssignIn, mayCreateIn, membersOf, type ProjectStanding } from "./tasks.queries.ts";
+import { membersOf, mustBeAllowedIn, type ProjectStanding } from "./tasks.queries.ts";
 
 /** What is known of the users and categories that a request names. */
 export interface References {
@@ -62,9 +62,8 @@ export function checkCreation(write: Write, within: ProjectStanding | null, inpu
     if (!reaches(write.actor, null)) throw new Problem("forbidden", "This token is limited to some projects");
     return;
   }
-  if (!mayCreateIn(write.actor, within)) throw new Problem("forbidden");
-  if (input.assigned_to != null && !mayAssignIn(write.actor, within))
-    throw new Problem("forbidden", "Only managers of the project assign its tasks");
+  mustBeAllowedIn(write.actor, within, "create");
+  if (input.assigned_to != null) mustBeAllowedIn(write.actor, within, "assign");
   if (within.status === "archived") throw new Problem("project-archived");
 }
 

@@ -3,7 +3,7 @@
  * decided on what the one before it left, and one statement commits what came of it. So a bulk request costs as many
  * queries whether it has two operations or a hundred.
  */
-import { Problem, problemCode, problemDocument, PROBLEMS } from "../../core/errors.ts";
+import { missing, Problem, problemCode, problemDocument, PROBLEMS } from "../../core/errors.ts";
 import { given } from "../../core/rules.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type Guards, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
@@ -77,7 +77,7 @@ class Workbench {
   /** @throws Problem not-found, also for one that an operation before deleted */
   find(id: string): FoundTask {
     const task = this.#found.get(id);
-    if (task === undefined) throw new Problem("not-found", "There is no such task");
+    if (task === undefined) throw missing("task", id);
     return task;
   }
 
@@ -120,7 +120,7 @@ function decideCreation(
   write: Write,
 ): Decision {
   const within = project_id === null ? null : world.projects.find(({ id }) => id === project_id);
-  if (within === undefined) throw new Problem("not-found", "There is no such project");
+  if (within === undefined) throw missing("project", String(project_id));
   checkCreation(write, within, input);
   checkReferences({ project_id, assigned_to: null, category_id: null }, input, world);
   return creation(input, project_id, write);
@@ -154,7 +154,8 @@ function problemOf(error: unknown) {
   const code = problemCode(error);
   if (code === null || PROBLEMS[code].status >= 500) throw error;
   const { message, data } = error as Problem;
-  return problemDocument(code, message, data.errors && { errors: data.errors });
+  const { errors, resource } = data;
+  return problemDocument(code, message, { ...(resource && { resource }), ...(errors && { errors }) });
 }
 
 /**

@@ -14,7 +14,7 @@ import {
   deletionEvents,
   restorationEvents,
 } from "./tasks.events.ts";
-import { may, type TaskVerb } from "./tasks.policy.ts";
+import { may, type TaskVerb, whyNot } from "./tasks.policy.ts";
 import type { FoundTask } from "./tasks.queries.ts";
 import { checkTransition, completedAt } from "./tasks.status.ts";
 import type { TaskRow } from "./tasks.view.ts";
@@ -39,7 +39,8 @@ const DEFAULTS = {
 
 /** @throws Problem forbidden, precondition-failed, project-archived */
 function mustBeAllowed(task: FoundTask, verbs: readonly TaskVerb[], write: Write): void {
-  if (!verbs.every((verb) => may(write.actor, verb, task))) throw new Problem("forbidden");
+  const refused = verbs.find((verb) => !may(write.actor, verb, task));
+  if (refused !== undefined) throw new Problem("forbidden", whyNot(refused, task));
   mustMatch(write.conditions, task.version);
   if (task.project_status === "archived") throw new Problem("project-archived");
 }

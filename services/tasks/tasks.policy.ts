@@ -1,5 +1,5 @@
 import { type Actor, reaches } from "../../core/kit.ts";
-import type { ProjectRole } from "../projects/projects.contract.ts";
+import { PROJECT_ROLES, type ProjectRole } from "../projects/projects.contract.ts";
 
 /** `moderate`: remove what others commented. Restoring is for who may delete. */
 export type TaskVerb = "read" | "create" | "edit" | "assign" | "delete" | "comment" | "moderate";
@@ -24,6 +24,24 @@ const CREATOR: readonly TaskVerb[] = ["read", "create", "edit", "assign", "delet
 const ASSIGNEE: readonly TaskVerb[] = ["read", "edit", "comment"];
 /** A global manager sees everything, and may edit and assign anywhere (contract.md §3). */
 const GLOBAL_MANAGER: readonly TaskVerb[] = ["read", "edit", "assign"];
+
+const DOES: Record<TaskVerb, string> = {
+  read: "Reading",
+  create: "Creating",
+  edit: "Editing",
+  assign: "Assigning",
+  delete: "Deleting or restoring",
+  comment: "Commenting on",
+  moderate: "Removing what others commented on",
+};
+
+/** The detail of a refusal, for a caller who may see the task or its project. */
+export function whyNot(verb: TaskVerb, { project_id, project_role }: TaskStanding): string {
+  if (project_id === null) return `${DOES[verb]} a personal task is its creator's alone`;
+  const [least] = PROJECT_ROLES.filter((role) => PROJECT[role].includes(verb));
+  const own = project_role === null ? "you are no member of it" : `yours is ${project_role}`;
+  return `${DOES[verb]} the project's tasks takes the role ${least} in it; ${own}`;
+}
 
 /** Closed by default: a verb that no line here grants is refused. */
 export function may(actor: Actor, verb: TaskVerb, task: TaskStanding): boolean {

@@ -1,4 +1,4 @@
-import { Problem } from "../../core/errors.ts";
+import { missing, Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
 import { type Page, type PageOf, parseSort } from "../../core/page.ts";
@@ -7,7 +7,7 @@ import { type Guards, projectStream } from "../../mixins/event-log.ts";
 import { type Branch, type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { ProjectRole, ProjectStatus } from "../projects/projects.contract.ts";
 import { PRIORITIES, TASK_STATUSES, type Task, type TaskFilters, type TaskStatus } from "./tasks.contract.ts";
-import { may } from "./tasks.policy.ts";
+import { may, whyNot } from "./tasks.policy.ts";
 import { type DetailRow, taskView, type TaskRow } from "./tasks.view.ts";
 
 const COLUMNS = `t.id, t.title, t.description, t.status, t.priority, t.project_id, t.category_id, t.created_by,
@@ -61,7 +61,7 @@ export async function findTask(
            ${lock ? "FOR NO KEY UPDATE OF t" : ""}`,
     values: [id, actor.id],
   });
-  if (task === undefined || !may(actor, "read", task)) throw new Problem("not-found");
+  if (task === undefined || !may(actor, "read", task)) throw missing("task", id);
   return task;
 }
 
@@ -88,7 +88,7 @@ export async function findDetail(db: Queryable, actor: Actor, id: string): Promi
            WHERE t.id = $1 AND t.deleted_at IS NULL AND ${PROJECT_THERE}`,
     values: [id, actor.id],
   });
-  if (task === undefined || !may(actor, "read", task)) throw new Problem("not-found");
+  if (task === undefined || !may(actor, "read", task)) throw missing("task", id);
   return task;
 }
 
@@ -124,8 +124,7 @@ export async function findProject(db: Queryable, actor: Actor, project: string):
     text: projectBy(key, "$1", "$2"),
     values: [actor.id, project],
   });
-  if (found === undefined || !may(actor, "read", ofProject(found)))
-    throw new Problem("not-found", "There is no such project");
+  if (found === undefined || !may(actor, "read", ofProject(found))) throw missing("project", project);
   return found;
 }
 
@@ -142,13 +141,11 @@ export async function findProjects(db: Queryable, actor: Actor, ids: string[]): 
   return found.filter((project) => may(actor, "read", ofProject(project)));
 }
 
-/** Whether the caller may create tasks in a project that they may see. */
-export const mayCreateIn = (actor: Actor, project: ProjectStanding): boolean =>
-  may(actor, "create", ofProject(project));
-
-/** Whether the caller may assign the tasks of a project that they may see. */
-export const mayAssignIn = (actor: Actor, project: ProjectStanding): boolean =>
-  may(actor, "assign", ofProject(project));
+/** Whether the caller may do this with the tasks of a project that they may see. @throws Problem forbidden */
+export function mustBeAllowedIn(actor: Actor, project: ProjectStanding, verb: "create" | "assign"): void {
+  const standing = ofProject(project);
+  if (!may(actor, verb, standing)) throw new Problem("forbidden", whyNot(verb, standing));
+}
 
 /** Which of these users are members of which of these projects. Plan: primary keys of members and projects. */
 export async function membersOf(
@@ -323,7 +320,7 @@ export async function listTasks(
   if (filter.project !== undefined) {
     const { of_project = null, of_role = null } = found.about ?? {};
     if (of_project === null || !may(actor, "read", ofProject({ id: of_project, project_role: of_role })))
-      throw new Problem("not-found");
+      throw missing("project", filter.project);
   }
   return found.page;
 }

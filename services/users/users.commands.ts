@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { col, fn, type Model, type ModelStatic, Op, where } from "sequelize";
 import { mustMatch } from "../../core/conditions.ts";
-import { Problem } from "../../core/errors.ts";
+import { missing, Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Actor, Conditions, Role } from "../../core/kit.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
@@ -9,7 +9,7 @@ import { modelProblem } from "../../mixins/model.ts";
 import { hashPassword, mustHaveRoom, verifyPassword } from "./password.ts";
 import type { NewUser, User, UserChanges } from "./users.contract.ts";
 import type { UserRow } from "./users.model.ts";
-import { may, type UserVerb } from "./users.policy.ts";
+import { may, type UserVerb, WHY_NOT } from "./users.policy.ts";
 import { USER } from "./users.queries.ts";
 
 export type UserModel = ModelStatic<Model<UserRow>>;
@@ -87,7 +87,7 @@ export async function setPassword(
            WHERE id = $1 AND is_active AND ($4::text IS NULL OR lower(email) = lower($4)) RETURNING id`,
     values: [id, await hashPassword(password, cost), new Date(), email ?? null],
   });
-  if (rows.length === 0) throw new Problem("not-found");
+  if (rows.length === 0) throw missing("user", id);
 }
 
 /** @throws Problem not-found for no such active user with this e-mail address */
@@ -99,7 +99,7 @@ export async function markVerified(db: Queryable, id: string, email: string): Pr
            WHERE id = $1 AND is_active AND lower(email) = lower($2) RETURNING id`,
     values: [id, email, new Date()],
   });
-  if (rows.length === 0) throw new Problem("not-found");
+  if (rows.length === 0) throw missing("user", id);
 }
 
 /** The contract shows no version of users: the time of the last change stands for it. */
@@ -137,8 +137,9 @@ async function lockUser(
     text: `SELECT ${USER} FROM users.users WHERE id = $1 AND erased_at IS NULL FOR NO KEY UPDATE`,
     values: [id],
   });
-  if (user === undefined || !may(who, "read", user)) throw new Problem("not-found");
-  if (!verbs.every((verb) => may(who, verb, user))) throw new Problem("forbidden");
+  if (user === undefined || !may(who, "read", user)) throw missing("user", id);
+  const refused = verbs.find((verb) => !may(who, verb, user));
+  if (refused !== undefined) throw new Problem("forbidden", WHY_NOT[refused]);
   return { user, anotherAdmin };
 }
 

@@ -20,5 +20,14 @@ export function may(actor: Actor, verb: UserVerb, user: UserStanding): boolean {
   return (user.id === actor.id ? SELF : OTHERS).includes(verb);
 }
 
+/** The detail of a refusal, for a caller who may see the person. */
+export const WHY_NOT: Record<UserVerb, string> = {
+  read: "Only admins read accounts that are closed",
+  read_account: "An account is read by its owner and by admins",
+  edit: "An account is changed by its owner and by admins",
+  administer: "Only admins change role and is_active",
+  erase: "An account is erased by its owner and by admins",
+};
+
 /** Whether the list shows e-mail addresses, searches them, and holds those who are not active. */
 export const maySearchAccounts = (actor: Actor): boolean => actor.role === "admin";

@@ -1,4 +1,4 @@
-import { Problem } from "../../core/errors.ts";
+import { missing } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
@@ -39,7 +39,7 @@ export async function findUser(db: Queryable, actor: Actor, id: string): Promise
     text: `SELECT ${USER} FROM users.users WHERE id = $1`,
     values: [id],
   });
-  if (user === undefined || !may(actor, "read", user)) throw new Problem("not-found");
+  if (user === undefined || !may(actor, "read", user)) throw missing("user", id);
   return user;
 }
 

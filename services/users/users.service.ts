@@ -1,6 +1,6 @@
 import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import { Problem, problemCode } from "../../core/errors.ts";
+import { missing, Problem, problemCode } from "../../core/errors.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
@@ -230,7 +230,7 @@ export default (config: Config): ServiceSchema =>
           const found = await this.model.findByPk(ctx.params.id).catch((error: unknown) => {
             throw modelProblem(error);
           });
-          if (found === null) throw new Problem("not-found");
+          if (found === null) throw missing("user", ctx.params.id);
           return userView(found.get());
         },
       },

@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { ROUTES } from "../../services/api-gateway/routes.ts";
 import { newId } from "../../core/ids.ts";
-import type { Answer, Person } from "../support/api.ts";
+import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { dial, expectCommonHeaders, expectProblem, ID, type Raw, send } from "./support.ts";
 
@@ -641,6 +641,78 @@ describe("paths", () => {
     expectProblem(await ada.api.patch("/tasks/nothing", { title: "" }), 404, "not-found");
     expectProblem(await ada.api.post("/tasks/nothing/transitions", {}), 404, "not-found");
     expectProblem(await ada.api.get(`/projects/${"a".repeat(101)}/tasks?limit=0`), 404, "not-found");
+  });
+});
+
+describe("a 404 says what is missing, the first part of the path that is not there:", () => {
+  const NOBODY = newId();
+  test.each<[method: string, path: () => string, type: string, id: () => string, body?: object]>([
+    ["GET", () => `/tasks/${NOBODY}`, "task", () => NOBODY],
+    ["PATCH", () => "/tasks/nothing", "task", () => "nothing", { title: "x" }],
+    ["GET", () => `/tasks/${NOBODY}/comments/${comment}`, "task", () => NOBODY],
+    ["GET", () => `/tasks/${NOBODY}/comments/nothing`, "task", () => NOBODY],
+    ["GET", () => `/tasks/${task}/comments/${NOBODY}`, "comment", () => NOBODY],
+    ["DELETE", () => `/tasks/${task}/comments/nothing`, "comment", () => "nothing"],
+    ["PATCH", () => `/tasks/${task}/comments/${NOBODY}`, "comment", () => NOBODY, { body: "x" }],
+    ["POST", () => `/tasks/${task}/restore`, "task", () => task],
+    ["POST", () => "/tasks", "project", () => NOBODY, { title: "x", project_id: NOBODY }],
+    ["GET", () => "/projects/no-such-project", "project", () => "no-such-project"],
+    ["DELETE", () => `/projects/${NOBODY}`, "project", () => NOBODY],
+    ["POST", () => `/projects/${NOBODY}/restore`, "project", () => NOBODY],
+    ["GET", () => `/projects/${NOBODY}/tasks`, "project", () => NOBODY],
+    ["GET", () => "/projects/no-such-project/events", "project", () => "no-such-project"],
+    ["GET", () => `/projects/${NOBODY}/members/nothing`, "project", () => NOBODY],
+    ["GET", () => `/projects/${project}/members/${NOBODY}`, "member", () => NOBODY],
+    ["GET", () => `/projects/${project}/members/nothing`, "member", () => "nothing"],
+    ["PATCH", () => `/projects/${project}/members/nothing`, "member", () => "nothing", { role: "viewer" }],
+    ["DELETE", () => `/projects/${project}/members/${NOBODY}`, "member", () => NOBODY],
+    ["GET", () => `/users/${NOBODY}`, "user", () => NOBODY],
+    ["PATCH", () => "/users/nothing", "user", () => "nothing", { username: "somebody" }],
+    ["DELETE", () => `/categories/${NOBODY}`, "category", () => NOBODY],
+    ["DELETE", () => `/auth/sessions/${NOBODY}`, "session", () => NOBODY],
+    ["DELETE", () => `/auth/tokens/${NOBODY}`, "token", () => NOBODY],
+  ])("%s %s", async (method, path, type, id, ...[body]) => {
+    const answer = await ada.api.request(method, path(), body);
+    expectProblem(answer, 404, "not-found");
+    expect(answer.body.resource).toEqual({ type, id: id() });
+    expect(answer.body.detail).toMatch(new RegExp(`^There is no (personal access )?${type} ${id()}$`));
+  });
+
+  test("what exists and may not be known of looks like what does not exist, but for the id", async () => {
+    const stranger = await node.api.person("stranger");
+    const plain = async (path: string, id: string) => {
+      const { status, body, headers } = await stranger.api.get(path.replace("{}", id));
+      const { request_id: _id, ...rest } = body;
+      const kept = [...headers].filter(
+        ([name]) => !/^(x-request-id|x-process-time|date|content-length)$/.test(name),
+      );
+      return JSON.parse(JSON.stringify([status, rest, kept]).replaceAll(id, "…"));
+    };
+    for (const [path, hidden] of [
+      ["/tasks/{}", task],
+      ["/tasks/{}/comments", task],
+      ["/projects/{}", project],
+      ["/projects/{}/tasks", project],
+      ["/categories/{}", category],
+    ] as const)
+      expect(await plain(path, hidden)).toEqual(await plain(path, newId()));
+  });
+
+  test("where no resource has the path there is none to name", async () => {
+    const { body } = await ada.api.get("/nowhere");
+    expect([body.resource, body.detail]).toEqual([undefined, "There is nothing at this path"]);
+  });
+
+  test("an operation of a bulk request says it too", async () => {
+    const operations = [
+      { op: "delete", id: NOBODY },
+      { op: "create", title: "x", project_id: NOBODY },
+    ];
+    const { body } = await ada.api.post("/tasks/bulk", { operations });
+    expect(body.results.map(({ problem }: Wire) => problem.resource)).toEqual([
+      { type: "task", id: NOBODY },
+      { type: "project", id: NOBODY },
+    ]);
   });
 });
 

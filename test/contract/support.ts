@@ -53,6 +53,10 @@ export function expectProblem(answer: Answer, status: number, code: ProblemCode,
     detail: expect.stringMatching(/./),
     instance: expect.stringMatching(/^\//),
     request_id: headers.get("x-request-id"),
+    ...(code === "not-found" &&
+      body.resource !== undefined && {
+        resource: { type: expect.stringMatching(/./), id: expect.stringMatching(/./) },
+      }),
     ...(pointers && {
       errors: pointers.map((pointer) => ({
         pointer,
@@ -61,6 +65,9 @@ export function expectProblem(answer: Answer, status: number, code: ProblemCode,
       })),
     }),
   });
+  if (body.resource !== undefined) expect(body.detail).toContain(body.resource.id);
+  // A detail that says no more than its title says nothing.
+  expect(body.detail).not.toBe(body.title);
   expect(JSON.stringify(body)).not.toMatch(INTERNALS);
   expectCommonHeaders(answer);
 }

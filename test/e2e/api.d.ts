@@ -851,6 +851,27 @@ export interface components {
             deleted_at?: string;
         };
         /**
+         * Resource
+         * @description Of a 404 what is missing; of a nested path the first part that is not there. Absent where no resource has the path.
+         * @example {
+         *       "type": "task",
+         *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d"
+         *     }
+         */
+        Resource: {
+            /**
+             * @description The kind of thing that is missing.
+             * @example task
+             * @enum {string}
+             */
+            type: "user" | "session" | "token" | "project" | "member" | "task" | "comment" | "category" | "stream";
+            /**
+             * @description As the request named it: for a project it may be a slug, for a member it is the user's id.
+             * @example 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
+             */
+            id: string;
+        };
+        /**
          * FieldError
          * @example {
          *       "pointer": "#/title",
@@ -881,9 +902,13 @@ export interface components {
          *       "type": "/problems/not-found",
          *       "title": "Not found",
          *       "status": 404,
-         *       "detail": "Not found",
-         *       "instance": "/api/v1/tasks/0193a5c6",
-         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75"
+         *       "detail": "There is no task 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *       "instance": "/api/v1/tasks/0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "resource": {
+         *         "type": "task",
+         *         "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d"
+         *       }
          *     }
          */
         Problem: {
@@ -904,14 +929,14 @@ export interface components {
              */
             status: number;
             /**
-             * @description What went wrong this time.
-             * @example Not found
+             * @description What went wrong this time, for people.
+             * @example There is no task 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
              */
             detail: string;
             /**
              * Format: uri-reference
              * @description The path that was asked for.
-             * @example /api/v1/tasks/0193a5c6
+             * @example /api/v1/tasks/0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
              */
             instance?: string;
             /**
@@ -919,6 +944,7 @@ export interface components {
              * @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75
              */
             request_id?: string;
+            resource?: components["schemas"]["Resource"];
             /** @description Each field that is wrong. */
             errors?: components["schemas"]["FieldError"][];
             /** @description How each operation of a bulk request ended. */

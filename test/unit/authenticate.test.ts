@@ -1,4 +1,5 @@
 import { describe, expect, jest, test } from "@jest/globals";
+import { PROBLEMS } from "../../core/errors.ts";
 import { loadConfig } from "../../core/config.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { RevokedSessions } from "../../core/revoked-sessions.ts";
@@ -39,8 +40,8 @@ describe("bad credentials are challenged with invalid_token:", () => {
   test.each<[string, string, message: string]>([
     ["a scheme alone", "Bearer", "Send `Authorization: Bearer <access_token>`"],
     ["two tokens", `Bearer ${token} ${token}`, "Send `Authorization: Bearer <access_token>`"],
-    ["garbage", "Bearer garbage", "The token is not valid"],
-    ["somebody else's token", `Bearer ${others.sign(actor).token}`, "The token is not valid"],
+    ["garbage", "Bearer garbage", PROBLEMS["invalid-token"].explain],
+    ["somebody else's token", `Bearer ${others.sign(actor).token}`, PROBLEMS["invalid-token"].explain],
     ["an expired token", `Bearer ${expired.sign(actor).token}`, "The token has expired"],
   ])("%s", async (_what, header, message) => {
     await expect(ask(header)).rejects.toEqual(

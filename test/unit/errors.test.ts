@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import {
   invalidField,
+  missing,
   PROBLEMS,
   Problem,
   type ProblemCode,
@@ -32,7 +33,7 @@ describe("a problem", () => {
     expect(new Problem("forbidden")).toMatchObject({
       code: 403,
       type: "forbidden",
-      message: "You may not do this",
+      message: PROBLEMS.forbidden.explain,
       retryable: false,
       data: {},
     });
@@ -43,6 +44,14 @@ describe("a problem", () => {
     expect(new Problem("timeout", "Too slow", { headers })).toMatchObject({
       message: "Too slow",
       data: { headers },
+    });
+  });
+
+  test("of something missing names its type and its id", () => {
+    expect(missing("category", "7")).toMatchObject({
+      code: 404,
+      message: "There is no category 7",
+      data: { resource: { type: "category", id: "7" } },
     });
   });
 

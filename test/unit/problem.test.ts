@@ -5,10 +5,12 @@ import { type FieldError, PROBLEMS, Problem, type ProblemCode } from "../../core
 import {
   bodyPointer,
   instanceOf,
+  namedBy,
   type Origin,
   queryPointer,
   toProblem,
 } from "../../services/api-gateway/problem.ts";
+import { ROUTES } from "../../services/api-gateway/routes.ts";
 
 const POST: Origin = { method: "POST", path: [] };
 const RETRY = { headers: { "Retry-After": "1" } };
@@ -108,8 +110,8 @@ describe("a problem that a service threw", () => {
     });
   });
 
-  test("without a detail gets the table's title", () => {
-    expect(toProblem({ type: "conflict" }, POST).message).toBe(PROBLEMS.conflict.title);
+  test("without a detail gets the table's explanation", () => {
+    expect(toProblem({ type: "conflict" }, POST).message).toBe(PROBLEMS.conflict.explain);
   });
 });
 
@@ -192,11 +194,16 @@ describe("params that fail their rules", () => {
 
   describe("and came from the path", () => {
     const ofPath = { id: { type: "uuid" } };
-    const origin = { method: "PATCH", path: ["id"] };
+    const origin: Origin = { method: "PATCH", path: [{ param: "id", type: "task", id: "no-id" }] };
 
     test("name nothing: 404, without a word on rules", () => {
       const problem = refused(ofPath, { id: "no-id" }, origin);
-      expect(problem).toMatchObject({ type: "not-found", code: 404, data: {} });
+      expect(problem).toMatchObject({
+        type: "not-found",
+        code: 404,
+        message: "There is no task no-id",
+        data: { resource: { type: "task", id: "no-id" } },
+      });
     });
 
     test.each([
@@ -213,6 +220,15 @@ describe("params that fail their rules", () => {
       expect(pointers(problem)).toEqual([["#/title", "stringMin"]]);
     });
   });
+});
+
+test("a path names what stands behind its words, in its order", () => {
+  const values = { comment_id: "c", id: "t" };
+  expect(namedBy("/tasks/:id/comments/:comment_id", values)).toEqual([
+    { param: "id", type: "task", id: "t" },
+    { param: "comment_id", type: "comment", id: "c" },
+  ]);
+  for (const { path } of ROUTES) expect(() => namedBy(path, {})).not.toThrow();
 });
 
 describe("a pointer", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { PROBLEMS } from "../../core/errors.ts";
 import { createSecretKey } from "node:crypto";
 import jwt, { type SignOptions } from "jsonwebtoken";
 import { loadConfig } from "../../core/config.ts";
@@ -106,6 +107,6 @@ describe("a bad token is an invalid-token problem:", () => {
 
   test("of those only the expired one is told why: it is to be refreshed", () => {
     expect(() => tokens.verify(signed({ iat: now - 901, exp: now - 1 }))).toThrow("The token has expired");
-    expect(() => tokens.verify(signed({ iss: "somebody" }))).toThrow("The token is not valid");
+    expect(() => tokens.verify(signed({ iss: "somebody" }))).toThrow(PROBLEMS["invalid-token"].explain);
   });
 });
