@@ -178,8 +178,6 @@ ALTER TABLE projects.members ADD CONSTRAINT members_role_check CHECK ((role = AN
 
 ALTER TABLE projects.projects ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
 
-ALTER TABLE projects.projects ADD CONSTRAINT projects_slug_key UNIQUE (slug);
-
 ALTER TABLE projects.projects ADD CONSTRAINT projects_status_check CHECK ((status = ANY (ARRAY['active'::text, 'archived'::text])));
 
 ALTER TABLE tasks.categories ADD CONSTRAINT categories_color_check CHECK ((color ~ '^#[0-9A-F]{6}$'::text));
@@ -251,6 +249,10 @@ CREATE INDEX members_user_idx ON projects.members USING btree (user_id, project_
 CREATE INDEX projects_created_idx ON projects.projects USING btree (created_at, id) WHERE (created_at > '-infinity'::timestamp with time zone);
 
 CREATE INDEX projects_deleted_idx ON projects.projects USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
+
+CREATE INDEX projects_deleted_slug_idx ON projects.projects USING btree (slug) WHERE (deleted_at IS NOT NULL);
+
+CREATE UNIQUE INDEX projects_slug_key ON projects.projects USING btree (slug) WHERE (deleted_at IS NULL);
 
 CREATE INDEX categories_deleted_idx ON tasks.categories USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 

@@ -233,12 +233,6 @@ export function readLog(
   });
 }
 
-/** Takes a stream's lock before the write that appends to it. */
-export async function lockStream(tx: Queryable, stream: string): Promise<void> {
-  const text = "SELECT FROM events.streams WHERE name = $1 FOR UPDATE";
-  await tx.query({ name: "events-lock", text, values: [stream] });
-}
-
 /** Events that are forgotten at once. */
 const BATCH = 5000;
 

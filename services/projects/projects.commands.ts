@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import slugify from "@sindresorhus/slugify";
 import { mustMatch } from "../../core/conditions.ts";
-import { invalidField, missing, Problem } from "../../core/errors.ts";
+import { invalidField, missing, Problem, problemCode } from "../../core/errors.ts";
 import { isId, newId } from "../../core/ids.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
 import {
@@ -11,7 +11,6 @@ import {
   forgetEvents,
   forgetStream,
   type LoggedEvent,
-  lockStream,
   newEvent,
   projectStream,
   userStream,
@@ -72,6 +71,20 @@ function slugsFor(name: string, wanted: string | undefined): string[] {
 }
 
 const NO_TASKS = Object.fromEntries(TASK_STATUSES.map((status) => [status, 0]));
+
+/** The first of `slug`, `slug-2`, `slug-3` … that no project has. Plan: projects_slug_key. */
+async function freeSlug(tx: Queryable, slug: string): Promise<string> {
+  const [free] = await tx.query<{ slug: string }>({
+    name: "projects-free-slug",
+    text: `SELECT c.slug FROM (
+             SELECT $1::text AS slug, 1 AS n
+             UNION ALL SELECT rtrim(left($1::text, 60), '-') || '-' || n, n FROM generate_series(2, 999) AS n) c
+           WHERE NOT EXISTS (SELECT FROM projects.projects p WHERE p.slug = c.slug AND p.deleted_at IS NULL)
+           ORDER BY c.n LIMIT 1`,
+    values: [slug],
+  });
+  return free?.slug ?? slug;
+}
 
 const slugLikeId = (): Problem => invalidField("slug", "pattern", "A slug can't look like an id");
 
@@ -146,6 +159,13 @@ interface Decision {
   told?: string[];
 }
 
+interface ChangeOptions {
+  /** Look among the deleted ones. */
+  deleted?: boolean;
+  /** What the request answers, whole: what is remembered under its key. */
+  answerOf?: (project: ProjectRow) => unknown;
+}
+
 /** Changes a project under its lock, which changes of its members take too. */
 async function changeProject(
   db: Database,
@@ -153,7 +173,7 @@ async function changeProject(
   verb: ProjectVerb,
   write: Write,
   decide: (project: ProjectRow, tx: Queryable) => Decision | null | Promise<Decision | null>,
-  { deleted = false } = {},
+  { deleted = false, answerOf = (project) => project }: ChangeOptions = {},
 ): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
   return db.transaction(async (tx) => {
     const before = await findProject(tx, write.actor, reference, verb, { lock: true, deleted });
@@ -161,16 +181,13 @@ async function changeProject(
     const decision = await decide(before, tx);
     if (decision === null) return { project: before, events: [] };
     const { fields, type, changes, told = [] } = decision;
-    // A slug is a key: while it changes, new tasks wait for the project with its stream already theirs. So it goes first.
-    if (fields.slug !== undefined && fields.slug !== before.slug)
-      await lockStream(tx, projectStream(before.id));
     const project = { ...before, ...fields, updated_at: write.time, version: before.version + 1 };
     const data = changes === undefined ? { project: shared(project) } : { project: shared(project), changes };
     const streams = [projectStream(project.id), ...told.map(userStream)];
     const events = streams.map((stream) => newEvent(stream, type, data, write));
     const { id, slug, name, description, status, updated_at, deleted_at } = project;
     const values = [id, slug, name, description, status, updated_at, deleted_at];
-    const answer = { userId: write.actor.id, key: write.conditions.key, response: project };
+    const answer = { userId: write.actor.id, key: write.conditions.key, response: answerOf(project) };
     const logged = await commit(tx, { name: "projects-update", text: UPDATE, values }, events, answer).catch(
       (error: unknown) => {
         throw violatedConstraint(error) === "projects_slug_key" ? slugTaken() : error;
@@ -219,24 +236,38 @@ export function deleteProject(
   });
 }
 
+/** Restorations that are tried while others take the slugs that were free. */
+const SLUG_RACES = 5;
+
 /**
  * Brings a deleted project back, as long as it is not about to be purged. Its members hear of it on their own streams,
- * since they lost the project's.
+ * since they lost the project's. Its slug was free meanwhile: a project that has it now keeps it, and this one comes
+ * back under the next free one.
  * @param since ISO 8601: what was deleted before is gone
+ * @param answerOf what the request answers, made of the project as it is then
  * @throws Problem not-found, forbidden, precondition-failed
  */
-export function restoreProject(
+export async function restoreProject(
   db: Database,
-  reference: string,
+  id: string,
   since: string,
   write: Write,
+  answerOf: (project: ProjectRow) => unknown,
 ): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
-  const decide = async ({ id, deleted_at }: ProjectRow, tx: Queryable): Promise<Decision> => {
-    if (String(deleted_at) < since) throw missing("project", reference);
+  const decide = async ({ slug: old, deleted_at }: ProjectRow, tx: Queryable): Promise<Decision> => {
+    if (String(deleted_at) < since) throw missing("project", id);
     const told = await listMemberIds(tx, id);
-    return { fields: { deleted_at: null }, type: "project_restored", told };
+    const slug = await freeSlug(tx, old);
+    const changes = slug === old ? {} : { changes: { slug: { old, new: slug } } };
+    return { fields: { slug, deleted_at: null }, type: "project_restored", told, ...changes };
   };
-  return changeProject(db, reference, "delete", write, decide, { deleted: true });
+  for (let race = 1; ; race++) {
+    try {
+      return await changeProject(db, id, "delete", write, decide, { deleted: true, answerOf });
+    } catch (error) {
+      if (problemCode(error) !== "already-exists" || race === SLUG_RACES) throw error;
+    }
+  }
 }
 
 /** Removes a batch of an emptied project's log; once there is none, the project for good, with its members. */

@@ -20,7 +20,8 @@ const ITEM =
  * primary key of members.
  * @param deleted look among the deleted ones instead
  * @param lock hold the project's row; a new task, which refers to it at the end of its statement, doesn't wait for that
- * @throws Problem not-found for one that isn't there or that the caller may not know of; forbidden
+ * @throws Problem not-found for one that isn't there or that the caller may not know of; forbidden; conflict for a slug
+ *   that several deleted ones had
  */
 export async function findProject(
   db: Queryable,
@@ -30,7 +31,7 @@ export async function findProject(
   { deleted = false, lock = false } = {},
 ): Promise<ProjectRow> {
   const key = isId(project) ? "id" : "slug";
-  const [row] = await db.query<ProjectRow>({
+  const rows = await db.query<ProjectRow>({
     name: `projects-by-${key}${deleted ? "-deleted" : ""}${lock ? "-locked" : ""}`,
     text: `SELECT ${ITEM}, p.description
            FROM projects.projects p LEFT JOIN projects.members m ON m.project_id = p.id AND m.user_id = $2
@@ -38,9 +39,13 @@ export async function findProject(
            ${lock ? "FOR NO KEY UPDATE OF p" : ""}`,
     values: [project, actor.id],
   });
-  if (row === undefined || !reaches(actor, row.id) || !may(actor, "read", row.role))
-    throw missing("project", project);
-  if (!may(actor, verb, row.role)) throw new Problem("forbidden", whyNot(verb, row.role));
+  const seen = rows.filter(({ id, role }) => reaches(actor, id) && may(actor, "read", role));
+  const [first] = seen;
+  if (first === undefined) throw missing("project", project);
+  const [row, another] = seen.filter(({ role }) => may(actor, verb, role));
+  if (row === undefined) throw new Problem("forbidden", whyNot(verb, first.role));
+  if (another !== undefined)
+    throw new Problem("conflict", "Several deleted projects had this slug: name the one you mean by its id");
   return row;
 }
 

@@ -61,6 +61,12 @@ export interface ProjectsLend extends WithDatabase, WithCache {
   detail(ctx: Asking, project: ProjectRow): Promise<Project>;
 }
 
+const detailView = (project: ProjectRow, task_counts: Project["task_counts"]): Project => ({
+  ...itemView(project),
+  description: project.description,
+  task_counts,
+});
+
 /** Characters of events that one answer may have: three long descriptions may be in each. */
 const EVENT_BYTES = 4_000_000;
 
@@ -100,9 +106,7 @@ export default (config: Config): ServiceSchema => {
         emitCommitted(this.broker, events);
       },
       async detail(this: ProjectsLend, ctx: Asking, project: ProjectRow): Promise<Project> {
-        const { description } = project;
-        const task_counts = await tasks.call(ctx, "count_by_status", { project_id: project.id });
-        return { ...itemView(project), description, task_counts };
+        return detailView(project, await tasks.call(ctx, "count_by_status", { project_id: project.id }));
       },
     },
     actions: {
@@ -240,18 +244,30 @@ export default (config: Config): ServiceSchema => {
         rules: { project },
         docs: {
           summary: "Restore a deleted project",
-          description: "For its owners. 404 for one that is not deleted.",
+          description:
+            "For its owners. 404 for one that is not deleted. Its slug was free meanwhile: where another project has it now, this one comes back as `slug-2` or the next that is free, and the answer and the event (`changes`) tell it. A slug that several of your deleted projects had names none of them (409): use the id.",
           answer: projectSchema,
-          problems: ["forbidden"],
+          problems: ["forbidden", "conflict"],
         },
-        async handler(ctx) {
-          const { project } = ctx.params;
-          const restored = await once(this.db, ctx, async () => {
-            const written = await restoreProject(this.db, project, retentionStart(), causeOf(ctx));
-            await this.publish(written.project.id, written.events);
-            return written.project;
+        handler(ctx) {
+          return once(this.db, ctx, async () => {
+            const { db } = this;
+            const { id } = await findProject(db, ctx.locals.actor, ctx.params.project, "delete", {
+              deleted: true,
+            });
+            // Nobody writes to the tasks of a deleted project, so what is counted here is so when it is back.
+            const counts = await tasks.call(ctx, "count_by_status", { project_id: id });
+            const answerOf = (restored: ProjectRow): Project => detailView(restored, counts);
+            const { project, events } = await restoreProject(
+              db,
+              id,
+              retentionStart(),
+              causeOf(ctx),
+              answerOf,
+            );
+            await this.publish(id, events);
+            return answerOf(project);
           });
-          return this.detail(ctx, restored);
         },
       },
 

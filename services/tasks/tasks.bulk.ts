@@ -8,7 +8,7 @@ import { given } from "../../core/rules.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type Guards, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
-import { checkCreation, checkReferences, type References } from "./references.ts";
+import { checkCreation, checkReferences, readSight, type References } from "./references.ts";
 import { lockedAttempts, missingCategory, type Written } from "./tasks.commands.ts";
 import type { BulkOperation, BulkResult, TaskInput } from "./tasks.contract.ts";
 import {
@@ -20,14 +20,7 @@ import {
   patch,
   transition,
 } from "./tasks.decisions.ts";
-import {
-  findProjects,
-  type FoundTask,
-  guardsOf,
-  lockTasks,
-  membersOf,
-  type ProjectStanding,
-} from "./tasks.queries.ts";
+import { findProjects, type FoundTask, guardsOf, lockTasks, type ProjectStanding } from "./tasks.queries.ts";
 import { taskView, type TaskRow } from "./tasks.view.ts";
 
 const STATUS: Record<BulkOperation["op"], number> = {
@@ -114,6 +107,21 @@ const valuesOf = (
 export const assigneesOf = (operations: BulkOperation[]): string[] => valuesOf(operations, "assigned_to");
 export const categoriesOf = (operations: BulkOperation[]): string[] => valuesOf(operations, "category_id");
 
+/** Who would get which of the tasks that were found, and of those that are to be made. */
+function assignmentsOf(operations: BulkOperation[], found: FoundTask[], write: Write) {
+  const byId = new Map(found.map((task) => [task.id, task]));
+  return operations.flatMap((operation) => {
+    const { assigned_to } = operation as { assigned_to?: string | null };
+    if (assigned_to == null) return [];
+    if (operation.op === "create")
+      return [{ project_id: operation.project_id ?? null, created_by: write.actor.id, assigned_to }];
+    const task = byId.get(operation.id);
+    return task === undefined
+      ? []
+      : [{ project_id: task.project_id, created_by: task.created_by, assigned_to }];
+  });
+}
+
 function decideCreation(
   { project_id = null, ...input }: { project_id?: string | null } & TaskInput,
   world: World,
@@ -122,7 +130,8 @@ function decideCreation(
   const within = project_id === null ? null : world.projects.find(({ id }) => id === project_id);
   if (within === undefined) throw missing("project", String(project_id));
   checkCreation(write, within, input);
-  checkReferences({ project_id, assigned_to: null, category_id: null }, input, world);
+  const blank = { project_id, created_by: write.actor.id, assigned_to: null, category_id: null };
+  checkReferences(blank, input, world);
   return creation(input, project_id, write);
 }
 
@@ -166,7 +175,7 @@ function problemOf(error: unknown) {
 export async function runBulk(
   db: Database,
   operations: BulkOperation[],
-  references: Omit<References, "members">,
+  references: Pick<References, "people" | "categories">,
   write: Write,
 ): Promise<Written<{ results: BulkResult[] }>> {
   return lockedAttempts(db, async (tx: Queryable) => {
@@ -175,11 +184,11 @@ export async function runBulk(
     const bench = new Workbench(found);
     const named = valuesOf(operations, "project_id");
     const projects = named.length === 0 ? [] : await findProjects(tx, write.actor, named);
-    const assignees = assigneesOf(operations);
-    const places = [...found.map(({ project_id }) => project_id).filter((id) => id !== null), ...named];
-    const members =
-      assignees.length === 0 || places.length === 0 ? [] : await membersOf(tx, places, assignees);
-    const world = { ...references, projects, members };
+    const world = {
+      ...references,
+      projects,
+      ...(await readSight(tx, assignmentsOf(operations, found, write))),
+    };
 
     const results = operations.map((operation): BulkResult => {
       const { op } = operation;

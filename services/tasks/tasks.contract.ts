@@ -63,6 +63,8 @@ export interface TaskFilters {
   updated_since?: string;
   q?: string;
   include_deleted?: boolean;
+  /** Whether the project is archived; personal tasks lie in none. */
+  archived?: boolean;
 }
 
 export interface Comment {

@@ -85,27 +85,43 @@ export function creation(input: TaskInput, projectId: string | null, write: Writ
 }
 
 /**
- * Sets the fields that are named. A status must be reachable; naming the present one changes nothing.
+ * Sets the fields that are named. A status must be reachable; naming the present one changes nothing. An assignee may
+ * give the task back whatever their role.
  * @throws Problem forbidden, precondition-failed, project-archived, illegal-transition
  */
 export const patch =
   (fields: Partial<TaskInput>, write: Write): Decide =>
-  (task) => {
-    const { assigned_to, ...edits } = fields;
-    const assigns = assigned_to !== undefined && assigned_to !== task.assigned_to;
-    const verbs: TaskVerb[] = [];
-    if (Object.keys(edits).length > 0 || assigned_to === undefined) verbs.push("edit");
-    // Naming the assignee that the task has is for who could have changed it, or for who edits the rest.
-    if (assigns || verbs.length === 0) verbs.push("assign");
-    mustBeAllowed(task, verbs, write);
-    if (fields.status !== undefined && fields.status !== task.status)
-      checkTransition(task.status, fields.status);
-    return changed(task, fields, write);
-  };
+  (task) =>
+    setFields(task, fields, write, { givesBack: fields.assigned_to === null });
 
-/** Sets everything that a client may set. @throws the same */
-export const replacement = (fields: TaskInput, write: Write): Decide =>
-  patch({ ...DEFAULTS, ...fields }, write);
+/** @param givesBack the caller says that the task is to be nobody's */
+function setFields(
+  task: FoundTask,
+  fields: Partial<TaskInput>,
+  write: Write,
+  { givesBack }: { givesBack: boolean },
+): Decision {
+  const { assigned_to, ...edits } = fields;
+  const isOwn = givesBack && task.assigned_to === write.actor.id;
+  const assigns = assigned_to !== undefined && assigned_to !== task.assigned_to && !isOwn;
+  const verbs: TaskVerb[] = [];
+  if (Object.keys(edits).length > 0 || assigned_to === undefined) verbs.push("edit");
+  // Naming the assignee that the task has is for who could have changed it, or for who edits the rest.
+  if (assigns || (verbs.length === 0 && !isOwn)) verbs.push("assign");
+  mustBeAllowed(task, verbs, write);
+  if (fields.status !== undefined && fields.status !== task.status)
+    checkTransition(task.status, fields.status);
+  return changed(task, fields, write);
+}
+
+/**
+ * Sets everything that a client may set. An assignee who leaves themselves out has not said that they give the task
+ * back: that takes `assigned_to: null`, in so many words. @throws the same
+ */
+export const replacement =
+  (fields: TaskInput, write: Write): Decide =>
+  (task) =>
+    setFields(task, { ...DEFAULTS, ...fields }, write, { givesBack: fields.assigned_to === null });
 
 /**
  * Moves a task to another status. Strict: of many that claim one pending task, one wins.

@@ -161,6 +161,23 @@ export async function membersOf(
   });
 }
 
+/** Which of these assignees share a project with which of these creators. Plan: members_user_idx and members_pkey. */
+export async function sharing(
+  db: Queryable,
+  creators: string[],
+  assignees: string[],
+): Promise<{ creator: string; assignee: string }[]> {
+  return db.query({
+    name: "tasks-sharing",
+    text: `SELECT c.id AS creator, a.id AS assignee
+           FROM unnest($1::uuid[]) AS c (id) CROSS JOIN unnest($2::uuid[]) AS a (id)
+           WHERE EXISTS (SELECT FROM projects.memberships theirs
+                         JOIN projects.memberships ours ON ours.project_id = theirs.project_id
+                         WHERE theirs.user_id = c.id AND ours.user_id = a.id)`,
+    values: [creators, assignees],
+  });
+}
+
 const LANGUAGE = "'english'";
 const nth = (values: readonly string[], column: string) => ({
   sql: `array_position('{${values.join(",")}}'::text[], ${column})`,
@@ -215,6 +232,10 @@ function conditionsOf(
   add(filter.updated_since, (place) => `t.updated_at >= ${place}`);
   if (overdue !== undefined)
     conditions.push(`(coalesce(t.due_date < now(), false) AND ${OPEN}) IS ${overdue ? "TRUE" : "FALSE"}`);
+  if (filter.archived !== undefined)
+    conditions.push(
+      `${filter.archived ? "" : "NOT "}EXISTS (SELECT FROM projects.summaries a WHERE a.id = t.project_id AND a.status = 'archived')`,
+    );
   if (words !== null) conditions.push(`t.words @@ ${words}`);
   return conditions;
 }

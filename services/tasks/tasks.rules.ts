@@ -46,6 +46,7 @@ export const filters = {
   updated_since: optionalTimestamp,
   q: { ...rules.text(1, 200), optional: true, trim: true },
   include_deleted: flag,
+  archived: flag,
 } as const satisfies Record<string, ValidationRule>;
 
 export const categoryName = { ...rules.text(1, 50), trim: true } as const;

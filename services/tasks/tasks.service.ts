@@ -13,7 +13,7 @@ import { once } from "../../mixins/idempotency.ts";
 import { users } from "../users/users.contract.ts";
 import { categoryActions } from "./categories.actions.ts";
 import { commentActions } from "./comments.actions.ts";
-import { checkCreation, checkReferences, readReferences } from "./references.ts";
+import { type Assignable, checkCreation, checkReferences, readReferences } from "./references.ts";
 import { assigneesOf, categoriesOf, runBulk } from "./tasks.bulk.ts";
 import {
   announceDue,
@@ -73,7 +73,8 @@ async function create(
     const within = reference === null ? null : await findProject(on, write.actor, reference);
     checkCreation(write, within, input);
     const project_id = within?.id ?? null;
-    await checkNamed(ctx, db, { project_id, assigned_to: null, category_id: null }, input);
+    const blank = { project_id, created_by: write.actor.id, assigned_to: null, category_id: null };
+    await checkNamed(ctx, db, blank, input);
     const guards = guardsOf({ project_id, members_version: within?.members_version ?? null });
     return createTask(on, creation(input, project_id, write), write, guards);
   });
@@ -83,7 +84,7 @@ async function create(
 async function checkNamed(
   ctx: Asking,
   db: Database,
-  from: Pick<Task, "project_id" | "assigned_to" | "category_id">,
+  from: Assignable,
   input: Partial<TaskInput>,
 ): Promise<void> {
   const { assigned_to = null, category_id = null } = input;
@@ -91,7 +92,7 @@ async function checkNamed(
   const references = await readReferences(ctx, db, {
     assignees: assigned_to === null ? [] : [assigned_to],
     categories: category_id === null ? [] : [category_id],
-    projects: from.project_id === null ? [] : [from.project_id],
+    tasks: [from],
   });
   checkReferences(from, input, references);
 }
@@ -151,7 +152,7 @@ export default (config: Config): ServiceSchema =>
         docs: {
           summary: "List the tasks that you may see",
           description:
-            'Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`; matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. Tasks without a due date sort as if due last.',
+            'Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`; matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort as if due last.',
           answer: page(task),
         },
         handler(ctx) {
@@ -319,7 +320,8 @@ export default (config: Config): ServiceSchema =>
         rules: { id: rules.id, assigned_to: { ...rules.id, nullable: true } },
         docs: {
           summary: "Assign a task",
-          description: "To an active user who can see its project; `null` takes it from whoever has it.",
+          description:
+            "To an active user who can see its project, or who shares a project with the creator of a personal task; `null` takes it from whoever has it. For the project's managers and owners, or the creator of a personal task; its assignee may give it back (`null`) whatever their role.",
           answer: task,
           problems: ["forbidden", "project-archived"],
         },
@@ -373,7 +375,7 @@ export default (config: Config): ServiceSchema =>
             const { people, categories } = await readReferences(ctx, this.db, {
               assignees: assigneesOf(given),
               categories: categoriesOf(given),
-              projects: [],
+              tasks: [],
             });
             return this.publish(await runBulk(this.db, given, { people, categories }, causeOf(ctx)));
           });

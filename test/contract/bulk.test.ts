@@ -168,6 +168,8 @@ describe("each operation", () => {
 
   test("on personal tasks is told to who has them, wherever the rest lies", async () => {
     const [ada, ben] = [await node.api.person("ada"), await node.api.person("ben")];
+    const shared = await ada.api.must("POST", "/projects", { name: "Shared" });
+    await ada.api.must("POST", `/projects/${shared.id}/members`, { user_id: ben.id, role: "viewer" });
     const { body } = await bulk(
       [
         { op: "create", title: "for Ben", assigned_to: ben.id },
@@ -177,12 +179,12 @@ describe("each operation", () => {
     );
     const [first, second] = body.results.map(({ task }: Wire): unknown => task);
     const log = async (who: Person): Promise<unknown> =>
-      (await readStream(db, `user:${who.id}`)).map(({ seq, type, data }) => [seq, type, data.task]);
+      (await readStream(db, `user:${who.id}`)).slice(1).map(({ seq, type, data }) => [seq, type, data.task]);
     expect(await log(ada)).toEqual([
-      [1, "task_created", first],
-      [2, "task_created", second],
+      [2, "task_created", first],
+      [3, "task_created", second],
     ]);
-    expect(await log(ben)).toEqual([[1, "task_created", first]]);
+    expect(await log(ben)).toEqual([[2, "task_created", first]]);
   });
 
   test("a hundred are as good as one", async () => {
@@ -369,6 +371,28 @@ describe("nobody does by it what they could not do otherwise", () => {
     expectFailed(await bulk([{ op: "delete", id: personal.id }], member), [["delete", "not-found"]]);
     expect((await stranger.api.must("GET", "/tasks")).total).toBe(0);
     expect(await read(task.id)).toMatchObject(task);
+  });
+
+  test("nobody fills a stranger's list: 422 for each, and nothing is theirs", async () => {
+    const own = await stranger.api.must("POST", "/tasks", { title: "mine" });
+    const fields = { title: "x", assigned_to: owner.id };
+    const answer = await bulk(
+      [
+        ...upTo(97).map(() => ({ op: "create", ...fields })),
+        { op: "update", id: own.id, ...fields },
+        { op: "assign", id: own.id, assigned_to: owner.id },
+        { op: "create", ...fields, assigned_to: stranger.id },
+      ],
+      stranger,
+    );
+    expectFailed(answer, [
+      ...upTo(97).map((): [string, string, string] => ["create", "validation-failed", "#/assigned_to"]),
+      ["update", "validation-failed", "#/assigned_to"],
+      ["assign", "validation-failed", "#/assigned_to"],
+      ["create", 424],
+    ]);
+    const theirs = await owner.api.must("GET", `/tasks?created_by=${stranger.id}`);
+    expect(theirs.total).toBe(0);
   });
 
   test("members neither assign nor delete", async () => {

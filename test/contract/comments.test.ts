@@ -127,17 +127,20 @@ describe("POST /tasks/{id}/comments", () => {
   });
 
   test("on a personal task it is told to its creator and its assignee, on streams of their own", async () => {
-    const { owner, viewer, stranger, member } = people;
+    const { owner, viewer, member } = people;
+    const next = await node.api.person("next");
+    const shared = await owner.api.must("POST", "/projects", { name: "Shared" });
+    await owner.api.must("POST", `/projects/${shared.id}/members`, { user_id: next.id, role: "viewer" });
     const personal = await make({ assigned_to: viewer.id });
     const comment = await said(viewer, personal);
     for (const who of [owner, viewer])
       expect(await told(`user:${who.id}`, comment)).toEqual([["comment_created", { comment }]]);
     // Whoever has the task next hears what comes next.
-    await owner.api.must("POST", `/tasks/${personal.id}/assign`, { assigned_to: stranger.id });
-    const next = await said(owner, personal);
-    expect(await told(`user:${viewer.id}`, next)).toEqual([]);
-    expect(await told(`user:${stranger.id}`, next)).toHaveLength(1);
-    expect(await told(`user:${member.id}`, next)).toEqual([]);
+    await owner.api.must("POST", `/tasks/${personal.id}/assign`, { assigned_to: next.id });
+    const last = await said(owner, personal);
+    expect(await told(`user:${viewer.id}`, last)).toEqual([]);
+    expect(await told(`user:${next.id}`, last)).toHaveLength(1);
+    expect(await told(`user:${member.id}`, last)).toEqual([]);
   });
 
   test.each([

@@ -207,6 +207,22 @@ describe("a replay", () => {
     expect(again.body).toEqual(first.body);
   });
 
+  test("of a restoration is the answer that was given, whatever is in the project since", async () => {
+    const { id } = await place();
+    await ada.api.must("PATCH", `/projects/${id}/members/${ben.id}`, { role: "owner" });
+    await make({ project_id: id });
+    await ada.api.must("DELETE", `/projects/${id}`);
+    const restore = { path: `/projects/${id}/restore`, body: undefined };
+    const key = newId();
+    const first = await send(restore, key, ben);
+    expect([first.status, first.body.task_counts.pending, first.body.role]).toEqual([200, 1, "owner"]);
+    expect(first.body).toEqual(await ben.api.must("GET", `/projects/${id}`));
+    await ada.api.must("DELETE", `/projects/${id}/members/${ben.id}`);
+    await make({ project_id: id });
+    const again = await send(restore, key, ben);
+    expect([again.status, again.body, isReplay(again)]).toEqual([200, first.body, true]);
+  });
+
   test("is told as it was, although the task was deleted since", async () => {
     const key = newId();
     const first = await send({ path: "/tasks", body: { title: "x" } }, key);

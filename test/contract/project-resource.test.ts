@@ -144,13 +144,16 @@ describe("PATCH /projects/{project}", () => {
     },
   );
 
-  test("a slug that is taken is 409, also by a deleted project; the old one is free", async () => {
+  test("a slug that is taken is 409; the old one is free, and that of a deleted project", async () => {
     const [one, two, gone] = [await alone(), await alone(), await alone()];
+    const { slug: taken } = one;
+    expectProblem(await patch(two, { slug: taken }), 409, "already-exists", ["#/slug"]);
+    expectProblem(await put(two, { name: "x", slug: taken }), 409, "already-exists", ["#/slug"]);
     await remove(gone);
-    for (const { slug } of [one, gone]) {
-      expectProblem(await patch(two, { slug }), 409, "already-exists", ["#/slug"]);
-      expectProblem(await put(two, { name: "x", slug }), 409, "already-exists", ["#/slug"]);
-    }
+    const stranger = await node.api.person("stranger");
+    const theirs = await stranger.api.post("/projects", { name: "x", slug: gone.slug });
+    expect([theirs.status, theirs.body.slug]).toEqual([201, gone.slug]);
+    expectProblem(await patch(two, { slug: gone.slug }), 409, "already-exists", ["#/slug"]);
     expect(await read(two)).toEqual(two);
     expect((await patch(two, { slug: two.slug })).body.version).toBe(1);
     const slug = `s-${newId().slice(-12)}`;
@@ -336,6 +339,60 @@ describe("DELETE /projects/{project} and its restoration", () => {
         data: { project: shared },
       });
     expect(await readStream(db, `user:${people.stranger.id}`)).toEqual([]);
+  });
+
+  test("restored while another has its slug, it comes back under the next free one, and tells it", async () => {
+    const [first, second] = [await alone(), await alone()];
+    const { slug } = first;
+    await remove(first);
+    const { owner } = people;
+    const stranger = await node.api.person("stranger");
+    const theirs = await stranger.api.must("POST", "/projects", { name: "x", slug });
+    await patch(second, { slug: `${slug}-2` });
+    const { status, body } = await restore(first);
+    expect([status, body.id, body.slug]).toEqual([200, first.id, `${slug}-3`]);
+    expect(await read({ id: body.slug })).toEqual(body);
+    expect((await stranger.api.must("GET", `/projects/${slug}`)).id).toBe(theirs.id);
+    expect((await readStream(db, `project:${first.id}`)).at(-1)).toMatchObject({
+      type: "project_restored",
+      data: { project: { slug: `${slug}-3` }, changes: { slug: { old: slug, new: `${slug}-3` } } },
+    });
+    expect((await readStream(db, `user:${owner.id}`)).at(-1)).toMatchObject({
+      type: "project_restored",
+      data: { project: { id: first.id, slug: `${slug}-3` } },
+    });
+  });
+
+  test("by the slug that several deleted ones had it takes the id; others' don't count", async () => {
+    const slug = `s-${newId().slice(-12)}`;
+    const { owner } = people;
+    const stranger = await node.api.person("stranger");
+    const make = async (who: Person): Promise<Wire> => {
+      const made = await who.api.must("POST", "/projects", { name: "x", slug });
+      await who.api.must("DELETE", `/projects/${made.id}`);
+      return made;
+    };
+    await make(stranger);
+    const one = await make(owner);
+    expect((await restore({ id: slug })).body.id).toBe(one.id);
+    await remove(one);
+    const two = await make(owner);
+    expectProblem(await restore({ id: slug }), 409, "conflict");
+    expect((await restore(two)).body).toMatchObject({ id: two.id, slug });
+    expect((await restore({ id: slug })).body).toMatchObject({ id: one.id, slug: `${slug}-2` });
+  });
+
+  test("five that had one slug and are restored at once get one each", async () => {
+    const slug = `s-${newId().slice(-12)}`;
+    const gone: Wire[] = [];
+    for (const _ of upTo(5)) {
+      gone.push(await people.owner.api.must("POST", "/projects", { name: "x", slug }));
+      await remove(gone.at(-1));
+    }
+    const answers = await Promise.all(gone.map((one) => restore(one)));
+    expect(answers.map(({ body }): string => body.slug).sort()).toEqual(
+      [slug, ...[2, 3, 4, 5].map((n) => `${slug}-${n}`)].sort(),
+    );
   });
 
   test("both are for its owners, and for admins", async () => {

@@ -451,6 +451,27 @@ describe("GET /tasks", () => {
     expect(await titles(`${by}${by === "" ? "" : "&"}sort=created_at`)).toEqual(found);
   });
 
+  test("archived=false leaves out the tasks of archived projects, and archived=true all others", async () => {
+    const cleo = await node.api.person("cleo");
+    const late = { due_date: inDays(-1), assigned_to: cleo.id };
+    for (const name of ["Running", "Shelved"]) {
+      const { id } = await cleo.api.must("POST", "/projects", { name });
+      await cleo.api.must("POST", `/projects/${id}/tasks`, { title: name, ...late });
+      if (name === "Shelved") await cleo.api.must("PATCH", `/projects/${id}`, { status: "archived" });
+    }
+    await cleo.api.must("POST", "/tasks", { title: "Private", ...late });
+    const found = async (query: string): Promise<string[]> => {
+      const { items, total } = await cleo.api.must("GET", `/tasks?sort=title&${query}`);
+      expect(total).toBe(items.length);
+      return items.map(({ title }: Wire): string => title);
+    };
+    for (const query of ["assigned_to=me&overdue=true", "q=private%20or%20running%20or%20shelved", ""]) {
+      expect(await found(query)).toEqual(["Private", "Running", "Shelved"]);
+      expect(await found(`${query}&archived=false`)).toEqual(["Private", "Running"]);
+      expect(await found(`${query}&archived=true`)).toEqual(["Shelved"]);
+    }
+  });
+
   test("the same filters hold for a project's list", async () => {
     const path = `/projects/${shared.slug}/tasks`;
     const found = async (query: string): Promise<number> => (await list(query, path)).body.total;

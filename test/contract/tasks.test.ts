@@ -443,15 +443,79 @@ describe("POST /tasks/{id}/assign", () => {
 
   test("an id in capitals is the same person, also to their event stream", async () => {
     const ben = await node.api.person("ben");
+    await people.owner.api.must("POST", `/projects/${project.id}/members`, {
+      user_id: ben.id,
+      role: "viewer",
+    });
     const task = await make();
     expect((await assign(task.id, ben.id.toUpperCase())).body.assigned_to).toBe(ben.id);
-    expect((await readStream(db, `user:${ben.id}`)).map(({ type }) => type)).toEqual(["task_assigned"]);
+    const types = (await readStream(db, `user:${ben.id}`)).map(({ type }) => type);
+    expect(types).toEqual(["member_added", "task_assigned"]);
   });
 
-  test("a personal task may go to anybody who is active", async () => {
+  test("a personal task goes to its creator, or to who shares a project with them, and to nobody else", async () => {
+    const { owner, viewer, stranger, boss, admin } = people;
     const task = await make();
-    expectProblem(await assign(task.id, newId()), 422, "validation-failed", ["#/assigned_to"]);
-    expect((await assign(task.id, people.stranger.id)).status).toBe(200);
+    for (const [who, to] of [
+      [owner, newId()],
+      [owner, stranger.id],
+      [owner, boss.id],
+      // Whoever assigns: it is the creator whom the assignee has to know.
+      [admin, stranger.id],
+    ] as const) {
+      expectProblem(await assign(task.id, to, who), 422, "validation-failed", ["#/assigned_to"]);
+      const fields = { title: "x", assigned_to: to };
+      expectProblem(await who.api.patch(`/tasks/${task.id}`, fields), 422, "validation-failed", [
+        "#/assigned_to",
+      ]);
+      expectProblem(await who.api.put(`/tasks/${task.id}`, fields), 422, "validation-failed", [
+        "#/assigned_to",
+      ]);
+      if (who === owner) expectProblem(await create(fields), 422, "validation-failed", ["#/assigned_to"]);
+    }
+    expect(await readStream(db, `user:${stranger.id}`)).toEqual([]);
+    for (const to of [owner.id, viewer.id]) expect((await assign(task.id, to)).status).toBe(200);
+    expect((await create({ assigned_to: viewer.id })).status).toBe(201);
+
+    const gone = await node.api.person("gone");
+    const members = `/projects/${project.id}/members`;
+    await owner.api.must("POST", members, { user_id: gone.id, role: "viewer" });
+    expect((await assign(task.id, gone.id)).status).toBe(200);
+    await owner.api.must("DELETE", `${members}/${gone.id}`);
+    // Who has it keeps it, and does not get another.
+    expect((await assign(task.id, gone.id)).status).toBe(200);
+    expectProblem(await create({ assigned_to: gone.id }), 422, "validation-failed", ["#/assigned_to"]);
+  });
+
+  test("an assignee gives a task back, whatever their role, and to nobody else", async () => {
+    const { viewer, member } = people;
+    for (const place of [{ project_id: undefined }, { project_id: project.id }]) {
+      const given = { ...place, assigned_to: viewer.id };
+      const tasks = [await make(given), await make(given), await make(given), await make(given)];
+      const [byAssign, byPatch, byPut, byBulk] = tasks.map(({ id }): string => id);
+      expectProblem(await assign(byAssign as string, member.id, viewer), 403, "forbidden");
+      const back = { assigned_to: null };
+      const answers = [
+        await assign(byAssign as string, null, viewer),
+        await viewer.api.patch(`/tasks/${byPatch}`, back),
+        await viewer.api.post("/tasks/bulk", { operations: [{ op: "assign", id: byBulk, ...back }] }),
+      ];
+      expect(tally(answers)).toEqual({ 200: 3 });
+      // A PUT sets the rest as well, which takes who may edit; and it has to say so.
+      const put = (fields: object) => viewer.api.put(`/tasks/${byPut}`, { title: "Write it", ...fields });
+      expectProblem(await put({}), 403, "forbidden");
+      const own = place.project_id === undefined;
+      expect((await put(back)).status).toBe(own ? 200 : 403);
+      for (const id of [byAssign, byPatch, byBulk])
+        expect(await read(id as string)).toMatchObject({ ...back, version: 2 });
+      // What is somebody else's is not theirs to give back.
+      const others = await make({ ...place, assigned_to: member.id });
+      const refused = await assign(others.id, null, viewer);
+      expectProblem(refused, own ? 404 : 403, own ? "not-found" : "forbidden");
+    }
+    const task = await inProject({ assigned_to: member.id });
+    const mine = await member.api.put(`/tasks/${task.id}`, { title: "Mine no more", assigned_to: null });
+    expect([mine.status, mine.body.assigned_to]).toEqual([200, null]);
   });
 
   test("members of a project create tasks, but give them to nobody: 403", async () => {
@@ -625,7 +689,8 @@ describe("who may do what", () => {
     ["read", { creator: 200, assignee: 200, stranger: 404, boss: 200, admin: 200 }],
     ["edit", { creator: 200, assignee: 200, stranger: 404, boss: 200, admin: 200 }],
     ["move", { creator: 200, assignee: 200, stranger: 404, boss: 200, admin: 200 }],
-    ["assign", { creator: 200, assignee: 403, stranger: 404, boss: 200, admin: 200 }],
+    // To nobody: an assignee gives it back.
+    ["assign", { creator: 200, assignee: 200, stranger: 404, boss: 200, admin: 200 }],
     ["delete", { creator: 204, assignee: 403, stranger: 404, boss: 403, admin: 204 }],
   ])("%s a personal task: %j", async (verb, expected) => {
     const { owner: creator, viewer: assignee, stranger, boss, admin } = people;

@@ -423,7 +423,7 @@ export interface paths {
         put?: never;
         /**
          * Restore a deleted project
-         * @description For its owners. 404 for one that is not deleted.
+         * @description For its owners. 404 for one that is not deleted. Its slug was free meanwhile: where another project has it now, this one comes back as `slug-2` or the next that is free, and the answer and the event (`changes`) tell it. A slug that several of your deleted projects had names none of them (409): use the id.
          */
         post: operations["projectsRestore"];
         delete?: never;
@@ -538,7 +538,7 @@ export interface paths {
         };
         /**
          * List the tasks that you may see
-         * @description Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`; matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. Tasks without a due date sort as if due last.
+         * @description Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`; matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort as if due last.
          */
         get: operations["tasksList"];
         put?: never;
@@ -551,7 +551,7 @@ export interface paths {
         options?: never;
         /**
          * List the tasks that you may see: the headers alone
-         * @description Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`; matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. Tasks without a due date sort as if due last.
+         * @description Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`; matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort as if due last.
          */
         head: operations["tasksListHead"];
         patch?: never;
@@ -638,7 +638,7 @@ export interface paths {
         put?: never;
         /**
          * Assign a task
-         * @description To an active user who can see its project; `null` takes it from whoever has it.
+         * @description To an active user who can see its project, or who shares a project with the creator of a personal task; `null` takes it from whoever has it. For the project's managers and owners, or the creator of a personal task; its assignee may give it back (`null`) whatever their role.
          */
         post: operations["tasksAssign"];
         delete?: never;
@@ -3555,8 +3555,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) */
-        IdempotencyKeyInFlight: {
+        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) · [Conflict with the present state](/problems/conflict) */
+        IdempotencyKeyInFlightOrConflict: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -3645,6 +3645,37 @@ export interface components {
         };
         /** @description [The first request is still under way](/problems/idempotency-key-in-flight) · [The project is archived](/problems/project-archived) · [Illegal status transition](/problems/illegal-transition) */
         IdempotencyKeyInFlightOrProjectArchivedOrIllegalTransition: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                "X-Download-Options": components["headers"]["X-Download-Options"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                /**
+                 * @description Seconds after which to try again.
+                 * @example 1
+                 */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) */
+        IdempotencyKeyInFlight: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -6402,7 +6433,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
-            409: components["responses"]["IdempotencyKeyInFlight"];
+            409: components["responses"]["IdempotencyKeyInFlightOrConflict"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -7077,6 +7108,7 @@ export interface operations {
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
+                archived?: boolean;
                 /** @description How many items the page has at the most. */
                 limit?: number;
                 /** @description How many items to skip. Not together with `cursor`. */
@@ -7282,6 +7314,7 @@ export interface operations {
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
+                archived?: boolean;
                 /** @description How many items the page has at the most. */
                 limit?: number;
                 /** @description How many items to skip. Not together with `cursor`. */
@@ -7365,6 +7398,7 @@ export interface operations {
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
+                archived?: boolean;
                 /** @description How many items the page has at the most. */
                 limit?: number;
                 /** @description How many items to skip. Not together with `cursor`. */
@@ -7564,6 +7598,7 @@ export interface operations {
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
+                archived?: boolean;
                 /** @description How many items the page has at the most. */
                 limit?: number;
                 /** @description How many items to skip. Not together with `cursor`. */

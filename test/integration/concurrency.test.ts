@@ -4,11 +4,15 @@ import pg from "pg";
 import { problemCode } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
-import { openDatabase } from "../../mixins/database.ts";
+import { type Database, openDatabase, type Statement } from "../../mixins/database.ts";
+import { createComment } from "../../services/tasks/comments.commands.ts";
 import { tasks as tasksService } from "../../services/tasks/tasks.contract.ts";
+import { lockDueSoon } from "../../services/tasks/tasks.queries.ts";
 import { openDatabase as openClient, readStream, tally, upTo } from "../contract/support.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
+
+const NO_CONDITIONS = { ifMatch: null, key: null };
 
 let node: TestNode;
 let db: pg.Client;
@@ -294,6 +298,66 @@ describe("a bulk request", () => {
     expect((await send(path, { assigned_to: ada.id }, other)).status).toBe(422);
     expect(await rowOf(id)).toMatchObject({ title: "Another", assigned_to: ada.id, version: 2 });
   });
+});
+
+test("a comment on a task that is handed on meanwhile reaches who has it then", async () => {
+  const [owner, former, next] = (await Promise.all(
+    ["owner", "former", "next"].map((name) => node.api.person(name)),
+  )) as [Person, Person, Person];
+  const shared = await owner.api.must("POST", "/projects", { name: "Shared" });
+  for (const { id } of [former, next])
+    await owner.api.must("POST", `/projects/${shared.id}/members`, { user_id: id, role: "viewer" });
+  const task = await owner.api.must("POST", "/tasks", { title: "x", assigned_to: former.id });
+  const own = openDatabase(node.config, () => {});
+  let handedOn = false;
+  // The task is handed on once the comment has read it, and before it commits.
+  const late: Database = {
+    ...own,
+    async query<Row extends object>(statement: Statement): Promise<Row[]> {
+      if (statement.name === "comments-insert" && !handedOn) {
+        handedOn = true;
+        await owner.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: next.id });
+      }
+      return own.query<Row>(statement);
+    },
+  };
+  try {
+    const actor = { id: owner.id, role: "user", session: newId() } as const;
+    const write = { actor, requestId: null, time: new Date().toISOString(), conditions: NO_CONDITIONS };
+    const { answer } = await createComment(late, task.id, "Who hears it?", write);
+    const heard = async ({ id }: Person): Promise<boolean> =>
+      (await readStream(db, `user:${id}`)).some(({ data }) => data.comment?.id === answer.id);
+    expect([handedOn, await heard(owner), await heard(next), await heard(former)]).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ]);
+  } finally {
+    await own.close();
+  }
+});
+
+test("two that announce what is due at once each have tasks of their own, and none waits", async () => {
+  const project = await newProject();
+  const soon = new Date(Date.now() + 3_600_000).toISOString();
+  const ids = [
+    (await newTask(project, { due_date: soon })).id,
+    (await newTask(project, { due_date: soon })).id,
+  ];
+  const own = openDatabase(node.config, () => {});
+  const of = (found: { id: string }[]): string[] =>
+    found.map(({ id }) => id).filter((id) => ids.includes(id));
+  try {
+    await own.transaction(async (one) => {
+      const first = of(await lockDueSoon(one, soon, 1));
+      const second = await own.transaction(async (other) => of(await lockDueSoon(other, soon, 100)));
+      expect([first.length, second.length]).toEqual([1, 1]);
+      expect(new Set([...first, ...second])).toEqual(new Set(ids));
+    });
+  } finally {
+    await own.close();
+  }
 });
 
 test("writers that want the same tasks, streams and projects in opposite orders never wait in a circle", async () => {
