@@ -1,9 +1,3 @@
-/** One session, or personal token, that ended before its tokens expire. */
-export interface Revocation {
-  session_id: string;
-  revoked_at: string;
-}
-
 /**
  * The sessions that a gateway or notifier must refuse though a token's signature is good. It is filled by hints, which
  * may be lost, and by polling, which may be late; either alone is enough. Bounded by time: a session whose tokens have

@@ -18,7 +18,8 @@ CREATE TABLE auth.one_time_tokens (
   purpose text NOT NULL,
   email text NOT NULL,
   expires_at timestamp(3) with time zone NOT NULL,
-  used_at timestamp(3) with time zone
+  used_at timestamp(3) with time zone,
+  generation integer NOT NULL DEFAULT 1
 );
 
 CREATE TABLE auth.personal_tokens (
@@ -30,6 +31,7 @@ CREATE TABLE auth.personal_tokens (
   created_at timestamp(3) with time zone NOT NULL,
   expires_at timestamp(3) with time zone,
   revoked_at timestamp(3) with time zone,
+  generation integer NOT NULL DEFAULT 1,
   project_ids uuid[]
 );
 
@@ -48,7 +50,8 @@ CREATE TABLE auth.sessions (
   revoked_at timestamp(3) with time zone,
   last_used_at timestamp(3) with time zone NOT NULL DEFAULT now(),
   user_agent text,
-  address text
+  address text,
+  generation integer NOT NULL DEFAULT 1
 );
 
 CREATE TABLE events.log (
@@ -137,6 +140,14 @@ CREATE TABLE tasks.tasks (
   words tsvector GENERATED ALWAYS AS ((setweight(to_tsvector('english'::regconfig, title), 'A'::"char") || setweight(to_tsvector('english'::regconfig, COALESCE(description, ''::text)), 'B'::"char"))) STORED
 );
 
+CREATE TABLE users.endings (
+  user_id uuid NOT NULL,
+  generation integer NOT NULL,
+  erased_by uuid,
+  due_at timestamp(3) with time zone NOT NULL,
+  settles_at timestamp(3) with time zone NOT NULL
+);
+
 CREATE TABLE users.users (
   id uuid NOT NULL,
   email text NOT NULL,
@@ -149,7 +160,10 @@ CREATE TABLE users.users (
   is_verified boolean NOT NULL DEFAULT false,
   created_at timestamp(3) with time zone NOT NULL,
   updated_at timestamp(3) with time zone NOT NULL,
-  erased_at timestamp(3) with time zone
+  erased_at timestamp(3) with time zone,
+  sessions_generation integer NOT NULL DEFAULT 1,
+  sessions_ended_at timestamp(3) with time zone,
+  kept_session uuid
 );
 
 ALTER TABLE auth.one_time_tokens ADD CONSTRAINT one_time_tokens_pkey PRIMARY KEY (hash);
@@ -192,6 +206,8 @@ ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_priority_check CHECK ((priority = A
 
 ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'in_progress'::text, 'completed'::text, 'cancelled'::text, 'archived'::text])));
 
+ALTER TABLE users.endings ADD CONSTRAINT endings_pkey PRIMARY KEY (user_id);
+
 ALTER TABLE users.users ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 ALTER TABLE users.users ADD CONSTRAINT users_role_check CHECK ((role = ANY (ARRAY['user'::text, 'manager'::text, 'admin'::text])));
@@ -227,6 +243,8 @@ ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_category_id_fkey FOREIGN KEY (categ
 ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_created_by_fkey FOREIGN KEY (created_by) REFERENCES users.users(id);
 
 ALTER TABLE tasks.tasks ADD CONSTRAINT tasks_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects.projects(id);
+
+ALTER TABLE users.endings ADD CONSTRAINT endings_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id) ON DELETE CASCADE;
 
 CREATE INDEX one_time_tokens_user_idx ON auth.one_time_tokens USING btree (user_id);
 
@@ -282,9 +300,13 @@ CREATE INDEX tasks_project_updated_idx ON tasks.tasks USING btree (project_id, u
 
 CREATE INDEX tasks_words_idx ON tasks.tasks USING gin (words);
 
+CREATE INDEX endings_due_idx ON users.endings USING btree (due_at);
+
 CREATE UNIQUE INDEX users_email_key ON users.users USING btree (lower(email));
 
 CREATE INDEX users_names_idx ON users.users USING gin (username public.gin_trgm_ops, (((COALESCE(first_name, ''::text) || ' '::text) || COALESCE(last_name, ''::text))) public.gin_trgm_ops, email public.gin_trgm_ops);
+
+CREATE INDEX users_sessions_ended_idx ON users.users USING btree (sessions_ended_at) WHERE (sessions_ended_at IS NOT NULL);
 
 CREATE UNIQUE INDEX users_username_key ON users.users USING btree (lower(username));
 
@@ -299,7 +321,21 @@ UNION ALL
     personal_tokens.user_id,
     personal_tokens.revoked_at
    FROM auth.personal_tokens
-  WHERE personal_tokens.revoked_at > (now() - '1 day'::interval);
+  WHERE personal_tokens.revoked_at > (now() - '1 day'::interval)
+UNION ALL
+ SELECT s.id AS session_id,
+    s.user_id,
+    a.ended_at AS revoked_at
+   FROM users.standings a
+     JOIN auth.sessions s ON s.user_id = a.id
+  WHERE a.ended_at > (now() - '1 day'::interval) AND s.revoked_at IS NULL AND s.generation <> a.generation AND s.id IS DISTINCT FROM a.kept_session
+UNION ALL
+ SELECT t.id AS session_id,
+    t.user_id,
+    a.ended_at AS revoked_at
+   FROM users.standings a
+     JOIN auth.personal_tokens t ON t.user_id = a.id
+  WHERE a.ended_at > (now() - '1 day'::interval) AND t.revoked_at IS NULL AND t.generation <> a.generation;
 
 CREATE VIEW projects.memberships AS
  SELECT m.project_id,
@@ -316,3 +352,12 @@ CREATE VIEW projects.summaries AS
     status
    FROM projects.projects
   WHERE deleted_at IS NULL;
+
+CREATE VIEW users.standings AS
+ SELECT id,
+    role,
+    is_active,
+    sessions_generation AS generation,
+    sessions_ended_at AS ended_at,
+    kept_session
+   FROM users.users;

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { PgBoss, type Queue } from "pg-boss";
+import { atMost } from "../core/at-most.ts";
 import type { Config } from "../core/config.ts";
 
 const SCHEMA = "jobs";
@@ -126,12 +127,4 @@ export class Boss {
       }
     }
   }
-}
-
-/** Waits for `work`, but no longer than `ms` milliseconds. */
-async function atMost(ms: number, work: Promise<void>): Promise<void> {
-  const late = new AbortController();
-  await Promise.race([work, delay(ms, undefined, { signal: late.signal }).catch(() => {})]).finally(() =>
-    late.abort(),
-  );
 }

@@ -10,6 +10,7 @@ import { problemCode } from "../core/errors.ts";
 import type { Role } from "../core/kit.ts";
 import { startPostgres } from "../local/postgres.ts";
 import { type Database, openDatabase } from "../mixins/database.ts";
+import { endSessions } from "../services/users/endings.ts";
 import { createUser } from "../services/users/users.commands.ts";
 
 const [email = ""] = process.argv.slice(2);
@@ -39,15 +40,12 @@ async function makeAdmin(db: Database, cost: number): Promise<string> {
   if (!is_active) throw new Error(`The account of ${email} is deactivated.`);
   if (role === "admin") return `${email} (user name ${username}) is admin already.`;
   // Its sessions end, so that it logs in again as what it is now; gateways learn of that from the view auth.revoked.
-  await db.query({
-    text: `WITH promoted AS (
-             UPDATE users.users SET role = 'admin', updated_at = $2 WHERE id = $1 AND is_active RETURNING id),
-           tokens AS (
-             UPDATE auth.personal_tokens SET revoked_at = $2
-             WHERE user_id IN (SELECT id FROM promoted) AND revoked_at IS NULL)
-           UPDATE auth.sessions SET revoked_at = $2
-           WHERE user_id IN (SELECT id FROM promoted) AND revoked_at IS NULL`,
-    values: [id, new Date()],
+  await db.transaction(async (tx) => {
+    const promoted = await tx.query({
+      text: "UPDATE users.users SET role = 'admin', updated_at = $2 WHERE id = $1 AND is_active RETURNING id",
+      values: [id, new Date()],
+    });
+    if (promoted.length > 0) await endSessions(tx, id);
   });
   const proof = is_verified ? "" : ", whose e-mail address is not verified,";
   return `${email} (user name ${username})${proof} is admin now, and has to log in again.`;

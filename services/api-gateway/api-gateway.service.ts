@@ -5,8 +5,10 @@ import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
 import { type Meta, on, service } from "../../core/kit.ts";
 import { createTokens } from "../../core/tokens.ts";
+import { database, type WithDatabase } from "../../mixins/database.ts";
+import { RevocationFeed } from "../../mixins/revocations.ts";
 import { auth, revoked } from "../auth/auth.contract.ts";
-import { users } from "../users/users.contract.ts";
+import { sessionsEnded, users } from "../users/users.contract.ts";
 import { answerError, answerOf } from "./answer.ts";
 import type { ApiGatewayContract } from "./api-gateway.contract.ts";
 import { Authenticator } from "./authenticate.ts";
@@ -25,18 +27,21 @@ import {
   readBody,
   withRefreshCookie,
 } from "./request.ts";
-import { RevocationFeed } from "./revocation-feed.ts";
 import { type Route, ROUTES } from "./routes.ts";
 import { type Alias, type Request, run, SECURITY_HEADERS, web } from "./web.ts";
+
+/** Milliseconds between two reads of what ended: how late a revocation may be whose hint was lost. */
+const POLL_MS = 800;
 
 /** Logins that one gateway has under way: about as many as can be hashed before their clients give up. */
 const LOGINS_AT_ONCE = 50;
 
-interface Gateway {
+interface Gateway extends WithDatabase {
   server: Server;
   loginsUnderWay: number;
   enterLogin(response: ServerResponse): void;
-  feed: RevocationFeed;
+  revocations: RevocationFeed;
+  poll: NodeJS.Timeout;
   authenticator: Authenticator;
   limits: RateLimits;
   aliases: Alias[];
@@ -102,7 +107,7 @@ export default (config: Config): ServiceSchema => {
     }
     if (route.status !== 204) mustBeAcceptable(request);
     if (request.$action.auth !== "public") {
-      await this.feed.mustBeFilled();
+      await this.revocations.current();
       if (this.authenticator.mustAsk(request)) await this.limits.admit(request, response, limit, null);
       try {
         ctx.meta.actor = await this.authenticator.authenticate(request);
@@ -182,7 +187,7 @@ export default (config: Config): ServiceSchema => {
   return service<ApiGatewayContract, Gateway>({
     name: "api-gateway",
     // Of its actions only the one that serves a request: the others would list and change routes for anybody.
-    mixins: [{ ...web, actions: { rest: web.actions.rest } } as Partial<ServiceSchema>],
+    mixins: [{ ...web, actions: { rest: web.actions.rest } } as Partial<ServiceSchema>, database(config)],
     // What runs in the same process is up before the port opens; what runs elsewhere may come and go.
     dependencies: config.SERVICES.filter((name) => name !== "api-gateway"),
     settings: {
@@ -203,23 +208,31 @@ export default (config: Config): ServiceSchema => {
     actions: {},
     events: {
       ...on(revoked, function (this: Gateway, { sessions }) {
-        this.feed.sessions.add(sessions);
+        this.revocations.end(sessions);
+      }),
+      ...on(sessionsEnded, function (this: Gateway) {
+        this.revocations.hinted();
       }),
     },
     created() {
       this.loginsUnderWay = 0;
       this.limits = createRateLimits(config, this.logger, measureLimits(this.broker.metrics));
-      this.feed = new RevocationFeed(this.broker, config.ACCESS_TOKEN_TTL);
-      this.authenticator = new Authenticator(tokens, this.feed.sessions, async (token) => {
+      this.revocations = new RevocationFeed(this.db, config.ACCESS_TOKEN_TTL);
+      this.authenticator = new Authenticator(tokens, this.revocations.sessions, async (token) => {
         const { actor, expires_at } = await auth.call(this.broker, "verify_token", { token });
         return { actor, expiresAt: expires_at };
       });
     },
     started() {
-      this.feed.start();
+      const read = () =>
+        this.revocations
+          .read()
+          .catch((error: unknown) => this.logger.debug("revocations could not be read", error));
+      this.poll = setInterval(() => void read(), POLL_MS);
+      void read();
     },
     stopped() {
-      this.feed.stop();
+      clearInterval(this.poll);
       this.limits.close();
     },
     methods: {

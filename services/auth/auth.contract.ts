@@ -1,6 +1,5 @@
 import { type Actor, hint, remote, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/page.ts";
-import type { Revocation } from "../../core/revoked-sessions.ts";
 import type { NewUser, User } from "../users/users.contract.ts";
 
 /** The answer to a login or a refresh (contract.md §2). In cookie mode the refresh token is in the cookie alone. */
@@ -43,7 +42,7 @@ export interface PersonalToken {
   expires_at: string | null;
 }
 
-/** Sessions and personal tokens that ended: to every gateway and notifier. Those who miss it poll `revoked`. */
+/** Sessions and personal tokens that ended: to every gateway and notifier. A node that misses it reads `auth.revoked`. */
 export const revoked = hint<{ sessions: string[] }>("auth.revoked");
 
 export interface AuthContract extends ServiceContract {
@@ -68,12 +67,10 @@ export interface AuthContract extends ServiceContract {
       result: PersonalToken & { token: string };
     };
     revoke_token: { params: { id: string }; result: void };
-    /** Ends all sessions and personal tokens of a user, but for one session that is named. */
-    revoke_user: { params: { user_id: string; except_session?: string }; result: void };
+    /** Tidies the sessions and tokens that a user's new generation ended. May be repeated. */
+    forget_ended: { params: { user_id: string }; result: void };
     /** Who a personal token speaks for. `expires_at`: milliseconds since 1970; null when it does not expire. */
     verify_token: { params: { token: string }; result: { actor: Actor; expires_at: number | null } };
-    /** What ended since a time. */
-    revoked: { params: { since: string }; result: Revocation[] };
   };
 }
 

@@ -14,15 +14,17 @@ import { user } from "../users/users.schemas.ts";
 import { type AuthContract, type Login, revoked, TOKEN_SCOPES } from "./auth.contract.ts";
 import * as schemas from "./auth.schemas.ts";
 import { resetMail, verificationMail } from "./mails.ts";
-import { issueToken, redeemToken } from "./one-time-tokens.ts";
+import { findLink, issueToken, spendLink } from "./one-time-tokens.ts";
 import { createToken, findToken, listTokens, revokeToken, TOKEN_SORTS } from "./personal-tokens.ts";
 import { clearRefreshCookie, setRefreshCookie } from "./refresh-cookie.ts";
 import {
+  forgetEnded,
+  holderOf,
+  isInForce,
   listSessions,
   openSession,
-  readRevoked,
   revokeSession,
-  revokeUser,
+  revokeSessions,
   rotate,
   type Session,
   SESSION_SORTS,
@@ -52,7 +54,6 @@ const cookie = {
 interface Auth extends WithDatabase {
   answer(meta: Meta, session: Session, user: User, cookie: boolean): Login;
   tell(sessions: string[]): void;
-  endAll(userId: string, except: string | null): Promise<void>;
   mailVerification(from: Caller, user: User): Promise<void>;
   mailReset(from: Caller, email: string): Promise<void>;
 }
@@ -78,16 +79,6 @@ export default (config: Config): ServiceSchema => {
       /** Tells every gateway and notifier what ended. */
       tell(this: { broker: Parameters<typeof broadcast>[0] }, sessions: string[]) {
         if (sessions.length > 0) broadcast(this.broker, revoked, { sessions });
-      },
-
-      /** Ends all of a user, after what made it necessary was committed: so a first failure is not the last word. */
-      async endAll(this: Auth, userId: string, except: string | null) {
-        for (let triesLeft = 2; ; triesLeft--)
-          try {
-            return this.tell(await revokeUser(this.db, userId, { except, tokens: true }));
-          } catch (error) {
-            if (triesLeft === 0) throw error;
-          }
       },
 
       async mailVerification(this: Auth, from: Caller, user: User) {
@@ -150,16 +141,12 @@ export default (config: Config): ServiceSchema => {
             throw invalidField("email", "exclusive", "Send either login or email, not both");
           const name = login ?? email;
           if (name === undefined) throw invalidField("login", "required", "The 'login' field is required.");
-          const user = await users.call(ctx, "verify_password", { login: name, password });
-          if (user === null) throw new Problem("invalid-credentials");
-          const session = await openSession(this.db, user.id, config.REFRESH_TOKEN_TTL, ctx.meta.client);
-          // Had the password, the role or the account itself changed meanwhile, what ended all sessions then may have
-          // missed this one.
-          const now = await users.call(ctx, "account", { id: user.id });
-          if (!now.is_active || now.updated_at !== user.updated_at) {
-            await revokeSession(this.db, user.id, session.id);
-            throw new Problem("invalid-credentials");
-          }
+          const verified = await users.call(ctx, "verify_password", { login: name, password });
+          if (verified === null) throw new Problem("invalid-credentials");
+          const { user, generation } = verified;
+          const account = { id: user.id, generation };
+          const session = await openSession(this.db, account, config.REFRESH_TOKEN_TTL, ctx.meta.client);
+          if (session === null) throw new Problem("invalid-credentials");
           return this.answer(ctx.meta, session, user, cookie);
         },
       },
@@ -170,20 +157,22 @@ export default (config: Config): ServiceSchema => {
         docs: {
           summary: "Get new tokens",
           description:
-            "The refresh token works once, and comes in the body or, in cookie mode, in its cookie. One that was used before ends its session: somebody else has it. (A client that lost the answer may ask again within 10 seconds.) A page that sends the cookie has to be of the API's own origin or of one that the server lists (`CORS_ORIGINS`), else the answer is 403.",
+            "The refresh token works once, and comes in the body or, in cookie mode, in its cookie. One that was used before ends its session: somebody else has it. (A client that lost the answer may ask again as long as it has not used the new token, and 10 seconds longer.) A page that sends the cookie has to be of the API's own origin or of one that the server lists (`CORS_ORIGINS`), else the answer is 403.",
           answer: schemas.login,
           problems: ["invalid-token", "forbidden"],
         },
         rules: { refresh_token: secret, cookie },
         async handler(ctx) {
           const { refresh_token, cookie = false } = ctx.params;
+          // What the answer needs comes first: no token is spent for an answer that can't be made.
+          const holder = await holderOf(this.db, refresh_token);
+          if (holder === null) throw new Problem("invalid-token");
+          const user = await users.call(ctx, "account", { id: holder });
           const rotation = await rotate(this.db, refresh_token, config.REFRESH_TOKEN_TTL);
           if ("refused" in rotation) {
             if (rotation.revoked !== null) this.tell([rotation.revoked]);
             throw new Problem("invalid-token");
           }
-          const user = await users.call(ctx, "account", { id: rotation.session.userId });
-          if (!user.is_active) throw new Problem("invalid-token");
           return this.answer(ctx.meta, rotation.session, user, cookie);
         },
       },
@@ -215,7 +204,7 @@ export default (config: Config): ServiceSchema => {
         },
         rules: {},
         async handler(ctx) {
-          this.tell(await revokeUser(this.db, ctx.locals.actor.id, { except: null, tokens: false }));
+          this.tell(await revokeSessions(this.db, ctx.locals.actor.id));
           ctx.meta.$responseHeaders = clearRefreshCookie();
         },
       },
@@ -264,11 +253,12 @@ export default (config: Config): ServiceSchema => {
         },
         rules: { token: secret },
         async handler(ctx) {
-          const redeemed = await redeemToken(this.db, "verify_email", ctx.params.token);
-          if (redeemed === null) throw spentLink();
-          await users
-            .call(ctx, "mark_verified", { id: redeemed.user_id, email: redeemed.email })
-            .catch(linkOfNobody);
+          const { token } = ctx.params;
+          const link = await findLink(this.db, "verify_email", token);
+          if (link === null) throw spentLink();
+          // The mark may be set twice, so a link is spent after it: a request that fails in between is sent again.
+          await users.call(ctx, "mark_verified", { id: link.user_id, email: link.email }).catch(linkOfNobody);
+          await spendLink(this.db, token);
         },
       },
 
@@ -317,13 +307,13 @@ export default (config: Config): ServiceSchema => {
         rules: { token: secret, password: accountRules.password },
         async handler(ctx) {
           const { token, password } = ctx.params;
-          // A password that is refused does not use the link up.
           await users.call(ctx, "check_new_password", { password });
-          const redeemed = await redeemToken(this.db, "reset_password", token);
-          if (redeemed === null) throw spentLink();
-          const { user_id: id, email } = redeemed;
-          await users.call(ctx, "set_password", { id, password, email }).catch(linkOfNobody);
-          await this.endAll(id, null);
+          const link = await findLink(this.db, "reset_password", token);
+          if (link === null) throw spentLink();
+          // One commit: the password is set under the generation of the link, and counting that on is what ends the link,
+          // all others and all sessions. Of two resets by one link the second finds another generation.
+          const { user_id: id, email, generation } = link;
+          await users.call(ctx, "set_password", { id, password, email, generation }).catch(linkOfNobody);
         },
       },
 
@@ -334,16 +324,24 @@ export default (config: Config): ServiceSchema => {
           summary: "Change your password",
           description: "Your other sessions and your personal access tokens end.",
           answer: null,
+          problems: ["conflict"],
         },
         timeout: HASHING_TIMEOUT,
         rules: { current_password: givenPassword, password: accountRules.password },
         async handler(ctx) {
           const { id, session } = ctx.locals.actor;
           const { current_password, password } = ctx.params;
-          if (!(await users.call(ctx, "check_password", { id, password: current_password })))
+          const generation = await users.call(ctx, "check_password", { id, password: current_password });
+          if (generation === null)
             throw invalidField("current_password", "wrong", "This is not your present password");
-          await users.call(ctx, "set_password", { id, password });
-          await this.endAll(id, session);
+          // Looked at after the generation was read: as long as that stays, so does the session, which may then be kept.
+          if (!(await isInForce(this.db, id, session))) throw new Problem("invalid-token");
+          await users
+            .call(ctx, "set_password", { id, password, generation, keep_session: session })
+            .catch((error: unknown) => {
+              if (problemCode(error) !== "not-found") throw error;
+              throw new Problem("conflict", "The account changed meanwhile: try again");
+            });
         },
       },
 
@@ -411,12 +409,12 @@ export default (config: Config): ServiceSchema => {
         },
       },
 
-      /** Ends what a user has open: after a new role, a deactivation, an erasure. */
-      revoke_user: {
+      /** Tidies what a new role or password, a deactivation or an erasure ended. */
+      forget_ended: {
         auth: "internal",
-        rules: { user_id: rules.id, except_session: rules.optionalId },
+        rules: { user_id: rules.id },
         async handler(ctx) {
-          await this.endAll(ctx.params.user_id, ctx.params.except_session ?? null);
+          await forgetEnded(this.db, ctx.params.user_id);
         },
       },
 
@@ -428,27 +426,15 @@ export default (config: Config): ServiceSchema => {
         async handler(ctx) {
           const found = await findToken(this.db, ctx.params.token);
           if (found === null) throw new Problem("invalid-token");
-          const user = await users.call(ctx, "account", { id: found.user_id });
-          if (!user.is_active) throw new Problem("invalid-token");
-          const { id: session, scope, project_ids } = found;
+          const { id: session, user_id: id, role, scope, project_ids } = found;
           const actor: Actor = {
-            id: user.id,
-            role: user.role,
+            id,
+            role,
             session,
             scope,
             ...(project_ids !== null && { projects: project_ids }),
           };
           return { actor, expires_at: found.expires_at === null ? null : Date.parse(found.expires_at) };
-        },
-      },
-
-      /** What ended since a time: gateways ask this again and again, so that no lost hint is a hole. */
-      revoked: {
-        auth: "internal",
-        safe: true,
-        rules: { since: rules.timestamp },
-        handler(ctx) {
-          return readRevoked(this.db, ctx.params.since);
         },
       },
     },

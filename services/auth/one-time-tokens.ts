@@ -1,5 +1,6 @@
 /** Links that are mailed: each works once, soon, and for the address that it was mailed to. */
 import type { Queryable } from "../../mixins/database.ts";
+import { ACCOUNT, LINK_IN_FORCE } from "./in-force.ts";
 import { hashOf, newSecret } from "./secrets.ts";
 
 export type Purpose = "verify_email" | "reset_password";
@@ -25,9 +26,11 @@ export async function issueToken(
     name: "auth-one-time-issue",
     text: `WITH former AS (
              DELETE FROM auth.one_time_tokens WHERE user_id = $2 AND purpose = $3 AND purpose = 'verify_email')
-           INSERT INTO auth.one_time_tokens (hash, user_id, purpose, email, expires_at)
-           SELECT $1, $2, $3, $4, $5::timestamptz WHERE $7 = 0 OR NOT EXISTS (
-             SELECT FROM auth.one_time_tokens WHERE user_id = $2 AND purpose = $3 AND expires_at > $6::timestamptz)
+           INSERT INTO auth.one_time_tokens (hash, user_id, purpose, email, expires_at, generation)
+           SELECT $1, $2, $3, $4, $5::timestamptz, a.generation FROM users.standings a
+           WHERE a.id = $2 AND ($7 = 0 OR NOT EXISTS (
+             SELECT FROM auth.one_time_tokens t
+             WHERE t.user_id = $2 AND t.purpose = $3 AND t.expires_at > $6::timestamptz AND t.generation = a.generation))
            RETURNING hash`,
     values: [
       hashOf(token),
@@ -42,18 +45,29 @@ export async function issueToken(
   return rows.length === 0 ? null : token;
 }
 
-/** Uses a token up. Of two that try at once one gets it. @returns null for one that is unknown, used or expired */
-export async function redeemToken(
+/**
+ * Whom a link speaks for, and under which generation of the account. Nothing is spent: what the link is for comes first.
+ * @returns null for one that is unknown, used, expired or behind its account's generation
+ */
+export async function findLink(
   db: Queryable,
   purpose: Purpose,
   token: string,
-): Promise<{ user_id: string; email: string } | null> {
-  const [row] = await db.query<{ user_id: string; email: string }>({
-    name: "auth-one-time-redeem",
-    text: `UPDATE auth.one_time_tokens SET used_at = now()
-           WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > now()
-           RETURNING user_id, email`,
+): Promise<{ user_id: string; email: string; generation: number } | null> {
+  const [row] = await db.query<{ user_id: string; email: string; generation: number }>({
+    name: "auth-one-time-find",
+    text: `SELECT t.user_id, t.email, t.generation FROM auth.one_time_tokens t ${ACCOUNT}
+           WHERE t.hash = $1 AND t.purpose = $2 AND ${LINK_IN_FORCE}`,
     values: [hashOf(token), purpose],
   });
   return row ?? null;
+}
+
+/** Notes that a link did its work. */
+export async function spendLink(db: Queryable, token: string): Promise<void> {
+  await db.query({
+    name: "auth-one-time-spend",
+    text: "UPDATE auth.one_time_tokens SET used_at = now() WHERE hash = $1 AND used_at IS NULL",
+    values: [hashOf(token)],
+  });
 }

@@ -4,22 +4,22 @@
  *     login ─▶ live ── refresh ─▶ live ── refresh ─▶ live …       one session, a chain of tokens, one of them live
  *               └─ spent             └─ spent
  *
- * A spent token that comes back within GRACE is a client that lost the answer: it gets the same successor again, made
- * anew from the token it sent and the salt we kept, so that no token is ever stored. After GRACE it is a thief, or the
- * thief's victim: the whole session is revoked.
+ * A spent token whose successor was never used belongs to a client that lost the answer, however long ago: it gets the
+ * same successor again, made from the token it sent and the salt that the row keeps, so that no token is ever stored.
+ * GRACE after the successor's first use the spent token is a thief's, or the thief's victim's: the session is revoked.
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { newId } from "../../core/ids.ts";
 import type { Meta } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/page.ts";
-import type { Revocation } from "../../core/revoked-sessions.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { SessionItem } from "./auth.contract.ts";
+import { ACCOUNT, SESSION_IN_FORCE } from "./in-force.ts";
 import { hashOf, newSecret } from "./secrets.ts";
 
-/** Milliseconds. */
-const GRACE = 10_000;
+/** Seconds. */
+const GRACE = 10;
 
 export interface Session {
   id: string;
@@ -33,20 +33,25 @@ export type Rotation = { session: Session } | { refused: true; revoked: string |
 const successorOf = (token: string, salt: Buffer): string =>
   createHmac("sha256", salt).update(token).digest("base64url");
 
-/** Opens a session. `ttl`: seconds that its refresh token lives unused. */
+/**
+ * Opens a session under the generation that the account had when the password was checked.
+ * @param ttl seconds that its refresh token lives unused
+ * @returns null when the account's sessions have ended since: the password may be another one now
+ */
 export async function openSession(
   db: Queryable,
-  userId: string,
+  { id: userId, generation }: { id: string; generation: number },
   ttl: number,
   client: Meta["client"],
-): Promise<Session> {
+): Promise<Session | null> {
   const [id, refreshToken, now] = [newId(), newSecret(), Date.now()];
-  await db.query({
+  const rows = await db.query({
     name: "auth-open-session",
     text: `WITH session AS (
-             INSERT INTO auth.sessions (id, user_id, created_at, last_used_at, user_agent, address)
-             VALUES ($1, $2, $3, $3, $6, $7) RETURNING id)
-           INSERT INTO auth.refresh_tokens (hash, session_id, expires_at) SELECT $4, id, $5 FROM session`,
+             INSERT INTO auth.sessions (id, user_id, created_at, last_used_at, user_agent, address, generation)
+             SELECT $1, $2, $3, $3, $6, $7, a.generation FROM users.standings a
+             WHERE a.id = $2 AND a.is_active AND a.generation = $8 RETURNING id)
+           INSERT INTO auth.refresh_tokens (hash, session_id, expires_at) SELECT $4, id, $5 FROM session RETURNING session_id`,
     values: [
       id,
       userId,
@@ -55,92 +60,125 @@ export async function openSession(
       new Date(now + ttl * 1000),
       client?.userAgent?.slice(0, 300) ?? null,
       client?.address ?? null,
+      generation,
     ],
   });
-  return { id, userId, refreshToken };
+  return rows.length === 0 ? null : { id, userId, refreshToken };
+}
+
+/** Whose refresh token this is; null for an unknown one. */
+export async function holderOf(db: Queryable, token: string): Promise<string | null> {
+  const [row] = await db.query<{ user_id: string }>({
+    name: "auth-refresh-holder",
+    text: `SELECT s.user_id FROM auth.refresh_tokens t JOIN auth.sessions s ON s.id = t.session_id WHERE t.hash = $1`,
+    values: [hashOf(token)],
+  });
+  return row?.user_id ?? null;
+}
+
+/** Whether a session is in force. Plan: sessions_pkey. */
+export async function isInForce(db: Queryable, userId: string, id: string): Promise<boolean> {
+  const rows = await db.query({
+    name: "auth-session-in-force",
+    text: `SELECT FROM auth.sessions t ${ACCOUNT} WHERE t.id = $1 AND t.user_id = $2 AND ${SESSION_IN_FORCE}`,
+    values: [id, userId],
+  });
+  return rows.length > 0;
 }
 
 interface TokenRow {
   session_id: string;
   user_id: string;
-  spent_at: string | null;
+  is_spent: boolean;
   successor_salt: Buffer | null;
-  over: boolean;
 }
 
-/** Spends a refresh token for its successor. Refused: unknown, expired, revoked, or spent longer ago than GRACE. */
+/** Spends a refresh token for its successor. Refused: unknown, expired, of a session that ended, or reused (see above). */
 export async function rotate(db: Database, token: string, ttl: number): Promise<Rotation> {
   const hash = hashOf(token);
   return db.transaction(async (tx) => {
     // The lock makes two refreshes with one token take turns: the second finds it spent, and gets the same successor.
     const [row] = await tx.query<TokenRow>({
-      text: `SELECT t.session_id, s.user_id, t.spent_at, t.successor_salt,
-                    s.revoked_at IS NOT NULL OR t.expires_at <= $2 AS over
-             FROM auth.refresh_tokens t JOIN auth.sessions s ON s.id = t.session_id
-             WHERE t.hash = $1 FOR UPDATE`,
-      values: [hash, new Date()],
+      text: `SELECT r.session_id, t.user_id, r.spent_at IS NOT NULL AS is_spent, r.successor_salt
+             FROM auth.refresh_tokens r JOIN auth.sessions t ON t.id = r.session_id ${ACCOUNT}
+             WHERE r.hash = $1 AND r.expires_at > now() AND ${SESSION_IN_FORCE} FOR UPDATE OF r`,
+      values: [hash],
     });
-    if (row === undefined || row.over) return { refused: true, revoked: null };
+    if (row === undefined) return { refused: true, revoked: null };
     const session = { id: row.session_id, userId: row.user_id };
 
-    if (row.spent_at !== null) {
-      if (Date.now() - Date.parse(row.spent_at) > GRACE || row.successor_salt === null) {
+    if (row.is_spent) {
+      const successor = row.successor_salt === null ? null : successorOf(token, row.successor_salt);
+      if (successor === null || (await wasUsed(tx, successor))) {
         await revokeSession(tx, session.userId, session.id);
         return { refused: true, revoked: session.id };
       }
-      return { session: { ...session, refreshToken: successorOf(token, row.successor_salt) } };
+      return { session: { ...session, refreshToken: successor } };
     }
 
     const salt = randomBytes(32);
     const refreshToken = successorOf(token, salt);
     await tx.query({
       text: `WITH spent AS (
-               UPDATE auth.refresh_tokens SET spent_at = $2, successor_salt = $3 WHERE hash = $1 RETURNING session_id),
-             used AS (UPDATE auth.sessions SET last_used_at = $2 WHERE id = (SELECT session_id FROM spent))
+               UPDATE auth.refresh_tokens SET spent_at = clock_timestamp(), successor_salt = $2 WHERE hash = $1
+               RETURNING session_id),
+             used AS (UPDATE auth.sessions SET last_used_at = $3 WHERE id = (SELECT session_id FROM spent))
              INSERT INTO auth.refresh_tokens (hash, session_id, expires_at) SELECT $4, session_id, $5 FROM spent`,
-      values: [hash, new Date(), salt, hashOf(refreshToken), new Date(Date.now() + ttl * 1000)],
+      values: [hash, salt, new Date(), hashOf(refreshToken), new Date(Date.now() + ttl * 1000)],
     });
     return { session: { ...session, refreshToken } };
   });
 }
 
-/** Ends one session of a user. @returns whether it was there and open */
-export async function revokeSession(db: Queryable, userId: string, id: string): Promise<boolean> {
-  const rows = await db.query({
-    name: "auth-revoke-session",
-    text: `UPDATE auth.sessions SET revoked_at = $3, user_agent = NULL, address = NULL
-           WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id`,
-    values: [id, userId, new Date()],
+/** Whether a token's first use lies longer back than the grace, by Postgres' clock: a client uses what it got. */
+async function wasUsed(tx: Queryable, token: string): Promise<boolean> {
+  const rows = await tx.query({
+    text: `SELECT FROM auth.refresh_tokens
+           WHERE hash = $1 AND spent_at < clock_timestamp() - $2 * interval '1 second'`,
+    values: [hashOf(token), GRACE],
   });
   return rows.length > 0;
 }
 
-/**
- * Ends the sessions of a user but for `except`, and with `tokens` their personal tokens and mailed links too. Where a
- * session was opened is forgotten with it.
- * @returns the ids of what ended
- */
-export async function revokeUser(
-  db: Queryable,
-  userId: string,
-  { except, tokens }: { except: string | null; tokens: boolean },
-): Promise<string[]> {
-  const sessions = await db.query<{ id: string }>({
+/** Ends one session of a user. @returns whether it was in force */
+export async function revokeSession(db: Queryable, userId: string, id: string): Promise<boolean> {
+  const rows = await db.query({
+    name: "auth-revoke-session",
+    text: `UPDATE auth.sessions t SET revoked_at = clock_timestamp(), user_agent = NULL, address = NULL
+           FROM users.standings a WHERE t.id = $1 AND t.user_id = $2 AND a.id = $2 AND ${SESSION_IN_FORCE} RETURNING t.id`,
+    values: [id, userId],
+  });
+  return rows.length > 0;
+}
+
+/** Ends all sessions of a user. @returns their ids */
+export async function revokeSessions(db: Queryable, userId: string): Promise<string[]> {
+  const rows = await db.query<{ id: string }>({
     name: "auth-revoke-sessions",
-    text: `UPDATE auth.sessions SET revoked_at = $3, user_agent = NULL, address = NULL
-           WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $2::uuid RETURNING id`,
-    values: [userId, except, new Date()],
-  });
-  if (!tokens) return sessions.map(({ id }) => id);
-  // A statement of its own, for a snapshot of its own: the one before waited for sessions that were minting a token.
-  const ended = await db.query<{ id: string }>({
-    name: "auth-revoke-tokens",
-    text: `WITH links AS (DELETE FROM auth.one_time_tokens WHERE user_id = $1)
-           UPDATE auth.personal_tokens SET revoked_at = $2
+    text: `UPDATE auth.sessions SET revoked_at = clock_timestamp(), user_agent = NULL, address = NULL
            WHERE user_id = $1 AND revoked_at IS NULL RETURNING id`,
-    values: [userId, new Date()],
+    values: [userId],
   });
-  return [...sessions, ...ended].map(({ id }) => id);
+  return rows.map(({ id }) => id);
+}
+
+/**
+ * Tidies what is behind the generation of its account: sessions and personal tokens are marked as revoked when they
+ * were, where they were opened is forgotten, and links go. Nothing of it was in force any more.
+ */
+export async function forgetEnded(db: Queryable, userId: string): Promise<void> {
+  await db.query({
+    name: "auth-forget-ended",
+    text: `WITH a AS (SELECT * FROM users.standings WHERE id = $1),
+           sessions AS (
+             UPDATE auth.sessions t SET revoked_at = coalesce(a.ended_at, now()), user_agent = NULL, address = NULL FROM a
+             WHERE t.user_id = $1 AND t.revoked_at IS NULL AND NOT (${SESSION_IN_FORCE})),
+           tokens AS (
+             UPDATE auth.personal_tokens t SET revoked_at = coalesce(a.ended_at, now()) FROM a
+             WHERE t.user_id = $1 AND t.revoked_at IS NULL AND t.generation <> a.generation)
+           DELETE FROM auth.one_time_tokens t USING a WHERE t.user_id = $1 AND t.generation <> a.generation`,
+    values: [userId],
+  });
 }
 
 export const SESSION_SORTS = ["last_used_at", "created_at"];
@@ -158,8 +196,8 @@ export async function listSessions(
     columns: "t.id, t.created_at, t.last_used_at, t.user_agent, t.address",
     branches: [
       {
-        from: "auth.sessions t",
-        where: [`t.user_id = ${parameters.add(userId)}`, "t.revoked_at IS NULL", renewable],
+        from: `auth.sessions t ${ACCOUNT}`,
+        where: [`t.user_id = ${parameters.add(userId)}`, SESSION_IN_FORCE, renewable],
       },
     ],
     sorts: {
@@ -177,13 +215,4 @@ export async function listSessions(
     current: id === current,
   });
   return (await readPage(db, listStatement(listing, page, parameters), page, view)).page;
-}
-
-/** What was revoked since a time (ISO 8601): sessions and personal tokens. Plan: sessions_revoked_idx and its like. */
-export function readRevoked(db: Queryable, since: string): Promise<Revocation[]> {
-  return db.query({
-    name: "auth-revoked",
-    text: "SELECT session_id, revoked_at FROM auth.revoked WHERE revoked_at > $1",
-    values: [since],
-  });
 }

@@ -67,16 +67,3 @@ export async function readersOf(db: Queryable, stream: string, actors: Actor[]):
   const readers = actors.filter(({ id, role }) => members.has(id) || (rows.length > 0 && role !== "user"));
   return new Set(readers.map(({ id }) => id));
 }
-
-/**
- * Sessions and personal tokens that ended since a time (ISO 8601), through the view that auth publishes: also this is
- * asked of Postgres, so that a logout closes its sockets though all brokers are down.
- */
-export async function revokedSince(db: Queryable, since: string): Promise<string[]> {
-  const rows = await db.query<{ session_id: string }>({
-    name: "notifier-revoked",
-    text: "SELECT session_id FROM auth.revoked WHERE revoked_at > $1",
-    values: [since],
-  });
-  return rows.map(({ session_id }) => session_id);
-}

@@ -15,12 +15,14 @@ import { type Actor, on, service } from "../../core/kit.ts";
 import { createTokens, type Tokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { committed } from "../../mixins/event-log.ts";
+import type { RevocationFeed } from "../../mixins/revocations.ts";
 import { revoked } from "../auth/auth.contract.ts";
+import { sessionsEnded } from "../users/users.contract.ts";
 import { type Handshake, MAX_STREAMS, parseCursor, parseHandshake, parseStream } from "./handshake.ts";
 import { type Link, linkNotifiers } from "./link.ts";
 import type { NotifierContract } from "./notifier.contract.ts";
 import { usualStreams } from "./notifier.queries.ts";
-import { Revocations } from "./revocations.ts";
+import { closeRevoked } from "./revocations.ts";
 import { endSockets, trackUpgrades } from "./shutdown.ts";
 import { cutOff, isTooSlow, letGo } from "./slow-client.ts";
 import { type ClientSocket, type PushServer, Streams } from "./streams.ts";
@@ -34,7 +36,7 @@ const MAX_WAITING_REQUESTS = 100;
 interface Notifier extends WithDatabase {
   io: PushServer;
   streams: Streams;
-  revocations: Revocations;
+  revocations: RevocationFeed;
   link: Link | null;
   beat: NodeJS.Timeout;
   /** Only when the gateway runs elsewhere: else its server carries the sockets too. */
@@ -122,7 +124,7 @@ function listen(self: Service & Notifier, socket: ClientSocket, tokens: Tokens):
 }
 
 /** @throws Problem invalid-token for a session that ended; service-unavailable while that is not known here */
-function mustBeOpen(revocations: Revocations, actor: Actor): void {
+function mustBeOpen(revocations: RevocationFeed, actor: Actor): void {
   const ended = revocations.has(actor.session);
   if (ended === null) throw new Problem("service-unavailable");
   if (ended) throw new Problem("invalid-token", "The session was ended: log in again");
@@ -159,6 +161,9 @@ export default (config: Config): ServiceSchema => {
       ...on(revoked, function (this: Service & Notifier, { sessions }) {
         this.revocations.end(sessions);
       }),
+      ...on(sessionsEnded, function (this: Service & Notifier) {
+        this.revocations.hinted();
+      }),
     },
 
     created() {
@@ -171,7 +176,7 @@ export default (config: Config): ServiceSchema => {
         cors: { origin: config.CORS_ORIGINS.includes("*") ? "*" : config.CORS_ORIGINS },
       });
       this.streams = new Streams(this.db, this.io, this.logger);
-      this.revocations = new Revocations(this.db, this.io, config.ACCESS_TOKEN_TTL);
+      this.revocations = closeRevoked(this.db, this.io, config.ACCESS_TOKEN_TTL);
       this.link = null;
 
       this.io.use((socket, next) => {
@@ -222,7 +227,7 @@ export default (config: Config): ServiceSchema => {
 
       // Before the first socket knocks; while the database is away the beat goes on trying.
       await this.revocations
-        .beat()
+        .read()
         .catch((error: Error) => this.logger.warn(`no revocations yet: ${error.message}`));
 
       let beating = false;
@@ -231,7 +236,7 @@ export default (config: Config): ServiceSchema => {
         sweep(this.io);
         if (beating) return;
         beating = true;
-        Promise.all([this.streams.beat(), this.revocations.beat()])
+        Promise.all([this.streams.beat(), this.revocations.read()])
           .then(() => (failing = false))
           .catch((error: Error) => {
             if (!failing) this.logger.warn(`the log can't be read now: ${error.message}`);

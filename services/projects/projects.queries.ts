@@ -4,7 +4,12 @@ import { type Actor, reaches } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
-import type { ProjectItem, ProjectRole, ProjectStatus } from "./projects.contract.ts";
+import {
+  PROJECT_ROLES,
+  type ProjectItem,
+  type ProjectRole,
+  type ProjectStatus,
+} from "./projects.contract.ts";
 import { may, type ProjectVerb, whyNot } from "./projects.policy.ts";
 
 export interface ProjectRow extends Omit<ProjectItem, "deleted_at"> {
@@ -193,6 +198,24 @@ export async function listProjectIds(db: Queryable, userId: string): Promise<str
     values: [userId],
   });
   return rows.map(({ project_id }) => project_id);
+}
+
+/**
+ * Who is to own a project whose only owner goes: of its other active members the one with the highest role, and of those
+ * the one who is in it longest. Plan: members_pkey. @returns null where another owner stays, or nobody else is there
+ */
+export async function findHeir(db: Queryable, projectId: string, ownerId: string): Promise<string | null> {
+  const [heir] = await db.query<{ user_id: string }>({
+    name: "projects-heir",
+    text: `SELECT m.user_id FROM projects.members m JOIN users.standings a ON a.id = m.user_id
+           WHERE m.project_id = $1 AND m.user_id <> $2 AND a.is_active
+             AND EXISTS (SELECT FROM projects.members WHERE project_id = $1 AND user_id = $2 AND role = 'owner')
+             AND NOT EXISTS (
+               SELECT FROM projects.members WHERE project_id = $1 AND user_id <> $2 AND role = 'owner')
+           ORDER BY array_position($3::text[], m.role) DESC, m.created_at, m.user_id LIMIT 1`,
+    values: [projectId, ownerId, PROJECT_ROLES],
+  });
+  return heir?.user_id ?? null;
 }
 
 /** All members of a project. Plan: members_pkey. */

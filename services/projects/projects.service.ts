@@ -28,8 +28,9 @@ import {
   purgeProject,
   restoreProject,
 } from "./projects.commands.ts";
-import type { Project, ProjectsContract } from "./projects.contract.ts";
+import type { Project, ProjectRole, ProjectsContract } from "./projects.contract.ts";
 import {
+  findHeir,
   findProject,
   findPurgeable,
   findSoleOwned,
@@ -306,7 +307,10 @@ export default (config: Config): ServiceSchema => {
         },
       },
 
-      /** Each as if they left it themselves; what they alone are in, and what is archived, keeps them. */
+      /**
+       * Each as if they left it themselves; what they alone are in, and what is archived, keeps them. A project that
+       * they became the only owner of while they were going gets another owner first. May be repeated.
+       */
       leave_all: {
         auth: "internal",
         rules: { user_id: rules.id },
@@ -314,16 +318,23 @@ export default (config: Config): ServiceSchema => {
           const { user_id } = ctx.params;
           const actor: Actor = { id: user_id, role: "user", session: user_id };
           const write = { ...causeOf(ctx as Asking), actor };
-          const person = { id: user_id, username: "", first_name: null, last_name: null };
+          const change = async (project: string, id: string, to: ProjectRole | null, who: Actor) => {
+            const person = { id, username: "", first_name: null, last_name: null };
+            const as = { ...write, actor: who };
+            const { events } = await changeMember(this.db, project, person, { expects: "member", to }, as);
+            await this.publish(project, events, [id]);
+          };
+          const failures: unknown[] = [];
           for (const id of await listProjectIds(this.db, user_id))
             try {
-              const change = { expects: "member", to: null } as const;
-              const { events } = await changeMember(this.db, id, person, change, write);
-              await this.publish(id, events, [user_id]);
+              const heir = await findHeir(this.db, id, user_id);
+              if (heir !== null) await change(id, heir, "owner", { ...actor, role: "admin" });
+              await change(id, user_id, null, actor);
             } catch (error) {
               if (!["conflict", "project-archived", "not-found"].includes(problemCode(error) ?? ""))
-                throw error;
+                failures.push(error);
             }
+          if (failures.length > 0) throw failures[0];
         },
       },
 

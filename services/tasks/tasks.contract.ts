@@ -144,7 +144,7 @@ export interface TasksContract extends ServiceContract {
     /** How many tasks of a project, which the caller may read, have which status. */
     count_by_status: { params: { project_id: string }; result: Record<TaskStatus, number> };
     /** Unassigns a batch of the tasks of a user who leaves, wherever they lie. True: call again, there may be more. */
-    unassign_user: { params: { user_id: string }; result: boolean };
+    unassign_user: { params: { user_id: string; by: string }; result: boolean };
     /** Tells of a batch of tasks that are due soon. True: call again, there may be more. */
     announce_due: { params: object; result: boolean };
     /** Removes a batch of what was deleted before `before`, or lies in `project_id`. True: call again, there may be more. */

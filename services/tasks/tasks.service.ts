@@ -1,6 +1,5 @@
 import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import { Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { type Page, pageRules, type PageOf } from "../../core/page.ts";
@@ -392,13 +391,16 @@ export default (config: Config): ServiceSchema =>
         },
       },
 
-      /** Unassigns a batch of the tasks of a user who leaves. */
+      /** Unassigns a batch of the tasks of a user who leaves, in the name of who erased the account. May be repeated. */
       unassign_user: {
         auth: "internal",
-        rules: { user_id: rules.id },
+        rules: { user_id: rules.id, by: rules.id },
         async handler(ctx) {
-          if (ctx.locals.actor === null) throw new Problem("unauthenticated");
-          return this.publishBatch(await unassignUser(this.db, ctx.params.user_id, causeOf(ctx as Asking)));
+          const { user_id, by } = ctx.params;
+          const actor: Actor = { id: by, role: "user", session: by };
+          return this.publishBatch(
+            await unassignUser(this.db, user_id, { ...causeOf(ctx as Asking), actor }),
+          );
         },
       },
 

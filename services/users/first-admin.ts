@@ -2,14 +2,15 @@
  * The first admin (contract.md §3), of ADMIN_EMAIL and ADMIN_PASSWORD. Where some active account is admin already,
  * nothing happens, so it may run at every start of every node.
  *
- * Somebody may have registered that address before, and it need not be theirs: such an account gets the password, then
- * loses what it had open, and is made admin after that. Whoever dies in between leaves the rest to the next start.
+ * Somebody may have registered that address before, and it need not be theirs: such an account gets the password, is made
+ * admin and loses all that it had open in one commit.
  */
 import { randomBytes } from "node:crypto";
 import { Problem } from "../../core/errors.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { newId } from "../../core/ids.ts";
 import { isCommonPassword } from "./common-passwords.ts";
+import { endSessions } from "./endings.ts";
 import { hashPassword } from "./password.ts";
 
 /** `taskwire first admin`: held while one is made, so that nodes which start at the same time make one. */
@@ -20,8 +21,6 @@ export interface FirstAdmin {
   password: string;
   /** bcrypt's. */
   cost: number;
-  /** Ends all sessions of a user. */
-  endSessions(userId: string): Promise<void>;
 }
 
 const hasAdmin = async (db: Queryable): Promise<boolean> =>
@@ -39,7 +38,7 @@ const whereThereIsNone = <Result>(
 
 /**
  * @returns the id of the account that is admin now; null when there was an admin
- * @throws Problem validation-failed for a common password; conflict when the account is deactivated; overloaded; whatever `endSessions` throws
+ * @throws Problem validation-failed for a common password; conflict when the account is deactivated; overloaded
  */
 export async function makeFirstAdmin(db: Database, admin: FirstAdmin): Promise<string | null> {
   const { email, password, cost } = admin;
@@ -47,30 +46,20 @@ export async function makeFirstAdmin(db: Database, admin: FirstAdmin): Promise<s
   if (isCommonPassword(password))
     throw new Problem("validation-failed", "ADMIN_PASSWORD is one of the most common passwords");
   const hash = await hashPassword(password, cost);
-  const found = await whereThereIsNone(db, async (tx) => {
+  return whereThereIsNone(db, async (tx) => {
     const [user] = await tx.query<{ id: string; is_active: boolean }>({
       text: "SELECT id, is_active FROM users.users WHERE lower(email) = lower($1) FOR NO KEY UPDATE",
       values: [email],
     });
-    if (user === undefined) return { id: await insert(tx, email, hash), isNew: true };
+    if (user === undefined) return insert(tx, email, hash);
     if (!user.is_active) throw new Problem("conflict", "The account of ADMIN_EMAIL is deactivated");
-    const values = [user.id, hash, new Date()];
     await tx.query({
-      text: "UPDATE users.users SET password_hash = $2, updated_at = $3 WHERE id = $1",
-      values,
+      text: `UPDATE users.users SET password_hash = $2, role = 'admin', is_verified = true, updated_at = $3
+             WHERE id = $1`,
+      values: [user.id, hash, new Date()],
     });
-    return { id: user.id, isNew: false };
-  });
-  if (found === null || found.isNew) return found?.id ?? null;
-
-  await admin.endSessions(found.id);
-  return whereThereIsNone(db, async (tx) => {
-    await tx.query({
-      text: `UPDATE users.users SET role = 'admin', is_verified = true, updated_at = $2
-             WHERE id = $1 AND is_active AND lower(email) = lower($3)`,
-      values: [found.id, new Date(), email],
-    });
-    return found.id;
+    await endSessions(tx, user.id);
+    return user.id;
   });
 }
 

@@ -5,6 +5,7 @@ import { missing, Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Actor, Conditions, Role } from "../../core/kit.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
+import { ending, ENDS_SESSIONS, endSessions } from "./endings.ts";
 import { modelProblem } from "../../mixins/model.ts";
 import { hashPassword, mustHaveRoom, verifyPassword } from "./password.ts";
 import type { NewUser, User, UserChanges } from "./users.contract.ts";
@@ -75,17 +76,41 @@ export async function findByPassword(
 /** A change is later than the one before, so that its time tells the two apart. */
 const LATER = (now: string): string => `greatest(${now}, updated_at + interval '1 ms')`;
 
-/** @throws Problem not-found for no such active user; overloaded */
+export interface PasswordChange {
+  id: string;
+  password: string;
+  /** Of the account's sessions, as it was when the right to change the password was proven. */
+  generation: number;
+  email?: string;
+  keep_session?: string;
+}
+
+/**
+ * Sets a password and ends what is open to the account, in one commit.
+ * @throws Problem not-found for no such active user, or one of another generation or address by now; overloaded
+ */
 export async function setPassword(
   db: Queryable,
-  { id, password, email }: { id: string; password: string; email?: string },
+  { id, password, generation, email, keep_session }: PasswordChange,
   cost: number,
 ): Promise<void> {
   const rows = await db.query({
     name: "users-set-password",
-    text: `UPDATE users.users SET password_hash = $2, updated_at = ${LATER("$3")}
-           WHERE id = $1 AND is_active AND ($4::text IS NULL OR lower(email) = lower($4)) RETURNING id`,
-    values: [id, await hashPassword(password, cost), new Date(), email ?? null],
+    write: true,
+    text: `WITH ended AS (
+             UPDATE users.users SET password_hash = $2, updated_at = ${LATER("$3")}, ${ENDS_SESSIONS},
+                                    kept_session = $6
+             WHERE id = $1 AND is_active AND ($4::text IS NULL OR lower(email) = lower($4)) AND sessions_generation = $5
+             RETURNING id, sessions_generation)
+           ${ending("ended")}`,
+    values: [
+      id,
+      await hashPassword(password, cost),
+      new Date(),
+      email ?? null,
+      generation,
+      keep_session ?? null,
+    ],
   });
   if (rows.length === 0) throw missing("user", id);
 }
@@ -176,6 +201,7 @@ export async function changeUser(
     }
     keepAnAdmin(standing, next);
     const newAddress = next.email.toLowerCase() !== user.email.toLowerCase();
+    const sessionsEnd = next.role !== user.role || next.is_active !== user.is_active;
     const values = [...FIELDS.map((field) => next[field]), user.is_verified && !newAddress, new Date()];
     try {
       const [written] = await tx.query<User>({
@@ -185,7 +211,7 @@ export async function changeUser(
                WHERE id = $1 RETURNING ${USER}`,
         values: [id, ...values],
       });
-      const sessionsEnd = next.role !== user.role || (user.is_active && !next.is_active);
+      if (sessionsEnd) await endSessions(tx, id);
       return { user: written as User, sessionsEnd, newAddress };
     } catch (error) {
       throw takenProblem(error);
@@ -208,7 +234,8 @@ export async function checkErasure(
 }
 
 /**
- * Deactivates an account and erases what tells who it was. The row stays, for what its owner made.
+ * Deactivates an account, ends its sessions and erases what tells who it was, in one commit, which also leaves the mark by
+ * which its projects and tasks are left (endings.ts). The row stays, for what its owner made.
  * @throws Problem not-found, also for one that is erased; forbidden; conflict for the last active admin
  */
 export async function eraseUser(db: Database, actor: Actor, id: string): Promise<void> {
@@ -229,6 +256,7 @@ export async function eraseUser(db: Database, actor: Actor, id: string): Promise
             new Date(),
           ],
         });
+        await endSessions(tx, id, actor.id);
       });
       return;
     } catch (error) {

@@ -1,4 +1,4 @@
-import { remote, type Role, type ServiceContract } from "../../core/kit.ts";
+import { hint, remote, type Role, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 
@@ -77,6 +77,9 @@ export interface UserChanges {
   is_active?: boolean;
 }
 
+/** All that a user had open ended: to every gateway and notifier. A node that misses it reads `auth.revoked`. */
+export const sessionsEnded = hint<{ user_id: string }>("users.sessions_ended");
+
 /** Milliseconds to allow a call that hashes a password: it waits for its turn. */
 export const HASHING_TIMEOUT = 10_000;
 
@@ -92,18 +95,28 @@ export interface UsersContract extends ServiceContract {
     /** The user as they see themselves. */
     account: { params: { id: string }; result: User };
     /** Null when there is no such active user, or when the password is wrong: both take equally long. */
-    verify_password: { params: { login: string; password: string }; result: User | null };
+    verify_password: {
+      params: { login: string; password: string };
+      result: { user: User; generation: number } | null;
+    };
     /** Those of `ids` that exist, in no particular order. */
     people: { params: { ids: string[] }; result: (Person & { is_active: boolean; role: Role })[] };
     /** The active user with this e-mail address, in any case of its letters. */
     by_email: { params: { email: string }; result: User | null };
-    check_password: { params: { id: string; password: string }; result: boolean };
+    /** The generation of the account's sessions when the password was right; null for a wrong one. */
+    check_password: { params: { id: string; password: string }; result: number | null };
     /** Throws the same as `set_password` for a password that won't do, and does nothing else. */
     check_new_password: { params: { password: string }; result: void };
     /** Which account a login names, for what counts its failures; null for none. Never told to a client. */
     account_of: { params: { login: string }; result: string | null };
-    /** `email`: only if the account still has this address. */
-    set_password: { params: { id: string; password: string; email?: string }; result: void };
+    /**
+     * Sets the password and ends all sessions but `keep_session`, in one commit, if the account still has this generation
+     * and, where one is named, this address.
+     */
+    set_password: {
+      params: { id: string; password: string; generation: number; email?: string; keep_session?: string };
+      result: void;
+    };
     /** The address was proven, if the account still has it. */
     mark_verified: { params: { id: string; email: string }; result: void };
   };

@@ -15,6 +15,8 @@ export interface UserRow {
   is_verified: boolean;
   created_at: Date;
   updated_at: Date;
+  /** Counted on by whatever ends all sessions. */
+  sessions_generation: number;
 }
 
 export const userModel: ModelDefinition = {
@@ -31,6 +33,7 @@ export const userModel: ModelDefinition = {
     is_verified: { type: DataTypes.BOOLEAN, allowNull: false, defaultValue: false },
     created_at: { type: DataTypes.DATE(3), allowNull: false },
     updated_at: { type: DataTypes.DATE(3), allowNull: false },
+    sessions_generation: { type: DataTypes.INTEGER, allowNull: false, defaultValue: 1 },
   },
   options: { schema: "users", tableName: "users", timestamps: false },
 };

@@ -1,7 +1,8 @@
 import type { Service, ServiceSchema } from "moleculer";
+import { atMost } from "../../core/at-most.ts";
 import type { Config } from "../../core/config.ts";
 import { missing, Problem, problemCode } from "../../core/errors.ts";
-import { type ActionContext, type Actor, service } from "../../core/kit.ts";
+import { broadcast, type Caller, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/page.ts";
 import * as rules from "../../core/rules.ts";
 import { cache, type WithCache } from "../../mixins/cache.ts";
@@ -11,6 +12,7 @@ import { auth } from "../auth/auth.contract.ts";
 import { projects } from "../projects/projects.contract.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
 import { isCommonPassword } from "./common-passwords.ts";
+import { completeEnding, type Ending, holdEnding, takeUpEnding } from "./endings.ts";
 import { makeFirstAdmin } from "./first-admin.ts";
 import { verifyPassword } from "./password.ts";
 import {
@@ -22,7 +24,13 @@ import {
   markVerified,
   setPassword,
 } from "./users.commands.ts";
-import { accountRules, HASHING_TIMEOUT, type UserChanges, type UsersContract } from "./users.contract.ts";
+import {
+  accountRules,
+  HASHING_TIMEOUT,
+  sessionsEnded,
+  type UserChanges,
+  type UsersContract,
+} from "./users.contract.ts";
 import { type UserRow, userModel } from "./users.model.ts";
 import { may } from "./users.policy.ts";
 import { accountOf, findByEmail, findUser, searchUsers } from "./users.queries.ts";
@@ -44,28 +52,21 @@ const newPassword = {
 
 /** Milliseconds. */
 const FIRST_ADMIN_RETRY = 500;
+/** Milliseconds between two looks for what sessions that ended left to do. */
+const LOOK_MS = 1000;
+/** Milliseconds that a client waits for what an erasure leaves to do. */
+const PATIENCE_MS = 1000;
 
 interface Lends extends WithModel<UserRow>, WithDatabase, WithCache {
   makeFirstAdmin(): Promise<void>;
+  /** To be called after a commit that ended a user's sessions. Never throws: what fails now is done later. */
+  begin(from: Caller, userId: string): Promise<void>;
+  finish(from: Caller, ending: Ending): Promise<void>;
+  finishDue(): Promise<void>;
   retry?: NodeJS.Timeout;
+  looking?: NodeJS.Timeout;
+  finishing?: Promise<void> | null;
   isStopping?: boolean;
-}
-
-type Asking = ActionContext<object, Actor>;
-
-/** Ends all that a user has open. It has to follow the write that it is for, so a first failure isn't the last word. */
-async function endSessions(ctx: Asking, user_id: string): Promise<void> {
-  for (let triesLeft = 2; ; triesLeft--)
-    try {
-      return await auth.call(ctx, "revoke_user", { user_id });
-    } catch (error) {
-      if (triesLeft === 0) throw error;
-    }
-}
-
-/** Takes all tasks from a user, a batch a call. */
-async function unassignTasks(ctx: Asking, user_id: string): Promise<void> {
-  while (await tasks.call(ctx, "unassign_user", { user_id }));
 }
 
 /** Accounts and password hashes. Nobody else sees a hash. */
@@ -74,11 +75,15 @@ export default (config: Config): ServiceSchema =>
     name: "users",
     mixins: [model(config, userModel), database(config), cache],
     async started() {
+      clearInterval(this.looking);
+      this.looking = setInterval(() => void (this.finishing ??= this.finishDue()), LOOK_MS);
       if (config.ADMIN_EMAIL !== "") await this.makeFirstAdmin();
     },
-    stopped() {
+    async stopped() {
       this.isStopping = true;
       clearTimeout(this.retry);
+      clearInterval(this.looking);
+      await this.finishing;
     },
     methods: {
       /** Makes the first admin if there is none; now or, when something that it needs is away, later. Never throws. */
@@ -88,9 +93,10 @@ export default (config: Config): ServiceSchema =>
             email: config.ADMIN_EMAIL,
             password: config.ADMIN_PASSWORD,
             cost: config.BCRYPT_COST,
-            endSessions: (user_id) => auth.call(this.broker, "revoke_user", { user_id }),
           });
-          if (id !== null) this.logger.info(`user ${id} is admin, by ADMIN_EMAIL`);
+          if (id === null) return;
+          this.logger.info(`user ${id} is admin, by ADMIN_EMAIL`);
+          await this.begin(this.broker, id);
         } catch (error) {
           const { message } = error as Error;
           if (["validation-failed", "conflict"].includes(problemCode(error) ?? "")) {
@@ -99,6 +105,52 @@ export default (config: Config): ServiceSchema =>
             this.logger.warn(`there is no first admin yet: ${message}`);
             this.retry = setTimeout(() => void this.makeFirstAdmin(), FIRST_ADMIN_RETRY).unref();
           }
+        }
+      },
+
+      async begin(this: Service & Lends, from: Caller, userId: string) {
+        broadcast(this.broker, sessionsEnded, { user_id: userId });
+        try {
+          await this.outdate([`person:${userId}`]);
+          const ending = await holdEnding(this.db, userId);
+          if (ending !== null) await this.finish(from, ending);
+        } catch (error) {
+          this.logger.warn(`what user ${userId} left is tidied later: ${(error as Error).message}`);
+        }
+      },
+
+      /** Does what is left, each step though another fails. @throws the first failure: the whole is repeated then */
+      async finish(this: Service & Lends, from: Caller, ending: Ending) {
+        const { user_id, erased_by } = ending;
+        const steps = [() => auth.call(from, "forget_ended", { user_id })];
+        if (erased_by !== null)
+          steps.push(
+            async () => {
+              while (await tasks.call(from, "unassign_user", { user_id, by: erased_by }))
+                await holdEnding(this.db, user_id);
+            },
+            () => projects.call(from, "leave_all", { user_id }),
+          );
+        const failures: unknown[] = [];
+        for (const step of steps) await step().catch((error: unknown) => failures.push(error));
+        if (failures.length > 0) throw failures[0];
+        await completeEnding(this.db, ending);
+      },
+
+      /** Takes up what is due, whichever node left it. Never throws. */
+      async finishDue(this: Service & Lends) {
+        try {
+          for (let ending; this.isStopping !== true && (ending = await takeUpEnding(this.db)) !== null;) {
+            const { user_id } = ending;
+            await this.outdate([`person:${user_id}`]);
+            await this.finish(this.broker, ending).catch((error: Error) =>
+              this.logger.warn(`what user ${user_id} left is tidied later: ${error.message}`),
+            );
+          }
+        } catch (error) {
+          this.logger.debug("what ended could not be looked for", error);
+        } finally {
+          this.finishing = null;
         }
       },
     },
@@ -174,7 +226,7 @@ export default (config: Config): ServiceSchema =>
             ctx.locals.conditions,
           );
           await this.outdate([`person:${id}`]);
-          if (sessionsEnd) await endSessions(ctx, id);
+          if (sessionsEnd) void this.begin(this.broker, id);
           // The change holds, whatever becomes of the mail: it can be asked for again.
           else if (newAddress && id === actor.id)
             await auth
@@ -201,13 +253,9 @@ export default (config: Config): ServiceSchema =>
           const orphan = await projects.call(ctx, "sole_owner_of", { user_id: id });
           if (orphan !== null)
             throw new Problem("conflict", `Make somebody else owner of the project '${orphan}' first`);
-          // Before the account goes, so that a request that fails here can be sent again; and what was assigned since.
-          await unassignTasks(ctx, id);
           await eraseUser(this.db, ctx.locals.actor, id);
-          await this.outdate([`person:${id}`]);
-          await endSessions(ctx, id);
-          await projects.call(ctx, "leave_all", { user_id: id });
-          await unassignTasks(ctx, id);
+          // The account is erased, whatever becomes of the rest now: that is finished by any node, until it is done.
+          await atMost(PATIENCE_MS, this.begin(ctx, id));
         },
       },
 
@@ -242,7 +290,7 @@ export default (config: Config): ServiceSchema =>
         rules: { login: { type: "string", max: 254 }, password: "string" },
         async handler(ctx) {
           const row = await findByPassword(this.model, ctx.params, config.BCRYPT_COST);
-          return row === null ? null : userView(row);
+          return row === null ? null : { user: userView(row), generation: row.sessions_generation };
         },
       },
 
@@ -283,7 +331,7 @@ export default (config: Config): ServiceSchema =>
         },
       },
 
-      /** Whether an active user has this password. @throws Problem overloaded */
+      /** Under which generation an active user has this password. @throws Problem overloaded */
       check_password: {
         auth: "internal",
         timeout: HASHING_TIMEOUT,
@@ -294,7 +342,8 @@ export default (config: Config): ServiceSchema =>
           });
           const row = found?.get();
           const hash = row?.is_active === true ? row.password_hash : null;
-          return verifyPassword(ctx.params.password, hash, config.BCRYPT_COST);
+          const right = await verifyPassword(ctx.params.password, hash, config.BCRYPT_COST);
+          return right && row !== undefined ? row.sessions_generation : null;
         },
       },
 
@@ -306,13 +355,20 @@ export default (config: Config): ServiceSchema =>
         handler() {},
       },
 
-      /** Gives an active user a new password. @throws Problem not-found, overloaded */
+      /** Gives an active user a new password, and ends their sessions. @throws Problem not-found, overloaded */
       set_password: {
         auth: "internal",
         timeout: HASHING_TIMEOUT,
-        rules: { id: rules.id, password: newPassword, email: { type: "string", max: 254, optional: true } },
-        handler(ctx) {
-          return setPassword(this.db, ctx.params, config.BCRYPT_COST);
+        rules: {
+          id: rules.id,
+          password: newPassword,
+          generation: { type: "number", integer: true },
+          email: { type: "string", max: 254, optional: true },
+          keep_session: rules.optionalId,
+        },
+        async handler(ctx) {
+          await setPassword(this.db, ctx.params, config.BCRYPT_COST);
+          void this.begin(this.broker, ctx.params.id);
         },
       },
 

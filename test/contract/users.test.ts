@@ -4,7 +4,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/g
 import type pg from "pg";
 import { Problem } from "../../core/errors.ts";
 import { until } from "../../local/until.ts";
-import { auth } from "../../services/auth/auth.contract.ts";
 import { makeFirstAdmin } from "../../services/users/first-admin.ts";
 import { users } from "../../services/users/users.contract.ts";
 import { openDatabase as openPool } from "../../mixins/database.ts";
@@ -675,17 +674,21 @@ describe("what other services ask", () => {
 
   test("check_password and set_password", async () => {
     const { id, username } = await node.api.person("changer");
-    expect(await call("check_password", { id, password: PASSWORD })).toBe(true);
-    expect(await call("check_password", { id, password: "wrong" })).toBe(false);
-    expect(await call("check_password", { id: NOBODY, password: PASSWORD })).toBe(false);
-    await call("set_password", { id, password: "another horse battery" });
+    expect(await call("check_password", { id, password: PASSWORD })).toBe(1);
+    expect(await call("check_password", { id, password: "wrong" })).toBeNull();
+    expect(await call("check_password", { id: NOBODY, password: PASSWORD })).toBeNull();
+    await call("set_password", { id, password: "another horse battery", generation: 1 });
     expect((await login(username)).status).toBe(401);
     expect((await login(username, "another horse battery")).status).toBe(200);
     for (const password of ["short", "password123", "x".repeat(129)])
-      await expect(call("set_password", { id, password })).rejects.toMatchObject({ name: "ValidationError" });
+      await expect(call("set_password", { id, password, generation: 2 })).rejects.toMatchObject({
+        name: "ValidationError",
+      });
+    const late = call("set_password", { id, password: PASSWORD, generation: 1 });
+    await expect(late).rejects.toEqual(refusal("not-found"));
     await deactivate(db, { id });
-    expect(await call("check_password", { id, password: "another horse battery" })).toBe(false);
-    const refused = call("set_password", { id, password: PASSWORD });
+    expect(await call("check_password", { id, password: "another horse battery" })).toBeNull();
+    const refused = call("set_password", { id, password: PASSWORD, generation: 2 });
     await expect(refused).rejects.toEqual(refusal("not-found"));
   });
 
@@ -703,7 +706,7 @@ describe("the first admin", () => {
   const FIRST = { ADMIN_EMAIL, ADMIN_PASSWORD };
   const loginAs = (api: Api, name: string, password = ADMIN_PASSWORD): Promise<Answer> =>
     api.post("/auth/login", { login: name, password });
-  const admin = { email: ADMIN_EMAIL, password: ADMIN_PASSWORD, cost: 4, endSessions: async () => {} };
+  const admin = { email: ADMIN_EMAIL, password: ADMIN_PASSWORD, cost: 4 };
 
   let url: string;
   beforeEach(async () => {
@@ -764,21 +767,6 @@ describe("the first admin", () => {
       await own.stop();
     }
   });
-
-  test("is not made when the sessions of who has the address can't be ended; the next try does it", () =>
-    withPool(async (pool) => {
-      await makeFirstAdmin(pool, admin);
-      await pool.query({ text: "UPDATE users.users SET role = 'user', is_verified = false" });
-      const away = () => Promise.reject(new Problem("service-unavailable"));
-      await expect(makeFirstAdmin(pool, { ...admin, endSessions: away })).rejects.toMatchObject({
-        type: "service-unavailable",
-      });
-      expect(await usersIn(pool)).toMatchObject([{ role: "user" }]);
-      const ended: string[] = [];
-      const id = await makeFirstAdmin(pool, { ...admin, endSessions: async (user) => void ended.push(user) });
-      expect(ended).toEqual([id]);
-      expect(await usersIn(pool)).toMatchObject([{ id, role: "admin", is_verified: true }]);
-    }));
 
   test("gets another user name when admin is taken", () =>
     withPool(async (pool) => {
@@ -860,10 +848,4 @@ describe("the first admin", () => {
       expect([empty.code, empty.err]).toEqual([1, expect.stringMatching(/^The database is empty: .*\n$/)]);
     });
   });
-});
-
-test("revoke_user is what ends sessions, and this file relies on it", async () => {
-  const person = await node.api.person("revoked");
-  await auth.call(node.broker, "revoke_user", { user_id: person.id });
-  expectProblem(await refresh(person), 401, "invalid-token");
 });

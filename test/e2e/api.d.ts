@@ -51,7 +51,7 @@ export interface paths {
         put?: never;
         /**
          * Get new tokens
-         * @description The refresh token works once, and comes in the body or, in cookie mode, in its cookie. One that was used before ends its session: somebody else has it. (A client that lost the answer may ask again within 10 seconds.) A page that sends the cookie has to be of the API's own origin or of one that the server lists (`CORS_ORIGINS`), else the answer is 403.
+         * @description The refresh token works once, and comes in the body or, in cookie mode, in its cookie. One that was used before ends its session: somebody else has it. (A client that lost the answer may ask again as long as it has not used the new token, and 10 seconds longer.) A page that sends the cookie has to be of the API's own origin or of one that the server lists (`CORS_ORIGINS`), else the answer is 403.
          */
         post: operations["authRefresh"];
         delete?: never;
@@ -3342,6 +3342,32 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description [Conflict with the present state](/problems/conflict) */
+        Conflict: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                "X-Download-Options": components["headers"]["X-Download-Options"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description [Already taken](/problems/already-exists) · [Conflict with the present state](/problems/conflict) */
         AlreadyExistsOrConflict: {
             headers: {
@@ -3396,32 +3422,6 @@ export interface components {
         };
         /** @description [If-Match is required](/problems/precondition-required) */
         PreconditionRequired: {
-            headers: {
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                "X-Process-Time": components["headers"]["X-Process-Time"];
-                "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                "X-Download-Options": components["headers"]["X-Download-Options"];
-                "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                RateLimit: components["headers"]["RateLimit"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description [Conflict with the present state](/problems/conflict) */
-        Conflict: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -4926,6 +4926,7 @@ export interface operations {
             401: components["responses"]["UnauthenticatedOrInvalidToken"];
             403: components["responses"]["Forbidden"];
             408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];

@@ -26,9 +26,8 @@ const ACCESS: Record<string, Auth> = {
   "auth.list_tokens": "session",
   "auth.create_token": "session",
   "auth.revoke_token": "session",
-  "auth.revoke_user": "internal",
+  "auth.forget_ended": "internal",
   "auth.verify_token": "internal",
-  "auth.revoked": "internal",
 
   "users.list": "user",
   "users.get": "user",
