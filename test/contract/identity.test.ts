@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import jwt from "jsonwebtoken";
 import pg from "pg";
 import { until } from "../../local/until.ts";
-import { openDatabase } from "../../mixins/database.ts";
-import { issueToken } from "../../services/auth/one-time-tokens.ts";
+import type { Statement } from "../../mixins/database.ts";
+import { hashOf } from "../../services/auth/secrets.ts";
+import { endSessions } from "../../services/users/endings.ts";
 import type { Api } from "../support/api.ts";
 import { type Answer, PASSWORD, type Person } from "../support/api.ts";
-import { startTestNode, type TestNode } from "../support/node.ts";
+import { startTestNode, type TestNode, withoutService } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
 import { expectProblem } from "./support.ts";
 
@@ -30,11 +32,28 @@ afterAll(async () => {
   await node?.stop();
 });
 
-/** The token of the last link that was mailed to somebody. */
-async function linkFor(email: string, page: string): Promise<string> {
-  const find = () => printed.filter((text) => text.includes(email) && text.includes(page)).at(-1);
-  await until(() => find() !== undefined, 5000);
-  return /#token=([\w-]+)/.exec(find() ?? "")?.[1] ?? "none";
+/** The token of the last link that was mailed to somebody, which is another one than `former`. */
+async function linkFor(email: string, page: string, former = ""): Promise<string> {
+  const find = () =>
+    /#token=([\w-]+)/.exec(
+      printed.filter((text) => text.includes(email) && text.includes(page)).at(-1) ?? "",
+    )?.[1];
+  if (await until(() => ![undefined, former].includes(find()), 5000)) return find() as string;
+  throw new Error(`no link ${page} was mailed to ${email}`);
+}
+
+const sessionOf = ({ token }: Person): string => (jwt.decode(token) as { sid: string }).sid;
+
+/** Does something while all sessions of a user are ended by a transaction that commits after it. */
+async function whileSessionsEnd<Result>({ id }: Person, work: () => Promise<Result>): Promise<Result> {
+  await sql.query("BEGIN");
+  try {
+    const query = async <Row>({ text, values }: Statement) => (await sql.query(text, values)).rows as Row[];
+    await endSessions({ query }, id);
+    return await work();
+  } finally {
+    await sql.query("COMMIT");
+  }
 }
 
 const login = (person: Person, password = PASSWORD): Promise<Answer> =>
@@ -87,25 +106,52 @@ describe("logout", () => {
 });
 
 describe("a spent refresh token", () => {
-  test("that comes back after the grace ends the session: the thief's and the victim's tokens", async () => {
+  const refresh = (refresh_token: string) => node.api.post("/auth/refresh", { refresh_token });
+  /** Moves the time at which a user's tokens were spent. */
+  const age = ({ id }: Person, seconds: number) =>
+    sql.query(
+      `UPDATE auth.refresh_tokens SET spent_at = spent_at - $2 * interval '1 s'
+       WHERE session_id IN (SELECT id FROM auth.sessions WHERE user_id = $1)`,
+      [id, seconds],
+    );
+
+  test("that comes back when its successor was used ends the session: the thief's and the victim's tokens", async () => {
     const ada = await node.api.person("ada");
-    const next = (await node.api.post("/auth/refresh", { refresh_token: ada.refreshToken })).body;
-    await sql.query(
-      `UPDATE auth.refresh_tokens SET spent_at = spent_at - interval '11 s'
-       WHERE spent_at IS NOT NULL AND session_id IN (SELECT id FROM auth.sessions WHERE user_id = $1)`,
-      [ada.id],
-    );
-    expectProblem(
-      await node.api.post("/auth/refresh", { refresh_token: ada.refreshToken }),
-      401,
-      "invalid-token",
-    );
-    expectProblem(
-      await node.api.post("/auth/refresh", { refresh_token: next.refresh_token }),
-      401,
-      "invalid-token",
-    );
-    expectProblem(await node.api.as(next.access_token).get("/auth/me"), 401, "invalid-token");
+    const next = (await refresh(ada.refreshToken)).body;
+    const last = (await refresh(next.refresh_token)).body;
+    await age(ada, 11);
+    for (const token of [ada.refreshToken, next.refresh_token, last.refresh_token])
+      expectProblem(await refresh(token), 401, "invalid-token");
+    expectProblem(await node.api.as(last.access_token).get("/auth/me"), 401, "invalid-token");
+  });
+
+  test("is good for a client that lost the answer as long as the successor was not used, and 10 s longer", async () => {
+    const ada = await node.api.person("ada");
+    const { refresh_token: successor } = (await refresh(ada.refreshToken)).body;
+    await age(ada, 86_400);
+    const again = await refresh(ada.refreshToken);
+    expect([again.status, again.body?.refresh_token]).toEqual([200, successor]);
+    const third = (await refresh(successor)).body;
+    await sql.query("UPDATE auth.refresh_tokens SET spent_at = now() - interval '9 s' WHERE hash = $1", [
+      hashOf(successor),
+    ]);
+    expect((await refresh(ada.refreshToken)).body?.refresh_token).toBe(successor);
+    expect((await refresh(third.refresh_token)).status).toBe(200);
+  });
+
+  test("is not spent while the account can't be read: an outage costs nobody their session", async () => {
+    const ada = await node.api.person("ada");
+    const spent = await node.api.person("spent");
+    const { refresh_token: successor } = (await refresh(spent.refreshToken)).body;
+    await withoutService(node, "users", async () => {
+      for (let attempt = 0; attempt < 5; attempt++)
+        for (const { refreshToken } of [ada, spent])
+          expectProblem(await refresh(refreshToken), 503, "service-unavailable");
+      // A minute passes.
+      await sql.query("UPDATE auth.refresh_tokens SET spent_at = spent_at - interval '60 s'");
+    });
+    for (const { refreshToken } of [ada, spent]) expect((await refresh(refreshToken)).status).toBe(200);
+    expect((await refresh(successor)).status).toBe(200);
   });
 
   test("is no access token", async () => {
@@ -153,8 +199,7 @@ describe("e-mail verification", () => {
     const ada = await node.api.person("ada");
     const first = await linkFor(ada.email, "verify-email");
     expectAccepted(await ada.api.post("/auth/verify-email/resend"));
-    const second = await linkFor(ada.email, "verify-email");
-    expect(second).not.toBe(first);
+    const second = await linkFor(ada.email, "verify-email", first);
     expectProblem(await node.api.post("/auth/verify-email", { token: first }), 422, "validation-failed", [
       "#/token",
     ]);
@@ -203,11 +248,53 @@ describe("a forgotten password", () => {
   });
 
   test("asked for twice in a minute is mailed once", async () => {
+    const [ada, ben] = [await node.api.person("ada"), await node.api.person("ben")];
+    const forgot = ({ email }: Person) => node.api.post("/auth/password/forgot", { email });
+    await forgot(ada);
+    await linkFor(ada.email, "reset-password");
+    await forgot(ada);
+    // Mails are prepared in turn: when Ben's is there, so would be Ada's second.
+    await forgot(ben);
+    await linkFor(ben.email, "reset-password");
+    const mailed = printed.filter((text) => text.includes(ada.email) && text.includes("reset-password"));
+    expect(mailed).toHaveLength(1);
+  });
+
+  test("a reset that sets no password ends no session", async () => {
     const ada = await node.api.person("ada");
-    const db = openDatabase(node.config, () => {});
-    expect(await issueToken(db, "reset_password", ada)).toMatch(/./);
-    expect(await issueToken(db, "reset_password", ada)).toBeNull();
-    await db.close();
+    await node.api.post("/auth/password/forgot", { email: ada.email });
+    const token = await linkFor(ada.email, "reset-password");
+    await withoutService(node, "users", async () => {
+      const answer = await node.api.post("/auth/password/reset", { token, password: "a new and better one" });
+      expectProblem(answer, 503, "service-unavailable");
+    });
+    await ada.api.must("PATCH", `/users/${ada.id}`, { email: `new-${ada.email}` });
+    const late = await node.api.post("/auth/password/reset", { token, password: "a new and better one" });
+    expectProblem(late, 422, "validation-failed", ["#/token"]);
+    expect((await ada.api.get("/auth/sessions")).body.total).toBe(1);
+    expect((await node.api.post("/auth/refresh", { refresh_token: ada.refreshToken })).status).toBe(200);
+  });
+
+  test("a link is not spent by a reset that failed: the second try sets the password", async () => {
+    const ada = await node.api.person("ada");
+    await node.api.post("/auth/password/forgot", { email: ada.email });
+    const token = await linkFor(ada.email, "reset-password");
+    const reset = () => node.api.post("/auth/password/reset", { token, password: "a new and better one" });
+    await withoutService(node, "users", async () => {
+      expectProblem(await reset(), 503, "service-unavailable");
+    });
+    // The commit itself fails, after the link was found.
+    await sql.query(
+      "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; CREATE TRIGGER fail BEFORE INSERT ON users.endings EXECUTE FUNCTION fail()",
+    );
+    try {
+      expectProblem(await reset(), 500, "internal-error");
+    } finally {
+      await sql.query("DROP FUNCTION fail CASCADE");
+    }
+    expect((await login(ada)).status).toBe(200);
+    expect((await reset()).status).toBe(204);
+    expect((await login(ada, "a new and better one")).status).toBe(200);
   });
 
   test("one link resets once, though two use it at once", async () => {
@@ -222,35 +309,73 @@ describe("a forgotten password", () => {
     expect(resets.map(({ status }) => status).sort()).toEqual([204, 422]);
   });
 
-  test("a link that has expired, or is for something else, is 422", async () => {
+  test("a link that is for something else is 422, and goes on being good for what it is for", async () => {
     const ada = await node.api.person("ada");
     const verify = await linkFor(ada.email, "verify-email");
     await node.api.post("/auth/password/forgot", { email: ada.email });
     const token = await linkFor(ada.email, "reset-password");
+    const reset = (one: string) => node.api.post("/auth/password/reset", { token: one, password: PASSWORD });
+    const confirm = (one: string) => node.api.post("/auth/verify-email", { token: one });
+    for (const answer of [await reset(verify), await confirm(token)])
+      expectProblem(answer, 422, "validation-failed", ["#/token"]);
+    expect((await login(ada)).body.user.is_verified).toBe(false);
+    for (const answer of [await confirm(verify), await reset(token)]) expect(answer.status).toBe(204);
+  });
+
+  test("a link that has expired is 422", async () => {
+    const ada = await node.api.person("ada");
+    await node.api.post("/auth/password/forgot", { email: ada.email });
+    const token = await linkFor(ada.email, "reset-password");
     await sql.query("UPDATE auth.one_time_tokens SET expires_at = now() WHERE user_id = $1", [ada.id]);
-    for (const one of [token, verify])
-      expectProblem(
-        await node.api.post("/auth/password/reset", { token: one, password: PASSWORD }),
-        422,
-        "validation-failed",
-        ["#/token"],
-      );
+    const answer = await node.api.post("/auth/password/reset", { token, password: "a new and better one" });
+    expectProblem(answer, 422, "validation-failed", ["#/token"]);
+    expect((await login(ada)).status).toBe(200);
   });
 });
 
 describe("changing the password", () => {
-  test("ends also the sessions of logins that were under way", async () => {
+  test("ends also the session of a login, and a personal token, that are made while it commits", async () => {
     const ada = await node.api.person("ada");
+    const { body: opened, minted } = await whileSessionsEnd(ada, async () => ({
+      ...(await login(ada)),
+      minted: await ada.api.must("POST", "/auth/tokens", { name: "CI", scope: "write" }),
+    }));
+    const refreshed = await node.api.post("/auth/refresh", { refresh_token: opened.refresh_token });
+    expectProblem(refreshed, 401, "invalid-token");
+    expectProblem(await node.api.as(minted.token).get("/auth/me"), 401, "invalid-token");
+    // No hint tells the gateway of either: its poll does.
+    const me = async () => (await node.api.as(opened.access_token).get("/auth/me")).status;
+    expect(await until(async () => (await me()) === 401, 5000)).toBe(true);
+  });
+
+  test("ends the links that were mailed before", async () => {
+    const ada = await node.api.person("ada");
+    await node.api.post("/auth/password/forgot", { email: ada.email });
+    const token = await linkFor(ada.email, "reset-password");
     const body = { current_password: PASSWORD, password: "a new and better one" };
-    const [changed, ...logins] = await Promise.all([
-      change(ada, body),
-      ...Array.from({ length: 12 }, () => login(ada)),
-    ]);
-    expect(changed!.status).toBe(204);
-    for (const answer of logins.filter(({ status }) => status === 200)) {
-      const refreshed = await node.api.post("/auth/refresh", { refresh_token: answer.body.refresh_token });
-      expectProblem(refreshed, 401, "invalid-token");
-    }
+    expect((await change(ada, body)).status).toBe(204);
+    const reset = await node.api.post("/auth/password/reset", { token, password: "the stranger's" });
+    expectProblem(reset, 422, "validation-failed", ["#/token"]);
+    expect((await login(ada, "a new and better one")).status).toBe(200);
+  });
+
+  test("keeps the session that did it, until that is logged out or another one changes it", async () => {
+    const ada = await node.api.person("ada");
+    const passwords = [PASSWORD, "the second password", "the third password", "the fourth password"];
+    const changeTo = (api: Api, at: number) =>
+      api.post("/auth/password/change", { current_password: passwords[at - 1], password: passwords[at] });
+    const refresh = async (token: string) => node.api.post("/auth/refresh", { refresh_token: token });
+    expect((await changeTo(ada.api, 1)).status).toBe(204);
+    expect((await changeTo(ada.api, 2)).status).toBe(204);
+    const { body: kept } = await refresh(ada.refreshToken);
+    expect((await node.api.as(kept.access_token).get("/auth/sessions")).body.total).toBe(1);
+
+    const { body: other } = await login(ada, passwords[2]);
+    expect((await changeTo(node.api.as(other.access_token), 3)).status).toBe(204);
+    expectProblem(await refresh(kept.refresh_token), 401, "invalid-token");
+    expectProblem(await node.api.as(kept.access_token).get("/auth/me"), 401, "invalid-token");
+    expect((await node.api.as(other.access_token).post("/auth/logout")).status).toBe(204);
+    expectProblem(await refresh(other.refresh_token), 401, "invalid-token");
   });
 
   const change = (person: Person, body: object) => person.api.post("/auth/password/change", body);
@@ -281,17 +406,24 @@ describe("changing the password", () => {
 });
 
 describe("personal access tokens", () => {
-  test("that other sessions mint while the password changes end with them", async () => {
+  test("are not made by a session that has ended, though the gateway has not heard of it", async () => {
     const ada = await node.api.person("ada");
-    const other = await again(ada);
-    const body = { current_password: PASSWORD, password: "a new and better one" };
-    const [changed, ...minted] = await Promise.all([
-      ada.api.post("/auth/password/change", body),
-      ...Array.from({ length: 12 }, (_, at) => other.post("/auth/tokens", { name: `${at}`, scope: "write" })),
+    const { id, session } = { id: ada.id, session: sessionOf(ada) };
+    await sql.query("UPDATE auth.sessions SET revoked_at = now() - interval '1 day' WHERE id = $1", [
+      session,
     ]);
-    expect(changed.status).toBe(204);
-    for (const { body: created } of minted.filter(({ status }) => status === 201))
-      expectProblem(await node.api.as(created.token).get("/auth/me"), 401, "invalid-token");
+    expectProblem(await ada.api.post("/auth/tokens", { name: "x", scope: "read" }), 401, "invalid-token");
+    const { rows } = await sql.query("SELECT FROM auth.personal_tokens WHERE user_id = $1", [id]);
+    expect(rows).toEqual([]);
+  });
+
+  test("of an account that is not active are 401", async () => {
+    const ada = await node.api.person("ada");
+    const { token } = await ada.api.must("POST", "/auth/tokens", { name: "CI", scope: "read" });
+    await sql.query("UPDATE users.users SET is_active = false WHERE id = $1", [ada.id]);
+    expectProblem(await node.api.as(token).get("/auth/me"), 401, "invalid-token");
+    await sql.query("UPDATE users.users SET is_active = true WHERE id = $1", [ada.id]);
+    expect((await node.api.as(token).get("/auth/me")).status).toBe(200);
   });
 
   test("are shown once, speak for their user within their scope, and end when revoked", async () => {

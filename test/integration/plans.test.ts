@@ -16,6 +16,7 @@ import {
   type TaskFilter,
 } from "../../services/tasks/tasks.queries.ts";
 import { readLog } from "../../mixins/event-log.ts";
+import { revokedWithin } from "../../mixins/revocations.ts";
 import { searchUsers } from "../../services/users/users.queries.ts";
 import { freshDatabase } from "../support/database.ts";
 
@@ -107,6 +108,18 @@ beforeAll(async () => {
     `INSERT INTO users.users (id, email, username, first_name, last_name, password_hash, created_at, updated_at)
      SELECT gen_random_uuid(), md5(n::text) || '@example.com', md5(n::text), md5('f' || n), md5('l' || n), '', now(), now()
      FROM generate_series(1, 100000) AS n`,
+  );
+  // Passwords change: of 1,000 accounts at some time, of few within the last minute.
+  await run(
+    `UPDATE users.users SET sessions_generation = 2, sessions_ended_at = now() - random() * interval '30 days'
+     WHERE id IN (SELECT id FROM users.users LIMIT 1000)`,
+  );
+  await run(
+    `UPDATE auth.sessions SET revoked_at = now() - random() * interval '30 days' WHERE id IN (SELECT id FROM auth.sessions LIMIT 5000)`,
+  );
+  await run(
+    `UPDATE auth.personal_tokens SET revoked_at = now() - random() * interval '30 days'
+     WHERE id IN (SELECT id FROM auth.personal_tokens LIMIT 2000)`,
   );
   await run("VACUUM ANALYZE");
 }, 60_000);
@@ -206,6 +219,17 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     "somebody's sessions",
     (db) => listSessions(db, { userId: mine, current: user.session }, offset),
     ["sessions_user_idx"],
+  ],
+  [
+    "what ended lately, which each gateway and notifier asks every second",
+    (db) => revokedWithin(db, 61_000),
+    [
+      "sessions_revoked_idx",
+      "personal_tokens_revoked_idx",
+      "users_sessions_ended_idx",
+      "sessions_user_idx",
+      "personal_tokens_user_idx",
+    ],
   ],
   ["somebody's tokens", (db) => listTokens(db, mine, offset), ["personal_tokens_user_idx"]],
   ["a project's counts", (db) => countByStatus(db, first), []],

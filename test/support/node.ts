@@ -1,7 +1,7 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { ServiceBroker } from "moleculer";
-import { type Config, loadConfig, SERVICES } from "../../core/config.ts";
+import type { ServiceBroker, ServiceSchema } from "moleculer";
+import { type Config, loadConfig, type ServiceName, SERVICES } from "../../core/config.ts";
 import { startNode } from "../../node.ts";
 import { freshDatabase } from "./database.ts";
 import { Api } from "./api.ts";
@@ -36,4 +36,24 @@ export async function startTestNode(overrides: Partial<Config> = {}): Promise<Te
   const gateway = broker.getLocalService("api-gateway") as unknown as { server: Server };
   const url = `http://127.0.0.1:${(gateway.server.address() as AddressInfo).port}`;
   return { broker, config, url, api: new Api(url), stop: () => broker.stop() };
+}
+
+/** Takes one service of a node away for the time that `work` takes. */
+export async function withoutService(
+  { broker, config }: TestNode,
+  name: Exclude<ServiceName, "api-gateway">,
+  work: () => Promise<void>,
+): Promise<void> {
+  const service = broker.getLocalService(name);
+  if (!service) throw new Error(`the node runs no ${name}`);
+  await broker.destroyService(service);
+  try {
+    await work();
+  } finally {
+    const { default: schemaOf } = (await import(`../../services/${name}/${name}.service.ts`)) as {
+      default: (config: Config) => ServiceSchema;
+    };
+    broker.createService(schemaOf(config));
+    await broker.waitForServices(name, 5000, 10);
+  }
 }
