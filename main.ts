@@ -1,104 +1,101 @@
 import process from "node:process";
-import type { ServiceBroker } from "moleculer";
 import { type Config, ConfigError, loadConfig, SERVICES } from "./core/config.ts";
+import { explain } from "./core/explain.ts";
+import { originOf } from "./core/origin.ts";
 import { type EmbeddedDatabase, InUseError, startEmbedded } from "./local/embedded.ts";
+import { mustBeFree, type WantedPort } from "./local/ports-to-take.ts";
+import { Program, type Starting } from "./local/program.ts";
+import { databaseAnswers, mustBeMigrated } from "./migrations/ready.ts";
 import { startNode } from "./node.ts";
-
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
-
-/** One line that says what to do, and no stack trace. */
-function giveUp(message: string): never {
-  process.stderr.write(`${message}\n`);
-  process.exit(1);
-}
 
 const everything = (config: Config): boolean => SERVICES.every((name) => config.SERVICES.includes(name));
 
 function banner(config: Config, embedded: EmbeddedDatabase | null): string {
-  const origin = `http://${config.HOST === "0.0.0.0" ? "127.0.0.1" : config.HOST}:${config.PORT}`;
   if (!everything(config)) {
     const reach = config.NATS_URL === "" ? " (no NATS_URL: no other node can reach it)" : "";
     return `Taskwire: ${config.SERVICES.join(", ")} running${reach}`;
   }
+  const origin = originOf(config.HOST, config.PORT);
+  const all = ["0.0.0.0", "::"].includes(config.HOST)
+    ? `, and at port ${config.PORT} of every address of this machine`
+    : "";
   return [
     "",
-    `  Taskwire is running at ${origin}, sockets at ${origin}/ws`,
+    `  Taskwire is running at ${origin}${all}`,
+    `  Sockets at ${origin}/ws`,
     `  Its API, to read and to try: ${origin}/docs`,
     ...(embedded ? [`  Its data lies in ${embedded.dir}`] : []),
     "",
-    "  Register somebody, then log in:",
+    "  What to do next, in a second terminal:",
     "",
-    `  curl ${origin}/auth/register -H 'Content-Type: application/json' \\`,
+    "    npm run seed      fills in a demo of five people, five projects and 500 tasks",
+    "    npm run admin     -- you@example.com makes you admin",
+    "",
+    "  or register somebody, as README.md's tour does:",
+    "",
+    `  curl '${origin}/auth/register' -H 'Content-Type: application/json' \\`,
     `    -d '{"email":"ada@example.com","username":"ada","password":"correct horse"}'`,
     "",
-    "  README.md goes on from here; `npm run seed` fills in a demo. Ctrl-C stops it.",
+    "  Ctrl-C stops it.",
     "",
   ].join("\n");
 }
 
-async function main(): Promise<void> {
-  let config: Config;
-  try {
-    config = loadConfig(process.env);
-  } catch (error) {
-    if (error instanceof ConfigError) giveUp(error.message);
-    throw error;
-  }
+/** The ports that this node listens on. */
+function portsOf(config: Config): WantedPort[] {
+  const runs = (name: "api-gateway" | "notifier"): boolean => config.SERVICES.includes(name);
+  return [
+    ...(runs("api-gateway") ? [{ variable: "PORT", port: config.PORT }] : []),
+    // Beside the gateway the notifier has no port of its own.
+    ...(runs("notifier") && !runs("api-gateway")
+      ? [{ variable: "NOTIFIER_PORT", port: config.NOTIFIER_PORT }]
+      : []),
+    ...(config.OPS_PORT === 0 ? [] : [{ variable: "OPS_PORT", port: config.OPS_PORT }]),
+  ];
+}
+
+/** One line that says what to do. */
+function describe(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  if (error instanceof InUseError)
+    return `Taskwire runs already (${error.message}). Stop it first, or set DATA_DIR and PORT for a second one.`;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "EADDRINUSE")
+    return `Taskwire: ${explain(error)}: set PORT, NOTIFIER_PORT or OPS_PORT to a free one`;
+  return `Taskwire: ${explain(error)}`;
+}
+
+async function start(program: Program, { signal, say, own }: Starting): Promise<void> {
+  let config = loadConfig(process.env);
+  await mustBeFree(config.HOST, portsOf(config));
 
   let embedded: EmbeddedDatabase | null = null;
-  let broker: ServiceBroker | null = null;
-  let stopping = false;
-
-  async function stop(reason: string): Promise<void> {
-    if (stopping) return;
-    stopping = true;
-    say(`Taskwire: stopping (${reason})`);
-    let failed = false;
-    for (const part of [broker, embedded])
-      await part?.stop().catch((error: unknown) => {
-        failed = true;
-        process.stderr.write(`Taskwire: could not stop cleanly: ${String(error)}\n`);
-      });
-    process.exit(failed ? 1 : 0);
-  }
-  process.on("SIGINT", () => void stop("Ctrl-C"));
-  process.on("SIGTERM", () => void stop("SIGTERM"));
-  // Whoever started us died without a word (local/process-group.ts): there is nobody to write to either.
-  process.on("disconnect", () => void stop("its parent is gone"));
-  process.stdout.on("error", () => {});
-  process.stderr.on("error", () => {});
-
   if (config.DATABASE_URL === "") {
     const who = `pid ${process.pid} at port ${config.PORT}`;
-    try {
-      embedded = await startEmbedded(config.DATA_DIR, who, say);
-    } catch (error) {
-      if (error instanceof InUseError)
-        giveUp(
-          `Taskwire runs already (${error.message}). Stop it first, or set DATA_DIR and PORT for a second one.`,
-        );
-      giveUp(`Taskwire: ${(error as Error).message}`);
-    }
-    config = { ...config, DATABASE_URL: embedded.url };
+    const db = await startEmbedded(config.DATA_DIR, who, say, signal);
+    own({ name: "Postgres", stop: () => db.stop() });
+    config = { ...config, DATABASE_URL: db.url };
+    embedded = db;
+  } else {
+    await databaseAnswers(config.DATABASE_URL, { say, signal });
+    await mustBeMigrated(config.DATABASE_URL);
   }
-  try {
-    broker = await startNode(config);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    process.stderr.write(
-      code === "EADDRINUSE"
-        ? `Taskwire: port ${config.PORT} is taken. Set PORT (or NOTIFIER_PORT) to a free one.\n`
-        : `Taskwire: ${message}\n`,
-    );
-    await embedded?.stop();
-    process.exit(1);
-  }
+  signal.throwIfAborted();
+
+  const broker = await startNode(config, (what) => {
+    if (!signal.aborted) say(`Taskwire: still starting, waits for ${what}`);
+  });
+  own({ name: "what its services have begun", stop: () => broker.stop(), force: () => {} });
+  if (signal.aborted) return;
   say(banner(config, embedded));
-  // Whoever started us (local/cluster.ts) counts on all services, wherever they run.
+  // The process that started us (local/cluster.ts) counts on all services, wherever they run.
   if (process.send) {
     const found = broker.waitForServices([...SERVICES], 60_000, 50);
-    await found.then(() => process.send?.("ready")).catch(() => stop("the other services did not come up"));
+    found
+      .then(() => process.send?.("ready"))
+      .catch(() => program.stop("the other services did not come up", 1));
   }
 }
 
-await main();
+const program = new Program();
+await program.run((starting) => start(program, starting), describe);

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import type { Redis } from "ioredis";
 import { type BrokerOptions, Cachers, type LoggerConfig, type ServiceBroker } from "moleculer";
 import type { Config } from "./core/config.ts";
+import { natsOptions } from "./core/nats-options.ts";
 import { VALIDATOR } from "./core/rules.ts";
 import { authorize } from "./middlewares/authorize.ts";
 import { failureDetector } from "./middlewares/failure-detector.ts";
@@ -91,7 +92,7 @@ export function brokerOptions(config: Config): BrokerOptions {
         ? null
         : {
             type: "NATS",
-            options: { url: config.NATS_URL, reconnectTimeWait: 250, name: config.NODE_ID },
+            options: { ...natsOptions(config.NATS_URL), reconnectTimeWait: 250, name: config.NODE_ID },
           },
 
     cacher: cacher(config),

@@ -1,5 +1,6 @@
 import { ServiceBroker, type ServiceSchema } from "moleculer";
 import type { Config, ServiceName } from "./core/config.ts";
+import { natsOptions } from "./core/nats-options.ts";
 import { brokerOptions } from "./moleculer.config.ts";
 
 type Factory = (config: Config) => ServiceSchema;
@@ -30,11 +31,31 @@ function checkPayload(broker: ServiceBroker): void {
     );
 }
 
-/** A node: a broker with the services that it runs, started. Stop it by `broker.stop()`. */
-export async function startNode(config: Config): Promise<ServiceBroker> {
+/** Milliseconds after which a start says for what it waits, and how often it goes on saying so. */
+const PATIENCE_MS = 5000;
+
+/** What keeps a broker from being started: the message broker, or services that others need first. */
+function waitsFor(broker: ServiceBroker, config: Config): string {
+  if (broker.transit !== undefined && broker.transit !== null && !broker.transit.connected)
+    return `NATS at ${natsOptions(config.NATS_URL).servers.join(", ")} (NATS_URL)`;
+  const running = new Set((broker.services as { name: string }[]).map(({ name }) => name));
+  const missing = config.SERVICES.filter((name) => !running.has(name));
+  return missing.length > 0 ? `its services ${missing.join(", ")}` : "its services";
+}
+
+/**
+ * A node: a broker with the services that it runs, started. Stop it by `broker.stop()`.
+ * @param onWait told every 5 s what a start still waits for
+ */
+export async function startNode(config: Config, onWait?: (what: string) => void): Promise<ServiceBroker> {
   const broker = new ServiceBroker(brokerOptions(config));
   for (const name of config.SERVICES) broker.createService((await load[name]()).default(config));
-  await broker.start();
+  const waiting = onWait && setInterval(() => onWait(waitsFor(broker, config)), PATIENCE_MS);
+  try {
+    await broker.start();
+  } finally {
+    clearInterval(waiting);
+  }
   try {
     checkPayload(broker);
   } catch (error) {

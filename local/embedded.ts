@@ -25,30 +25,37 @@ export class InUseError extends Error {
 /**
  * The database of `npm start`: a Postgres below `dataDir`, migrated. One process at a time has it, by an advisory lock
  * that Postgres itself lets go when that process dies, however it dies.
+ * A start that fails or is aborted leaves no Postgres behind that it started.
  * @param who told to a second process that tries
+ * @param signal aborts the start, which then throws
  * @throws InUseError
  */
 export async function startEmbedded(
   dataDir: string,
   who: string,
   onProgress: (line: string) => void,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<EmbeddedDatabase> {
-  const postgres = await startPostgres({ dir: join(dataDir, "postgres"), durable: true, onProgress });
+  const postgres = await startPostgres({ dir: join(dataDir, "postgres"), durable: true, onProgress, signal });
   const lock = new pg.Client({ connectionString: postgres.url, application_name: who });
   lock.on("error", () => {});
-  await lock.connect();
-  try {
-    const { rows } = await lock.query<{ mine: boolean }>("SELECT pg_try_advisory_lock($1) AS mine", [IN_USE]);
-    if (rows[0]?.mine !== true) throw new InUseError(await holder(lock));
-    const { rowCount } = await lock.query("SELECT FROM pg_database WHERE datname = $1", [DATABASE]);
-    if (rowCount === 0) await lock.query(`CREATE DATABASE ${DATABASE}`);
-  } catch (error) {
-    await lock.end();
-    throw error;
-  }
   const url = new URL(postgres.url);
   url.pathname = DATABASE;
-  await migrate(url.href, onProgress);
+  let mine = false;
+  try {
+    await lock.connect();
+    const { rows } = await lock.query<{ mine: boolean }>("SELECT pg_try_advisory_lock($1) AS mine", [IN_USE]);
+    mine = rows[0]?.mine === true;
+    if (!mine) throw new InUseError(await holder(lock));
+    const { rowCount } = await lock.query("SELECT FROM pg_database WHERE datname = $1", [DATABASE]);
+    if (rowCount === 0) await lock.query(`CREATE DATABASE ${DATABASE}`);
+    await unlessAborted(migrate(url.href, onProgress), signal);
+  } catch (error) {
+    await lock.end().catch(() => {});
+    // Under the lock nobody else uses the server; a migration that was aborted ends with it.
+    await (mine ? postgres.stop() : postgres.release());
+    throw error;
+  }
   return {
     url: url.href,
     dir: postgres.dir,
@@ -57,6 +64,15 @@ export async function startEmbedded(
       await postgres.stop();
     },
   };
+}
+
+/** What `work` gives, unless the signal comes first. */
+function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason as Error);
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort);
+  return Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", abort));
 }
 
 async function holder(client: pg.Client): Promise<string> {

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
+import { cleanEnv } from "./clean-env.ts";
 
 export type ServerName = "nats-server" | "redis-server";
 
@@ -65,7 +66,7 @@ const INSTALL = `
 
 /** Runs `INSTALL`; resolves with the lines that it printed, whether it succeeded or not. */
 async function install(name: ServerName): Promise<string[]> {
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const env = cleanEnv({ DEBIAN_FRONTEND: "noninteractive" });
   const child = spawn("flock", ["-w", "300", "/run/taskwire-apt.lock", "sh", "-c", INSTALL, name], {
     env,
     stdio: ["ignore", "pipe", "pipe"],

@@ -37,6 +37,8 @@ interface Options {
   /** False trades the data's survival of a power cut for speed: for tests. */
   durable: boolean;
   onProgress?: (line: string) => void;
+  /** Aborts the start: it ends what it began, then throws. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -53,6 +55,7 @@ export async function startPostgres({
   dir,
   durable,
   onProgress = () => {},
+  signal,
 }: Options): Promise<LocalPostgres> {
   const cluster = await locate(resolve(dir), !durable);
   if (cluster.home !== resolve(dir))
@@ -62,6 +65,11 @@ export async function startPostgres({
   let child: SpawnedPostmaster | undefined;
   let log = "";
   do {
+    if (signal?.aborted) {
+      if (child) await interrupt(child.pid, cluster);
+      await until(() => child?.exited() ?? true, STOP_MS);
+      throw signal.reason as Error;
+    }
     // Each turn looks at what is there and, unless that is our server, mends one thing.
     const found = await findPostmaster(cluster);
     const url = found?.ready ? await urlOf(cluster, found.port) : undefined;
@@ -81,7 +89,7 @@ export async function startPostgres({
       await forgetPostmaster(cluster);
     } else if (!child && !found) {
       const binaries = await postgresBinaries(cluster.user);
-      await prepare(cluster, binaries, onProgress);
+      await prepare(cluster, binaries, onProgress, signal);
       child = await spawnPostmaster(cluster, binaries, durable);
     }
     await delay(5);

@@ -22,6 +22,10 @@ interface Options {
   onExit?: (name: string, code: number | null, signal: NodeJS.Signals | null) => void;
 }
 
+/** Milliseconds until a node that ended is started again: doubled each time, and back once it ran for so long. */
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+
 /**
  * Several node processes of the program, with one log.
  *
@@ -37,6 +41,9 @@ export class ProcessGroup {
   readonly #options: Options;
   readonly #nodes = new Map<string, ChildProcess>();
   readonly #colours = new Map<string, number>();
+  readonly #pauses = new Map<string, number>();
+  readonly #revivals = new Set<NodeJS.Timeout>();
+  #tell: ((line: string) => void) | undefined;
 
   constructor(options: Options) {
     this.#options = options;
@@ -44,6 +51,7 @@ export class ProcessGroup {
 
   /** Starts a node, again under the same name if the former one is gone. Throws while that one runs. */
   start({ name, env }: NodeSpec): ChildProcess {
+    const startedAt = performance.now();
     if (this.#nodes.has(name)) throw new Error(`the node ${name} is running already`);
     if (!this.#colours.has(name)) this.#colours.set(name, COLOURS[this.#colours.size % COLOURS.length]!);
     const child = spawn(this.#options.command, this.#options.args, {
@@ -58,6 +66,8 @@ export class ProcessGroup {
     child.once("close", (code, signal) => {
       this.#nodes.delete(name);
       this.#options.onExit?.(name, code, signal);
+      if (performance.now() - startedAt > LONGEST_PAUSE_MS) this.#pauses.delete(name);
+      this.#revive({ name, env }, signal ?? `exit code ${code}`);
     });
     return child;
   }
@@ -79,15 +89,45 @@ export class ProcessGroup {
 
   /** SIGTERM to all; after 15 s SIGKILL to those left and to what they started. Resolves when all are gone. */
   async stopAll(): Promise<void> {
+    this.#letEnd();
     const nodes = [...this.#nodes.values()];
     const gone = nodes.map((node) => new Promise((done) => node.once("close", done)));
     for (const node of nodes) {
       node.kill("SIGTERM");
       node.kill("SIGCONT"); // a test may have paused it
     }
-    const patience = setTimeout(() => [...this.#nodes.values()].forEach(killGroup), STOP_MS);
+    const patience = setTimeout(() => this.killAll(), STOP_MS);
     await Promise.all(gone);
     clearTimeout(patience);
+  }
+
+  /** SIGKILL to all that are left, for a caller who doesn't wait for `stopAll`. */
+  killAll(): void {
+    this.#letEnd();
+    [...this.#nodes.values()].forEach(killGroup);
+  }
+
+  /** From now on a node that ends is started again, after a pause that grows while it goes on ending. */
+  keepAlive(tell: (line: string) => void): void {
+    this.#tell = tell;
+  }
+
+  #letEnd(): void {
+    this.#tell = undefined;
+    this.#revivals.forEach(clearTimeout);
+  }
+
+  #revive(node: NodeSpec, how: string): void {
+    if (this.#tell === undefined) return;
+    const pause = this.#pauses.get(node.name) ?? FIRST_PAUSE_MS;
+    this.#pauses.set(node.name, Math.min(pause * 2, LONGEST_PAUSE_MS));
+    this.#tell(`${node.name} ended (${how}): it is started again in ${pause / 1000} s`);
+    const timer = setTimeout(() => {
+      this.#revivals.delete(timer);
+      if (this.#nodes.has(node.name)) return; // somebody was faster
+      this.#tell?.(`${node.name} starts again, as process ${this.start(node).pid}`);
+    }, pause);
+    this.#revivals.add(timer);
   }
 
   #write(name: string, line: string): void {

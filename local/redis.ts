@@ -1,15 +1,22 @@
+import { randomBytes } from "node:crypto";
 import { startServer } from "./server-process.ts";
 import type { LocalServer, ServerOptions } from "./server-process.ts";
 
-/** A real Redis that keeps nothing on disk; it is ready when it answers a `PING`. Throws what `startServer` throws. */
+/**
+ * A real Redis that keeps nothing on disk and lets in who has the password in its URL, made for this run; it is ready
+ * when it takes that password. Throws what `startServer` throws.
+ */
 export function startRedis(options: ServerOptions = {}): Promise<LocalServer> {
+  const password = randomBytes(24).toString("hex");
   return startServer(
     {
       name: "redis-server",
-      scheme: "redis",
-      args: (port) => ["--bind", "127.0.0.1", "--port", String(port), "--save", "", "--appendonly", "no"],
-      say: "PING\r\n",
-      reply: "+PONG",
+      access: `redis://:${password}@`,
+      configuration: (port) =>
+        ["bind 127.0.0.1", `port ${port}`, 'save ""', "appendonly no", `requirepass ${password}`].join("\n"),
+      args: (file) => [file],
+      say: `AUTH ${password}\r\n`,
+      reply: "+OK",
     },
     options,
   );

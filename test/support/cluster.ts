@@ -36,8 +36,17 @@ export async function startTestCluster(env: Record<string, string> = {}): Promis
   const { group, nodes } = await startCluster(
     { DATABASE_URL: databaseUrl, NATS_URL: nats.url, REDIS_URL: redis.url },
     { gateway, notifiers: [first, second] },
-    (name, line) => log.push(`${name}: ${line}`),
-    { NODE_ENV: "test", BCRYPT_COST: "4", LOG_LEVEL: "warn", RATE_LIMIT: "off", DRAIN_SECONDS: "1", ...env },
+    {
+      out: (name, line) => log.push(`${name}: ${line}`),
+      env: {
+        NODE_ENV: "test",
+        BCRYPT_COST: "4",
+        LOG_LEVEL: "warn",
+        RATE_LIMIT: "off",
+        DRAIN_SECONDS: "1",
+        ...env,
+      },
+    },
   );
   const api = new Api(`http://127.0.0.1:${gateway}`);
   return {

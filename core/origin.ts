@@ -1,0 +1,12 @@
+import { isIPv6 } from "node:net";
+
+/** Addresses that mean "all of this machine's": nobody can visit them. */
+const ALL: Record<string, string> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+
+/** `host:port` as URLs write it, IPv6 in brackets. */
+export const hostAndPort = (host: string, port: number): string =>
+  `${isIPv6(host) ? `[${host}]` : host}:${port}`;
+
+/** The URL at which this machine reaches a server that listens on `host` and `port`, without a `/` at its end. */
+export const originOf = (host: string, port: number): string =>
+  `http://${hostAndPort(ALL[host] ?? host, port)}`;

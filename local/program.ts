@@ -1,0 +1,117 @@
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { explain } from "../core/explain.ts";
+
+/** Milliseconds within which signals count as one: npm passes on a Ctrl-C that the terminal sends to us as well. */
+const ONE_PRESS_MS = 500;
+/** Milliseconds that a start has to give up once it is told to. */
+const GIVE_UP_MS = 3000;
+
+export interface Part {
+  /** What the user is told to wait for. */
+  name: string;
+  stop(): Promise<void>;
+  /** Ends it without waiting for what it still does. A part that lacks it is always waited for. */
+  force?(): void;
+}
+
+export interface Starting {
+  /** Aborted when the program is told to end while it still starts. */
+  signal: AbortSignal;
+  say: (line: string) => void;
+  /** Hands over a part that runs: it is stopped before the parts that came earlier. */
+  own: (part: Part) => void;
+}
+
+/**
+ * A program made of parts that start one after another. However it ends (Ctrl-C, SIGTERM, a closed terminal, a part
+ * that does not start, a fault), the parts that run are stopped in the opposite order, so that nothing is left.
+ *
+ * The second Ctrl-C changes nothing and says what is waited for; the third forces the parts that can be forced.
+ */
+export class Program {
+  readonly #parts: Part[] = [];
+  readonly #ending = new AbortController();
+  readonly #forced = Promise.withResolvers<void>();
+  #starting: Promise<void> = Promise.resolve();
+  #started = false;
+  #current = "the start";
+  #presses = 0;
+  #lastPress = -Infinity;
+
+  readonly say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+  /** Starts it. Exits with 1, and one line of `describe`, when `start` throws. */
+  async run(
+    start: (starting: Starting) => Promise<void>,
+    describe: (error: unknown) => string,
+  ): Promise<void> {
+    this.#listen();
+    const starting: Starting = {
+      signal: this.#ending.signal,
+      say: this.say,
+      own: (part) => void this.#parts.push(part),
+    };
+    this.#starting = start(starting);
+    try {
+      await this.#starting;
+      this.#started = true;
+    } catch (error) {
+      // A start that was told to end fails somewhere, and it does not matter where.
+      if (this.#ending.signal.aborted) return;
+      process.stderr.write(`${describe(error)}\n`);
+      await this.stop(null, 1);
+    }
+  }
+
+  /**
+   * Stops all parts and exits.
+   * @param reason said on the terminal; null where the reason was said already
+   * @param code default: 0 when the program had started, else 1
+   */
+  async stop(reason: string | null, code?: number): Promise<void> {
+    if (this.#ending.signal.aborted) return;
+    let exitCode = code ?? (this.#started ? 0 : 1);
+    this.#ending.abort();
+    if (reason !== null) this.say(`Taskwire: stopping (${reason})`);
+    await Promise.race([this.#starting.catch(() => {}), delay(GIVE_UP_MS), this.#forced.promise]);
+    for (const part of this.#parts.reverse()) {
+      this.#current = part.name;
+      const ended = [part.stop()];
+      if (part.force) ended.push(this.#forced.promise.then(() => part.force?.()));
+      await Promise.race(ended).catch((error: unknown) => {
+        exitCode = 1;
+        process.stderr.write(`Taskwire: ${part.name} did not stop cleanly: ${explain(error)}\n`);
+      });
+    }
+    process.exit(exitCode);
+  }
+
+  #listen(): void {
+    process.on("SIGINT", () => this.#press("Ctrl-C"));
+    process.on("SIGTERM", () => this.#press("SIGTERM"));
+    process.on("SIGHUP", () => this.#press("the terminal was closed"));
+    // The process that started us is gone (local/process-group.ts): there is nobody to write to either.
+    process.on("disconnect", () => void this.stop("its parent is gone"));
+    process.stdout.on("error", () => {});
+    process.stderr.on("error", () => {});
+    process.on("uncaughtException", (error: unknown) => {
+      if (this.#ending.signal.aborted) return;
+      const { stack } = error as Error;
+      process.stderr.write(`Taskwire: ${this.#started ? (stack ?? String(error)) : explain(error)}\n`);
+      void this.stop("after this fault", 1);
+    });
+  }
+
+  #press(reason: string): void {
+    const now = performance.now();
+    const repeated = now - this.#lastPress < ONE_PRESS_MS;
+    this.#lastPress = now;
+    if (repeated) return;
+    this.#presses += 1;
+    if (this.#presses === 1) void this.stop(reason);
+    else if (this.#presses === 2)
+      this.say(`Taskwire: waits for ${this.#current}; once more, and it does not wait`);
+    else this.#forced.resolve();
+  }
+}

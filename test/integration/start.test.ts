@@ -1,0 +1,154 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { chmod, mkdtemp, rm, stat } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "../../local/ports.ts";
+import { freshDatabase } from "../support/database.ts";
+import { processesWith, runProgram, type RunningProgram } from "../support/program.ts";
+
+const MAIN = "main.mjs";
+/** Told apart from everything else that a terminal or a process list may show. */
+const SECRET = "hush-hush-hush-hush-hush-hush-hush-hush";
+
+let folder: string;
+let taken: Server;
+let takenPort: string;
+let databaseUrl: string;
+const programs: RunningProgram[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "taskwire-start-"));
+  await chmod(folder, 0o755); // for Postgres' user, when we are root
+  databaseUrl = await freshDatabase();
+  taken = createServer().listen(await freePort(), "127.0.0.1");
+  await once(taken, "listening");
+  takenPort = String((taken.address() as { port: number }).port);
+});
+afterAll(async () => {
+  for (const program of programs) program.signal("SIGTERM");
+  await Promise.all(programs.map(({ ended }) => ended));
+  taken.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const dataDir = (name: string): string => join(folder, name);
+async function run(env: Record<string, string>, file = MAIN): Promise<RunningProgram> {
+  const program = runProgram(file, { PORT: String(await freePort()), ...env });
+  programs.push(program);
+  return program;
+}
+
+describe("a start that can't succeed ends with one line and code 1, and leaves nothing running", () => {
+  const NOBODY = "postgres://taskwire:hush@127.0.0.1:1/taskwire";
+  // Given some seconds to come up beside us; the other tests run meanwhile.
+  let unreachable: RunningProgram;
+  beforeAll(async () => {
+    unreachable = await run({ DATABASE_URL: NOBODY });
+  });
+
+  test.each<[string, () => Record<string, string>, RegExp]>([
+    [
+      "a HOST that is none",
+      () => ({ HOST: "nowhere.invalid" }),
+      /HOST nowhere\.invalid is no address.*set HOST/,
+    ],
+    [
+      "a HOST of another machine",
+      () => ({ HOST: "203.0.113.7" }),
+      /HOST 203\.0\.113\.7 is no address.*set HOST/,
+    ],
+    ["a taken PORT", () => ({ PORT: takenPort }), /port \d+ is taken .*set PORT to a free one/],
+    ["a taken OPS_PORT", () => ({ OPS_PORT: takenPort }), /port \d+ is taken .*set OPS_PORT to a free one/],
+    [
+      "a taken NOTIFIER_PORT",
+      () => ({ SERVICES: "notifier", NOTIFIER_PORT: takenPort }),
+      /port \d+ is taken .*set NOTIFIER_PORT to a free one/,
+    ],
+    [
+      "a database that does not exist",
+      () => ({ DATABASE_URL: databaseUrl.replace(/\w+$/, "missing") }),
+      /Postgres at 127\.0\.0\.1:\d+\/missing refuses: database "missing" does not exist. See DATABASE_URL/,
+    ],
+    [
+      "a database that was not migrated",
+      () => ({ DATABASE_URL: databaseUrl.replace(/\w+$/, "postgres") }),
+      /database 127\.0\.0\.1:\d+\/postgres lacks \d+ migrations .*npm run migrate/,
+    ],
+  ])("%s", async (name, env, line) => {
+    const program = await run({ DATA_DIR: dataDir(name), ...env() });
+    const { code, stdout, stderr, ms } = await program.ended;
+    expect(stderr).toMatch(line);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(ms).toBeLessThan(8000);
+    expect(await processesWith(dataDir(name))).toEqual([]);
+  });
+
+  test("a cluster with a taken port", async () => {
+    const program = await run({ DATA_DIR: dataDir("cluster"), PORT: takenPort }, "scripts/cluster.ts");
+    const { code, stdout, stderr } = await program.ended;
+    expect(stderr).toMatch(/^Taskwire: port \d+ is taken .*set PORT, the first of three.*\n$/);
+    expect([code, stdout]).toEqual([1, ""]);
+  });
+
+  test("npm run migrate, of a database that does not exist", async () => {
+    const env = { DATABASE_URL: databaseUrl.replace(/\w+$/, "missing") };
+    const { code, stdout, stderr } = await (await run(env, "scripts/migrate.ts")).ended;
+    expect(stderr).toMatch(/^Postgres at 127\.0\.0\.1:\d+\/missing refuses: .*See DATABASE_URL\n$/);
+    expect([code, stdout]).toEqual([1, ""]);
+  });
+
+  test("a database that can't be reached: the wait says for what, without the password", async () => {
+    const { code, stdout, stderr } = await unreachable.ended;
+    expect(stdout).toMatch(
+      /^Taskwire: waiting up to 10 s for Postgres at 127\.0\.0\.1:1\/taskwire \(.*\)\n$/,
+    );
+    expect(stderr).toMatch(
+      /^Taskwire: Postgres at 127\.0\.0\.1:1\/taskwire can't be reached .*DATABASE_URL.*\n$/,
+    );
+    expect(code).toBe(1);
+    expect(stdout + stderr).not.toContain("hush");
+  });
+});
+
+describe("Ctrl-C", () => {
+  /** As a terminal and npm send it: more than once. */
+  const press = (program: RunningProgram): void => {
+    for (let at = 0; at < 4; at++) program.signal("SIGINT");
+  };
+
+  test.each(["making a database cluster", "Postgres: started"])(
+    "during a start that has said %j ends it without a stack, and leaves nothing running",
+    async (moment) => {
+      const dir = dataDir(moment.replaceAll(/\W/g, ""));
+      const program = await run({ DATA_DIR: dir });
+      await program.said(moment);
+      press(program);
+      const { code, stdout, stderr } = await program.ended;
+      expect(stdout).toMatch(/Taskwire: stopping \(Ctrl-C\)\n$/);
+      expect([code, stderr]).toEqual([1, ""]);
+      expect(await processesWith(dir)).toEqual([]);
+    },
+  );
+
+  test("ends what runs with code 0, its Postgres too, which knew none of the starter's secrets", async () => {
+    const dir = dataDir("running");
+    const program = await run({ DATA_DIR: dir, JWT_SECRET: SECRET });
+    await program.said("Ctrl-C stops it");
+    expect(program.output()).toContain(`curl 'http://127.0.0.1:`);
+    expect((await stat(join(dir, "postgres", "postgres.log"))).mode & 0o077).toBe(0);
+    if (process.platform === "linux") {
+      const [pid] = readFileSync(join(dir, "postgres", "data", "postmaster.pid"), "utf8").split("\n");
+      const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+      expect(environment).toContain("PATH=");
+      expect(environment).not.toContain(SECRET);
+    }
+    press(program);
+    const { code, stderr } = await program.ended;
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(await processesWith(dir)).toEqual([]);
+  });
+});
