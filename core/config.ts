@@ -171,6 +171,10 @@ const VARIABLES = {
     default: 0,
     desc: "proxies of your own in front of the gateway, each of which adds to `X-Forwarded-For`; 0: the header is not read",
   }),
+  SOCKETS_PER_USER: positive({
+    default: 100,
+    desc: "sockets that a notifier holds open for one user",
+  }),
   REQUIRE_IF_MATCH: bool({
     default: false,
     desc: "whether PUT, PATCH and DELETE of what has an ETag are refused without `If-Match` (428)",

@@ -107,6 +107,12 @@ export const PROBLEMS = {
     title: "The request is not valid",
     explain: "The JSON is fine, a field is not. `errors` lists each with its pointer, a code and a message.",
   },
+  "too-many-streams": {
+    status: 422,
+    title: "Too many streams for one socket",
+    explain:
+      "A socket has 5,000 streams at the most. Name fewer, unsubscribe from some, or share them out among several sockets.",
+  },
   "bulk-failed": {
     status: 422,
     title: "An operation can't be done, so none was",

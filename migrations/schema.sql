@@ -340,7 +340,9 @@ UNION ALL
 CREATE VIEW projects.memberships AS
  SELECT m.project_id,
     m.user_id,
-    m.role
+    m.role,
+    m.created_at AS since,
+    m.role = 'owner'::text AND m.created_at = p.created_at AS founded
    FROM projects.members m
      JOIN projects.projects p ON p.id = m.project_id
   WHERE p.deleted_at IS NULL;

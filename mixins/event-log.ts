@@ -233,6 +233,37 @@ export function readLog(
   });
 }
 
+/** A part of one stream's log. */
+export interface Span {
+  stream: string;
+  after: number;
+  upTo: number;
+}
+
+/** The first events of many spans, at most `limit` of each, in each stream's order. Plan: primary key of events.log. */
+export async function readLogs(
+  db: Queryable,
+  spans: Span[],
+  limit: number,
+): Promise<Map<string, LoggedEvent[]>> {
+  const events = await db.query<LoggedEvent>({
+    name: "events-read-many",
+    text: `SELECT e.id, e.stream, e.seq, e.type, e.time, e.actor_id, e.request_id, e.data
+           FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS span (name, after, up_to)
+           CROSS JOIN LATERAL (
+             SELECT * FROM events.log WHERE stream = span.name AND seq > span.after AND seq <= span.up_to
+             ORDER BY seq LIMIT $4) e
+           ORDER BY e.stream, e.seq`,
+    values: [
+      spans.map(({ stream }) => stream),
+      spans.map(({ after }) => after),
+      spans.map(({ upTo }) => upTo),
+      limit,
+    ],
+  });
+  return Map.groupBy(events, ({ stream }) => stream);
+}
+
 /** Events that are forgotten at once. */
 const BATCH = 5000;
 

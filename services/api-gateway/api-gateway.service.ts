@@ -4,6 +4,7 @@ import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
 import { type Meta, on, service } from "../../core/kit.ts";
+import { SECURITY_HEADERS } from "../../core/security-headers.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { RevocationFeed } from "../../mixins/revocations.ts";
@@ -28,7 +29,7 @@ import {
   withRefreshCookie,
 } from "./request.ts";
 import { type Route, ROUTES } from "./routes.ts";
-import { type Alias, type Request, run, SECURITY_HEADERS, web } from "./web.ts";
+import { type Alias, type Request, run, web } from "./web.ts";
 
 /** Milliseconds between two reads of what ended: how late a revocation may be whose hint was lost. */
 const POLL_MS = 800;

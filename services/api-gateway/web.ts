@@ -1,6 +1,5 @@
 /** What we use of moleculer-web and of Express middlewares, typed. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import helmet from "helmet";
 import type { ServiceSchema } from "moleculer";
 import ApiGateway from "moleculer-web";
 import type { Auth } from "../../core/kit.ts";
@@ -51,17 +50,3 @@ export const run = (
   new Promise((resolve, reject) => {
     middleware(request, response, (error) => (error === undefined ? resolve() : reject(error)));
   });
-
-/** What a middleware sets, whatever the request. */
-function collectHeaders(middleware: Middleware): Record<string, string> {
-  const headers: Record<string, string> = {};
-  const response = {
-    setHeader: (name: string, value: string) => (headers[name] = value),
-    removeHeader: () => {},
-  };
-  middleware({} as IncomingMessage, response as unknown as ServerResponse, () => {});
-  return headers;
-}
-
-/** helmet's headers, for answers that are written without a response object. */
-export const SECURITY_HEADERS = collectHeaders(helmet());

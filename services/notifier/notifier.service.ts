@@ -1,4 +1,4 @@
-import { createServer, type Server as HttpServer } from "node:http";
+import type { Server as HttpServer } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Service, ServiceSchema } from "moleculer";
 import { Server } from "socket.io";
@@ -12,29 +12,47 @@ import {
   type ProblemDocument,
 } from "../../core/errors.ts";
 import { type Actor, on, service } from "../../core/kit.ts";
-import { createTokens, type Tokens } from "../../core/tokens.ts";
+import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { committed } from "../../mixins/event-log.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
 import { revoked } from "../auth/auth.contract.ts";
 import { sessionsEnded } from "../users/users.contract.ts";
-import { type Handshake, MAX_STREAMS, parseCursor, parseHandshake, parseStream } from "./handshake.ts";
+import { createSocketServer, Door } from "./door.ts";
+import { MAX_HANDSHAKE_BYTES } from "./frames.ts";
+import {
+  type Handshake,
+  MAX_STREAMS,
+  parseCursor,
+  parseHandshake,
+  parseStream,
+  tooManyStreams,
+} from "./handshake.ts";
 import { type Link, linkNotifiers } from "./link.ts";
 import type { NotifierContract } from "./notifier.contract.ts";
 import { usualStreams } from "./notifier.queries.ts";
 import { closeRevoked } from "./revocations.ts";
+import { type Identity, identifier } from "./identity.ts";
 import { endSockets, trackUpgrades } from "./shutdown.ts";
-import { cutOff, isTooSlow, letGo } from "./slow-client.ts";
+import { cutOff, letGo, slowSockets } from "./slow-client.ts";
 import { type ClientSocket, type PushServer, Streams } from "./streams.ts";
 
 /** Milliseconds between two looks at the log's heads: how late a frame may be when its hint was lost. */
 const BEAT_MS = 1000;
+
+/** Milliseconds that a connection has to say who it is. */
+const CONNECT_WITHIN_MS = 10_000;
 
 /** Requests of one socket that may wait for their turn. */
 const MAX_WAITING_REQUESTS = 100;
 
 interface Notifier extends WithDatabase {
   io: PushServer;
+  door: Door;
+  /** Who a token speaks for. */
+  identify(token: string): Promise<Identity>;
+  /** Sockets of each user on this node. */
+  socketsOf: Map<string, number>;
   streams: Streams;
   revocations: RevocationFeed;
   link: Link | null;
@@ -85,23 +103,26 @@ function answering(self: Service & Notifier, socket: ClientSocket) {
 
 /** Sends what the socket asked for, then says `ready` (contract.md §6). */
 async function connect(self: Service & Notifier, socket: ClientSocket, { streams, cursors }: Handshake) {
-  const names = streams ?? (await usualStreams(self.db, socket.data.actor));
-  const wanted = new Map(names.slice(0, MAX_STREAMS).map((name) => [name, cursors.get(name) ?? null]));
-  const positions = await self.streams.join(socket, wanted);
-  for (const name of wanted.keys()) if (!positions.has(name)) self.streams.close(socket, name);
-  socket.emit("ready", { streams: Object.fromEntries(positions) });
+  const { names, leftOut } = streams
+    ? { names: streams, leftOut: 0 }
+    : await usualStreams(self.db, socket.data.actor, MAX_STREAMS);
+  const wanted = new Map(names.map((name) => [name, cursors.get(name) ?? null]));
+  const joined = await self.streams.join(socket, wanted);
+  for (const name of joined.unreadable) self.streams.close(socket, name);
+  socket.data.leftOut += leftOut + joined.leftOut;
+  self.streams.ready(socket, joined.positions);
 }
 
-function listen(self: Service & Notifier, socket: ClientSocket, tokens: Tokens): void {
+function listen(self: Service & Notifier, socket: ClientSocket): void {
   const on = answering(self, socket);
 
   on("subscribe", async ({ stream, cursor }) => {
     const name = parseStream(stream, "#/stream");
     const from = cursor === undefined ? null : parseCursor(cursor, "#/cursor");
     if (socket.rooms.has(name)) throw new Problem("conflict", "The socket has this stream already");
-    if (socket.rooms.size > MAX_STREAMS)
-      throw new Problem("conflict", `A socket has ${MAX_STREAMS} streams at most`);
-    const position = (await self.streams.join(socket, new Map([[name, from]]))).get(name);
+    const { positions, leftOut } = await self.streams.join(socket, new Map([[name, from]]));
+    if (leftOut > 0) throw tooManyStreams();
+    const position = positions.get(name);
     if (position === undefined) throw missing("stream", name);
     return { stream: name, ...position };
   });
@@ -113,14 +134,34 @@ function listen(self: Service & Notifier, socket: ClientSocket, tokens: Tokens):
   });
 
   on("authenticate", async ({ token }) => {
-    const { actor, expiresAt } = tokens.verify(String(token));
+    const { actor, expiresAt } = await self.identify(String(token));
     mustBeOpen(self.revocations, actor);
     if (actor.id !== socket.data.actor.id)
       throw new Problem("invalid-token", "The token is another user's: connect anew");
     socket.data.actor = actor;
     socket.data.expiresAt = expiresAt;
-    return { expires_at: new Date(expiresAt).toISOString() };
+    return { expires_at: expiresAt === null ? null : new Date(expiresAt).toISOString() };
   });
+}
+
+/**
+ * Lets a socket in: who it is, what it asks for, and whether its user has room for one more.
+ * @throws Problem unauthenticated, invalid-token, validation-failed, too-many-streams, rate-limited; one of PASSING
+ */
+async function admit(self: Service & Notifier, socket: ClientSocket, config: Config): Promise<void> {
+  const handshake = parseHandshake(socket.handshake.auth);
+  const { actor, expiresAt } = await self.identify(handshake.token);
+  mustBeOpen(self.revocations, actor);
+  const open = self.socketsOf.get(actor.id) ?? 0;
+  if (config.RATE_LIMIT === "on" && open >= config.SOCKETS_PER_USER)
+    throw new Problem("rate-limited", `You have ${open} sockets open: close one of them first`);
+  self.socketsOf.set(actor.id, open + 1);
+  socket.conn.once("close", () => {
+    const left = (self.socketsOf.get(actor.id) ?? 1) - 1;
+    if (left === 0) self.socketsOf.delete(actor.id);
+    else self.socketsOf.set(actor.id, left);
+  });
+  socket.data = { actor, expiresAt, handshake, follows: handshake.streams === null, leftOut: 0 };
 }
 
 /** @throws Problem invalid-token for a session that ended; service-unavailable while that is not known here */
@@ -138,9 +179,12 @@ function dismiss(socket: ClientSocket, frame: "session_ended" | "token_expired",
 
 /** Ends sockets whose token has run out, and those that don't read. */
 function sweep(io: PushServer): void {
-  for (const socket of io.of("/").sockets.values()) {
-    if (isTooSlow(socket)) cutOff(socket);
-    else if (Date.now() >= socket.data.expiresAt) dismiss(socket, "token_expired", "The token has expired");
+  const sockets = [...io.of("/").sockets.values()];
+  slowSockets(sockets, ({ data }) => data.actor.id).forEach(cutOff);
+  for (const socket of sockets) {
+    const { expiresAt } = socket.data;
+    if (expiresAt !== null && Date.now() >= expiresAt)
+      dismiss(socket, "token_expired", "The token has expired");
   }
 }
 
@@ -172,35 +216,44 @@ export default (config: Config): ServiceSchema => {
         serveClient: false,
         // Compression holds 200 kB of memory for each connection.
         perMessageDeflate: false,
-        maxHttpBufferSize: 128 * 1024,
-        cors: { origin: config.CORS_ORIGINS.includes("*") ? "*" : config.CORS_ORIGINS },
+        httpCompression: false,
+        maxHttpBufferSize: MAX_HANDSHAKE_BYTES,
+        connectTimeout: CONNECT_WITHIN_MS,
       });
+      this.door = new Door(config);
       this.streams = new Streams(this.db, this.io, this.logger);
       this.revocations = closeRevoked(this.db, this.io, config.ACCESS_TOKEN_TTL);
       this.link = null;
+      this.socketsOf = new Map();
+      this.identify = identifier(this.broker, tokens);
 
       this.io.use((socket, next) => {
-        try {
-          const { actor, expiresAt } = tokens.verify(parseHandshake(socket.handshake.auth).token);
-          mustBeOpen(this.revocations, actor);
-          socket.data = { actor, expiresAt, follows: socket.handshake.auth.streams == null };
-          next();
-        } catch (error) {
-          const code = problemCode(error);
-          if (code !== null && PASSING.includes(code)) {
-            letGo(socket);
-            return next();
-          }
-          next(Object.assign(new Error("refused"), { data: documentOf(error) }));
-        }
+        admit(this, socket, config).then(
+          () => next(),
+          (error: unknown) => {
+            const code = problemCode(error);
+            if (code === null) this.logger.error("a socket could not be let in", error);
+            if (code !== null && PASSING.includes(code)) {
+              letGo(socket);
+              next();
+            } else next(Object.assign(new Error("refused"), { data: documentOf(error) }));
+          },
+        );
       });
       this.io.on("connection", (socket) => {
-        // It may have ended while the socket was on its way in, when there was nothing to close yet.
+        this.door.known(socket.conn);
+        const { handshake } = socket.data;
+        // They may be long, and are needed no more.
+        socket.data.handshake = null;
+        socket.handshake.auth = {};
+        // Without its socket a connection is of no use to anybody.
+        socket.on("disconnect", () => letGo(socket));
+        // The session may have ended while the socket was on its way in, when there was nothing to close yet.
         const ended = this.revocations.has(socket.data.actor.session);
         if (ended === null) return letGo(socket);
         if (ended) return dismiss(socket, "session_ended", "The session was ended: log in again");
-        listen(this, socket, tokens);
-        connect(this, socket, parseHandshake(socket.handshake.auth)).catch((error: unknown) => {
+        listen(this, socket);
+        connect(this, socket, handshake as Handshake).catch((error: unknown) => {
           this.logger.warn(`socket ${socket.id} could not join its streams: it connects again`, error);
           letGo(socket);
         });
@@ -214,11 +267,11 @@ export default (config: Config): ServiceSchema => {
         );
       const gateway = this.broker.getLocalService("api-gateway") as { server?: HttpServer } | undefined;
       if (gateway?.server !== undefined) {
-        this.io.attach(gateway.server);
+        this.door.open(this.io, gateway.server);
         this.upgraded = trackUpgrades(gateway.server);
       } else {
-        this.ownServer = createServer((_request, response) => response.writeHead(404).end());
-        this.io.attach(this.ownServer);
+        this.ownServer = createSocketServer();
+        this.door.open(this.io, this.ownServer);
         this.upgraded = trackUpgrades(this.ownServer);
         const { promise, resolve, reject } = Promise.withResolvers<void>();
         this.ownServer.once("error", reject).listen(config.NOTIFIER_PORT, config.HOST, resolve);
@@ -247,6 +300,7 @@ export default (config: Config): ServiceSchema => {
     },
 
     async stopped() {
+      this.door.shut();
       // No new ones; those that are here go by and by, and hear of events meanwhile.
       const closed = new Promise<void>((resolve) =>
         this.ownServer ? this.ownServer.close(() => resolve()) : resolve(),

@@ -7,6 +7,7 @@
  * sockets out of the room before it is sent; and the beat, which compares `members_version`, asks anew when an access
  * was changed by an event that we did not see yet. A join that overlaps any of these (`epoch`) asks again.
  */
+import { setImmediate } from "node:timers/promises";
 import type { Server, Socket } from "socket.io";
 import { Problem, problemDocument } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
@@ -17,21 +18,34 @@ import {
   projectStream,
   readHeads,
   readLog,
+  readLogs,
   type StreamHead,
 } from "../../mixins/event-log.ts";
+import { type Handshake, MAX_STREAMS } from "./handshake.ts";
 import { readableStreams, readersOf } from "./notifier.queries.ts";
-import { cutOff, drained, isTooSlow, letGo } from "./slow-client.ts";
+import { cutOff, drained, isTooSlow, letGo, sentBytes } from "./slow-client.ts";
 import { type Step, StreamTail } from "./stream-tail.ts";
 
 /** Events that one read of the log returns at the most. */
 const PAGE = 200;
+/** Events that a tail reads and sends in one turn: even the longest ones must find room with those who read well. */
+const TAIL_PAGE = 50;
+/** Bytes, about, that a socket's replay sends before it waits for the client to read. */
+const PAGE_BYTES = 1_000_000;
+/** Streams that are joined by one read, and what that reads of each: of a client that was away briefly, all it missed. */
+const JOINED_AT_ONCE = 50;
+const FIRST_EVENTS = PAGE / JOINED_AT_ONCE;
 
 export interface SocketData {
   actor: Actor;
-  /** Milliseconds since 1970. */
-  expiresAt: number;
+  /** Milliseconds since 1970; null for a personal token that does not expire. */
+  expiresAt: number | null;
+  /** What it asked for, until it gets that. */
+  handshake: Handshake | null;
   /** Whether the socket follows its user into projects and out of them, as one does that named no streams. */
   follows: boolean;
+  /** Streams that it has no room for. */
+  leftOut: number;
 }
 
 export type ClientSocket = Socket<never, Record<string, (data: unknown) => void>, never, SocketData>;
@@ -41,6 +55,24 @@ export type PushServer = Server<never, Record<string, (data: unknown) => void>, 
 export interface Position {
   seq: number;
   recovered: boolean;
+}
+
+export interface Joined {
+  /** In each stream that was joined. */
+  positions: Map<string, Position>;
+  /** Streams that may not be read. */
+  unreadable: string[];
+  /** Streams that the socket has no room for. */
+  leftOut: number;
+}
+
+/** What a socket's join of one stream begins with. */
+interface Start {
+  cursor: number | null;
+  /** Of the entry, as it was before the socket's access was read. */
+  epoch: number;
+  /** What follows the cursor, where it was read along with other streams'. */
+  page?: LoggedEvent[] | undefined;
 }
 
 interface Entry {
@@ -81,27 +113,51 @@ export class Streams {
   }
 
   /**
-   * Joins a socket to streams: those it may read, each after its cursor where it has one.
-   * @returns the position in each stream that was joined; the others may not be read
+   * Joins a socket to streams: those it may read and has room for, each after its cursor where it has one.
    * @throws Problem database-unavailable
    */
-  async join(socket: ClientSocket, wanted: Map<string, number | null>): Promise<Map<string, Position>> {
-    const positions = new Map<string, Position>();
+  async join(socket: ClientSocket, wanted: Map<string, number | null>): Promise<Joined> {
+    const joined: Joined = { positions: new Map(), unreadable: [], leftOut: 0 };
     const entries = this.#open([...wanted.keys()]);
     try {
       for (const entry of entries.values()) await entry.opened;
       const epochs = new Map([...entries].map(([name, { epoch }]) => [name, epoch]));
       const readable = await readableStreams(this.#db, socket.data.actor, [...wanted.keys()]);
-      for (const [name, entry] of entries) {
-        if (!readable.has(name)) continue;
-        const from = { cursor: wanted.get(name) ?? null, epoch: epochs.get(name) as number };
-        const position = await this.#joinOne(socket, name, entry, from);
-        if (position !== null) positions.set(name, position);
+      const due = [...entries].filter(([name]) => readable.has(name));
+      joined.unreadable = [...wanted.keys()].filter((name) => !readable.has(name));
+      const cursorOf = (name: string): number | null => wanted.get(name) ?? null;
+      await this.#catchUp(due.filter(([name, { tail }]) => (cursorOf(name) ?? 0) > tail.last));
+
+      for (let at = 0; at < due.length; at += JOINED_AT_ONCE) {
+        const batch = due.slice(at, at + JOINED_AT_ONCE);
+        const spans = batch.flatMap(([stream, { tail }]) => {
+          const after = cursorOf(stream);
+          return after === null || after >= tail.last ? [] : [{ stream, after, upTo: tail.last }];
+        });
+        const pages = spans.length === 0 ? null : await readLogs(this.#db, spans, FIRST_EVENTS);
+        for (const [name, entry] of batch) {
+          const start = { cursor: cursorOf(name), epoch: epochs.get(name) as number, page: pages?.get(name) };
+          const position = await this.#joinOne(socket, name, entry, start);
+          if (position === "full") joined.leftOut += 1;
+          else if (position !== null) joined.positions.set(name, position);
+          else joined.unreadable.push(name);
+        }
+        // Thousands of streams are no reason to keep others waiting.
+        if (pages === null) await setImmediate();
       }
     } finally {
       for (const entry of entries.values()) entry.joining -= 1;
     }
-    return positions;
+    return joined;
+  }
+
+  /** Tells a client that these streams are live, and how many its socket has no room for, where there are any. */
+  ready(socket: ClientSocket, positions: Map<string, Position>): void {
+    const { leftOut } = socket.data;
+    socket.emit("ready", {
+      streams: Object.fromEntries(positions),
+      ...(leftOut > 0 && { left_out: leftOut }),
+    });
   }
 
   /** Takes a socket out of a stream; nothing of it is sent to it after this. */
@@ -176,21 +232,17 @@ export class Streams {
     }
   }
 
-  /**
-   * @param epoch as it was before the socket's access was read
-   * @returns null when the socket may not read the stream, or is gone
-   */
+  /** @returns null when the socket may not read the stream, or is gone; "full" when it has no room for it */
   async #joinOne(
     socket: ClientSocket,
     name: string,
     entry: Entry,
-    { cursor, epoch }: { cursor: number | null; epoch: number },
-  ): Promise<Position | null> {
-    // A cursor from a node that is ahead of this one: catch up before deciding that it can't be right.
-    if (cursor !== null && cursor > entry.tail.last) await this.#catchUp(name, entry);
+    { cursor, epoch, page }: Start,
+  ): Promise<Position | "full" | null> {
     let recovered = cursor !== null && cursor <= entry.tail.last;
     // Without a cursor there is nothing to send again: begin where the stream is now.
     let position = recovered ? (cursor as number) : entry.tail.last;
+    let limit = FIRST_EVENTS;
 
     for (;;) {
       if (socket.disconnected) return null;
@@ -198,28 +250,40 @@ export class Streams {
         epoch = entry.epoch;
         if (!(await readableStreams(this.#db, socket.data.actor, [name])).has(name)) return null;
       } else if (!recovered || position === entry.tail.last) {
+        // Its own room is one more.
+        if (socket.rooms.size > MAX_STREAMS && !socket.rooms.has(name)) return "full";
         void socket.join(name);
         return { seq: entry.tail.last, recovered };
       } else {
-        const span = { stream: name, after: position, upTo: entry.tail.last, limit: PAGE };
-        const events = await readLog(this.#db, span);
+        const span = { stream: name, after: position, upTo: entry.tail.last, limit };
+        const events = page ?? (await readLog(this.#db, span));
+        page = undefined;
         if (entry.epoch !== epoch) continue;
         recovered = events[0]?.seq === position + 1;
         if (!recovered) continue;
+        const before = sentBytes(socket.conn);
         for (const event of events) socket.emit(event.type, event);
         position += events.length;
+        const each = Math.max(1, (sentBytes(socket.conn) - before) / events.length);
+        limit = Math.max(1, Math.min(PAGE, Math.floor(PAGE_BYTES / each)));
         if (!(await drained(socket))) return null;
       }
     }
   }
 
-  /** Brings a tail to where the database is now. @throws Problem database-unavailable */
-  async #catchUp(name: string, entry: Entry): Promise<void> {
-    const [head] = await readHeads(this.#db, [name]);
-    if (head === undefined) return;
-    this.#take(name, entry, entry.tail.headIs(head.head));
-    await entry.reading;
-    if (entry.tail.last < head.head) throw new Problem("database-unavailable");
+  /**
+   * Brings tails to where the database is now: a cursor that is ahead of one comes from a node that was faster, or it
+   * can't be right. @throws Problem database-unavailable
+   */
+  async #catchUp(behind: [name: string, entry: Entry][]): Promise<void> {
+    if (behind.length === 0) return;
+    const entries = new Map(behind);
+    for (const { name, head } of await readHeads(this.#db, [...entries.keys()])) {
+      const entry = entries.get(name) as Entry;
+      this.#take(name, entry, entry.tail.headIs(head));
+      await entry.reading;
+      if (entry.tail.last < head) throw new Problem("database-unavailable");
+    }
   }
 
   /** Does what a tail says, and reads the log as long as it asks. */
@@ -232,7 +296,7 @@ export class Streams {
   async #read(name: string, entry: Entry, read: NonNullable<Step["read"]>): Promise<void> {
     try {
       for (let next: Step["read"] = read; next !== null;) {
-        const step = entry.tail.loaded(await readLog(this.#db, { stream: name, ...next, limit: PAGE }));
+        const step = entry.tail.loaded(await readLog(this.#db, { stream: name, ...next, limit: TAIL_PAGE }));
         this.#deliver(name, entry, step);
         next = step.read;
       }
@@ -274,8 +338,9 @@ export class Streams {
     for (const socket of this.#listeners(name)) {
       if (!socket.data.follows || socket.rooms.has(stream)) continue;
       this.join(socket, new Map([[stream, null]]))
-        .then((positions) => {
-          if (positions.size > 0) socket.emit("ready", { streams: Object.fromEntries(positions) });
+        .then(({ positions, leftOut }) => {
+          socket.data.leftOut += leftOut;
+          if (positions.size + leftOut > 0) this.ready(socket, positions);
         })
         .catch((error: unknown) => {
           this.#log.warn(`${stream} could not be joined by a new member: they connect again`, error);

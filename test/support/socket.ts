@@ -5,6 +5,7 @@ import { EVENT_TYPES, type LoggedEvent } from "../../mixins/event-log.ts";
 
 export interface Ready {
   streams: Record<string, { seq: number; recovered: boolean }>;
+  left_out?: number;
 }
 
 /** A client that keeps every frame it gets, and resumes behind the last ones when it connects again. */
@@ -13,8 +14,13 @@ export class TestSocket {
   readonly events: LoggedEvent[] = [];
   readonly closed: { stream: string }[] = [];
   ready: Ready["streams"] = {};
+  /** How many streams the socket has no room for, as it was told. */
+  leftOut: number | undefined;
   /** Why it was disconnected, each time. */
   readonly ends: string[] = [];
+  /** Connections that it opened, and the problems that it was refused with. */
+  attempts = 0;
+  readonly refusals: Wire[] = [];
   /** Frames that say why it may not come back. */
   readonly dismissed: { frame: string; problem: Wire }[] = [];
 
@@ -29,10 +35,18 @@ export class TestSocket {
       ...options,
     });
     for (const type of EVENT_TYPES) this.socket.on(type, (event: LoggedEvent) => this.events.push(event));
-    this.socket.on("ready", ({ streams }: Ready) => Object.assign(this.ready, streams));
+    this.socket.on("ready", ({ streams, left_out: leftOut }: Ready) => {
+      Object.assign(this.ready, streams);
+      this.leftOut = leftOut;
+    });
     this.socket.on("stream_closed", (frame: { stream: string }) => this.closed.push(frame));
     for (const frame of ["token_expired", "session_ended"])
       this.socket.on(frame, (problem: Wire) => this.dismissed.push({ frame, problem }));
+    this.socket.io.on("open", () => (this.attempts += 1));
+    this.socket.on("connect_error", (error) => {
+      const { data } = error as Error & { data?: Wire };
+      if (data !== undefined) this.refusals.push(data);
+    });
     this.socket.on("disconnect", (reason) => this.ends.push(reason));
   }
 

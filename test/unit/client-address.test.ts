@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { clientAddress, normalizeAddress } from "../../services/api-gateway/client-address.ts";
+import { clientAddress, normalizeAddress } from "../../core/client-address.ts";
 
 describe("one client has one name", () => {
   test.each([

@@ -1,0 +1,47 @@
+import type { IncomingMessage } from "node:http";
+import { isIPv4, isIPv6 } from "node:net";
+
+/** `203.0.113.7:4711` and `[2001:db8::1]:4711`, as some proxies write them. */
+const WITH_PORT = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d+)?$/;
+
+/** The eight groups of an IPv6 address, in hexadecimal without leading zeros. */
+function groupsOf(address: string): string[] {
+  const compressed = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  const [head = [], tail = []] = compressed.split("::").map((part) => part.split(":").filter(Boolean));
+  return [...head, ...Array<string>(8 - head.length - tail.length).fill("0"), ...tail];
+}
+
+/**
+ * One name for one client: an IPv4 address, also where IPv6 carries it (RFC 4291 §2.5.5.2), or the /64 that an IPv6
+ * client can choose its addresses from (RFC 6177). Null for what is no address.
+ */
+export function normalizeAddress(text: string): string | null {
+  const trimmed = text.trim();
+  const [, inBrackets, beforePort] = WITH_PORT.exec(trimmed) ?? [];
+  const address = (inBrackets ?? beforePort ?? trimmed).replace(/%.*$/, "");
+  if (isIPv4(address)) return address;
+  if (!isIPv6(address)) return null;
+  const groups = groupsOf(address);
+  const carriesIPv4 = groups.slice(0, 6).join(":") === "0:0:0:0:0:ffff";
+  if (!carriesIPv4) return `${groups.slice(0, 4).join(":")}::/64`;
+  return groups
+    .slice(6)
+    .map((group) => parseInt(group, 16))
+    .flatMap((pair) => [pair >> 8, pair & 255])
+    .join(".");
+}
+
+/**
+ * Who is at the other end: the connection's peer, or, behind `hops` proxies of our own that each add theirs to
+ * X-Forwarded-For, what the outermost of them wrote. What stands further left came from the client and is not read.
+ * Where a proxy wrote no address, the next one nearer to us has the word.
+ * @param hops TRUST_PROXY; with 0 the header is not read
+ */
+export function clientAddress(
+  { headers, socket }: { headers: IncomingMessage["headers"]; socket: { remoteAddress?: string } },
+  hops: number,
+): string {
+  const forwarded = [headers["x-forwarded-for"] ?? []].flat().join(",");
+  const path = [...forwarded.split(","), socket.remoteAddress ?? ""].slice(-1 - hops);
+  return path.map(normalizeAddress).find((address) => address !== null) ?? "unknown";
+}
