@@ -1,0 +1,133 @@
+import { EventEmitter } from "node:events";
+import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
+import {
+  answeredOn,
+  cutOff,
+  drained,
+  isTooSlow,
+  letGo,
+  sentBytes,
+  slowSockets,
+  waitingBytes,
+  watchBacklog,
+} from "../../services/notifier/slow-client.ts";
+
+const MB = 1024 * 1024;
+
+/** engine.io's side of a connection, as far as it is asked here. */
+class FakeConnection extends EventEmitter {
+  writeBuffer: object[] = [];
+  closed: boolean[] = [];
+  terminated = 0;
+  readonly transport = { socket: { bufferedAmount: 0, terminate: () => (this.terminated += 1) } };
+
+  constructor() {
+    super();
+    watchBacklog(this as never);
+  }
+
+  send(length: number): this {
+    const packet = { data: "x".repeat(length) };
+    this.emit("packetCreate", packet);
+    this.writeBuffer.push(packet);
+    return this;
+  }
+
+  flush(): void {
+    this.emit("flush", this.writeBuffer);
+    this.writeBuffer = [];
+    this.emit("drain");
+  }
+
+  close(discard = false): void {
+    this.closed.push(discard);
+    this.emit("close");
+  }
+}
+
+const socketOf = (conn: FakeConnection, user = "ada") => ({ conn: conn as never, disconnected: false, user });
+const slowOf = (...sockets: ReturnType<typeof socketOf>[]) => slowSockets(sockets, ({ user }) => user);
+
+describe("what waits for a client", () => {
+  test("is what engine.io holds, what the WebSocket holds, and what polls were answered that nobody read", () => {
+    const conn = new FakeConnection().send(1000).send(2000);
+    expect(waitingBytes(conn as never)).toBeGreaterThanOrEqual(3000);
+    expect(waitingBytes(conn as never)).toBeLessThan(5000);
+    conn.flush();
+    expect(waitingBytes(conn as never)).toBe(0);
+    expect(sentBytes(conn as never)).toBeGreaterThanOrEqual(3000);
+    conn.transport.socket.bufferedAmount = 700;
+    const answer = Object.assign(new EventEmitter(), { writableLength: 50 });
+    for (let poll = 0; poll < 2; poll++) answeredOn(conn as never, answer as never);
+    expect(waitingBytes(conn as never)).toBe(750);
+    answer.emit("close");
+    expect(waitingBytes(conn as never)).toBe(700);
+  });
+});
+
+describe("a socket is too slow", () => {
+  test("at once with more than 16 MB, and by 2 MB at two beats in a row", () => {
+    const much = socketOf(new FakeConnection().send(17 * MB));
+    expect([isTooSlow(much), slowOf(much)]).toEqual([true, [much]]);
+    const conn = new FakeConnection().send(3 * MB);
+    const some = socketOf(conn);
+    expect([isTooSlow(some), slowOf(some)]).toEqual([false, []]);
+    expect(slowOf(some)).toEqual([some]);
+    conn.flush();
+    expect(slowOf(some)).toEqual([]);
+    conn.send(3 * MB);
+    expect(slowOf(some)).toEqual([]);
+  });
+
+  test("together with its user's others, while those of other users and those that read well stay", () => {
+    const mine = Array.from({ length: 9 }, () => socketOf(new FakeConnection().send(MB)));
+    const reading = socketOf(new FakeConnection().send(1000));
+    const other = socketOf(new FakeConnection().send(MB), "ben");
+    expect(slowOf(...mine, reading, other)).toEqual(mine);
+  });
+
+  test("together with all of the node", () => {
+    const all = Array.from({ length: 260 }, (_, n) => socketOf(new FakeConnection().send(MB), `user ${n}`));
+    expect(slowOf(...all)).toHaveLength(260);
+    expect(slowOf(...all.slice(10))).toEqual([]);
+  });
+});
+
+describe("the end of a connection", () => {
+  test("comes after what was sent, or at once with what waits", () => {
+    const conn = new FakeConnection();
+    letGo(socketOf(conn));
+    expect([conn.closed, conn.terminated]).toEqual([[false], 0]);
+    cutOff(socketOf(conn));
+    expect([conn.closed, conn.terminated]).toEqual([[false, true], 1]);
+  });
+});
+
+describe("a replay waits for its client", () => {
+  beforeEach(() => void jest.useFakeTimers());
+  afterEach(() => void jest.useRealTimers());
+
+  test("no moment when nothing waits", async () => {
+    expect(await drained(socketOf(new FakeConnection()))).toBe(true);
+    expect(await drained({ ...socketOf(new FakeConnection()), disconnected: true })).toBe(false);
+  });
+
+  test("up to ten seconds, and then cuts it off", async () => {
+    const conn = new FakeConnection().send(10);
+    const first = drained(socketOf(conn));
+    jest.advanceTimersByTime(9_900);
+    conn.flush();
+    expect([await first, conn.closed]).toEqual([true, []]);
+    const second = drained(socketOf(conn.send(10)));
+    jest.advanceTimersByTime(10_100);
+    expect([await second, conn.closed]).toEqual([false, [true]]);
+    expect([conn.listenerCount("drain"), jest.getTimerCount()]).toEqual([0, 0]);
+  });
+
+  test("and hears that it is gone", async () => {
+    const conn = new FakeConnection().send(10);
+    const waiting = drained(socketOf(conn));
+    conn.emit("close");
+    expect(await waiting).toBe(false);
+  });
+});

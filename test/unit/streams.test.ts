@@ -1,0 +1,195 @@
+import { beforeEach, describe, expect, test } from "@jest/globals";
+import type { Database, Statement } from "../../mixins/database.ts";
+import type { LoggedEvent } from "../../mixins/event-log.ts";
+import { type ClientSocket, type PushServer, Streams } from "../../services/notifier/streams.ts";
+import { idOf } from "./support.ts";
+
+const ADA = idOf("a");
+const STREAM = `project:${idOf("1")}`;
+
+/** A database that holds its answers back until a test lets them go, in the order that the test likes. */
+class HeldDatabase {
+  readonly asked: { statement: Statement; answer: (rows: object[]) => void }[] = [];
+  /** What is answered at once, by the statement's name. */
+  readonly known = new Map<string, (values: unknown[]) => object[]>();
+
+  query<Row extends object>(statement: Statement): Promise<Row[]> {
+    const { promise, resolve } = Promise.withResolvers<object[]>();
+    this.asked.push({ statement, answer: resolve });
+    const known = this.known.get(statement.name as string);
+    if (known !== undefined) resolve(known(statement.values ?? []));
+    return promise as Promise<Row[]>;
+  }
+
+  count(name: string): number {
+    return this.asked.filter(({ statement }) => statement.name === name).length;
+  }
+
+  /** The nth question of a name, once it is asked. */
+  async question(name: string, nth = 1): Promise<{ answer: (rows: object[]) => void }> {
+    for (let turn = 0; turn < 1000 && this.count(name) < nth; turn++) await nextTurn();
+    return this.asked.filter(({ statement }) => statement.name === name)[nth - 1] as never;
+  }
+}
+
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A server with rooms, and sockets that remember their frames. */
+class FakeServer {
+  readonly rooms = new Map<string, Set<string>>();
+  readonly sockets = new Map<string, FakeSocket>();
+  readonly local = {
+    to: (room: string) => ({
+      emit: (name: string, data: unknown) => {
+        for (const id of this.rooms.get(room) ?? []) this.sockets.get(id)?.emit(name, data);
+      },
+    }),
+  };
+
+  of() {
+    return { adapter: { rooms: this.rooms }, sockets: this.sockets };
+  }
+
+  socket(id: string, user: string, follows = true): FakeSocket {
+    const socket = new FakeSocket(this, id, user, follows);
+    this.sockets.set(id, socket);
+    return socket;
+  }
+}
+
+class FakeSocket {
+  readonly frames: [name: string, data: any][] = [];
+  readonly disconnected = false;
+  readonly conn = { writeBuffer: [], transport: {} };
+  readonly rooms: Set<string>;
+  readonly data;
+  readonly #server: FakeServer;
+  readonly id: string;
+
+  constructor(server: FakeServer, id: string, user: string, follows: boolean) {
+    this.#server = server;
+    this.id = id;
+    this.rooms = new Set([id]);
+    this.data = { actor: { id: user, role: "user", session: user }, expiresAt: null, follows, leftOut: 0 };
+  }
+
+  emit(name: string, data: unknown): void {
+    this.frames.push([name, data]);
+  }
+
+  join(room: string): void {
+    this.rooms.add(room);
+    this.#server.rooms.set(room, (this.#server.rooms.get(room) ?? new Set()).add(this.id));
+  }
+
+  leave(room: string): void {
+    this.rooms.delete(room);
+    const room_ = this.#server.rooms.get(room);
+    room_?.delete(this.id);
+    if (room_?.size === 0) this.#server.rooms.delete(room);
+  }
+
+  names(): string[] {
+    return this.frames.map(([name]) => name);
+  }
+}
+
+const event = (seq: number, type = "task_updated", data: object = {}, stream = STREAM): LoggedEvent =>
+  ({ id: idOf("e"), stream, seq, type, time: "", actor_id: null, request_id: null, data }) as LoggedEvent;
+const head = (name: string, number: number, members_version = 1) => ({ name, head: number, members_version });
+
+let db: HeldDatabase;
+let io: FakeServer;
+let streams: Streams;
+const as = (socket: FakeSocket) => socket as unknown as ClientSocket;
+
+beforeEach(() => {
+  db = new HeldDatabase();
+  io = new FakeServer();
+  streams = new Streams(db as unknown as Database, io as unknown as PushServer, { warn: () => {} });
+});
+
+describe("a join", () => {
+  test("that overlaps a loss of access asks again, whichever answer comes first", async () => {
+    const socket = io.socket("s", ADA);
+    const joining = streams.join(as(socket), new Map([[STREAM, 2]]));
+    (await db.question("events-heads")).answer([head(STREAM, 3)]);
+    const access = await db.question("notifier-readable");
+    // The answer was made before she was removed, and arrives after the event that removed her.
+    streams.offer([event(4, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
+    access.answer([{ id: idOf("1") }]);
+    (await db.question("events-read-many"))?.answer([event(3)]);
+    (await db.question("notifier-readable", 2)).answer([]);
+    const { positions, unreadable } = await joining;
+    expect([positions.size, unreadable]).toEqual([0, [STREAM]]);
+    streams.offer([event(5, "task_created")]);
+    expect(socket.frames).toEqual([]);
+  });
+
+  test("whose replay overlaps a loss of access sends nothing of what was read meanwhile", async () => {
+    db.known.set("events-heads", () => [head(STREAM, 3)]);
+    const socket = io.socket("s", ADA);
+    const joining = streams.join(as(socket), new Map([[STREAM, 2]]));
+    (await db.question("notifier-readable")).answer([{ id: idOf("1") }]);
+    const log = await db.question("events-read-many");
+    streams.offer([event(4, "member_updated", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
+    log.answer([event(3)]);
+    (await db.question("notifier-readable", 2)).answer([]);
+    expect((await joining).unreadable).toEqual([STREAM]);
+    expect(socket.frames).toEqual([]);
+  });
+
+  test("of thousands of streams, each of them behind, takes some hundred reads", async () => {
+    const names = Array.from(
+      { length: 5000 },
+      (_, at) => `project:0198c0de-0000-7000-8000-${String(at).padStart(12, "0")}`,
+    );
+    db.known.set("events-heads", () => names.map((name) => head(name, 9)));
+    db.known.set("notifier-readable", ([, ids]) => (ids as string[]).map((id) => ({ id })));
+    db.known.set("events-read-many", ([spans]) =>
+      (spans as string[]).map((stream) => event(9, "task_updated", {}, stream)),
+    );
+    const socket = io.socket("s", ADA);
+    const { positions } = await streams.join(as(socket), new Map(names.map((name) => [name, 8])));
+    expect(positions.size).toBe(5000);
+    expect([...positions.values()].every(({ seq, recovered }) => seq === 9 && recovered)).toBe(true);
+    expect(socket.frames).toHaveLength(5000);
+    expect(db.asked.length).toBeLessThan(150);
+  });
+
+  test("with cursors ahead of this node reads where the database is once, for all of them", async () => {
+    const names = [1, 2, 3].map((n) => `project:${idOf(String(n))}`);
+    let reads = 0;
+    db.known.set("events-heads", () => names.map((name) => head(name, reads++ < 3 ? 1 : 2)));
+    db.known.set("notifier-readable", ([, ids]) => (ids as string[]).map((id) => ({ id })));
+    db.known.set("events-read", ([stream]) => [event(2, "task_updated", {}, stream as string)]);
+    const { positions } = await streams.join(
+      as(io.socket("s", ADA)),
+      new Map(names.map((name, at) => [name, at === 2 ? 7 : 2])),
+    );
+    expect(Object.fromEntries(positions)).toEqual({
+      [names[0]!]: { seq: 2, recovered: true },
+      [names[1]!]: { seq: 2, recovered: true },
+      // No node ever sent its event 7.
+      [names[2]!]: { seq: 2, recovered: false },
+    });
+    expect(db.count("events-heads")).toBe(2);
+  });
+});
+
+describe("the beat", () => {
+  test("asks anew who may read where that changed, and closes the stream for those that may not", async () => {
+    const [ada, ben] = [io.socket("a", ADA), io.socket("b", idOf("b"))];
+    db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
+    db.known.set("events-heads", () => [head(STREAM, 1, 1)]);
+    for (const socket of [ada, ben]) await streams.join(as(socket), new Map([[STREAM, null]]));
+    db.known.set("events-heads", () => [head(STREAM, 1, 2)]);
+    db.known.set("notifier-readers", () => [{ user_id: ADA }]);
+    await streams.beat();
+    expect([ada.names(), ben.names()]).toEqual([[], ["stream_closed"]]);
+    streams.offer([event(2)]);
+    expect([ada.names(), ben.names()]).toEqual([["task_updated"], ["stream_closed"]]);
+    await streams.beat();
+    expect(db.count("notifier-readers")).toBe(1);
+  });
+});
