@@ -1,4 +1,5 @@
 import type { CheckerFunctionError, Context, ValidationRuleObject } from "fastest-validator";
+import { wholeNumber } from "./rules.ts";
 
 type CheckErrors = CheckerFunctionError[];
 
@@ -32,8 +33,8 @@ export const parseSort = (sort: string): { key: string; descending: boolean }[] 
 /** Rules for `PageParams`. `sorts`: the keys that this list can be ordered by. */
 export const pageRules = (...sorts: string[]) =>
   ({
-    limit: { type: "number", integer: true, min: 1, max: 100, default: 20, convert: true },
-    offset: { type: "number", integer: true, min: 0, max: 1_000_000_000, optional: true, convert: true },
+    limit: wholeNumber({ min: 1, max: 100, default: 20 }),
+    offset: wholeNumber({ min: 0, max: 1_000_000_000, optional: true }),
     cursor: {
       type: "string",
       optional: true,

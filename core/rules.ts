@@ -35,10 +35,20 @@ export const optionalId = { ...id, optional: true } satisfies ValidationRuleObje
 export const nullableId = { ...id, optional: true, nullable: true } satisfies ValidationRuleObject;
 
 /**
+ * What nobody sees: white space, controls, what Unicode says to pass over in display (zero-width spaces, joiners, marks
+ * of direction, variation selectors, the Hangul fillers), and the empty Braille cell.
+ */
+const INVISIBLE = /^[\s\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]*$/u;
+
+/** Text as it is kept and compared (contract.md §1): in Unicode NFC, and empty where nobody sees anything of it. */
+const kept = (value: string): string => (INVISIBLE.test(value) ? "" : value.normalize("NFC"));
+
+/**
  * Text of `min` to `max` characters as people count them: code points, not UTF-16's halves of them.
  * (The rule's own `min` and `max` would count those, so the bounds have names of their own.)
+ * @param asTyped true for a secret, which is what was typed and nothing else; other text is kept in NFC
  */
-export const text = (minCharacters: number, maxCharacters: number) =>
+export const text = (minCharacters: number, maxCharacters: number, asTyped = false) =>
   ({
     type: "string",
     minCharacters,
@@ -47,15 +57,48 @@ export const text = (minCharacters: number, maxCharacters: number) =>
       characters: `The '{field}' field must have ${minCharacters} to ${maxCharacters} characters.`,
       unstorable: "The '{field}' field must be text without U+0000 and without halves of surrogate pairs.",
     },
-    custom: (value: unknown, errors: CheckErrors) => {
-      if (typeof value !== "string") return value;
+    custom: (given: unknown, errors: CheckErrors) => {
+      if (typeof given !== "string") return given;
+      // NFC makes three code units of one at the most (UAX #15 §2.1.2): what is far too long is not worth the work.
+      const value = asTyped || given.length > 8 * maxCharacters ? given : kept(given);
       // Nothing longer than that can be short enough, so nobody makes us split a megabyte.
       const count = value.length > 2 * maxCharacters ? Infinity : [...value].length;
       if (count < minCharacters || count > maxCharacters) errors.push({ type: "characters" });
-      else if (value.includes("\0") || !value.isWellFormed()) errors.push({ type: "unstorable" });
+      else if (given.includes("\0") || !given.isWellFormed()) errors.push({ type: "unstorable" });
       return value;
     },
   }) satisfies ValidationRuleObject;
+
+/** A whole number as a query has it, in decimal digits; other services give a number. */
+export const wholeNumber = (bounds: { min: number; max: number; default?: number; optional?: true }) =>
+  ({
+    type: "custom",
+    ...bounds,
+    integer: true,
+    messages: { number: "The '{field}' field must be a whole number in decimal digits." },
+    check: (value: unknown, errors: CheckErrors) => {
+      const { min, max } = bounds;
+      const number = typeof value === "string" && /^-?\d+$/.test(value) ? Number(value) : value;
+      if (!Number.isInteger(number)) errors.push({ type: "number" });
+      else if ((number as number) < min) errors.push({ type: "numberMin", expected: min });
+      else if ((number as number) > max) errors.push({ type: "numberMax", expected: max });
+      return number;
+    },
+  }) satisfies ValidationRuleObject;
+
+/** `true` or `false` as a query has it. */
+export const flag = {
+  type: "custom",
+  optional: true,
+  boolean: true,
+  messages: { boolean: "The '{field}' field must be true or false." },
+  check: (value: unknown, errors: CheckErrors) => {
+    const flags: Record<string, boolean> = { true: true, false: false };
+    const known = typeof value === "string" && Object.hasOwn(flags, value) ? flags[value] : value;
+    if (typeof known !== "boolean") errors.push({ type: "boolean" });
+    return known;
+  },
+} satisfies ValidationRuleObject;
 
 const TIMESTAMP = /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/i;
 

@@ -18,9 +18,16 @@ function tagsOf(name: string, value: string): string[] | "*" {
   return value.match(/(?:W\/)?"[^"]*"/g) ?? [];
 }
 
-/** The version that an entity tag of ours is made of; null for others, and for weak ones, which match nothing here. */
+/**
+ * A tag as we gave it, without what proxies make of one that they compress on the way: `W/"8"` (nginx), `"8-gzip"`
+ * (Apache), `"8;gzip"` and `"8--gzip"` (Jetty, Traefik).
+ */
+const asGiven = (tag: string): string =>
+  tag.replace(/^W\//, "").replace(/(?:--?|;)(?:gzip|br|deflate|zstd)"$/, '"');
+
+/** The version that an entity tag of ours is made of; null for others. */
 function versionOf(tag: string): number | null {
-  const [, version] = /^"(\d{1,15})(?:-[0-9a-f]+)?"$/.exec(tag) ?? [];
+  const [, version] = /^"(\d{1,15})(?:-[0-9a-f]+)?"$/.exec(asGiven(tag)) ?? [];
   return version === undefined ? null : Number(version);
 }
 
@@ -96,5 +103,5 @@ export function entityTag(answer: Versioned, body: string | null): string {
 export function isFresh(ifNoneMatch: string | undefined, tag: string): boolean {
   if (ifNoneMatch === undefined) return false;
   const tags = tagsOf("If-None-Match", ifNoneMatch);
-  return tags === "*" || tags.some((one) => one.replace(/^W\//, "") === tag);
+  return tags === "*" || tags.some((one) => asGiven(one) === asGiven(tag));
 }

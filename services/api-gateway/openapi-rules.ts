@@ -34,7 +34,7 @@ function stringSchema(rule: Rule): Schema {
     return {
       type: "string",
       pattern: trimmed(least, most),
-      description: `${least} to ${most} characters, not counting white space around them.`,
+      description: `${least} to ${most} characters, not counting white space around them${Number(minCharacters) > 0 ? ", and not only invisible ones" : ""}.`,
     };
   }
   return said({
@@ -86,7 +86,9 @@ function bareSchema(rule: Rule): Schema {
     case "multi":
       return { anyOf: (rule.rules as unknown[]).map(schemaOf) };
     case "custom":
-      // core/rules.ts, commaList
+      // core/rules.ts: wholeNumber, flag, commaList
+      if (rule.integer === true) return said({ type: "integer", minimum: min, maximum: max });
+      if (rule.boolean === true) return { type: "boolean" };
       return listOf(rule.enum);
     case "any":
       return {};

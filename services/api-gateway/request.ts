@@ -39,12 +39,36 @@ export function identify(request: IncomingMessage, response: ServerResponse): st
 }
 
 /**
- * The body as JSON; undefined when there is none.
+ * Whether a body in chunks ends before its first byte (RFC 9112 §7.1). What came is put back, for whoever reads the body.
+ * @throws http-errors' `request.aborted` when the client hangs up meanwhile
+ */
+async function endsAtOnce(request: IncomingMessage): Promise<boolean> {
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+  const onEnd = (): void => resolve(true);
+  const onReadable = (): void => {
+    const first = request.read() as Buffer | null;
+    if (first !== null) request.unshift(first);
+    resolve(first === null);
+  };
+  const onClose = (): void => reject(Object.assign(new Error("aborted"), { type: "request.aborted" }));
+  request.once("readable", onReadable).once("end", onEnd).once("error", onClose).once("close", onClose);
+  try {
+    return await promise;
+  } finally {
+    request.off("readable", onReadable).off("end", onEnd).off("error", onClose).off("close", onClose);
+  }
+}
+
+/**
+ * The body as JSON; undefined when there is none, however it is framed.
  * @throws Problem unsupported-media-type; http-errors of body-parser for what does not parse or is too large
  */
 export async function readBody(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
   const { headers } = request;
-  const empty = headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
+  const empty =
+    headers["transfer-encoding"] === undefined
+      ? Number(headers["content-length"] ?? 0) === 0
+      : await endsAtOnce(request);
   if (empty) return undefined;
   const [, charset] = /;\s*charset="?([^\s;"]*)/i.exec(headers["content-type"] ?? "") ?? [];
   if (!JSON_TYPE.test(headers["content-type"] ?? "") || !/^utf-8$/i.test(charset ?? "utf-8"))
@@ -119,8 +143,8 @@ export function parseQuery(url: string): Record<string, string | string[]> {
   return query;
 }
 
-/** An empty cursor begins at the first page; a search for nothing finds all. */
-const MAY_BE_EMPTY = ["cursor", "q"];
+/** An empty cursor begins at the first page. */
+const MAY_BE_EMPTY = ["cursor"];
 
 const unknownField = (pointer: string, name: string) => ({
   pointer,

@@ -48,7 +48,7 @@ const project = rules.text(1, 100);
 const name = { ...rules.text(1, 100), trim: true } as const;
 const fields = {
   description: { ...rules.text(0, 10_000), optional: true, nullable: true },
-  slug: { type: "string", optional: true, min: 2, max: 64, pattern: "^[a-z0-9]+(?:-[a-z0-9]+)*$" },
+  slug: { type: "string", optional: true, min: 1, max: 64, pattern: "^[a-z0-9]+(?:-[a-z0-9]+)*$" },
 } as const;
 const status = { type: "enum", values: ["active", "archived"], optional: true } as const;
 
@@ -140,7 +140,7 @@ export default (config: Config): ServiceSchema => {
         rules: {
           status: rules.commaList(["active", "archived"]),
           q: { ...rules.text(1, 100), optional: true, trim: true },
-          include_deleted: { type: "boolean", optional: true, convert: true },
+          include_deleted: rules.flag,
           ...pageRules(...PROJECT_SORTS),
         },
         docs: {
@@ -281,14 +281,7 @@ export default (config: Config): ServiceSchema => {
         safe: true,
         rules: {
           project,
-          after: {
-            type: "number",
-            integer: true,
-            min: 0,
-            max: Number.MAX_SAFE_INTEGER,
-            default: 0,
-            convert: true,
-          },
+          after: rules.wholeNumber({ min: 0, max: Number.MAX_SAFE_INTEGER, default: 0 }),
           limit: pageRules().limit,
         },
         docs: {

@@ -22,7 +22,6 @@ export const fields = {
   due_date: { ...rules.timestamp, optional: true, nullable: true },
 } as const;
 
-const flag = { type: "boolean", optional: true, convert: true } as const;
 const optionalTimestamp = { ...rules.timestamp, optional: true } as const;
 
 export const filters = {
@@ -42,11 +41,11 @@ export const filters = {
   category_id: rules.optionalId,
   due_date_from: optionalTimestamp,
   due_date_to: optionalTimestamp,
-  overdue: flag,
+  overdue: rules.flag,
   updated_since: optionalTimestamp,
   q: { ...rules.text(1, 200), optional: true, trim: true },
-  include_deleted: flag,
-  archived: flag,
+  include_deleted: rules.flag,
+  archived: rules.flag,
 } as const satisfies Record<string, ValidationRule>;
 
 export const categoryName = { ...rules.text(1, 50), trim: true } as const;

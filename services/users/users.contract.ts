@@ -62,7 +62,7 @@ export const accountRules = {
     pattern: "^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$",
   },
   /** Common ones are refused besides, by the users service. */
-  password: { ...rules.text(8, 128), example: "correct horse" },
+  password: { ...rules.text(8, 128, true), example: "correct horse" },
   first_name: name,
   last_name: name,
 } as const;

@@ -166,7 +166,7 @@ export default (config: Config): ServiceSchema =>
           answer: people,
         },
         rules: {
-          q: { ...rules.text(0, 100), optional: true, trim: true, description: "A part of a name." },
+          q: { ...rules.text(1, 100), optional: true, trim: true, description: "A part of a name." },
           ...pageRules("relevance", "username", "created_at"),
         },
         handler(ctx) {

@@ -217,6 +217,16 @@ describe("a cursor is refused with 422", () => {
     }
   });
 
+  test("whose seal is right and whose position is another one", async () => {
+    const next = (await ada.api.must("GET", `/tasks?limit=1&cursor=${cursor}`)).next_cursor as string;
+    const [one, other] = [cursor, next].map((sealed) => Buffer.from(sealed, "base64url")) as [Buffer, Buffer];
+    // Each is a seal of 16 bytes, and a position that reads as one.
+    const forged = Buffer.concat([one.subarray(0, 16), other.subarray(16)]).toString("base64url");
+    expect(JSON.parse(other.subarray(16).toString())).toHaveLength(2);
+    refuse(await ask("/tasks", forged));
+    expect((await ask("/tasks", next)).status).toBe(200);
+  });
+
   test("cut or lengthened", async () => {
     for (const it of [
       cursor.slice(1),

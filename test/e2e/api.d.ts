@@ -1057,9 +1057,9 @@ export interface components {
             username: string;
             /** @example correct horse */
             password: string;
-            /** @description 1 to 100 characters, not counting white space around them. */
+            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
             first_name?: string | null;
-            /** @description 1 to 100 characters, not counting white space around them. */
+            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
             last_name?: string | null;
         };
         /**
@@ -1127,11 +1127,11 @@ export interface components {
          */
         AuthLoginBody: {
             /**
-             * @description 1 to 254 characters, not counting white space around them.
+             * @description 1 to 254 characters, not counting white space around them, and not only invisible ones.
              * @example ada
              */
             login?: string;
-            /** @description 1 to 254 characters, not counting white space around them. */
+            /** @description 1 to 254 characters, not counting white space around them, and not only invisible ones. */
             email?: string;
             /** @example correct horse */
             password: string;
@@ -1303,7 +1303,7 @@ export interface components {
          */
         AuthForgotPasswordBody: {
             /**
-             * @description 1 to 254 characters, not counting white space around them.
+             * @description 1 to 254 characters, not counting white space around them, and not only invisible ones.
              * @example ada@example.com
              */
             email: string;
@@ -1438,7 +1438,7 @@ export interface components {
          *     }
          */
         AuthCreateTokenBody: {
-            /** @description 1 to 100 characters, not counting white space around them. */
+            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
             name: string;
             /** @enum {string} */
             scope: "read" | "write";
@@ -1604,9 +1604,9 @@ export interface components {
             /** Format: email */
             email?: string;
             username?: string;
-            /** @description 1 to 100 characters, not counting white space around them. */
+            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
             first_name?: string | null;
-            /** @description 1 to 100 characters, not counting white space around them. */
+            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
             last_name?: string | null;
             /**
              * @description For admins.
@@ -1750,7 +1750,7 @@ export interface components {
          *     }
          */
         ProjectsCreateBody: {
-            /** @description 1 to 100 characters, not counting white space around them. */
+            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
             name: string;
             description?: string | null;
             slug?: string;
@@ -1863,7 +1863,7 @@ export interface components {
          *     }
          */
         ProjectsReplaceBody: {
-            /** @description 1 to 100 characters, not counting white space around them. */
+            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
             name: string;
             description?: string | null;
             slug?: string;
@@ -1880,7 +1880,7 @@ export interface components {
          *     }
          */
         ProjectsPatchBody: {
-            /** @description 1 to 100 characters, not counting white space around them. */
+            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
             name?: string;
             description?: string | null;
             slug?: string;
@@ -2239,7 +2239,7 @@ export interface components {
          *     }
          */
         TasksCreateInProjectBody: {
-            /** @description 1 to 200 characters, not counting white space around them. */
+            /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
             title: string;
             description?: string | null;
             /** @enum {string} */
@@ -2266,7 +2266,7 @@ export interface components {
         TasksCreateBody: {
             /** Format: uuid */
             project_id?: string | null;
-            /** @description 1 to 200 characters, not counting white space around them. */
+            /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
             title: string;
             description?: string | null;
             /** @enum {string} */
@@ -2317,7 +2317,7 @@ export interface components {
                 op: "create";
                 /** Format: uuid */
                 project_id?: string | null;
-                /** @description 1 to 200 characters, not counting white space around them. */
+                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
                 title: string;
                 description?: string | null;
                 /** @enum {string} */
@@ -2335,7 +2335,7 @@ export interface components {
                 op: "update";
                 /** Format: uuid */
                 id: string;
-                /** @description 1 to 200 characters, not counting white space around them. */
+                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
                 title?: string;
                 description?: string | null;
                 /** @enum {string} */
@@ -2564,7 +2564,7 @@ export interface components {
          *     }
          */
         TasksReplaceBody: {
-            /** @description 1 to 200 characters, not counting white space around them. */
+            /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
             title: string;
             description?: string | null;
             /** @enum {string} */
@@ -2589,7 +2589,7 @@ export interface components {
          *     }
          */
         TasksPatchBody: {
-            /** @description 1 to 200 characters, not counting white space around them. */
+            /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
             title?: string;
             description?: string | null;
             /** @enum {string} */
@@ -2735,7 +2735,7 @@ export interface components {
          *     }
          */
         TasksCreateCommentBody: {
-            /** @description 1 to 10000 characters, not counting white space around them. */
+            /** @description 1 to 10000 characters, not counting white space around them, and not only invisible ones. */
             body: string;
         };
         /**
@@ -2745,7 +2745,7 @@ export interface components {
          *     }
          */
         TasksPatchCommentBody: {
-            /** @description 1 to 10000 characters, not counting white space around them. */
+            /** @description 1 to 10000 characters, not counting white space around them, and not only invisible ones. */
             body: string;
         };
         /**
@@ -2850,7 +2850,7 @@ export interface components {
          *     }
          */
         TasksCreateCategoryBody: {
-            /** @description 1 to 50 characters, not counting white space around them. */
+            /** @description 1 to 50 characters, not counting white space around them, and not only invisible ones. */
             name: string;
             color: string;
         };
@@ -2862,7 +2862,7 @@ export interface components {
          *     }
          */
         TasksPatchCategoryBody: {
-            /** @description 1 to 50 characters, not counting white space around them. */
+            /** @description 1 to 50 characters, not counting white space around them, and not only invisible ones. */
             name?: string;
             color?: string;
         };
@@ -5682,7 +5682,7 @@ export interface operations {
         parameters: {
             query?: {
                 status?: ("active" | "archived")[];
-                /** @description 1 to 100 characters, not counting white space around them. */
+                /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
@@ -5861,7 +5861,7 @@ export interface operations {
         parameters: {
             query?: {
                 status?: ("active" | "archived")[];
-                /** @description 1 to 100 characters, not counting white space around them. */
+                /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
@@ -7105,7 +7105,7 @@ export interface operations {
                 overdue?: boolean;
                 /** @description Changed then or later. */
                 updated_since?: string;
-                /** @description 1 to 200 characters, not counting white space around them. */
+                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
@@ -7311,7 +7311,7 @@ export interface operations {
                 overdue?: boolean;
                 /** @description Changed then or later. */
                 updated_since?: string;
-                /** @description 1 to 200 characters, not counting white space around them. */
+                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
@@ -7395,7 +7395,7 @@ export interface operations {
                 overdue?: boolean;
                 /** @description Changed then or later. */
                 updated_since?: string;
-                /** @description 1 to 200 characters, not counting white space around them. */
+                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;
@@ -7595,7 +7595,7 @@ export interface operations {
                 overdue?: boolean;
                 /** @description Changed then or later. */
                 updated_since?: string;
-                /** @description 1 to 200 characters, not counting white space around them. */
+                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
                 q?: string;
                 /** @description Deleted ones too, where you may restore them. */
                 include_deleted?: boolean;

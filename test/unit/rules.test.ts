@@ -140,6 +140,56 @@ describe("an id", () => {
   });
 });
 
+describe("text", () => {
+  const schema = {
+    title: { ...rules.text(1, 5), trim: true },
+    body: { ...rules.text(0, 5), optional: true },
+  };
+
+  test.each([
+    ["Cafe\u0301", "Caf\u00e9"],
+    ["\u1112\u1161\u11ab", "\ud55c"],
+    ["\u212b", "\u00c5"],
+    ["e\u0301".repeat(5), "\u00e9".repeat(5)],
+    ["a\u200bb", "a\u200bb"],
+    ["\ufb01", "\ufb01"],
+  ])("%j is kept in NFC, as %j", (given, kept) => {
+    expect(validated(schema, { title: given })).toEqual({ title: kept });
+  });
+
+  test.each([
+    "\u200b",
+    "\u00ad\u2060",
+    " \u200d ",
+    "\u202e",
+    "\u3164",
+    "\u2800",
+    "\ufeff",
+    "\u{e0001}",
+    "\u0001",
+  ])("%j shows nothing, and is empty", (title) => {
+    expect(validated(schema, { title })).toEqual(["title: characters"]);
+    expect(validated(schema, { title: "x", body: title })).toEqual({ title: "x", body: "" });
+  });
+
+  test("that is a secret is what was typed", () => {
+    const secret = { secret: rules.text(1, 5, true) };
+    for (const typed of ["e\u0301", "\u200b"])
+      expect(validated(secret, { secret: typed })).toEqual({ secret: typed });
+  });
+});
+
+describe("a flag", () => {
+  test.each([
+    ["true", { flag: true }],
+    ["false", { flag: false }],
+    [true, { flag: true }],
+    ...["1", "0", "on", "TRUE", "", " true", 1, "__proto__"].map((value) => [value, ["flag: boolean"]]),
+  ] as [unknown, unknown][])("%j is %j", (value, expected) => {
+    expect(validated({ flag: rules.flag }, { flag: value })).toEqual(expected);
+  });
+});
+
 describe("a page", () => {
   test.each<[object, unknown]>([
     [{}, { limit: 20 }],
@@ -162,11 +212,17 @@ describe("a page", () => {
     ],
     [{ limit: "101" }, ["limit: numberMax"]],
     [{ limit: "0" }, ["limit: numberMin"]],
-    [{ limit: "1.5" }, ["limit: numberInteger"]],
+    [{ limit: "1.5" }, ["limit: number"]],
+    [{ limit: "0x10" }, ["limit: number"]],
+    [{ limit: " 7" }, ["limit: number"]],
+    [{ limit: "" }, ["limit: number"]],
+    [{ limit: true }, ["limit: number"]],
+    [{ limit: 7.5 }, ["limit: number"]],
     [{ limit: "many" }, ["limit: number"]],
     [{ limit: ["1", "2"] }, ["limit: number"]],
     [{ offset: "-1" }, ["offset: numberMin"]],
-    [{ offset: "1e99" }, ["offset: numberMax"]],
+    [{ offset: "1e99" }, ["offset: number"]],
+    [{ offset: "9".repeat(20) }, ["offset: numberMax"]],
     [{ limit: "Infinity" }, ["limit: number"]],
   ])("asked for by %j is %j", (params, expected) => {
     expect(validated(pageRules("name", "created_at"), params as Record<string, unknown>)).toEqual(expected);
