@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import pg from "pg";
 import { until } from "../../local/until.ts";
+import type { Statement } from "../../mixins/database.ts";
+import { endSessions } from "../../services/users/endings.ts";
 import { PASSWORD, type Person } from "../support/api.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
 import { TestSocket } from "../support/socket.ts";
@@ -20,6 +23,11 @@ const session = async () => {
   });
   return access_token as string;
 };
+const withClient = async <Result>(work: (client: pg.Client) => Promise<Result>): Promise<Result> => {
+  const client = new pg.Client({ connectionString: cluster.databaseUrl });
+  await client.connect();
+  return work(client).finally(() => client.end());
+};
 const sockets = (token: string) =>
   Promise.all(cluster.notifiers.map((url) => TestSocket.connect(url, { token })));
 const closed = (all: TestSocket[]) => () => all.every(({ socket }) => socket.disconnected);
@@ -34,7 +42,7 @@ test("logout at one gateway is refused at another one within a second", async ()
     expect(await until(async () => (await second.as(token).get("/auth/me")).status === 401, 5000)).toBe(true);
     return performance.now() - began;
   }
-  // The first time the auth service may not have heard of the new gateway yet, which then finds out by its poll.
+  // The first time no hint may reach the new gateway yet, which then finds out by its poll.
   await takes();
   expect(await takes()).toBeLessThan(1000);
 }, 20_000);
@@ -51,22 +59,87 @@ test("logout at the gateway closes the session's sockets on both notifiers withi
     expect(await TestSocket.refused(url, { token })).toMatchObject({ status: 401 });
 });
 
+test("kill -9 of auth: who is deactivated meanwhile is out everywhere, and stays so", async () => {
+  const [root, ben] = await Promise.all(["root", "ben"].map((name) => cluster.api.person(name)));
+  await withClient((client) =>
+    client.query("UPDATE users.users SET role = 'admin' WHERE id = $1", [root!.id]),
+  );
+  const { access_token } = await cluster.api.must("POST", "/auth/login", {
+    login: root!.username,
+    password: PASSWORD,
+  });
+  const admin = cluster.api.as(access_token);
+  const open = await sockets(ben!.token);
+  await cluster.kill("auth");
+  const change = () => admin.patch(`/users/${ben!.id}`, { is_active: false });
+  expect((await change()).status).toBe(200);
+  const began = performance.now();
+  expect(await until(closed(open), 5000)).toBe(true);
+  expect(performance.now() - began).toBeLessThan(1000);
+  expect((await ben!.api.get("/tasks")).status).toBe(401);
+  await cluster.revive("auth");
+  const refresh = () => cluster.api.post("/auth/refresh", { refresh_token: ben!.refreshToken });
+  expect(await until(async () => (await refresh()).status === 401, 5000)).toBe(true);
+}, 40_000);
+
+test("kill -9 of users in the middle of an erasure: the rest is done within 5 s of its return, and refreshing goes on", async () => {
+  const [ben, eve] = await Promise.all(["ben", "eve"].map((name) => cluster.api.person(name)));
+  const owner = cluster.api.as(await session());
+  const { id } = await owner.must("POST", "/projects", { name: "Left" });
+  await owner.must("POST", `/projects/${id}/members`, { user_id: ben!.id, role: "member" });
+  await owner.must("POST", `/projects/${id}/tasks`, { title: "Theirs", assigned_to: ben!.id });
+  const open = await sockets(ben!.token);
+  const count = async (text: string) =>
+    withClient(async (client) =>
+      Number((await client.query(`SELECT count(*) ${text}`, [ben!.id])).rows[0].count),
+    );
+
+  // What follows the commit hangs, as long as no node takes tasks away.
+  const tasks = ["tasks-1", "tasks-2"];
+  tasks.forEach((name) => cluster.group.kill(name, "SIGSTOP"));
+  const erasing = ben!.api.delete(`/users/${ben!.id}`).catch(() => null);
+  const erased = async () => (await count("FROM users.users WHERE id = $1 AND erased_at IS NOT NULL")) === 1;
+  expect(await until(erased, 5000)).toBe(true);
+  await cluster.kill("users");
+  tasks.forEach((name) => cluster.group.kill(name, "SIGCONT"));
+  expect(await until(closed(open), 5000)).toBe(true);
+  await erasing;
+
+  const refresh = () => cluster.api.post("/auth/refresh", { refresh_token: eve!.refreshToken });
+  for (let attempt = 0; attempt < 5; attempt++) expect([503, 504]).toContain((await refresh()).status);
+  await cluster.revive("users");
+  const began = performance.now();
+  const left = async () =>
+    (await count("FROM tasks.tasks WHERE assigned_to = $1")) +
+    (await count("FROM projects.members WHERE user_id = $1"));
+  expect(await until(async () => (await left()) === 0, 10_000)).toBe(true);
+  expect(performance.now() - began).toBeLessThan(5000);
+  expect(await until(async () => (await refresh()).status === 200, 5000)).toBe(true);
+  expect((await ben!.api.get("/tasks")).status).toBe(401);
+}, 60_000);
+
 test("a session that ends while NATS is away is closed on both notifiers within 5 s", async () => {
   const token = await session();
   const open = await sockets(token);
+  const ben = await cluster.api.person("ben");
+  const others = await sockets(ben.token);
   await cluster.nats.kill();
   try {
-    const { default: pg } = await import("pg");
-    const client = new pg.Client({ connectionString: cluster.databaseUrl });
-    await client.connect();
-    await client.query("UPDATE auth.sessions SET revoked_at = now() WHERE user_id = $1", [ada.id]);
-    await client.end();
+    await withClient(async (client) => {
+      await client.query("UPDATE auth.sessions SET revoked_at = now() WHERE user_id = $1", [ada.id]);
+      // A commit whose node dies with it, and with its hint.
+      const query = async <Row>({ text, values }: Statement) =>
+        (await client.query(text, values)).rows as Row[];
+      await endSessions({ query }, ben.id);
+    });
     const began = performance.now();
-    expect(await until(closed(open), 10_000)).toBe(true);
+    expect(await until(closed([...open, ...others]), 10_000)).toBe(true);
     expect(performance.now() - began).toBeLessThan(5000);
   } finally {
     await cluster.nats.restart();
   }
-  const refused = async () => (await cluster.api.as(token).get("/auth/me")).status === 401;
-  expect(await until(refused, 5000)).toBe(true);
+  for (const one of [token, ben.token]) {
+    const refused = async () => (await cluster.api.as(one).get("/auth/me")).status === 401;
+    expect(await until(refused, 5000)).toBe(true);
+  }
 }, 40_000);

@@ -755,7 +755,7 @@ describe("the first admin", () => {
       await own.api.must("POST", "/auth/register", body);
       const { body: before } = await loginAs(own.api, "first", PASSWORD);
       const { startNode } = await import("../../node.ts");
-      const broker = await startNode({ ...config, SERVICES: ["users", "auth"] });
+      const broker = await startNode({ ...config, SERVICES: ["users"] });
       promoted = { ...own, broker, stop: () => broker.stop() };
       const isAdmin = async () => (await loginAs(own.api, "first")).body.user?.role === "admin";
       expect(await until(isAdmin, 5000)).toBe(true);

@@ -1,0 +1,137 @@
+import { describe, expect, test } from "@jest/globals";
+import { RevokedSessions } from "../../core/revoked-sessions.ts";
+import type { Queryable, Statement } from "../../mixins/database.ts";
+import { RevocationFeed } from "../../mixins/revocations.ts";
+
+/** A database that answers when the test says so. */
+function heldDatabase() {
+  const asked: { statement: Statement; answer(ids: string[]): void; fail(): void }[] = [];
+  const db: Queryable = {
+    query: <Row>(statement: Statement) => {
+      const { promise, resolve, reject } = Promise.withResolvers<Row[]>();
+      asked.push({
+        statement,
+        answer: (ids) => resolve(ids.map((session_id) => ({ session_id })) as Row[]),
+        fail: () => reject(new Error("away")),
+      });
+      return promise;
+    },
+  };
+  return { db, asked };
+}
+
+/** All that is ready to run has run. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+describe("the sessions that a node must refuse", () => {
+  test("are refused for as long as a token of theirs may live, and a minute more; then forgotten", () => {
+    const sessions = new RevokedSessions(900);
+    const now = Date.now();
+    expect(sessions.add(["a", "b"], now)).toEqual(["a", "b"]);
+    expect(sessions.add(["b", "c"], now)).toEqual(["c"]);
+    sessions.prune(now + 959_999);
+    expect(["a", "b", "c", "d"].map((id) => sessions.has(id))).toEqual([true, true, true, false]);
+    sessions.prune(now + 960_000);
+    expect(sessions.has("a")).toBe(false);
+  });
+});
+
+describe("a node that reads what ended", () => {
+  test("knows of nobody whether they may come in, as long as it never could ask; but whom a hint named", async () => {
+    const { db, asked } = heldDatabase();
+    const feed = new RevocationFeed(db, 900);
+    expect(feed.has("x")).toBeNull();
+    const failed = expect(feed.current()).rejects.toThrow("away");
+    asked[0]?.fail();
+    await failed;
+    expect(feed.has("x")).toBeNull();
+    feed.end(["gone"]);
+    expect([feed.has("gone"), feed.has("x")]).toEqual([true, null]);
+    const read = feed.current();
+    asked[1]?.answer(["x"]);
+    await read;
+    expect(["gone", "x", "y"].map((id) => feed.has(id))).toEqual([true, true, false]);
+  });
+
+  test("asks first for as long as tokens live, then for what is new, each time a minute more than it seems to need", async () => {
+    const { db, asked } = heldDatabase();
+    const feed = new RevocationFeed(db, 900);
+    for (const at of [0, 1]) {
+      const read = feed.read();
+      asked[at]?.answer([]);
+      await read;
+    }
+    const [[first], [second]] = asked.map(({ statement }) => statement.values as [number]) as [
+      [number],
+      [number],
+    ];
+    expect(first).toBe(960_000);
+    expect(second).toBeGreaterThanOrEqual(60_000);
+    expect(second).toBeLessThan(70_000);
+  });
+
+  test("asks for all since the last answer when the database was away", async () => {
+    const { db, asked } = heldDatabase();
+    const feed = new RevocationFeed(db, 900);
+    const failed = expect(feed.read()).rejects.toThrow("away");
+    asked[0]?.fail();
+    await failed;
+    const read = feed.read();
+    asked[1]?.answer([]);
+    await read;
+    expect(asked[1]?.statement.values).toEqual([960_000]);
+  });
+
+  test("asks one question at a time, and once more for all who came meanwhile: the first may be too old for them", async () => {
+    const { db, asked } = heldDatabase();
+    const feed = new RevocationFeed(db, 900);
+    const first = feed.read();
+    const later = [feed.read(), feed.read(), feed.read()];
+    await settled();
+    expect(asked).toHaveLength(1);
+    asked[0]?.answer([]);
+    await first;
+    await settled();
+    expect(asked).toHaveLength(2);
+    asked[1]?.answer(["late"]);
+    await Promise.all(later);
+    expect([asked.length, feed.has("late")]).toEqual([2, true]);
+  });
+
+  test("lets requests wait for the read that a hint began, and for no other", async () => {
+    const { db, asked } = heldDatabase();
+    const feed = new RevocationFeed(db, 900);
+    const filled = feed.read();
+    asked[0]?.answer([]);
+    await filled;
+    const polled = feed.read();
+    await feed.current();
+    feed.hinted();
+    const waiting = feed.current();
+    let passed = false;
+    void waiting.then(() => (passed = true));
+    asked[1]?.answer([]);
+    await polled;
+    await settled();
+    expect(passed).toBe(false);
+    asked[2]?.answer(["ended"]);
+    await waiting;
+    expect(feed.has("ended")).toBe(true);
+    // A read that fails keeps nobody waiting.
+    feed.hinted();
+    asked[3]?.fail();
+    await feed.current();
+  });
+
+  test("tells of each session once", async () => {
+    const { db, asked } = heldDatabase();
+    const told: string[][] = [];
+    const feed = new RevocationFeed(db, 900, (ids) => told.push(ids));
+    feed.end(["a"]);
+    const read = feed.read();
+    asked[0]?.answer(["a", "b"]);
+    await read;
+    feed.end(["b"]);
+    expect(told).toEqual([["a"], ["b"]]);
+  });
+});
