@@ -117,7 +117,10 @@ const VARIABLES = {
     "postgresql:",
   )({ default: "", desc: "Postgres ≥ 15; empty: an embedded one below `DATA_DIR`" }),
   DATABASE_POOL: positive({ default: 10, desc: "connections to Postgres that a node holds at the most" }),
-  DATABASE_TIMEOUT: positive({ default: 1800, desc: "milliseconds after which a query is given up (503)" }),
+  DATABASE_TIMEOUT: positive({
+    default: 1800,
+    desc: "milliseconds after which a statement is given up (504)",
+  }),
   DATA_DIR: str({ default: ".data", desc: "where the embedded Postgres keeps its data" }),
   NATS_URL: url(
     "nats:",

@@ -134,7 +134,7 @@ export const PROBLEMS = {
     status: 429,
     title: "Too many requests",
     explain:
-      "You, your address or its logins to this account have used up their budget for now. `RateLimit` and `RateLimit-Policy` tell which; try again after `Retry-After` seconds.",
+      "You, your address or its logins to this account have used up their budget for now, or two of your lists and searches are still being read. `RateLimit`, `RateLimit-Policy` and the detail tell which; try again after `Retry-After` seconds.",
   },
   "headers-too-large": {
     status: 431,

@@ -3,6 +3,9 @@ import { wholeNumber } from "./rules.ts";
 
 type CheckErrors = CheckerFunctionError[];
 
+/** Rows that are counted for a total, and that an offset may skip: beyond them a list goes on by cursor. */
+export const COUNTED = 10_000;
+
 /** What a caller may ask of a list (contract.md §1, Lists). */
 export interface PageParams {
   limit?: number;
@@ -24,17 +27,28 @@ export interface Page<Item> {
   /** Both there when the page was asked for by offset. */
   offset?: number;
   total?: number;
+  /** There are more than `total`. */
+  total_capped?: boolean;
 }
 
 /** `-created_at,priority` to its keys, in order. */
 export const parseSort = (sort: string): { key: string; descending: boolean }[] =>
   sort.split(",").map((term) => ({ key: term.replace(/^-/, ""), descending: term.startsWith("-") }));
 
+const wholeOffset = wholeNumber({ min: 0, max: COUNTED, optional: true });
+const offsetRule = {
+  ...wholeOffset,
+  messages: {
+    ...wholeOffset.messages,
+    numberMax: `The 'offset' field must be at most ${COUNTED}: beyond that go on by 'cursor'.`,
+  },
+};
+
 /** Rules for `PageParams`. `sorts`: the keys that this list can be ordered by. */
 export const pageRules = (...sorts: string[]) =>
   ({
     limit: wholeNumber({ min: 1, max: 100, default: 20 }),
-    offset: wholeNumber({ min: 0, max: 1_000_000_000, optional: true }),
+    offset: offsetRule,
     cursor: {
       type: "string",
       optional: true,

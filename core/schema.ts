@@ -3,6 +3,7 @@
  * an object's is made of its properties'.
  */
 import { type FieldError, type ProblemDocument, type Resource, RESOURCES } from "./errors.ts";
+import { COUNTED } from "./page.ts";
 
 export interface Schema {
   readonly title?: string;
@@ -74,7 +75,14 @@ type OptionalKey<T> = { [K in keyof T & string]-?: object extends Pick<T, K> ? K
 
 /** A list's answer (contract.md §1, Lists). */
 export const page = (item: Schema): Schema =>
-  object<{ items: unknown; limit: unknown; next_cursor: unknown; offset?: unknown; total?: unknown }>(
+  object<{
+    items: unknown;
+    limit: unknown;
+    next_cursor: unknown;
+    offset?: unknown;
+    total?: unknown;
+    total_capped?: unknown;
+  }>(
     `${item.title}Page`,
     {
       items: array(item),
@@ -86,9 +94,13 @@ export const page = (item: Schema): Schema =>
         ),
       ),
       offset: integer(0, "How many items were skipped; there unless the page was asked for by cursor."),
-      total: integer(1, "How many items there are in all; there unless the page was asked for by cursor."),
+      total: integer(
+        1,
+        `How many items there are in all, counted up to ${COUNTED}; there unless the page was asked for by cursor.`,
+      ),
+      total_capped: like({ type: "boolean", const: true }, true, "There where there are more than `total`."),
     },
-    ["offset", "total"],
+    ["offset", "total", "total_capped"],
   );
 
 const fieldError = object<FieldError>("FieldError", {

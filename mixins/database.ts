@@ -3,14 +3,17 @@ import pg from "pg";
 import type { Config } from "../core/config.ts";
 import { Problem } from "../core/errors.ts";
 import { Pipelines } from "./pipelines.ts";
+import { type Cost, Turns } from "./turns.ts";
 
 /** A statement with a `name` is prepared once a connection and only bound after that. */
 export interface Statement {
   name?: string;
   text: string;
   values?: unknown[];
-  /** It may take long (a search, a sweep): it does not go where others wait behind it. */
-  slow?: boolean;
+  /** It may take long (a search, a sweep): it does not go where others wait behind it, and waits for its turn. */
+  slow?: Cost;
+  /** The id of the user whose slow statement it is: a user has few under way at once. */
+  by?: string;
   /** It may wait for another write: it does not go where reads wait behind it. */
   write?: boolean;
 }
@@ -21,8 +24,11 @@ export interface Queryable {
 }
 
 export interface Database extends Queryable {
-  /** Runs `work` in one READ COMMITTED transaction on one connection, rolled back when it throws. */
-  transaction<Result>(work: (tx: Queryable) => Promise<Result>): Promise<Result>;
+  /**
+   * Runs `work` in one READ COMMITTED transaction on one connection, rolled back when it throws.
+   * @param timeoutMs milliseconds that each of its statements may take, where DATABASE_TIMEOUT is not enough
+   */
+  transaction<Result>(work: (tx: Queryable) => Promise<Result>, timeoutMs?: number): Promise<Result>;
   close(): Promise<void>;
 }
 
@@ -60,8 +66,12 @@ const UNREACHABLE = [
   "EAI_AGAIN",
   "EHOSTUNREACH",
 ];
-const LOST =
-  /^(Connection terminated|timeout (exceeded|expired)|Query read timeout|Client (has encountered|was closed))/;
+/** pg's own words for a connection that is lost or was never made. */
+const LOST = /^(Connection terminated|timeout expired|Client (has encountered|was closed))/;
+/** Its words for connections that are all in use, and for an answer that did not come in time. */
+const BUSY = /^timeout exceeded/;
+const SILENT = /^Query read timeout/;
+const RETRY = { headers: { "Retry-After": "1" } };
 
 /** The unique constraint or index that a write ran into (`23503`: the foreign key); null when `error` is another. */
 export function violatedConstraint(error: unknown, sqlState: "23505" | "23503" = "23505"): string | null {
@@ -69,7 +79,10 @@ export function violatedConstraint(error: unknown, sqlState: "23505" | "23503" =
   return code === sqlState ? (constraint ?? "") : null;
 }
 
-/** What a client may see of a database error: that it is away, slow, or that the text can't be stored. */
+/**
+ * What a client may see of a database error: that it is away, busy or slow, or that the text can't be stored. A
+ * statement that was sent and not answered in time was slow: only a connection that fails says that Postgres is away.
+ */
 export function databaseProblem(error: unknown): unknown {
   const {
     code = "",
@@ -77,17 +90,16 @@ export function databaseProblem(error: unknown): unknown {
     where = "",
   } = error as { code?: string; message?: string; where?: string };
   if (AWAY.test(code) || UNREACHABLE.includes(code) || LOST.test(message))
-    return new Problem("database-unavailable", undefined, { headers: { "Retry-After": "1" } });
-  // Whoever holds the same idempotency key has not committed yet (mixins/idempotency.ts).
+    return new Problem("database-unavailable", undefined, RETRY);
+  if (BUSY.test(message))
+    return new Problem("overloaded", "All connections to the database are in use", RETRY);
+  // The request that holds the same idempotency key has not committed yet (mixins/idempotency.ts).
   if (code === "55P03" && where.includes('relation "keys_pkey"'))
-    return new Problem("idempotency-key-in-flight", undefined, { headers: { "Retry-After": "1" } });
+    return new Problem("idempotency-key-in-flight", undefined, RETRY);
   // Two writes waited for each other: none should, and one of them was undone.
-  if (code === "40P01")
-    return new Problem("overloaded", "Two writes stood in each other's way", {
-      headers: { "Retry-After": "1" },
-    });
-  if (code === "57014" || code === "55P03")
-    return new Problem("timeout", "The database took too long", { headers: { "Retry-After": "1" } });
+  if (code === "40P01") return new Problem("overloaded", "Two writes stood in each other's way", RETRY);
+  if (code === "57014" || code === "55P03" || SILENT.test(message))
+    return new Problem("timeout", "The database took too long", RETRY);
   if (code === "22021" || code === "22P05")
     return new Problem("validation-failed", "Text must not contain the character U+0000");
   return error;
@@ -109,13 +121,18 @@ async function run<Row extends object>(
 const LOCK_PATIENCE = 100;
 /** Milliseconds that a transaction may be silent: whoever is gone must not hold its locks for long. */
 const SILENCE = 2000;
-/** Connections for statements that may take long. */
-const SLOW = 4;
+/** Slow statements under way: on connections of their own, half of them for those that nothing bounds. */
+const SLOW = 6;
+/** Slow statements of one user under way; those that wait, of all and of one user. */
+const [SLOW_EACH, SLOW_WAITING, SLOW_WAITING_EACH] = [2, 1000, 100];
+/** The part of DATABASE_TIMEOUT after which Postgres gives a statement up: before pg would give up its connection. */
+const GIVEN_UP = 0.9;
 
 /**
  * Reads and single writes on a few pipelined connections each, so that no read waits behind a write that waits for a
- * lock; transactions on a bounded pool of ordinary ones; and what may take long on a small one of its own, so that
- * searches hold up nothing but searches. Nothing connects before the first query, and a lost connection is replaced.
+ * lock; transactions on a bounded pool of ordinary ones; and what may take long on a small one of its own, by turns
+ * (mixins/turns.ts), so that it holds up nothing else. Nothing connects before the first query, and a lost connection
+ * is replaced.
  */
 export function openDatabase(config: Config, onError: (error: Error) => void): Database {
   const patience = Math.ceil(config.DATABASE_TIMEOUT / 2);
@@ -123,7 +140,7 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
     connectionString: config.DATABASE_URL,
     connectionTimeoutMillis: patience,
     query_timeout: config.DATABASE_TIMEOUT,
-    statement_timeout: config.DATABASE_TIMEOUT,
+    statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * GIVEN_UP),
     lock_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.75),
     idle_in_transaction_session_timeout: SILENCE,
     application_name: `taskwire ${config.NODE_ID}`.trim(),
@@ -131,21 +148,31 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
     keepAlive: true,
     types,
   };
-  const open = (max: number): pg.Pool => {
-    const pool = new pg.Pool({ ...options, max });
+  const open = (max: number, more: pg.ClientConfig = {}): pg.Pool => {
+    const pool = new pg.Pool({ ...options, ...more, max });
     pool.on("error", onError);
     return pool;
   };
-  const [pool, slow] = [open(config.DATABASE_POOL), open(Math.min(SLOW, config.DATABASE_POOL))];
-  // What takes too long Postgres gives up before we would give up its connection, and with it those sent behind.
+  // A pipelined connection that pg gives up takes with it what was sent behind; a slow statement has waited before.
   const prompt = {
     statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.75),
     lock_timeout: LOCK_PATIENCE,
   };
+  const pool = open(config.DATABASE_POOL);
+  const slowAtOnce = Math.min(SLOW, config.DATABASE_POOL);
+  const slow = open(slowAtOnce, { statement_timeout: prompt.statement_timeout });
+  const turns = new Turns({
+    all: slowAtOnce,
+    unbounded: Math.ceil(slowAtOnce / 2),
+    each: SLOW_EACH,
+    waiting: SLOW_WAITING,
+    waitingEach: SLOW_WAITING_EACH,
+    patienceMs: patience,
+  });
   const pipeline = (): Pipelines => new Pipelines({ ...options, ...prompt }, patience, onError);
   const [reads, writes] = [pipeline(), pipeline()];
 
-  /** Who waits for a lock goes and waits in the pool. Nothing came of it yet: a statement is a transaction of its own. */
+  /** A statement that hits the lock timeout is sent again through the pool; it changed nothing. */
   const send = <Row extends object>(statement: Statement): Promise<{ rows: Row[] }> =>
     (statement.write === true ? writes : reads).query<Row>(statement).catch((error: unknown) => {
       if ((error as { code?: string }).code !== "55P03") throw error;
@@ -153,8 +180,11 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
     });
 
   return {
-    query: (statement) => run(statement.slow === true ? slow : { query: send }, statement),
-    async transaction(work) {
+    query: <Row extends object>({ slow: cost, by, ...statement }: Statement) =>
+      cost === undefined
+        ? run<Row>({ query: send }, statement)
+        : turns.run({ cost, by }, () => run<Row>(slow, statement)),
+    async transaction(work, timeoutMs) {
       const client = await pool.connect().catch((error: unknown) => {
         throw databaseProblem(error);
       });
@@ -162,8 +192,11 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
       client.on("error", onError);
       let broken: Error | undefined;
       try {
-        await run(client, { text: "BEGIN" });
-        const result = await work({ query: (statement) => run(client, statement) });
+        const limit =
+          timeoutMs === undefined ? "" : `; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs * GIVEN_UP)}`;
+        await run(client, { text: `BEGIN${limit}` });
+        const more = timeoutMs !== undefined && { query_timeout: timeoutMs };
+        const result = await work({ query: (statement) => run(client, { ...statement, ...more }) });
         await run(client, { text: "COMMIT" });
         return result;
       } catch (error) {

@@ -271,7 +271,7 @@ const BATCH = 5000;
 export async function forgetEvents(db: Queryable, stream: string): Promise<boolean> {
   const rows = await db.query({
     name: "events-forget",
-    slow: true,
+    slow: "bounded",
     text: `WITH gone AS (
              DELETE FROM events.log WHERE stream = $1 AND seq IN (
                SELECT seq FROM events.log WHERE stream = $1 ORDER BY seq LIMIT $2)

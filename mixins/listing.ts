@@ -1,10 +1,19 @@
 /**
  * Lists as contract.md §1 has them, each as one statement: a page by offset with its total, or a page by cursor, which
  * costs the same however far it lies (keyset: the rows after the last one's position, by an index in that order).
+ *
+ * What a page may have to read decides which connections it gets (`costOf`; mixins/database.ts):
+ *
+ * | it reads | when | connections |
+ * |---|---|---|
+ * | the page's own rows | by cursor, along one index that holds the rows of the list and no others, in its order | those of single reads |
+ * | some thousand rows | the same with a total or an offset, both of at most COUNTED rows; a page out of several indexes; all that one person has | the slow ones |
+ * | any number of rows | a filter or an order that no index holds, a search | the slow ones, of which half at the most |
  */
 import { Problem } from "../core/errors.ts";
-import { type Page, type PageOf, parseSort } from "../core/page.ts";
+import { COUNTED, type Page, type PageOf, parseSort } from "../core/page.ts";
 import type { Queryable, Statement } from "./database.ts";
+import type { Cost } from "./turns.ts";
 
 /** Collects a statement's values and names their places. */
 export class Parameters {
@@ -42,8 +51,16 @@ export interface Listing {
   columns: string;
   branches: Branch[];
   sorts: Record<string, SortKey>;
+  /** Those of `sorts` in whose order an index holds the rows of each branch. */
+  indexed: string[];
   /** Where the client names none. */
   sort: string;
+  /** The branches have a condition that is no part of that index: rows may be read and passed over. */
+  filtered?: boolean;
+  /** The branches hold what one person has, some thousand rows at the most, whatever is asked of them. */
+  small?: boolean;
+  /** The id of the user who asks. */
+  caller: string;
   /** What tells rows apart that are otherwise equal; `t.id` unless said. */
   id?: SortKey;
   /** `name AS (…)` that the branches may use. */
@@ -59,6 +76,19 @@ interface Extra {
 }
 
 const UUID = { sql: "t.id", type: "uuid" };
+
+/** What a page of a list may have to read; undefined: no more than the page's own rows. */
+export function costOf(
+  { branches, indexed, sort, filtered = false, small = false }: Omit<Listing, "columns" | "sorts" | "caller">,
+  page: PageOf,
+): Cost | undefined {
+  const [first, ...more] = parseSort(page.sort ?? sort);
+  const ordered = more.length === 0 && first !== undefined && indexed.includes(first.key);
+  if (!small && (filtered || !ordered)) return "unbounded";
+  const counts = page.cursor === undefined;
+  const oneIndex = branches.length === 1 && branches[0]?.each === undefined;
+  return small || counts || !oneIndex ? "bounded" : undefined;
+}
 
 /**
  * One page as a statement.
@@ -97,10 +127,12 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
     branches.length === 1 && only.each === undefined
       ? rows(only, slice)
       : `SELECT * FROM (${few.join(" UNION ALL ")}) page ORDER BY ${outerOrder} ${slice}`;
+  // One more than is counted tells that there are more.
   const count = ({ each, from, where }: Branch) =>
-    `(SELECT count(*) FROM ${each === undefined ? "" : `${each} CROSS JOIN `}${from} WHERE ${where.join(" AND ")})`;
+    `(SELECT count(*) FROM (SELECT FROM ${each === undefined ? "" : `${each} CROSS JOIN `}${from}
+      WHERE ${where.join(" AND ")} LIMIT ${COUNTED + 1}) counted)`;
   const total = counts ? branches.map(count).join(" + ") : "NULL::bigint";
-  return named(
+  const statement = named(
     `WITH ${[...(listing.with ?? []), `counted AS (SELECT ${total} AS total)`, `page AS (${paged})`].join(",\n")}
      SELECT ${about === undefined ? "" : `${about.columns}, `}counted.total, page.*,
             CASE WHEN page.id IS NOT NULL THEN json_build_array(${position})::text END AS position
@@ -108,6 +140,8 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
      ORDER BY ${outerOrder}`,
     parameters.values,
   );
+  const slow = costOf(listing, page);
+  return slow === undefined ? statement : { ...statement, slow, by: listing.caller };
 }
 
 /** `(a, b, id) > (…)` where all go one way, which an index can begin at; else the same written out. */
@@ -167,7 +201,11 @@ export async function readPage<Row extends { id: string }, Item = Row>(
       items: found.slice(0, page.limit).map(view),
       limit: page.limit,
       next_cursor: last?.position ?? null,
-      ...(total !== null && { offset: page.offset ?? 0, total }),
+      ...(total !== null && {
+        offset: page.offset ?? 0,
+        total: Math.min(total, COUNTED),
+        ...(total > COUNTED && { total_capped: true }),
+      }),
     },
   };
 }

@@ -103,7 +103,9 @@ export class Pipelines {
       if (line === undefined) reject(error);
       else resolve(line);
     };
-    const timer = setTimeout(() => settle(undefined, new Error("timeout exceeded")), this.#patience);
+    // Without a connection Postgres is away; with connections that are all busy it is not.
+    const late = () => new Error(this.#lines.size === 0 ? "timeout expired" : "timeout exceeded");
+    const timer = setTimeout(() => settle(undefined, late()), this.#patience);
     if (this.#closed) settle(undefined, new Error("Client was closed"));
     else this.#waiting.add(settle);
     this.#serveWaiting();

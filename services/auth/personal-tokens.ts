@@ -57,6 +57,9 @@ export async function listTokens(db: Queryable, userId: string, page: PageOf): P
       name: { sql: "lower(t.name)", type: "text" },
     },
     sort: "-created_at",
+    indexed: [],
+    small: true,
+    caller: userId,
   };
   const view = ({ id, name, scope, project_ids, created_at, expires_at }: PersonalToken): PersonalToken => ({
     id,

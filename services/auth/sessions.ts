@@ -205,6 +205,9 @@ export async function listSessions(
       created_at: { sql: "t.created_at", type: "timestamptz" },
     },
     sort: "-last_used_at",
+    indexed: [],
+    small: true,
+    caller: userId,
   };
   const view = ({ id, created_at, last_used_at, user_agent, address }: SessionItem): SessionItem => ({
     id,

@@ -48,7 +48,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
     async handler(ctx) {
       const { project, ...page } = ctx.params;
       const found = await findProject(this.db, ctx.locals.actor, project, "read");
-      const members = await listMembers(this.db, found.id, page as PageOf);
+      const members = await listMembers(this.db, ctx.locals.actor, found.id, page as PageOf);
       const items = await named(ctx, members.items);
       return { ...members, items };
     },

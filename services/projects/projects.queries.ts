@@ -116,6 +116,11 @@ export async function listProjects(
     ],
     sorts: SORTS,
     sort: "-created_at",
+    indexed: ["created_at"],
+    filtered: filter.q !== undefined || filter.status !== undefined,
+    // A user's own, by way of their memberships, or those that a token names.
+    small: actor.role === "user" || actor.projects !== undefined,
+    caller: actor.id,
     id: { sql: "p.id", type: "uuid" },
   };
   return (await readPage(db, listStatement(listing, page, parameters), page, itemView)).page;
@@ -142,7 +147,12 @@ export interface MemberRow {
 export const MEMBER_SORTS = ["created_at", "role"];
 
 /** A project's members, longest first unless the caller says. Plan: members_joined_idx. */
-export async function listMembers(db: Queryable, projectId: string, page: PageOf): Promise<Page<MemberRow>> {
+export async function listMembers(
+  db: Queryable,
+  actor: Actor,
+  projectId: string,
+  page: PageOf,
+): Promise<Page<MemberRow>> {
   const parameters = new Parameters();
   const listing: Listing = {
     columns: "m.user_id AS id, m.role, m.created_at",
@@ -152,6 +162,8 @@ export async function listMembers(db: Queryable, projectId: string, page: PageOf
       role: { sql: "array_position('{viewer,member,manager,owner}'::text[], m.role)", type: "integer" },
     },
     sort: "created_at",
+    indexed: ["created_at"],
+    caller: actor.id,
     id: { sql: "m.user_id", type: "uuid" },
   };
   const statement = listStatement(listing, page, parameters);

@@ -34,6 +34,9 @@ export async function listCategories(db: Queryable, userId: string, page: PageOf
       created_at: { sql: "t.created_at", type: "timestamptz" },
     },
     sort: "name",
+    indexed: ["name"],
+    small: true,
+    caller: userId,
   };
   return (await readPage<Category>(db, listStatement(listing, page, parameters), page, categoryView)).page;
 }

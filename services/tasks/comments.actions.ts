@@ -25,7 +25,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     async handler(ctx) {
       const { id, ...page } = ctx.params;
       await findTask(this.db, ctx.locals.actor, id);
-      return listComments(this.db, id, page as PageOf);
+      return listComments(this.db, ctx.locals.actor, id, page as PageOf);
     },
   },
 

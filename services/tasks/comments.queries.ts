@@ -1,5 +1,6 @@
 import { missing } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
+import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/page.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
@@ -14,13 +15,20 @@ const TIMES = {
 export const COMMENT_SORTS = Object.keys(TIMES);
 
 /** The comments of a task that the caller may see, oldest first. Plan: comments_task_idx. */
-export async function listComments(db: Queryable, taskId: string, page: PageOf): Promise<Page<Comment>> {
+export async function listComments(
+  db: Queryable,
+  actor: Actor,
+  taskId: string,
+  page: PageOf,
+): Promise<Page<Comment>> {
   const parameters = new Parameters();
   const listing: Listing = {
     columns: "t.id, t.task_id, t.author_id, t.body, t.version, t.created_at, t.updated_at",
     branches: [{ from: "tasks.comments t", where: [`t.task_id = ${parameters.add(taskId)}`] }],
     sorts: TIMES,
     sort: "created_at",
+    indexed: ["created_at"],
+    caller: actor.id,
   };
   return (await readPage<Comment>(db, listStatement(listing, page, parameters), page, commentView)).page;
 }

@@ -204,7 +204,7 @@ async function clear(
   if (ids.length === BATCH) return { events, more: true };
   await db.query({
     name: `tasks-clear-${field}`,
-    slow: true,
+    slow: "bounded",
     text: `UPDATE tasks.tasks t SET ${field} = NULL, version = version + 1, updated_at = $2
            WHERE t.${field} = $1 AND ${UNSEEN}`,
     values: [value, write.time],
@@ -247,7 +247,7 @@ export async function purgeTasks(
 ): Promise<boolean> {
   const rows = await db.query({
     name: "tasks-purge",
-    slow: true,
+    slow: "bounded",
     text: `DELETE FROM tasks.tasks WHERE id IN (
              SELECT id FROM tasks.tasks WHERE deleted_at < $1 OR project_id = $2 LIMIT $3 FOR UPDATE SKIP LOCKED)
            RETURNING id`,

@@ -387,7 +387,7 @@ export default (config: Config): ServiceSchema =>
         safe: true,
         rules: { project_id: rules.id },
         handler(ctx) {
-          return countByStatus(this.db, ctx.params.project_id);
+          return countByStatus(this.db, ctx.params.project_id, ctx.locals.actor?.id);
         },
       },
 

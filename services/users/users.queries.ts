@@ -73,9 +73,10 @@ export async function searchUsers(
       created_at: { sql: "t.created_at", type: "timestamptz" },
     },
     sort: "-relevance,username",
+    indexed: [],
+    caller: actor.id,
   };
-  const statement = { ...listStatement(listing, page, parameters), slow: true };
-  return (await readPage<FoundPerson>(db, statement, page, foundView)).page;
+  return (await readPage<FoundPerson>(db, listStatement(listing, page, parameters), page, foundView)).page;
 }
 
 const foundView = ({ id, username, first_name, last_name, email }: FoundPerson): FoundPerson => ({

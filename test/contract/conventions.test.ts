@@ -532,6 +532,7 @@ describe("fields and parameters", () => {
     "limit=NaN",
     "offset=-1",
     "offset=1e99",
+    "offset=10001",
     "offset=x",
     "limit=0x10",
     "limit=1e1",

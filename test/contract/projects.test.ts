@@ -199,7 +199,7 @@ describe("GET /projects", () => {
     expect((await list("?limit=100")).body).toMatchObject({ limit: 100, total: 4 });
   });
 
-  test.each([4, 5, 1_000_000])("offset %i is past the end: no items, the right total", async (offset) => {
+  test.each([4, 5, 10_000])("offset %i is past the end: no items, the right total", async (offset) => {
     expect((await list(`?offset=${offset}`)).body).toMatchObject({ items: [], offset, total: 4 });
   });
 

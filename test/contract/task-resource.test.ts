@@ -574,7 +574,7 @@ describe("GET /tasks", () => {
   test("past the end there is nothing, and the right total, also of a search", async () => {
     for (const [query, total] of [
       ["offset=6", 6],
-      ["offset=1000000000", 6],
+      ["offset=10000", 6],
       ["q=deploy&offset=2", 2],
       ["assigned_to=me&offset=1", 1],
     ] as const) {

@@ -295,11 +295,7 @@ describe("listing tasks", () => {
   });
 
   test("past the end there are no items, and the right total", async () => {
-    for (const path of [
-      "/tasks?offset=5",
-      "/tasks?offset=1000000",
-      `/projects/${shared.id}/tasks?offset=5`,
-    ]) {
+    for (const path of ["/tasks?offset=5", "/tasks?offset=10000", `/projects/${shared.id}/tasks?offset=5`]) {
       const { items, total } = (await ada.api.get(path)).body;
       expect([items, total]).toEqual([[], path.startsWith("/tasks") ? 5 : 2]);
     }

@@ -1247,7 +1247,8 @@ export interface components {
          *       "limit": 20,
          *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
          *       "offset": 0,
-         *       "total": 1
+         *       "total": 1,
+         *       "total_capped": true
          *     }
          */
         SessionPage: {
@@ -1280,10 +1281,16 @@ export interface components {
              */
             offset?: number;
             /**
-             * @description How many items there are in all; there unless the page was asked for by cursor.
+             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
              * @example 1
              */
             total?: number;
+            /**
+             * @description There where there are more than `total`.
+             * @example true
+             * @constant
+             */
+            total_capped?: true;
         };
         /**
          * AuthVerifyEmailBody
@@ -1390,7 +1397,8 @@ export interface components {
          *       "limit": 20,
          *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
          *       "offset": 0,
-         *       "total": 1
+         *       "total": 1,
+         *       "total_capped": true
          *     }
          */
         PersonalTokenPage: {
@@ -1423,10 +1431,16 @@ export interface components {
              */
             offset?: number;
             /**
-             * @description How many items there are in all; there unless the page was asked for by cursor.
+             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
              * @example 1
              */
             total?: number;
+            /**
+             * @description There where there are more than `total`.
+             * @example true
+             * @constant
+             */
+            total_capped?: true;
         };
         /**
          * AuthCreateTokenBody
@@ -1533,7 +1547,8 @@ export interface components {
          *       "limit": 20,
          *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
          *       "offset": 0,
-         *       "total": 1
+         *       "total": 1,
+         *       "total_capped": true
          *     }
          */
         FoundPersonPage: {
@@ -1564,10 +1579,16 @@ export interface components {
              */
             offset?: number;
             /**
-             * @description How many items there are in all; there unless the page was asked for by cursor.
+             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
              * @example 1
              */
             total?: number;
+            /**
+             * @description There where there are more than `total`.
+             * @example true
+             * @constant
+             */
+            total_capped?: true;
         };
         /**
          * Person
@@ -1700,7 +1721,8 @@ export interface components {
          *       "limit": 20,
          *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
          *       "offset": 0,
-         *       "total": 1
+         *       "total": 1,
+         *       "total_capped": true
          *     }
          */
         ProjectItemPage: {
@@ -1736,10 +1758,16 @@ export interface components {
              */
             offset?: number;
             /**
-             * @description How many items there are in all; there unless the page was asked for by cursor.
+             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
              * @example 1
              */
             total?: number;
+            /**
+             * @description There where there are more than `total`.
+             * @example true
+             * @constant
+             */
+            total_capped?: true;
         };
         /**
          * ProjectsCreateBody
@@ -1937,7 +1965,8 @@ export interface components {
          *       "limit": 20,
          *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
          *       "offset": 0,
-         *       "total": 1
+         *       "total": 1,
+         *       "total_capped": true
          *     }
          */
         MemberPage: {
@@ -1970,10 +1999,16 @@ export interface components {
              */
             offset?: number;
             /**
-             * @description How many items there are in all; there unless the page was asked for by cursor.
+             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
              * @example 1
              */
             total?: number;
+            /**
+             * @description There where there are more than `total`.
+             * @example true
+             * @constant
+             */
+            total_capped?: true;
         };
         /**
          * ProjectsAddMemberBody
@@ -2182,7 +2217,8 @@ export interface components {
          *       "limit": 20,
          *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
          *       "offset": 0,
-         *       "total": 1
+         *       "total": 1,
+         *       "total_capped": true
          *     }
          */
         TaskPage: {
@@ -2223,10 +2259,16 @@ export interface components {
              */
             offset?: number;
             /**
-             * @description How many items there are in all; there unless the page was asked for by cursor.
+             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
              * @example 1
              */
             total?: number;
+            /**
+             * @description There where there are more than `total`.
+             * @example true
+             * @constant
+             */
+            total_capped?: true;
         };
         /**
          * TasksCreateInProjectBody
@@ -2689,7 +2731,8 @@ export interface components {
          *       "limit": 20,
          *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
          *       "offset": 0,
-         *       "total": 1
+         *       "total": 1,
+         *       "total_capped": true
          *     }
          */
         CommentPage: {
@@ -2723,10 +2766,16 @@ export interface components {
              */
             offset?: number;
             /**
-             * @description How many items there are in all; there unless the page was asked for by cursor.
+             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
              * @example 1
              */
             total?: number;
+            /**
+             * @description There where there are more than `total`.
+             * @example true
+             * @constant
+             */
+            total_capped?: true;
         };
         /**
          * TasksCreateCommentBody
@@ -2804,7 +2853,8 @@ export interface components {
          *       "limit": 20,
          *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
          *       "offset": 0,
-         *       "total": 1
+         *       "total": 1,
+         *       "total_capped": true
          *     }
          */
         CategoryPage: {
@@ -2837,10 +2887,16 @@ export interface components {
              */
             offset?: number;
             /**
-             * @description How many items there are in all; there unless the page was asked for by cursor.
+             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
              * @example 1
              */
             total?: number;
+            /**
+             * @description There where there are more than `total`.
+             * @example true
+             * @constant
+             */
+            total_capped?: true;
         };
         /**
          * TasksCreateCategoryBody
@@ -4514,7 +4570,8 @@ export interface operations {
                      *       "limit": 20,
                      *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
                      *       "offset": 0,
-                     *       "total": 1
+                     *       "total": 1,
+                     *       "total_capped": true
                      *     }
                      */
                     "application/json": components["schemas"]["SessionPage"];
@@ -4998,7 +5055,8 @@ export interface operations {
                      *       "limit": 20,
                      *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
                      *       "offset": 0,
-                     *       "total": 1
+                     *       "total": 1,
+                     *       "total_capped": true
                      *     }
                      */
                     "application/json": components["schemas"]["PersonalTokenPage"];
@@ -5270,7 +5328,8 @@ export interface operations {
                      *       "limit": 20,
                      *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
                      *       "offset": 0,
-                     *       "total": 1
+                     *       "total": 1,
+                     *       "total_capped": true
                      *     }
                      */
                     "application/json": components["schemas"]["FoundPersonPage"];
@@ -5746,7 +5805,8 @@ export interface operations {
                      *       "limit": 20,
                      *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
                      *       "offset": 0,
-                     *       "total": 1
+                     *       "total": 1,
+                     *       "total_capped": true
                      *     }
                      */
                     "application/json": components["schemas"]["ProjectItemPage"];
@@ -6510,7 +6570,8 @@ export interface operations {
                      *       "limit": 20,
                      *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
                      *       "offset": 0,
-                     *       "total": 1
+                     *       "total": 1,
+                     *       "total_capped": true
                      *     }
                      */
                     "application/json": components["schemas"]["MemberPage"];
@@ -7178,7 +7239,8 @@ export interface operations {
                      *       "limit": 20,
                      *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
                      *       "offset": 0,
-                     *       "total": 1
+                     *       "total": 1,
+                     *       "total_capped": true
                      *     }
                      */
                     "application/json": components["schemas"]["TaskPage"];
@@ -7465,7 +7527,8 @@ export interface operations {
                      *       "limit": 20,
                      *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
                      *       "offset": 0,
-                     *       "total": 1
+                     *       "total": 1,
+                     *       "total_capped": true
                      *     }
                      */
                     "application/json": components["schemas"]["TaskPage"];
@@ -8540,7 +8603,8 @@ export interface operations {
                      *       "limit": 20,
                      *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
                      *       "offset": 0,
-                     *       "total": 1
+                     *       "total": 1,
+                     *       "total_capped": true
                      *     }
                      */
                     "application/json": components["schemas"]["CommentPage"];
@@ -9084,7 +9148,8 @@ export interface operations {
                      *       "limit": 20,
                      *       "next_cursor": "eyJrIjpbIjAxOTNhIl19.c2ln",
                      *       "offset": 0,
-                     *       "total": 1
+                     *       "total": 1,
+                     *       "total_capped": true
                      *     }
                      */
                     "application/json": components["schemas"]["CategoryPage"];

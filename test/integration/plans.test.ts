@@ -200,7 +200,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
   ],
   ["a search", tasks({ q: "word77" }), ["tasks_words_idx"]],
   ["a search in a project", tasks({ q: "word77", project: first }), ["tasks_words_idx"]],
-  ["a task's comments", (db) => listComments(db, commented, offset), ["comments_task_idx"]],
+  ["a task's comments", (db) => listComments(db, user, commented, offset), ["comments_task_idx"]],
   ["somebody's categories", (db) => listCategories(db, mine, offset), ["categories_name_key"]],
   ["somebody's projects", (db) => listProjects(db, user, {}, offset), ["members_user_idx"]],
   [
@@ -209,7 +209,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     ["projects_created_idx"],
   ],
   ["people", (db) => searchUsers(db, user, "ada love", offset), ["users_names_idx"]],
-  ["a project's members", (db) => listMembers(db, first, offset), ["members_joined_idx"]],
+  ["a project's members", (db) => listMembers(db, user, first, offset), ["members_joined_idx"]],
   [
     "a project's log",
     (db) => readLog(db, { stream: `project:${first}`, after: 40_000, upTo: 50_000, limit: 20 }),
@@ -232,7 +232,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     ],
   ],
   ["somebody's tokens", (db) => listTokens(db, mine, offset), ["personal_tokens_user_idx"]],
-  ["a project's counts", (db) => countByStatus(db, first), []],
+  ["a project's counts", (db) => countByStatus(db, first, mine), []],
   [
     "what is due soon",
     (db) => lockDueSoon(db, new Date(Date.now() + 86_400_000).toISOString(), 100),

@@ -463,7 +463,7 @@ test("every list is what a filter and a sort over arrays give", async () => {
             status,
             within.filter((task) => task.status === status).length,
           ]);
-          expect(await countByStatus(db, id)).toEqual(Object.fromEntries(counts));
+          expect(await countByStatus(db, id, undefined)).toEqual(Object.fromEntries(counts));
         }
       },
     ),

@@ -16,6 +16,11 @@ test.each([
 describe("an error of the database", () => {
   const failure = (more: object, message = "secret of the server") => Object.assign(new Error(message), more);
   const headers = { "Retry-After": "1" };
+  const tookTooLong = problem("timeout", {
+    code: 504,
+    message: "The database took too long",
+    data: { headers },
+  });
 
   test.each([
     ["a connection that failed", failure({ code: "08006" })],
@@ -32,7 +37,8 @@ describe("an error of the database", () => {
     ["a resolver that is away", failure({ code: "EAI_AGAIN" })],
     ["no route", failure({ code: "EHOSTUNREACH" })],
     ["pg's own word for a lost connection", failure({}, "Connection terminated unexpectedly")],
-    ["pg's own word for an exhausted pool", failure({}, "timeout exceeded when trying to connect")],
+    ["pg's own word for a connection that came too late", failure({}, "timeout expired")],
+    ["its pool's word for that", failure({}, "Connection terminated due to connection timeout")],
     ["pg's own word for a client that is broken", failure({}, "Client has encountered a connection error")],
   ])("%s: the database is away", (_what, error) => {
     const answer = databaseProblem(error);
@@ -44,7 +50,16 @@ describe("an error of the database", () => {
     ["a statement that was cancelled", "57014"],
     ["a lock that was not to be had", "55P03"],
   ])("%s: it took too long", (_what, code) => {
-    expect(databaseProblem(failure({ code }))).toEqual(problem("timeout", { code: 504, data: { headers } }));
+    expect(databaseProblem(failure({ code }))).toEqual(tookTooLong);
+  });
+
+  test("a statement that was sent and not answered in time: it took too long, and nothing says that it is away", () => {
+    expect(databaseProblem(failure({}, "Query read timeout"))).toEqual(tookTooLong);
+  });
+
+  test("connections that are all in use: busy, not away", () => {
+    const answer = databaseProblem(failure({}, "timeout exceeded when trying to connect"));
+    expect(answer).toEqual(problem("overloaded", { code: 503, data: { headers } }));
   });
 
   test("a deadlock: one of the two may try again", () => {

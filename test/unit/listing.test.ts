@@ -1,0 +1,122 @@
+import { describe, expect, test } from "@jest/globals";
+import type { PageOf } from "../../core/page.ts";
+import { costOf, listStatement, type Listing, Parameters, readPage } from "../../mixins/listing.ts";
+import { taskListStatement, type TaskFilter } from "../../services/tasks/tasks.queries.ts";
+import { actorOf, idOf } from "./support.ts";
+
+const from = "tasks.tasks t";
+const listing: Listing = {
+  columns: "t.id",
+  branches: [{ from, where: ["t.project_id = 'p'"] }],
+  sorts: {
+    created_at: { sql: "t.created_at", type: "timestamptz" },
+    title: { sql: "lower(t.title)", type: "text" },
+  },
+  sort: "-created_at",
+  indexed: ["created_at"],
+  caller: idOf("a"),
+};
+const byCursor: PageOf = { limit: 20, cursor: "" };
+const byOffset: PageOf = { limit: 20, offset: 0 };
+
+describe("what a page may have to read", () => {
+  const several = [{ each: "(SELECT) member_of", from, where: [] }];
+  test.each<[string, Partial<Listing>, PageOf, string | undefined]>([
+    ["a page of an index, by cursor", {}, byCursor, undefined],
+    ["the same with its total", {}, byOffset, "bounded"],
+    ["the same by default", {}, { limit: 20 }, "bounded"],
+    ["one out of an index for each project", { branches: several }, byCursor, "bounded"],
+    ["one out of two indexes", { branches: [...listing.branches, ...listing.branches] }, byCursor, "bounded"],
+    ["an order without an index", {}, { ...byCursor, sort: "title" }, "unbounded"],
+    ["an order within an order", {}, { ...byCursor, sort: "created_at,title" }, "unbounded"],
+    ["a filter without an index", { filtered: true }, byCursor, "unbounded"],
+    ["what one person has, in whatever order", { small: true, filtered: true }, byCursor, "bounded"],
+  ])("%s", (_, more, page, expected) => {
+    expect(costOf({ ...listing, ...more }, page)).toBe(expected);
+  });
+
+  const user = actorOf("user");
+  const inProject: TaskFilter = { project: idOf("b") };
+  test.each<[string, TaskFilter, PageOf, string | undefined]>([
+    ["a project's tasks by cursor", inProject, byCursor, undefined],
+    ["a column of its board", { ...inProject, status: ["pending"] }, byCursor, undefined],
+    ["by the due date", inProject, { ...byCursor, sort: "due_date" }, undefined],
+    ["by title", inProject, { ...byCursor, sort: "title" }, "unbounded"],
+    ["with a total", inProject, byOffset, "bounded"],
+    ["all that the caller sees", {}, byCursor, "bounded"],
+    ["the same by due date", {}, { ...byCursor, sort: "due_date" }, "unbounded"],
+    ["the caller's own assignments", { assigned_to: "me" }, byCursor, undefined],
+    ["another's assignments, most of which may be hidden", { assigned_to: idOf("c") }, byCursor, "unbounded"],
+    ["the caller's assignments in a project", { ...inProject, assigned_to: "me" }, byCursor, "unbounded"],
+    ["what is overdue", { overdue: true }, byCursor, "unbounded"],
+    ["a status, wherever", { status: ["pending"] }, byCursor, "unbounded"],
+    ["a priority", { ...inProject, priority: ["high"] }, byCursor, "unbounded"],
+    ["a creator", { created_by: idOf("c") }, byCursor, "unbounded"],
+    ["a time of the last change", { ...inProject, updated_since: "2026-01-01" }, byCursor, "unbounded"],
+    ["a search", { ...inProject, q: "x" }, byCursor, "unbounded"],
+    ["the deleted ones too", { ...inProject, include_deleted: true }, byCursor, "unbounded"],
+    ["not the deleted ones, said outright", { ...inProject, include_deleted: false }, byCursor, undefined],
+  ])("tasks: %s", (_, filter, page, expected) => {
+    const { slow, by } = taskListStatement(user, filter, page);
+    expect([slow, by]).toEqual([expected, expected && user.id]);
+  });
+});
+
+describe("a list's statement", () => {
+  test("has one name for one text, whatever its values", () => {
+    const made = (limit: number) => listStatement(listing, { ...byCursor, limit }, new Parameters());
+    const [first, second] = [made(5), made(50)];
+    expect(first.name).toMatch(/^list-\d+$/);
+    expect([second.name, second.text]).toEqual([first.name, first.text]);
+    expect([first.values, second.values]).toEqual([
+      [0, 6],
+      [0, 51],
+    ]);
+    const other = listStatement(listing, { ...byCursor, sort: "title" }, new Parameters());
+    expect(other.name).not.toBe(first.name);
+  });
+
+  test.each(["nonsense", "{}", "[]", '["a"]', "[1,2]", '["a","b","c"]'])(
+    "refuses the position %s",
+    (cursor) => {
+      expect(() => listStatement(listing, { limit: 1, cursor }, new Parameters())).toThrow(/cursor/);
+    },
+  );
+
+  test("goes on after a position in the order of each key", () => {
+    const cursor = JSON.stringify(["2026-01-01", "x", idOf("d")]);
+    const page = { limit: 1, cursor, sort: "-created_at,title" };
+    const { text, values } = listStatement(listing, page, new Parameters());
+    expect(values?.slice(0, 3)).toEqual(["2026-01-01", "x", idOf("d")]);
+    expect(text.replace(/\s+/g, " ")).toContain(
+      "((t.created_at < $1::timestamptz) OR (t.created_at = $1::timestamptz AND lower(t.title) > $2::text) OR (t.created_at = $1::timestamptz AND lower(t.title) = $2::text AND t.id > $3::uuid))",
+    );
+    expect(text).toContain("ORDER BY t.created_at DESC, lower(t.title), t.id");
+  });
+});
+
+describe("a page", () => {
+  const read = (rows: object[], page: PageOf) =>
+    readPage({ query: () => Promise.resolve(rows as never) }, { text: "" }, page, ({ id }) => id);
+  const rows = (total: number | null, ...ids: (string | null)[]) =>
+    ids.map((id) => ({ id, total, position: id && `after ${id}` }));
+
+  test("leads on where there is a row more than it has room for", async () => {
+    const { page } = await read(rows(null, "a", "b", "c"), { limit: 2, cursor: "" });
+    expect(page).toEqual({ items: ["a", "b"], limit: 2, next_cursor: "after b" });
+    expect((await read(rows(null, "a", "b"), { limit: 2, cursor: "" })).page.next_cursor).toBeNull();
+  });
+
+  test("past the end has a total and no items", async () => {
+    const { page } = await read(rows(7, null), { limit: 2, offset: 8 });
+    expect(page).toEqual({ items: [], limit: 2, next_cursor: null, offset: 8, total: 7 });
+  });
+
+  test.each([
+    [10_000, { total: 10_000 }],
+    [10_001, { total: 10_000, total_capped: true }],
+  ])("of %i rows counts ten thousand", async (total, expected) => {
+    const { page } = await read(rows(total, "a"), { limit: 1 });
+    expect(page).toEqual({ items: ["a"], limit: 1, next_cursor: null, offset: 0, ...expected });
+  });
+});
