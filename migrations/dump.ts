@@ -2,7 +2,7 @@ import pg from "pg";
 
 /** The order of an object in the dump: what others stand on comes first. */
 const QUERY = `
-WITH own AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')),
+WITH own AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public', 'jobs')),
 columns AS (
   SELECT a.attrelid, string_agg(
     format(E'  %I %s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
@@ -38,7 +38,7 @@ FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN own ON own.oid = c.r
 ORDER BY 1, 2`;
 
 /**
- * The schema of a migrated database as SQL, the same for the same schema: what migrations/schema.sql holds. Made from
+ * The schema of a migrated database as SQL, but for pg-boss' own, the same for the same schema: what migrations/schema.sql holds. Made from
  * the catalog, since the embedded Postgres brings no pg_dump and a system's own refuses newer servers.
  */
 export async function dumpSchema(databaseUrl: string): Promise<string> {

@@ -7,7 +7,8 @@ const LOCK = 0x7461736b7769;
 
 /**
  * Brings the database to the newest schema: each `NNNN-name.sql` here that it has not seen runs once, in order,
- * in a transaction of its own. Nodes that start at the same time take turns under an advisory lock. Forward only.
+ * in a transaction of its own; then pg-boss' own schema. Nodes that start at the same time take turns under an advisory
+ * lock. Forward only.
  * @returns the names of the migrations that ran
  */
 export async function migrate(databaseUrl: string, onProgress?: (line: string) => void): Promise<string[]> {
@@ -46,7 +47,11 @@ export async function migrate(databaseUrl: string, onProgress?: (line: string) =
       },
       logger: undefined,
     });
-    return (await umzug.up()).map(({ name }) => name);
+    const ran = (await umzug.up()).map(({ name }) => name);
+    // pg-boss is loaded only where it is needed.
+    const { migrateJobs } = await import("./jobs.ts");
+    if (await migrateJobs(client)) ran.push("pg-boss");
+    return ran;
   } finally {
     await client.end();
   }

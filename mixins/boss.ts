@@ -3,7 +3,8 @@ import { PgBoss, type Queue } from "pg-boss";
 import { atMost } from "../core/at-most.ts";
 import type { Config } from "../core/config.ts";
 
-const SCHEMA = "jobs";
+/** Made by `npm run migrate` (migrations/jobs.ts): a node needs no right to change it. */
+export const JOBS_SCHEMA = "jobs";
 /** Milliseconds between two log lines about the database: while it is away, each look at it fails. */
 const QUIET_MS = 60_000;
 /** Seconds between two looks for attempts that expired and rows to delete. */
@@ -29,8 +30,7 @@ interface Options {
 }
 
 /**
- * A node's part in pg-boss: queues in Postgres, in the schema `jobs`, which it creates itself. Any number of nodes may
- * serve the same queues.
+ * A node's part in pg-boss: queues in Postgres, in the schema `jobs`. Any number of nodes may serve the same queues.
  *
  * Opening goes on in the background, however long Postgres is away, and is complained of once a minute.
  */
@@ -49,13 +49,15 @@ export class Boss {
       application_name: `taskwire ${config.NODE_ID} ${options.label}`,
       max: Math.min(2, config.DATABASE_POOL),
       connectionTimeoutMillis: Math.ceil(config.DATABASE_TIMEOUT / 2),
-      // pg-boss hands it to pg. Creating the schema is one query, and a slow disk may take its time.
+      // pg-boss hands it to pg. A sweep is one query, and a slow disk may take its time.
       query_timeout: 15_000,
       keepAlive: true,
     };
     this.pg = new PgBoss({
       ...pool,
-      schema: SCHEMA,
+      schema: JOBS_SCHEMA,
+      migrate: false,
+      createSchema: false,
       superviseIntervalSeconds: SWEEP,
       monitorIntervalSeconds: SWEEP,
       maintenanceIntervalSeconds: SWEEP,
@@ -86,8 +88,11 @@ export class Boss {
     return this.#open;
   }
 
-  /** Makes a queue, or gives one that is there already these options. Its policy stays what it was made with. */
-  async queue(name: string, { policy, ...options }: Omit<Queue, "name">): Promise<void> {
+  /**
+   * Makes a queue, or gives one that is there already these options. Its policy stays what it was made with. A queue is a
+   * row: only a partitioned one would get a table, which a node may not create.
+   */
+  async queue(name: string, { policy, ...options }: Omit<Queue, "name" | "partition">): Promise<void> {
     await this.pg.createQueue(name, { ...options, ...(policy !== undefined && { policy }) });
     await this.pg.updateQueue(name, options);
   }

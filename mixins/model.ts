@@ -7,6 +7,7 @@ import {
   type ModelOptions,
   type ModelStatic,
   type Model,
+  Sequelize,
   UniqueConstraintError,
 } from "sequelize";
 import type { Config } from "../core/config.ts";
@@ -31,14 +32,10 @@ export function model(config: Config, definition: ModelDefinition): Partial<Serv
   return {
     mixins: [{ ...(DbService as unknown as ServiceSchema), actions: {} }],
     // Moleculer clones schemas deeply, which a Sequelize instance doesn't survive: so it comes in after the merge.
-    merged(schema: ServiceSchema & { model?: ModelDefinition; adapter?: unknown }) {
-      schema.model = definition;
-      // Its types know one parameter, its code passes all of them to Sequelize.
-      const Adapter = SequelizeAdapter as unknown as new (...options: unknown[]) => unknown;
-      schema.adapter = new Adapter(config.DATABASE_URL, {
+    merged(schema: ServiceSchema & { model?: unknown; adapter?: unknown }) {
+      const sequelize = new Sequelize(config.DATABASE_URL, {
         dialect: "postgres",
         logging: false,
-        noSync: true,
         pool: { max: Math.min(5, config.DATABASE_POOL), acquire: config.DATABASE_TIMEOUT },
         dialectOptions: {
           connectionTimeoutMillis: Math.ceil(config.DATABASE_TIMEOUT / 2),
@@ -47,6 +44,10 @@ export function model(config: Config, definition: ModelDefinition): Partial<Serv
           application_name: `taskwire ${config.NODE_ID} models`,
         },
       });
+      // A model that is defined already is taken as it is; of a definition the adapter would make the table at each start.
+      const { name, define, options } = definition;
+      schema.model = sequelize.define(name, define, options);
+      schema.adapter = new SequelizeAdapter(sequelize);
     },
   } as Partial<ServiceSchema>;
 }
