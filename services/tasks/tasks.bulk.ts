@@ -30,6 +30,10 @@ const STATUS: Record<BulkOperation["op"], number> = {
   assign: 200,
   delete: 204,
 };
+/** Milliseconds that a statement of a bulk may take: a megabyte of text is cut into words and put into the search's index. */
+const STATEMENT_MS = 6000;
+/** Milliseconds that a caller waits for a bulk. */
+export const BULK_MS = 9000;
 /** RFC 4918 §11.4: not done because another one failed. */
 const FAILED_DEPENDENCY = 424;
 
@@ -178,7 +182,7 @@ export async function runBulk(
   references: Pick<References, "people" | "categories">,
   write: Write,
 ): Promise<Written<{ results: BulkResult[] }>> {
-  return lockedAttempts(db, async (tx: Queryable) => {
+  const attempt = async (tx: Queryable) => {
     const ids = operations.flatMap((operation) => (operation.op === "create" ? [] : [operation.id]));
     const found = ids.length === 0 ? [] : await lockTasks(tx, write.actor, [...new Set(ids)]);
     const bench = new Workbench(found);
@@ -224,7 +228,8 @@ export async function runBulk(
     ) as Guards;
     const logged = await commit(tx, statement, bench.events, remembered, guards).catch(missingCategory);
     return logged && { answer, events: logged };
-  });
+  };
+  return lockedAttempts(db, attempt, STATEMENT_MS);
 }
 
 const withoutOp = ({ op: _op, ...rest }: Extract<BulkOperation, { op: "create" }>) =>

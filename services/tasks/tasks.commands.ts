@@ -47,13 +47,17 @@ export async function attempts<Result>(
   return lockedAttempts(db, (tx) => attempt(tx, true));
 }
 
-/** The same with all that is read locked, where only the project around it may still change. */
+/**
+ * The same with all that is read locked, where only the project around it may still change.
+ * @param timeoutMs milliseconds that a statement may take, where DATABASE_TIMEOUT is not enough
+ */
 export async function lockedAttempts<Result>(
   db: Database,
   attempt: (tx: Queryable) => Promise<Result | null>,
+  timeoutMs?: number,
 ): Promise<Result> {
   for (let race = 0; race < LOCKED_RACES; race++) {
-    const result = await db.transaction(attempt);
+    const result = await db.transaction(attempt, timeoutMs);
     if (result !== null) return result;
   }
   throw new Problem("overloaded", "Too many changes at once", { headers: { "Retry-After": "1" } });

@@ -13,7 +13,7 @@ import { users } from "../users/users.contract.ts";
 import { categoryActions } from "./categories.actions.ts";
 import { commentActions } from "./comments.actions.ts";
 import { type Assignable, checkCreation, checkReferences, readReferences } from "./references.ts";
-import { assigneesOf, categoriesOf, runBulk } from "./tasks.bulk.ts";
+import { assigneesOf, BULK_MS, categoriesOf, runBulk } from "./tasks.bulk.ts";
 import {
   announceDue,
   attempts,
@@ -360,6 +360,7 @@ export default (config: Config): ServiceSchema =>
         auth: "user",
         projectBound: true,
         idempotent: true,
+        timeout: BULK_MS,
         rules: { operations },
         docs: {
           summary: "Do many things at once, or none",

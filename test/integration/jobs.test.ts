@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { ServiceBroker, type ServiceSchema } from "moleculer";
 import pg from "pg";
 import type { Config } from "../../core/config.ts";
-import { Problem } from "../../core/errors.ts";
+import { Problem, PROBLEMS } from "../../core/errors.ts";
 import { until } from "../../local/until.ts";
 import { Boss } from "../../mixins/boss.ts";
 import { brokerOptions } from "../../moleculer.config.ts";
@@ -345,7 +345,7 @@ describe("a job", () => {
     const { log } = await startJobs(database, { services });
     await send(queue, "announce-due");
     await waitFor(() => calls > 2, "the third attempt");
-    const line = "job announce-due failed: The database is away";
+    const line = `job announce-due failed: ${PROBLEMS["database-unavailable"].explain}`;
     expect(log).toEqual([line, line]);
   });
 

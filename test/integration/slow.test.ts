@@ -4,16 +4,17 @@ import { until } from "../../local/until.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 
-/** Lists of one user that take long, on a node that gives a statement 1.5 s and a wait for its turn one. */
+/** What takes long, on a node that gives a read 1.5 s, a statement of a transaction 1.8, and a wait for a turn one. */
 let node: TestNode;
 let db: pg.Client;
 let [ada, ben]: Person[] = [];
+let project: Wire;
 let task: Wire;
 
 beforeAll(async () => {
   node = await startTestNode({ DATABASE_TIMEOUT: 2000 });
   [ada, ben] = await Promise.all([node.api.person("ada"), node.api.person("ben")]);
-  const project = await ada!.api.must("POST", "/projects", { name: "Large" });
+  project = await ada!.api.must("POST", "/projects", { name: "Large" });
   await ada!.api.must("POST", `/projects/${project.id}/members`, { user_id: ben!.id, role: "member" });
   task = await ada!.api.must("POST", `/projects/${project.id}/tasks`, { title: "Here" });
   db = new pg.Client({ connectionString: node.config.DATABASE_URL });
@@ -25,6 +26,14 @@ beforeAll(async () => {
   await db.query(
     `CREATE OR REPLACE VIEW projects.memberships AS SELECT * FROM (${rows[0]!.sql}) m
      WHERE CASE WHEN m.user_id = '${ben!.id}' THEN pg_sleep(0.62) IS NOT NULL ELSE true END`,
+  );
+  await db.query(
+    `CREATE FUNCTION public.doze() RETURNS trigger LANGUAGE plpgsql AS $$
+       BEGIN PERFORM pg_sleep(tg_argv[0]::float); RETURN new; END $$;
+     CREATE TRIGGER doze BEFORE INSERT ON tasks.tasks FOR EACH ROW
+       WHEN (new.title = 'long') EXECUTE FUNCTION public.doze(0.022);
+     CREATE TRIGGER doze BEFORE INSERT ON projects.members FOR EACH ROW
+       WHEN (new.role = 'viewer') EXECUTE FUNCTION public.doze(5)`,
   );
 });
 afterAll(async () => {
@@ -63,4 +72,22 @@ test("a user's lists that found no turn in time are 429, and say when to come ag
   expect(refused).toHaveLength(4);
   for (const { status, body, headers } of refused)
     expect([status, body.type, headers.get("retry-after")]).toEqual([429, "/problems/rate-limited", "1"]);
+});
+
+test("a statement that takes too long is 504, and nobody says that the database is away", async () => {
+  const cleo = await node.api.person("cleo");
+  const member = { user_id: cleo.id, role: "viewer" };
+  const { status, body, headers } = await ada!.api.post(`/projects/${project.id}/members`, member);
+  expect([status, body.type, body.detail]).toEqual([504, "/problems/timeout", "The database took too long"]);
+  expect(headers.get("retry-after")).toBe("1");
+  expect((await ada!.api.must("GET", `/projects/${project.id}/members`)).total).toBe(2);
+});
+
+test("a bulk of a hundred long texts gets more time than a statement", async () => {
+  const description = "long ".repeat(1990);
+  const operations = Array.from({ length: 100 }, () => ({ op: "create", title: "long", description }));
+  const { status, body } = await ada!.api.post("/tasks/bulk", {
+    operations: operations.map((operation) => ({ ...operation, project_id: project.id })),
+  });
+  expect([status, body.results?.length]).toEqual([200, 100]);
 });
