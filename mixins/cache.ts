@@ -20,8 +20,8 @@ const MARK_TTL = 60;
 /** Milliseconds without the cache after it failed, and until marks that it did not take are tried again. */
 const PAUSE = 1000;
 const AGAIN = 250;
-/** Characters of JSON that an answer may have: so what bounds the number of answers bounds their bytes too. */
-const LONGEST = 64_000;
+/** Bytes of JSON that an answer may have: so what bounds the number of answers bounds their bytes too. */
+const LONGEST_BYTES = 64_000;
 
 /** What we use of Moleculer's cachers. */
 interface Store {
@@ -93,7 +93,7 @@ async function ask<Answer>(
 /** Keeps an answer, unless it is too long. Nobody waits for it. */
 function keep(service: Lends, key: string, entry: Entry): void {
   void ask(service, async (store) => {
-    if (JSON.stringify(entry).length <= LONGEST) await store.set(key, entry, TTL);
+    if (Buffer.byteLength(JSON.stringify(entry)) <= LONGEST_BYTES) await store.set(key, entry, TTL);
   });
 }
 

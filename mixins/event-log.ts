@@ -95,15 +95,15 @@ export const causeOf = (ctx: ActionContext<unknown, Actor>): Write => ({
 export const committed = hint<{ events: LoggedEvent[] }>("events.committed");
 
 /** Bytes of events, about, that one hint carries: a broker takes a megabyte. */
-const HINT = 400_000;
+const HINT_BYTES = 400_000;
 
 /** Tells the notifiers what was committed, in pieces where it is much. What is too long for one they read from the log. */
 export function emitCommitted(broker: ServiceBroker, events: LoggedEvent[]): void {
   let piece: LoggedEvent[] = [];
   let size = 0;
   for (const event of events) {
-    const length = JSON.stringify(event.data).length;
-    if (size + length > HINT && piece.length > 0) {
+    const length = Buffer.byteLength(JSON.stringify(event.data));
+    if (size + length > HINT_BYTES && piece.length > 0) {
       emit(broker, committed, { events: piece });
       [piece, size] = [[], 0];
     }
@@ -262,6 +262,30 @@ export async function readLogs(
     ],
   });
   return Map.groupBy(events, ({ stream }) => stream);
+}
+
+/** Bytes of events, about, that a page of the log may have: a broker takes 8 MB, and an event has some 200 kB at the most. */
+const PAGE_BYTES = 4_000_000;
+
+/**
+ * The same for an answer, for a caller: as many as fit into PAGE_BYTES, and one at least. The data is megabytes, so it
+ * goes by the slow connections.
+ */
+export async function readLogPage(
+  db: Queryable,
+  { stream, after, upTo, limit, caller }: Parameters<typeof readLog>[1] & { caller: string },
+): Promise<LoggedEvent[]> {
+  return db.query({
+    name: "events-page",
+    slow: "bounded",
+    by: caller,
+    text: `SELECT id, stream, seq, type, time, actor_id, request_id, data FROM (
+             SELECT *, sum(size) OVER (ORDER BY seq) AS bytes FROM (
+               SELECT *, octet_length(data::text) AS size FROM events.log
+               WHERE stream = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4) first) page
+           WHERE bytes <= $5 OR bytes = size ORDER BY seq`,
+    values: [stream, after, upTo, limit, PAGE_BYTES],
+  });
 }
 
 /** Events that are forgotten at once. */

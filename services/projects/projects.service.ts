@@ -14,7 +14,7 @@ import {
   type LoggedEvent,
   projectStream,
   readHeads,
-  readLog,
+  readLogPage,
 } from "../../mixins/event-log.ts";
 import { once } from "../../mixins/idempotency.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
@@ -67,16 +67,6 @@ const detailView = (project: ProjectRow, task_counts: Project["task_counts"]): P
   description: project.description,
   task_counts,
 });
-
-/** Characters of events that one answer may have: three long descriptions may be in each. */
-const EVENT_BYTES = 4_000_000;
-
-/** The first of some events, as many as that leaves room for and one at least. */
-function upTo(room: number, events: LoggedEvent[]): LoggedEvent[] {
-  let left = room;
-  const past = events.findIndex(({ data }) => (left -= JSON.stringify(data).length) < 0);
-  return past === -1 ? events : events.slice(0, Math.max(1, past));
-}
 
 /** Projects, who is in them, and what happened there. */
 export default (config: Config): ServiceSchema => {
@@ -295,8 +285,8 @@ export default (config: Config): ServiceSchema => {
           const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
           const stream = projectStream(found.id);
           const [{ head = 0 } = {}] = await readHeads(this.db, [stream]);
-          const items = await readLog(this.db, { stream, after, upTo: head, limit });
-          return { items: upTo(EVENT_BYTES, items), limit, head };
+          const page = { stream, after, upTo: head, limit, caller: ctx.locals.actor.id };
+          return { items: await readLogPage(this.db, page), limit, head };
         },
       },
 

@@ -15,7 +15,7 @@ import {
   lockDueSoon,
   type TaskFilter,
 } from "../../services/tasks/tasks.queries.ts";
-import { readLog } from "../../mixins/event-log.ts";
+import { readLog, readLogPage } from "../../mixins/event-log.ts";
 import { revokedWithin } from "../../mixins/revocations.ts";
 import { searchUsers } from "../../services/users/users.queries.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -213,6 +213,12 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
   [
     "a project's log",
     (db) => readLog(db, { stream: `project:${first}`, after: 40_000, upTo: 50_000, limit: 20 }),
+    ["log_pkey"],
+  ],
+  [
+    "a page of a project's log",
+    (db) =>
+      readLogPage(db, { stream: `project:${first}`, after: 40_000, upTo: 50_000, limit: 20, caller: mine }),
     ["log_pkey"],
   ],
   [

@@ -6,15 +6,19 @@ import { actorOf } from "./support.ts";
 
 /** A store that can be made to fail, as Redis does. */
 class Store {
-  readonly held = new Map<string, unknown>();
+  readonly held = new Map<string, { value: unknown; until: number }>();
   fails = false;
+  /** Seconds that have passed. */
+  now = 0;
   async get(key: string): Promise<unknown> {
     if (this.fails) throw new Error("away");
-    return this.held.get(key);
+    const { value, until } = this.held.get(key) ?? { value: undefined, until: Infinity };
+    return this.now < until ? value : undefined;
   }
-  async set(key: string, value: unknown): Promise<void> {
+  /** As Moleculer's cachers have it: `ttl` in seconds, for ever without one. */
+  async set(key: string, value: unknown, ttl = Infinity): Promise<void> {
     if (this.fails) throw new Error("away");
-    this.held.set(key, value);
+    this.held.set(key, { value, until: this.now + ttl });
   }
 }
 
@@ -72,13 +76,42 @@ describe("an answer", () => {
 
   test("that is too long to be kept is read each time", async () => {
     const one = await node(new Store());
-    const long = { id: "long", text: "x".repeat(64_000) };
+    // Of 64 kB, in a third as many characters.
+    const long = { id: "long", text: "€".repeat(21_400) };
     let reads = 0;
     const read = async () => (reads++, long);
     for (let n = 0; n < 2; n++) expect(await one.cached("kind:key", ["name"], read)).toBe(long);
     for (let n = 0; n < 2; n++)
       expect(await one.cachedEach("kind", ["long"], async () => [await read()])).toEqual([long]);
     expect(reads).toBe(4);
+  });
+
+  test("is kept for five seconds, should the mark that outdates it get lost", async () => {
+    const store = new Store();
+    const one = await node(store);
+    const source = row();
+    await one.cached("kind:key", ["name"], source.read);
+    source.value = 2;
+    store.now = 4.9;
+    expect(await one.cached("kind:key", ["name"], source.read)).toBe(1);
+    store.now = 5;
+    expect(await one.cached("kind:key", ["name"], source.read)).toBe(2);
+  });
+
+  test("is outdated for longer than any answer is kept that was read before", async () => {
+    const store = new Store();
+    const [one, two] = [await node(store), await node(store)];
+    const source = row();
+    await one.cachedEach("kind", ["a"], async () => {
+      // Read before the write, and kept long after it.
+      await two.outdate(["kind:a"]);
+      store.now = 54;
+      return [{ id: "a", value: source.value }];
+    });
+    source.value = 2;
+    store.now = 58;
+    const read = async () => [{ id: "a", value: await source.read() }];
+    expect(await two.cachedEach("kind", ["a"], read)).toEqual([{ id: "a", value: 2 }]);
   });
 
   test("of one person is not another's", async () => {

@@ -97,3 +97,19 @@ test("what was committed is told in one hint, and nothing when nothing was", () 
   emitCommitted(broker, [event, event]);
   expect(emit.mock.calls).toEqual([["events.committed", { events: [event, event] }]]);
 });
+
+test("a hint holds as many events as its bytes allow, whatever their characters take", () => {
+  const emit = jest.fn((_name: string, _hint: { events: LoggedEvent[] }) => Promise.resolve());
+  const broker = { emit } as unknown as ServiceBroker;
+  // 90 kB of 30,000 characters each.
+  const events = Array.from({ length: 10 }, (_, n): LoggedEvent => ({
+    ...newEvent(idOf("a")),
+    seq: n + 1,
+    data: { text: "€".repeat(30_000) },
+  }));
+  emitCommitted(broker, events);
+  const pieces = emit.mock.calls.map(([, hint]) => hint.events);
+  expect(pieces.flat()).toEqual(events);
+  for (const piece of pieces) expect(Buffer.byteLength(JSON.stringify(piece))).toBeLessThan(450_000);
+  expect(pieces.map((piece) => piece.length)).toEqual([4, 4, 2]);
+});
