@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import pg from "pg";
 import { until } from "../../local/until.ts";
-import type { Answer, Person } from "../support/api.ts";
+import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
 import { TestSocket } from "../support/socket.ts";
 
@@ -158,4 +159,92 @@ describe("each service in a process of its own", () => {
     }
     expect(cluster.group.list()).toHaveLength(8);
   }, 60_000);
+
+  describe("the longest texts, of characters that take many bytes", () => {
+    const TASKS = 100;
+    const [three, four] = ["€", "😀"].map((character) => character.repeat(10_000)) as [string, string];
+    /** Of what JSON writes in six bytes each. */
+    const escaped = "\u0001".repeat(10_000);
+    let path: string;
+    let ids: string[] = [];
+
+    /** Operations a quarter at a time: a body has a megabyte at the most. @returns their results */
+    const bulk = async (operations: object[], size = TASKS / 4): Promise<Wire[]> => {
+      const results: Wire[] = [];
+      for (let at = 0; at < operations.length; at += size)
+        results.push(
+          ...(await ada.api.must("POST", "/tasks/bulk", { operations: operations.slice(at, at + size) }))
+            .results,
+        );
+      return results;
+    };
+    const texts = (list: Wire): Set<string> =>
+      new Set(list.items.map(({ description }: Wire) => description));
+
+    beforeAll(async () => {
+      const { id } = await newProject();
+      path = `/projects/${id}`;
+      const created = await bulk(
+        numbersFrom(1, TASKS).map((n) => ({
+          op: "create",
+          title: `Long ${n}`,
+          description: three,
+          project_id: id,
+        })),
+      );
+      ids = created.map(({ task }) => task.id);
+      await bulk(ids.map((task) => ({ op: "update", id: task, description: four })));
+    }, 60_000);
+
+    test("a page of a hundred tasks", async () => {
+      const page = await ada.api.must("GET", `${path}/tasks?limit=100`);
+      expect([page.items.length, texts(page)]).toEqual([TASKS, new Set([four])]);
+    });
+
+    test("the answer of a bulk, and of the same bulk again", async () => {
+      const operations = ids.map((id, n) => ({ op: "update", id, title: `Renamed ${n}` }));
+      const key = { "Idempotency-Key": `renamed-${path}` };
+      for (const replayed of [null, "true"]) {
+        const { status, body, headers } = await ada.api.post("/tasks/bulk", { operations }, key);
+        expect([status, headers.get("idempotency-replayed")]).toEqual([200, replayed]);
+        expect(texts({ items: body.results.map(({ task }: Wire) => task) })).toEqual(new Set([four]));
+      }
+    });
+
+    test("the log, in pages of fewer events, without a hole", async () => {
+      const seqs: number[] = [];
+      for (let head = Infinity; (seqs.at(-1) ?? 0) < head;) {
+        const page = await ada.api.must("GET", `${path}/events?limit=100&after=${seqs.at(-1) ?? 0}`);
+        head = page.head;
+        expect(page.items.length).toBeGreaterThan(0);
+        seqs.push(...page.items.map(({ seq }: Wire) => seq));
+      }
+      expect(seqs).toEqual(numbersFrom(1, seqs.length));
+      expect(seqs.length).toBeGreaterThanOrEqual(3 * TASKS);
+    });
+
+    test("what JSON writes in six bytes a character: tasks, comments, and what a bulk answers", async () => {
+      const db = new pg.Client({ connectionString: cluster.databaseUrl });
+      await db.connect();
+      try {
+        await db.query("UPDATE tasks.tasks SET description = $1 WHERE id = ANY ($2)", [escaped, ids]);
+        await db.query(
+          `INSERT INTO tasks.comments (id, task_id, author_id, body, created_at, updated_at)
+           SELECT gen_random_uuid(), $1, $2, $3, now(), now() FROM generate_series(1, 100)`,
+          [ids[0], ada.id, escaped],
+        );
+      } finally {
+        await db.end();
+      }
+      const page = await ada.api.must("GET", `${path}/tasks?limit=100&sort=created_at`);
+      expect([page.items.length, texts(page)]).toEqual([TASKS, new Set([escaped])]);
+      const comments = await ada.api.must("GET", `/tasks/${ids[0]}/comments?limit=100`);
+      expect(comments.items.map(({ body }: Wire) => body)).toEqual(Array(100).fill(escaped));
+      const results = await bulk(
+        ids.map((id) => ({ op: "update", id, priority: "high" })),
+        TASKS,
+      );
+      expect(results).toHaveLength(TASKS);
+    });
+  });
 });
