@@ -91,3 +91,30 @@ test("a bulk of a hundred long texts gets more time than a statement", async () 
   });
   expect([status, body.results?.length]).toEqual([200, 100]);
 });
+
+test("a write that waits long for a lock waits elsewhere: reads go on, and it happens when the lock is free", async () => {
+  const waiting = new Set<number>();
+  const look = async (): Promise<number> => {
+    const { rows } = await db.query<{ pid: number }>(
+      `SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+    );
+    for (const { pid } of rows) waiting.add(pid);
+    return waiting.size;
+  };
+  const holder = new pg.Client({ connectionString: node.config.DATABASE_URL });
+  await holder.connect();
+  try {
+    await holder.query("BEGIN");
+    await holder.query("SELECT FROM tasks.tasks WHERE id = $1 FOR UPDATE", [task.id]);
+    const written = ada!.api.patch(`/tasks/${task.id}`, { title: "Written" });
+    // First among the other writes, then on a connection of its own.
+    expect(await until(async () => (await look()) >= 2, 5000)).toBe(true);
+    expect((await ada!.api.must("GET", `/tasks/${task.id}`)).title).toBe("Here");
+    await ada!.api.must("POST", "/tasks", { title: "Another" });
+    await holder.query("COMMIT");
+    const { status, body } = await written;
+    expect([status, body.title, body.version]).toEqual([200, "Written", 2]);
+  } finally {
+    await holder.end();
+  }
+});
