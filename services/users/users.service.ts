@@ -242,7 +242,7 @@ export default (config: Config): ServiceSchema =>
         docs: {
           summary: "Erase an account",
           description:
-            "It is deactivated, what tells who it was is erased, and its tasks stay, assigned to nobody. 409 for the only owner of a project with other members: make somebody else owner first.",
+            "It is deactivated, what tells who it was is erased, and its tasks stay, assigned to nobody; what a service that is away keeps from being done at once follows within seconds of its return. 409 for the only owner of a project with other members: make somebody else owner first.",
           answer: null,
           problems: ["forbidden", "conflict"],
         },

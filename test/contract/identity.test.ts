@@ -378,6 +378,19 @@ describe("changing the password", () => {
     expectProblem(await refresh(other.refresh_token), 401, "invalid-token");
   });
 
+  test("by a session that has ended, which the gateway has not heard of, is 401 and brings nothing back", async () => {
+    const ada = await node.api.person("ada");
+    await sql.query(
+      `UPDATE users.users SET sessions_generation = 2, sessions_ended_at = now() - interval '2 days' WHERE id = $1`,
+      [ada.id],
+    );
+    const body = { current_password: PASSWORD, password: "a new and better one" };
+    expectProblem(await change(ada, body), 401, "invalid-token");
+    const refreshed = await node.api.post("/auth/refresh", { refresh_token: ada.refreshToken });
+    expectProblem(refreshed, 401, "invalid-token");
+    expect((await login(ada)).status).toBe(200);
+  });
+
   const change = (person: Person, body: object) => person.api.post("/auth/password/change", body);
 
   test("needs the present one, and ends the other sessions", async () => {

@@ -338,7 +338,7 @@ export interface paths {
         post?: never;
         /**
          * Erase an account
-         * @description It is deactivated, what tells who it was is erased, and its tasks stay, assigned to nobody. 409 for the only owner of a project with other members: make somebody else owner first.
+         * @description It is deactivated, what tells who it was is erased, and its tasks stay, assigned to nobody; what a service that is away keeps from being done at once follows within seconds of its return. 409 for the only owner of a project with other members: make somebody else owner first.
          */
         delete: operations["usersDelete"];
         options?: never;
