@@ -43,12 +43,23 @@ function waitsFor(broker: ServiceBroker, config: Config): string {
   return missing.length > 0 ? `its services ${missing.join(", ")}` : "its services";
 }
 
+/** A broker that stops waits for every request that still comes: HTTP ends before. */
+function drainFirst(broker: ServiceBroker): void {
+  const stop = broker.stop.bind(broker);
+  broker.stop = async () => {
+    const gateway = broker.getLocalService("api-gateway") as { drain?(): Promise<void> } | undefined;
+    await gateway?.drain?.();
+    await stop();
+  };
+}
+
 /**
  * A node: a broker with the services that it runs, started. Stop it by `broker.stop()`.
  * @param onWait told every 5 s what a start still waits for
  */
 export async function startNode(config: Config, onWait?: (what: string) => void): Promise<ServiceBroker> {
   const broker = new ServiceBroker(brokerOptions(config));
+  drainFirst(broker);
   for (const name of config.SERVICES) broker.createService((await load[name]()).default(config));
   const waiting = onWait && setInterval(() => onWait(waitsFor(broker, config)), PATIENCE_MS);
   try {

@@ -55,6 +55,13 @@ const natural = makeValidator<number>((input) => {
   return value;
 });
 
+const seconds = makeValidator<number>((input) => {
+  const value = Number(input);
+  if (!Number.isInteger(value) || value < 1 || value > 3600)
+    throw new Error(`"${input}" is no whole number from 1 to 3600`);
+  return value;
+});
+
 /** `count/seconds`, at most a day. */
 const budget = makeValidator<{ points: number; duration: number }>((input) => {
   const [, points, duration] = (/^([1-9]\d{0,8})\/([1-9]\d{0,4})$/.exec(input) ?? []).map(Number);
@@ -177,6 +184,14 @@ const VARIABLES = {
   SOCKETS_PER_USER: positive({
     default: 100,
     desc: "sockets that a notifier holds open for one user",
+  }),
+  CONNECTIONS_PER_ADDRESS: natural({
+    default: 256,
+    desc: "connections that the gateway takes from one address; 0: any number. With `TRUST_PROXY` the proxies bound them: their own address is nobody's",
+  }),
+  KEEP_ALIVE_SECONDS: seconds({
+    default: 75,
+    desc: "seconds that an idle connection is kept; more than a balancer in front keeps it (60 is usual), or it sends a request into a connection that just closed",
   }),
   REQUIRE_IF_MATCH: bool({
     default: false,

@@ -12,6 +12,9 @@ import { instanceOf, namedBy, toProblem } from "./problem.ts";
 import type { Route } from "./routes.ts";
 import type { Request } from "./web.ts";
 
+/** Characters of a `Link`. */
+const MAX_LINK = 4096;
+
 interface Log {
   error(...args: unknown[]): void;
 }
@@ -72,10 +75,9 @@ function linkNext(
   const link = (next: Record<string, string>) => {
     const { offset: _offset, ...rest } = query;
     const path = originalUrl.split("?")[0] as string;
-    response.setHeader(
-      "Link",
-      `<${path}?${new URLSearchParams({ ...rest, ...next }).toString()}>; rel="next"`,
-    );
+    const value = `<${path}?${new URLSearchParams({ ...rest, ...next }).toString()}>; rel="next"`;
+    // Clients refuse heads of more than 16 kB; the body says where the next page is, too.
+    if (value.length <= MAX_LINK) response.setHeader("Link", value);
   };
   if ("head" in page) {
     const last = page.items.at(-1)?.seq;

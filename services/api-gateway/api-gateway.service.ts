@@ -1,9 +1,9 @@
-import type { RequestListener, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import helmet from "helmet";
 import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
-import { type Meta, on, service } from "../../core/kit.ts";
+import { type Actor, type Meta, on, service } from "../../core/kit.ts";
 import { SECURITY_HEADERS } from "../../core/security-headers.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
@@ -16,10 +16,11 @@ import { Authenticator } from "./authenticate.ts";
 import { clientAddress } from "./client-address.ts";
 import { mustHaveNoKey, readIdempotencyKey, readIfMatch } from "./conditions.ts";
 import { allowOriginsOf } from "./cors.ts";
+import type { Connections } from "./connections.ts";
 import { createCursors, scopeOf } from "./cursors.ts";
 import { createHttpServer } from "./http-server.ts";
 import { servePage } from "./pages.ts";
-import { createRateLimits, measureLimits, type RateLimits } from "./rate-limit.ts";
+import { createRateLimits, type Limit, measureLimits, type RateLimits } from "./rate-limit.ts";
 import {
   bindParams,
   identify,
@@ -39,7 +40,15 @@ const LOGINS_AT_ONCE = 50;
 
 interface Gateway extends WithDatabase {
   server: Server;
+  connections: Connections;
   loginsUnderWay: number;
+  /** Takes the request from a budget. @throws Problem rate-limited */
+  admit(
+    request: Request,
+    response: ServerResponse,
+    limit: Limit | undefined,
+    actor: Actor | null,
+  ): Promise<void>;
   enterLogin(response: ServerResponse): void;
   revocations: RevocationFeed;
   poll: NodeJS.Timeout;
@@ -47,6 +56,7 @@ interface Gateway extends WithDatabase {
   limits: RateLimits;
   aliases: Alias[];
   allowedMethods(url: string): string[];
+  begin(request: Request, response: ServerResponse): Promise<void>;
 }
 
 /** The account that a login names by either of its names, so that both count as one; else what was typed. */
@@ -65,6 +75,20 @@ const WORDS = new Set(
 );
 
 const nothingThere = (): Problem => new Problem("not-found", "There is nothing at this path");
+
+/** Paths with a budget of their own, which takes knowing who may call them. */
+const LIMITED = new Set(
+  ROUTES.filter(({ limit }) => limit !== undefined).map(({ method, path }) => `${method} ${path}`),
+);
+const hasOwnLimit = ({ method, url = "/" }: IncomingMessage): boolean =>
+  LIMITED.has(
+    `${method} ${(url.split("?")[0] as string).replace(/^\/api\/v1(?=\/)/, "").replace(/(?<=.)\/$/, "")}`,
+  );
+
+/** Requests that a body does in one: a bulk costs what its operations cost. */
+function requestsIn(action: string, { operations }: Record<string, unknown>): number {
+  return action === "tasks.bulk" && Array.isArray(operations) ? Math.max(1, operations.length) : 1;
+}
 
 const methodNotAllowed = ({ method }: Request, allowed: string[]): Problem =>
   new Problem("method-not-allowed", `${method} is not one of ${allowed.join(", ")}`, {
@@ -97,9 +121,8 @@ export default (config: Config): ServiceSchema => {
     response: ServerResponse,
     { action, method, path: pattern }: Alias & { action: string },
   ) {
-    const { query, params: path } = request.$params;
+    const { params: path } = request.$params;
     request.pathParams = path;
-    if (action === "auth.login") this.enterLogin(response);
     const route = routes.get(keyOf(method, pattern)) as Route;
     const { limit } = route;
     if (Object.values(path).some((value) => WORDS.has(value))) {
@@ -109,16 +132,18 @@ export default (config: Config): ServiceSchema => {
     if (route.status !== 204) mustBeAcceptable(request);
     if (request.$action.auth !== "public") {
       await this.revocations.current();
-      if (this.authenticator.mustAsk(request)) await this.limits.admit(request, response, limit, null);
+      const asks = this.authenticator.mustAsk(request);
+      if (asks && request.counted !== true) await this.admit(request, response, limit, null);
       try {
         ctx.meta.actor = await this.authenticator.authenticate(request);
       } catch (error) {
-        // Who can't say who they are is counted by address.
-        await this.limits.admit(request, response, limit, null);
+        // A caller who can't say who they are is counted by address.
+        if (request.counted !== true) await this.admit(request, response, limit, null);
         throw error;
       }
-    }
-    await this.limits.admit(request, response, limit, ctx.meta.actor);
+      if (asks || request.counted !== true) await this.admit(request, response, limit, ctx.meta.actor);
+    } else if (request.counted !== true) await this.admit(request, response, limit, null);
+    const query = parseQuery(request.originalUrl ?? "/");
     // Sessions remember where they were opened; nobody else needs to know.
     if (action.startsWith("auth."))
       ctx.meta.client = {
@@ -128,14 +153,14 @@ export default (config: Config): ServiceSchema => {
     if (route.keyless !== undefined) mustHaveNoKey(request, route.keyless);
     const isRead = request.method === "GET" || request.method === "HEAD";
     const body = isRead ? undefined : await readBody(request, response);
+    // A slot is for a login that can begin: a body that is still on its way holds none.
+    if (action === "auth.login") this.enterLogin(response);
     const params = bindParams(request, { body, query, path });
+    const more = requestsIn(action, params) - 1;
+    if (more > 0) await this.limits.admit(request, response, limit, ctx.meta.actor, more);
     if (route.list === true) {
       request.page = {
-        scope: scopeOf(
-          ctx.meta.actor?.id ?? "",
-          `${pattern} ${Object.values(path).join(" ")}`,
-          query as Record<string, string>,
-        ),
+        scope: scopeOf(ctx.meta.actor?.id ?? "", `${pattern} ${Object.values(path).join(" ")}`, query),
         query: query as Record<string, string>,
       };
       if (typeof params.cursor === "string" && params.cursor !== "")
@@ -156,7 +181,7 @@ export default (config: Config): ServiceSchema => {
   }
 
   async function onAfterCall(
-    this: Service,
+    this: Service & Gateway,
     ctx: Context<unknown, Meta>,
     _route: unknown,
     request: Request & { $alias: Alias },
@@ -165,11 +190,24 @@ export default (config: Config): ServiceSchema => {
   ) {
     const route = routes.get(keyOf(request.$alias.method, request.$alias.path)) as Route;
     await request.loginAttempt?.succeeded();
-    return answerOf(ctx, route, request, response, answer, cursors);
+    const body = answerOf(ctx, route, request, response, answer, cursors);
+    // A write has happened, and says so.
+    if (body !== null && route.method === "GET")
+      this.connections.mustHaveRoom(request, request.client ?? "", body.length);
+    return body;
   }
 
-  function onError(this: Service, request: Request, response: ServerResponse, error: unknown): void {
-    answerError(this.logger, request, response, error);
+  async function onError(
+    this: Service & Gateway,
+    request: Request,
+    response: ServerResponse,
+    error: unknown,
+  ) {
+    let problem = error;
+    // What failed before it was known who may call costs the address.
+    if (request.counted !== true)
+      await this.admit(request, response, undefined, null).catch((refusal: unknown) => (problem = refusal));
+    answerError(this.logger, request, response, problem);
   }
 
   const shared = {
@@ -238,7 +276,36 @@ export default (config: Config): ServiceSchema => {
     },
     methods: {
       createServer(this: Service & Gateway & { httpHandler: RequestListener }) {
-        this.server = createHttpServer(this.httpHandler, SECURITY_HEADERS);
+        const unbounded = config.RATE_LIMIT === "off" || config.TRUST_PROXY > 0;
+        const { server, connections } = createHttpServer(this.httpHandler, {
+          securityHeaders: SECURITY_HEADERS,
+          keepAliveSeconds: config.KEEP_ALIVE_SECONDS,
+          connectionsPerAddress: unbounded ? 0 : config.CONNECTIONS_PER_ADDRESS,
+        });
+        this.server = server;
+        this.connections = connections;
+      },
+
+      /** Answers what is under way and takes nothing more. Before the broker stops: it waits for every request that comes. */
+      drain(this: Gateway) {
+        return this.connections.drain();
+      },
+
+      async admit(this: Gateway, request: Request, response: ServerResponse, limit, actor) {
+        request.counted = true;
+        await this.limits.admit(request, response, limit, actor);
+      },
+
+      /**
+       * Before a request costs anything, it costs its budget: that of the user who is known here, else of the address.
+       * @throws Problem rate-limited; overloaded
+       */
+      async begin(this: Gateway, request: Request, response: ServerResponse) {
+        const actor = await this.authenticator.known(request);
+        request.client =
+          actor === null ? `address:${clientAddress(request, config.TRUST_PROXY)}` : `user:${actor.id}`;
+        if (!hasOwnLimit(request)) await this.admit(request, response, undefined, actor);
+        this.connections.mustHaveRoom(request, request.client);
       },
 
       /** A storm of logins is turned away at the door, before it costs a query. @throws Problem overloaded */
@@ -256,6 +323,9 @@ export default (config: Config): ServiceSchema => {
           await run(secure, request, response);
           // The absolute form names the server too (RFC 9112 §3.2.2).
           request.url = request.url?.replace(/^https?:\/\/[^/?#]*/i, "") || "/";
+          const isOptions = request.method === "OPTIONS";
+          if (!isOptions) await run(allowOrigins, request, response);
+          await this.begin(request, response);
           if (request.httpVersion === "1.1" && request.headers.host === undefined)
             throw new Problem("malformed-request", "HTTP/1.1 needs a Host header");
           if (!["100-continue", undefined].includes(request.headers.expect?.toLowerCase()))
@@ -265,33 +335,31 @@ export default (config: Config): ServiceSchema => {
           if (request.method === "GET" || request.method === "HEAD")
             request.ifNoneMatch = request.headers["if-none-match"];
           delete request.headers["if-none-match"];
-          if (
-            request.method === "OPTIONS" &&
-            request.headers["access-control-request-method"] === undefined
-          ) {
+          if (isOptions && request.headers["access-control-request-method"] === undefined) {
             const allowed = this.allowedMethods(request.url ?? "/");
             if (allowed.length === 0) throw nothingThere();
             response.writeHead(204, { Allow: [...allowed, "OPTIONS"].join(", ") }).end();
             return;
           }
           // Ends a preflight request itself, and then never comes back.
-          await run(allowOrigins, request, response);
+          if (isOptions) await run(allowOrigins, request, response);
         } catch (error) {
-          onError.call(this, request, response, error);
+          await onError.call(this, request, response, error);
           return;
         }
         await web.methods.httpHandler?.call(this, request, response);
       },
 
+      /** The query is read once it is known who asks. */
       parseQueryString({ url = "/" }: Request) {
-        return { query: parseQuery(url), url: url.split("?")[0] };
+        return { query: {}, url: url.split("?")[0] };
       },
 
       /** No route: 405 where the path is right and the method is not, else 404. */
       send404(this: Service & Gateway, request: Request, response: ServerResponse) {
         const allowed = this.allowedMethods(request.originalUrl ?? request.url ?? "/");
         const problem = allowed.length === 0 ? nothingThere() : methodNotAllowed(request, allowed);
-        onError.call(this, request, response, problem);
+        return onError.call(this, request, response, problem);
       },
 
       allowedMethods(this: Gateway, url: string) {
@@ -303,8 +371,8 @@ export default (config: Config): ServiceSchema => {
       },
 
       /** Errors go to onError, which also logs: moleculer-web would log each a second time. */
-      errorHandler(this: Service, request: Request, response: ServerResponse, error: unknown) {
-        onError.call(this, request, response, error);
+      errorHandler(this: Service & Gateway, request: Request, response: ServerResponse, error: unknown) {
+        return onError.call(this, request, response, error);
       },
     },
   });

@@ -67,6 +67,12 @@ export class Authenticator {
     }
   }
 
+  /** Who asks, as far as this gateway knows by itself: null for nobody and for a token that it has to ask about. */
+  async known(request: Pick<IncomingMessage, "headers">): Promise<Actor | null> {
+    if (request.headers.authorization === undefined || this.mustAsk(request)) return null;
+    return this.authenticate(request).catch(() => null);
+  }
+
   /** Whether finding out takes a question to another service: that is worth counting before it is asked. */
   mustAsk({ headers }: Pick<IncomingMessage, "headers">): boolean {
     const token = BEARER.exec(headers.authorization ?? "")?.[1] ?? "";

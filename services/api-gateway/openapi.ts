@@ -105,7 +105,7 @@ const HEADERS: Json = {
     '"1"',
   ),
   Link: text(
-    'The next page, `rel="next"` (RFC 8288); absent from the last one.',
+    'The next page, `rel="next"` (RFC 8288); absent from the last one, and where the query is so long that the header would be, too.',
     '</api/v1/tasks?limit=20&cursor=eyJ>; rel="next"',
   ),
   "Idempotency-Replayed": text("`true`: this is the answer that the key's first request got.", "true", {

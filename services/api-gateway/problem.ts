@@ -35,6 +35,32 @@ const BODY: Record<
 
 const RETRY = { headers: { "Retry-After": "1" } };
 
+/** Errors that one answer lists: a client mends those, and asks again. */
+const MAX_ERRORS = 20;
+/** UTF-16 units of a client's own text that an answer repeats. */
+const MAX_QUOTED = 40;
+/** Characters of a path that a problem names. */
+const MAX_INSTANCE = 1000;
+
+/** A client's text, short enough to be repeated to it: an answer never grows with what was sent. */
+export const brief = (text: string): string =>
+  text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED).toWellFormed()}…` : text;
+
+/** 422 for the first of these errors. */
+export function invalid(errors: FieldError[]): Problem {
+  const listed = errors.slice(0, MAX_ERRORS);
+  const more = errors.length > MAX_ERRORS ? ["There are more errors."] : [];
+  return new Problem("validation-failed", [...listed.map(({ message }) => message), ...more].join(" "), {
+    errors: listed,
+  });
+}
+
+export const unknownField = (pointer: string, name: string): FieldError => ({
+  pointer,
+  code: "unknown",
+  message: `There is no field '${brief(name)}' here.`,
+});
+
 /** fastest-validator names all unknown fields of an object in one error. */
 function fieldErrors(
   failures: RuleFailure[],
@@ -43,12 +69,9 @@ function fieldErrors(
   return failures.flatMap(({ type, message = "Not valid", field, actual }) =>
     type === "objectStrict"
       ? String(actual)
-          .split(", ")
-          .map((name) => ({
-            pointer: pointerTo(field ?? "", name),
-            code: "unknown",
-            message: `There is no field '${name}' here.`,
-          }))
+          // A name may hold what separates them: one more than are listed is enough.
+          .split(", ", MAX_ERRORS + 1)
+          .map((name) => unknownField(pointerTo(field ?? "", name), name))
       : type === "required" && actual === null
         ? [
             {
@@ -67,15 +90,16 @@ function fieldErrors(
  */
 export function bodyPointer(field: string, name?: string): string {
   const steps = field === "" ? [] : field.replace(/\[(\d+)\]/g, ".$1").split(".");
-  if (name !== undefined) steps.push(name.replaceAll("~", "~0").replaceAll("/", "~1"));
+  if (name !== undefined) steps.push(brief(name).replaceAll("~", "~0").replaceAll("/", "~1"));
   return ["#", ...steps].join("/");
 }
-export const queryPointer = (field: string, name?: string): string => `?${name ?? field}`;
+export const queryPointer = (field: string, name?: string): string => `?${brief(name ?? field)}`;
 
-/** The path of a request as a URI reference (RFC 3986), which what clients send need not be: `/tasks/%ZZ`. */
+/** The path of a request as a URI reference (RFC 3986), which what clients send need not be: `/tasks/%ZZ`. A long one is cut. */
 export const instanceOf = (url: string): string =>
-  (url.split("?")[0] as string).replace(/%(?![0-9a-f]{2})|[^!-~]|["<>[\]\\^`{|}#]/gi, (odd) =>
-    encodeURIComponent(odd.toWellFormed()),
+  (url.slice(0, MAX_INSTANCE).split("?")[0] as string).replace(
+    /%(?![0-9a-f]{2})|[^!-~]|["<>[\]\\^`{|}#]/gi,
+    (odd) => encodeURIComponent(odd.toWellFormed()),
   );
 
 /** A param that the path gave, and what it names. */
@@ -117,9 +141,10 @@ export function namedBy(pattern: string, values: Record<string, string>): Named[
 function validationProblem(failures: RuleFailure[], { method, path }: Origin): Problem {
   // A path that can't name anything names nothing, whatever else is wrong.
   const nothing = path.find(({ param }) => failures.some(({ field }) => field === param));
-  if (nothing !== undefined) return missing(nothing.type, nothing.id);
-  const errors = fieldErrors(failures, ["GET", "HEAD"].includes(method) ? queryPointer : bodyPointer);
-  return new Problem("validation-failed", errors.map(({ message }) => message).join(" "), { errors });
+  if (nothing !== undefined) return missing(nothing.type, brief(nothing.id));
+  // Each failure is one error at least.
+  const first = failures.slice(0, MAX_ERRORS + 1);
+  return invalid(fieldErrors(first, ["GET", "HEAD"].includes(method) ? queryPointer : bodyPointer));
 }
 
 /** Whatever went wrong, as the problem that the client sees. Nothing that we did not foresee tells its message. */

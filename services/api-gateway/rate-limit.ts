@@ -82,6 +82,7 @@ export interface RateLimits {
    * Takes one request from its budget, and tells what is left in `RateLimit-Policy` and `RateLimit`
    * (draft-ietf-httpapi-ratelimit-headers-11).
    * @param actor null where nobody is logged in: the client's address counts
+   * @param more requests that this one does in one: it costs them too, and where they are not left, none of them
    * @throws Problem rate-limited
    */
   admit(
@@ -89,6 +90,7 @@ export interface RateLimits {
     response: ServerResponse,
     limit: Limit | undefined,
     actor: Actor | null | undefined,
+    more?: number,
   ): Promise<void>;
 
   /**
@@ -171,10 +173,14 @@ function connect(url: string, beatKey: string, log: Log, watch: Watch) {
 /** Seconds until the window ends, never 0. */
 const secondsLeft = ({ msBeforeNext }: RateLimiterRes): number => Math.max(1, Math.ceil(msBeforeNext / 1000));
 
-/** Takes one point. */
-async function take({ limiter }: Budget, key: string): Promise<{ state: RateLimiterRes; enough: boolean }> {
+/** Takes a point, or several. */
+async function take(
+  { limiter }: Budget,
+  key: string,
+  points = 1,
+): Promise<{ state: RateLimiterRes; enough: boolean }> {
   try {
-    return { state: await limiter.consume(key), enough: true };
+    return { state: await limiter.consume(key, points), enough: true };
   } catch (state) {
     // Any other error was met by the insurance.
     if (state instanceof RateLimiterRes) return { state, enough: false };
@@ -183,8 +189,12 @@ async function take({ limiter }: Budget, key: string): Promise<{ state: RateLimi
 }
 
 function tell(response: ServerResponse, { name, points, duration }: Budget, state: RateLimiterRes): void {
-  response.appendHeader("RateLimit-Policy", `"${name}";q=${points};w=${duration}`);
-  response.appendHeader("RateLimit", `"${name}";r=${state.remainingPoints};t=${secondsLeft(state)}`);
+  const set = (header: string, value: string) => {
+    const others = [response.getHeader(header) ?? []].flat().map(String);
+    response.setHeader(header, [...others.filter((other) => !other.startsWith(`"${name}"`)), value]);
+  };
+  set("RateLimit-Policy", `"${name}";q=${points};w=${duration}`);
+  set("RateLimit", `"${name}";r=${state.remainingPoints};t=${secondsLeft(state)}`);
 }
 
 /** One after the other for each key, but nobody waits for ever. */
@@ -238,12 +248,23 @@ export function createRateLimits(config: Config, log: Log, watch: Watch): RateLi
   };
 
   return {
-    async admit(request, response, limit, actor) {
+    async admit(request, response, limit, actor, more) {
       const counted = limit === undefined ? budgets.default : budgets.auth;
-      const { state, enough } = await take(
-        counted,
-        actor ? `user:${actor.id}` : `address:${addressOf(request)}`,
-      );
+      const key = actor ? `user:${actor.id}` : `address:${addressOf(request)}`;
+      // What does more than a whole budget holds costs a whole one.
+      const points = more === undefined ? 1 : Math.min(more, counted.points - 1);
+      if (points === 0) return;
+      const { state, enough } = await take(counted, key, points);
+      if (!enough && more !== undefined) {
+        // The request did nothing, and leaves the budget to smaller ones.
+        const { remainingPoints } = await counted.limiter.reward(key, points);
+        tell(response, counted, { ...state, remainingPoints } as RateLimiterRes);
+        throw refuse(
+          counted.name,
+          state,
+          `This request counts as ${more + 1}, and ${Math.max(0, remainingPoints)} are left of ${counted.points} in ${counted.duration} seconds`,
+        );
+      }
       tell(response, counted, state);
       if (!enough)
         throw refuse(

@@ -7,12 +7,12 @@ import onHeaders from "on-headers";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { REFRESH_COOKIE } from "../auth/auth.contract.ts";
-import { bodyPointer, queryPointer } from "./problem.ts";
+import { MAX_NAME, mustBeBounded } from "./body-bounds.ts";
+import { bodyPointer, brief, invalid, queryPointer, unknownField } from "./problem.ts";
 
 /** Bytes. */
 const MAX_BODY = 1024 * 1024;
-/** Levels of objects and arrays: what is deeper would overflow the stack of whoever walks through it. */
-const MAX_DEPTH = 32;
+const MAX_PARAMETERS = 100;
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i;
 
@@ -20,9 +20,10 @@ const parseJson = bodyParser.json({
   limit: MAX_BODY,
   type: () => true,
   strict: false,
-  // RFC 8259 §8.1. Decoding would put question marks for what it doesn't know.
   verify: (_request, _response, body) => {
+    // RFC 8259 §8.1. Decoding would put question marks for what it doesn't know.
     if (!isUtf8(body)) throw new Error("not UTF-8");
+    mustBeBounded(body);
   },
 });
 
@@ -81,16 +82,8 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
       throw new Problem("malformed-request", "The body does not decompress");
     throw error;
   });
-  const { body } = request as { body?: unknown };
-  if (isDeeper(body, MAX_DEPTH))
-    throw new Problem("malformed-request", `The body nests deeper than ${MAX_DEPTH} levels`);
-  return body;
+  return (request as { body?: unknown }).body;
 }
-
-const isDeeper = (value: unknown, levels: number): boolean =>
-  typeof value === "object" &&
-  value !== null &&
-  (levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1)));
 
 /** Answers are JSON. @throws Problem not-acceptable for who does not want that (RFC 9110 §12.5.1) */
 export function mustBeAcceptable(request: Pick<IncomingMessage, "headers">): void {
@@ -133,24 +126,32 @@ function isFromKnownPage(headers: IncomingMessage["headers"], origins: readonly 
   return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host);
 }
 
-/** The query's parameters; one that is repeated is an array. Without a prototype, so that no name is special. */
+/**
+ * The query's parameters; one that is repeated is an array. Without a prototype, so that no name is special.
+ * @throws Problem validation-failed for more than 100 of them, and for a name that none can have
+ */
 export function parseQuery(url: string): Record<string, string | string[]> {
   const query = Object.create(null) as Record<string, string | string[]>;
   // A question mark may stand in a query too (RFC 3986 §3.4).
   const begin = url.indexOf("?");
-  for (const [name, value] of new URLSearchParams(begin === -1 ? "" : url.slice(begin + 1)))
-    query[name] = query[name] === undefined ? value : [query[name], value].flat();
+  const text = begin === -1 ? "" : url.slice(begin + 1);
+  // `&&` separates nothing from nothing, which is no parameter.
+  if ((text.match(/&(?=[^&])/g)?.length ?? 0) >= MAX_PARAMETERS) {
+    const message = `A query may have ${MAX_PARAMETERS} parameters at the most.`;
+    throw invalid([{ pointer: "?", code: "tooMany", message }]);
+  }
+  for (const [name, value] of new URLSearchParams(text)) {
+    if (name.length > MAX_NAME) throw invalid([unknownField(queryPointer(name), name)]);
+    const before = query[name];
+    if (before === undefined) query[name] = value;
+    else if (Array.isArray(before)) before.push(value);
+    else query[name] = [before, value];
+  }
   return query;
 }
 
 /** An empty cursor begins at the first page. */
 const MAY_BE_EMPTY = ["cursor"];
-
-const unknownField = (pointer: string, name: string) => ({
-  pointer,
-  code: "unknown",
-  message: `There is no field '${name}' here.`,
-});
 
 /**
  * The params of the action: a write takes them from the body, a read from the query, both the rest from the path. The
@@ -176,7 +177,7 @@ export function bindParams(
       .map(([name]) => ({
         pointer: queryPointer(name),
         code: "repeated",
-        message: `Give the parameter '${name}' once.`,
+        message: `Give the parameter '${brief(name)}' once.`,
       })),
     // Nothing is no number: `limit=` would count as 0.
     ...Object.entries(isRead ? query : {})
@@ -184,11 +185,10 @@ export function bindParams(
       .map(([name]) => ({
         pointer: queryPointer(name),
         code: "empty",
-        message: `Give the parameter '${name}' a value, or leave it out.`,
+        message: `Give the parameter '${brief(name)}' a value, or leave it out.`,
       })),
     ...(isRead ? [] : Object.keys(query).map((name) => unknownField(queryPointer(name), name))),
   ];
-  if (stray.length > 0)
-    throw new Problem("validation-failed", stray.map(({ message }) => message).join(" "), { errors: stray });
+  if (stray.length > 0) throw invalid(stray);
   return { ...fields, ...path };
 }

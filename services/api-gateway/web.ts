@@ -22,6 +22,10 @@ export interface Request extends IncomingMessage {
   /** What a list's cursors hold good for, and the query that asked for it. */
   page?: { scope: string; query: Record<string, string> };
   loginAttempt?: LoginAttempt;
+  /** Whether it was taken from a budget. */
+  counted?: boolean;
+  /** The user or the address that it counts for. */
+  client?: string;
 }
 
 export interface Alias {

@@ -464,6 +464,96 @@ describe("bodies", () => {
 });
 
 describe("fields and parameters", () => {
+  const names = (count: number) => Array.from({ length: count }, (_, at) => `field_${at}`);
+
+  test("of a query are 100 at the most, repeats included, on any path that reads them", async () => {
+    const query = (count: number, name = (at: number) => `p${at}`) =>
+      Array.from({ length: count }, (_, at) => `${name(at)}=1`).join("&");
+    for (const path of ["/tasks", "/api/v1/users", `/tasks/${newId()}`]) {
+      const many = await asAda({ path: `${path}?${query(101)}` });
+      expectProblem(many, 422, "validation-failed", ["?"]);
+      expect(many.body.detail).toBe("A query may have 100 parameters at the most.");
+      const repeated = await asAda({ path: `${path}?${query(101, () => "limit")}` });
+      expectProblem(repeated, 422, "validation-failed", ["?"]);
+    }
+    expectProblem(await asAda({ path: `/tasks?${query(100, () => "limit")}` }), 422, "validation-failed", [
+      "?limit",
+    ]);
+  });
+
+  test("that are wrong are listed up to the 20th", async () => {
+    const told = names(20);
+    const query = await asAda({ path: `/tasks?${names(30).join("=1&")}=1` });
+    expectProblem(
+      query,
+      422,
+      "validation-failed",
+      told.map((name) => `?${name}`),
+    );
+    const body = await ada.api.post("/tasks", {
+      title: "x",
+      ...Object.fromEntries(names(150).map((name) => [name, 1])),
+    });
+    expectProblem(
+      body,
+      422,
+      "validation-failed",
+      told.map((name) => `#/${name}`),
+    );
+    for (const answer of [query, body]) expect(answer.body.detail).toMatch(/ There are more errors\.$/);
+  });
+
+  test("of a body are 200 a level and 10,000 in all at the most", async () => {
+    const wide = Object.fromEntries(names(201).map((name) => [name, 1]));
+    const tall = Array.from({ length: 200 }, () => Array.from({ length: 60 }, () => 1));
+    for (const [body, detail] of [
+      [{ title: "x", ...wide }, "An object or an array may have 200 fields at the most."],
+      [{ title: "x", inside: wide }, "An object or an array may have 200 fields at the most."],
+      [
+        { title: Array.from({ length: 201 }, () => 1) },
+        "An object or an array may have 200 fields at the most.",
+      ],
+      [{ title: tall }, "A body may have 10000 values at the most."],
+    ] as const) {
+      const answer = await ada.api.post("/tasks", body);
+      expectProblem(answer, 422, "validation-failed", ["#"]);
+      expect(answer.body.detail).toBe(detail);
+    }
+    // What stands in a text is no structure.
+    const title = `"${"[{,:".repeat(40)}\\`;
+    const answer = await ada.api.post("/tasks", { title, description: "],".repeat(5000) });
+    expect([answer.status, answer.body.title]).toEqual([201, title]);
+  });
+
+  test.each([
+    ["of letters", "x".repeat(500_000)],
+    ["of what separates names in a list of them", ", ".repeat(250_000)],
+    ["of control characters", "\u0001".repeat(100_000)],
+  ])("a name %s, however long, is told by its beginning", async (_what, name) => {
+    const raw = await asAda({
+      method: "POST",
+      path: "/tasks",
+      headers: JSON_TYPE,
+      body: JSON.stringify({ title: "x", [name]: 1 }),
+    });
+    expect([raw.status, raw.body.errors.length]).toEqual([422, 1]);
+    expect(raw.body.errors[0].code).toBe("unknown");
+    expect(JSON.stringify(raw.body).length).toBeLessThan(2000);
+    const query = await asAda({ path: `/tasks?${encodeURIComponent(name).slice(0, 9999)}=1` });
+    expect([query.status, query.body.errors.length]).toEqual([422, 1]);
+    expect(JSON.stringify(query.body).length).toBeLessThan(2000);
+  });
+
+  test("make no header that clients refuse: a long query gets no Link, and the cursor in the body", async () => {
+    for (const title of ["one", "two"]) await ada.api.must("POST", "/tasks", { title });
+    const path = (repeats: number) => `/tasks?limit=1&status=pending${",pending".repeat(repeats)}`;
+    const [short, long] = [await ada.api.get(path(10)), await ada.api.get(path(1800))];
+    expect([short.status, long.status]).toEqual([200, 200]);
+    expect(short.headers.get("link")).toMatch(/; rel="next"$/);
+    expect(long.headers.get("link")).toBeNull();
+    expect(long.body.next_cursor).toEqual(expect.any(String));
+  });
+
   test("an unknown body field is 422 and nothing happens", async () => {
     const before = await countTasks();
     const answer = await ada.api.post("/tasks", { title: "x", name: "y" });

@@ -3905,7 +3905,7 @@ export interface components {
          */
         ETag: string;
         /**
-         * @description The next page, `rel="next"` (RFC 8288); absent from the last one.
+         * @description The next page, `rel="next"` (RFC 8288); absent from the last one, and where the query is so long that the header would be, too.
          * @example </api/v1/tasks?limit=20&cursor=eyJ>; rel="next"
          */
         Link: string;

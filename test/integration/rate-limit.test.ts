@@ -8,6 +8,7 @@ import { newId } from "../../core/ids.ts";
 import { startRedis } from "../../local/redis.ts";
 import { until } from "../../local/until.ts";
 import { startNode } from "../../node.ts";
+import { type Raw, send } from "../contract/support.ts";
 import { type Answer, Api, PASSWORD, type Person } from "../support/api.ts";
 import { freshDatabase } from "../support/database.ts";
 import { testConfig } from "../support/node.ts";
@@ -62,6 +63,12 @@ async function countsInRedis(): Promise<void> {
 async function times<T>(count: number, once: () => Promise<T>): Promise<T[]> {
   const results: T[] = [];
   for (let i = 0; i < count; i++) results.push(await once());
+  return results;
+}
+
+async function inTurn<From, To>(items: From[], one: (item: From) => Promise<To>): Promise<To[]> {
+  const results: To[] = [];
+  for (const item of items) results.push(await one(item));
   return results;
 }
 
@@ -146,6 +153,60 @@ describe("a budget", () => {
     }
     expect((await second.api.as(bob.token).get("/auth/me")).status).toBe(200);
     expect((await second.api.get("/auth/me")).status).toBe(401);
+  });
+
+  test("is taken by each path: unknown ones, pages, documents, OPTIONS, preflights, malformed requests", async () => {
+    const { api } = await startGateway({ RATE_LIMIT_DEFAULT: { points: 11, duration: 60 } });
+    const preflight = { Origin: "https://app.example.com", "Access-Control-Request-Method": "POST" };
+    const requests: Raw[] = [
+      { path: "/nothing" },
+      { path: "/api/v1/nothing/at/all" },
+      { path: "/redoc" },
+      { path: "/docs" },
+      { path: "/problems/nothing" },
+      { path: "/openapi.json", headers: { "If-None-Match": "*" } },
+      { path: "/tasks", method: "OPTIONS" },
+      { path: "/tasks", method: "OPTIONS", headers: preflight },
+      { path: "/tasks/%ZZ" },
+      { path: "/tasks", headers: { Expect: "the best" } },
+      { path: "/tasks", method: "PURGE" },
+    ];
+    const answers = await inTurn(requests, (request) => send(api.url, request));
+    expect(statuses(answers)).toEqual([404, 404, 200, 200, 404, 304, 204, 204, 400, 417, 405]);
+    expect(answers.map(({ headers }) => headers.get("ratelimit")?.replace(/;t=.*/, ""))).toEqual(
+      answers.map((_answer, at) => `"default";r=${10 - at}`),
+    );
+    for (const request of requests) expectRefusal(await send(api.url, request), "default", 60);
+    // A user who is known is not their address.
+    expect((await api.as(ada.token).get("/nothing")).status).toBe(404);
+    const user = await send(api.url, { path: "/docs", headers: { Authorization: `Bearer ${ada.token}` } });
+    expect(user.headers.get("ratelimit")).toMatch(/^"default";r=9;/);
+  });
+
+  test("is told to scripts of other origins, too", async () => {
+    const { api } = await startGateway({ RATE_LIMIT_DEFAULT: { points: 1, duration: 60 } });
+    const answers = await times(2, () => api.get("/tasks", { Origin: "https://app.example.com" }));
+    expect(statuses(answers)).toEqual([401, 429]);
+    expect(answers.map(({ headers }) => headers.get("access-control-allow-origin"))).toEqual(["*", "*"]);
+  });
+
+  test("pays for each operation of a bulk, or for none of those that are too many", async () => {
+    const { api } = await startGateway({ RATE_LIMIT_DEFAULT: { points: 150, duration: 60 } });
+    const bulk = (count: number) =>
+      api.as(ada.token).post("/tasks/bulk", {
+        operations: Array.from({ length: count }, (_, at) => ({ op: "create", title: `Task ${at}` })),
+      });
+    const left = ({ headers }: Answer) =>
+      Number(/^"default";r=(\d+);/.exec(headers.get("ratelimit") ?? "")?.[1]);
+    const first = await bulk(100);
+    expect([first.status, left(first)]).toEqual([200, 50]);
+    const second = await bulk(100);
+    expect([second.status, left(second)]).toEqual([429, 49]);
+    expect(Number(second.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(second.body.detail).toBe("This request counts as 100, and 49 are left of 150 in 60 seconds");
+    const third = await bulk(49);
+    expect([third.status, left(third)]).toEqual([200, 0]);
+    expectRefusal(await bulk(1), "default", 60);
   });
 
   test("of whoever shows no valid token is their address's", async () => {

@@ -1,0 +1,66 @@
+/**
+ * How wide and deep a JSON text is, counted in its bytes. Parsing a megabyte of names takes longer than everything else
+ * that a request costs, so a text that no action could want is refused before it becomes objects.
+ */
+import { Problem } from "../../core/errors.ts";
+import { invalid, unknownField } from "./problem.ts";
+
+/** Levels of objects and arrays: deeper ones would overflow the stack of the code that walks them. */
+const MAX_DEPTH = 32;
+/** Fields of one object, items of one array. */
+const MAX_FIELDS = 200;
+/** Values in all: a bulk of 100 operations has about 1,000. */
+const MAX_VALUES = 10_000;
+/** Bytes of a field's name, or characters of a parameter's: none that is longer is known. */
+export const MAX_NAME = 256;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
+const OPEN = new Set([0x5b, 0x7b]);
+const CLOSE = new Set([0x5d, 0x7d]);
+const STRUCTURE = new Uint8Array(256);
+for (const byte of [QUOTE, COMMA, COLON, ...OPEN, ...CLOSE]) STRUCTURE[byte] = 1;
+
+const tooMany = (message: string): Problem => invalid([{ pointer: "#", code: "tooMany", message }]);
+
+/** The index of the quotation mark that ends the string which begins before `from`; the text's length when none does. */
+function endOfString(text: Uint8Array, from: number): number {
+  let at = from;
+  while (at < text.length && text[at] !== QUOTE) at += text[at] === BACKSLASH ? 2 : 1;
+  return at;
+}
+
+/**
+ * Passes over a text that is no JSON: the parser has the better words for that.
+ * @throws Problem malformed-request for too many levels; validation-failed for too many fields or too long a name
+ */
+export function mustBeBounded(text: Buffer): void {
+  const fields: number[] = [];
+  let values = 0;
+  let name = { from: 0, to: 0 };
+  for (let at = 0; at < text.length; at++) {
+    const byte = text[at] as number;
+    if (STRUCTURE[byte] === 0) continue;
+    if (byte === QUOTE) {
+      const end = endOfString(text, at + 1);
+      name = { from: at + 1, to: end };
+      at = end;
+    } else if (byte === COLON) {
+      // The level that it stands on is not counted here: the pointer is the body's.
+      if (name.to - name.from > MAX_NAME)
+        throw invalid([unknownField("#", text.toString("utf8", name.from, name.from + MAX_NAME))]);
+    } else if (CLOSE.has(byte)) fields.pop();
+    else {
+      if (OPEN.has(byte)) fields.push(1);
+      else if (fields.length > 0) fields[fields.length - 1] = (fields.at(-1) as number) + 1;
+      values += 1;
+      if (fields.length > MAX_DEPTH)
+        throw new Problem("malformed-request", `The body nests deeper than ${MAX_DEPTH} levels`);
+      if ((fields.at(-1) ?? 0) > MAX_FIELDS)
+        throw tooMany(`An object or an array may have ${MAX_FIELDS} fields at the most.`);
+      if (values > MAX_VALUES) throw tooMany(`A body may have ${MAX_VALUES} values at the most.`);
+    }
+  }
+}
