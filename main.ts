@@ -67,6 +67,11 @@ function describe(error: unknown): string {
 
 async function start(program: Program, { signal, say, own }: Starting): Promise<void> {
   let config = loadConfig(process.env);
+  if (config.ADMIN_PASSWORD !== "") {
+    const { isCommonPassword } = await import("./services/users/common-passwords.ts");
+    if (isCommonPassword(config.ADMIN_PASSWORD))
+      throw new ConfigError("ADMIN_PASSWORD: is one of the most common passwords, set another one");
+  }
   await mustBeFree(config.HOST, portsOf(config));
 
   let embedded: EmbeddedDatabase | null = null;

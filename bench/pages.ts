@@ -88,7 +88,7 @@ const p95 = (times: number[]): number =>
 try {
   const child = group.start({
     name: "taskwire",
-    env: { DATABASE_URL: postgres.url, PORT, RATE_LIMIT: "off", BCRYPT_COST: "4" },
+    env: { DATABASE_URL: postgres.url, PORT, RATE_LIMIT: "off", BCRYPT_COST: "4", NODE_ENV: "test" },
   });
   await new Promise((resolve) => child.once("message", resolve));
   console.log(`making a project with ${TASKS.toLocaleString("en")} tasks`);

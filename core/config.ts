@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { bool, cleanEnv, makeValidator, port, str } from "envalid";
 
 export const SERVICES = [
@@ -24,35 +25,101 @@ const serviceList = makeValidator<ServiceName[]>((input) => {
   return [...new Set(names)] as ServiceName[];
 });
 
-const list = makeValidator<string[]>((input) =>
-  input
+/** What a browser sends as `Origin`: scheme, host and port, lower case, and no `/` at its end. */
+const origins = makeValidator<string[]>((input) => {
+  const items = input
     .split(",")
     .map((item) => item.trim())
-    .filter((item) => item !== ""),
-);
+    .filter((item) => item !== "");
+  if (items.includes("*") && items.length > 1) throw new Error("`*` means all: leave out the rest");
+  for (const item of items)
+    if (item !== "*" && !(/^https?:/.test(item) && URL.canParse(item) && new URL(item).origin === item))
+      throw new Error(
+        `"${item}" is no origin such as https://app.example.com, without a path or a / at its end`,
+      );
+  return items;
+});
 
 const secret = makeValidator<string>((input) => {
   if (Buffer.byteLength(input) < 32) throw new Error("needs at least 32 bytes");
   return input;
 });
 
+const decodes = (text: string): boolean => {
+  try {
+    return decodeURIComponent(text) !== "";
+  } catch {
+    return false;
+  }
+};
+
 const url = (...protocols: string[]) =>
   makeValidator<string>((input) => {
     if (!URL.canParse(input) || !protocols.includes(new URL(input).protocol))
       throw new Error(`needs a URL that begins with ${protocols.map((name) => `${name}//`).join(" or ")}`);
+    const { username, password, hostname, pathname } = new URL(input);
+    if (hostname === "") throw new Error("needs a URL that names a host");
+    if (![username, password, pathname].every((part) => part === "" || decodes(part)))
+      throw new Error("a % in the URL's user, password or path has to be written %25");
     return input;
   });
 
-const positive = makeValidator<number>((input) => {
-  const value = Number(input);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`"${input}" is no whole number above 0`);
-  return value;
+/** Redis numbers its databases. */
+const redisUrl = makeValidator<string>((input) => {
+  const checked = url("redis:", "rediss:")({ default: "" })._parse(input);
+  if (!/^\/?\d*$/.test(new URL(checked).pathname))
+    throw new Error("its path is the number of a database, such as /0");
+  return checked;
 });
 
-const natural = makeValidator<number>((input) => {
-  const value = Number(input);
-  if (!Number.isInteger(value) || value < 0) throw new Error(`"${input}" is no whole number from 0`);
-  return value;
+/** Where links lead: what comes after it begins with a `/`. */
+const baseUrl = makeValidator<string>((input) => {
+  const checked = url("http:", "https:")({ default: "" })._parse(input);
+  const { username, password, search, hash } = new URL(checked);
+  if (checked.endsWith("/") || [username, password, search, hash].some((part) => part !== ""))
+    throw new Error("needs a URL without a / at its end, credentials, ? or #");
+  return checked;
+});
+
+/** A whole number; `unit` says what is counted. */
+const whole = (from: number, to: number, unit = "") =>
+  makeValidator<number>((input) => {
+    const value = Number(input);
+    if (!Number.isInteger(value) || value < from || value > to)
+      throw new Error(`"${input}" is no whole number from ${from} to ${to}${unit && ` (${unit})`}`);
+    return value;
+  });
+
+/** An address of this machine, or a name of it: no URL, no port. */
+const host = makeValidator<string>((input) => {
+  const name = /^(?!-)[a-z\d-]{1,63}(\.[a-z\d-]{1,63})*\.?$/i;
+  if (isIP(input) === 0 && !(input.length <= 253 && name.test(input)))
+    throw new Error(`"${input}" is no address such as 127.0.0.1, ::1 or 0.0.0.0, without a port`);
+  return input;
+});
+
+/** Part of subjects in NATS and of keys in Redis, where spaces, `*` and `>` have a meaning. */
+const token = makeValidator<string>((input) => {
+  if (input.length > 100 || !/^[\w-]+(\.[\w-]+)*$/.test(input))
+    throw new Error(`"${input}" needs 1 to 100 of A-Z a-z 0-9 _ - and single dots within`);
+  return input;
+});
+
+/** A URI or a plain name. */
+const issuer = makeValidator<string>((input) => {
+  if (!/^[\x21-\x7e]{1,200}$/.test(input))
+    throw new Error("needs 1 to 200 printable characters without spaces");
+  return input;
+});
+
+/** `name@host`, or `Name <name@host>` (RFC 5322). */
+const mailbox = makeValidator<string>((input) => {
+  if (
+    input.length > 320 ||
+    !/^(?:[^<>@,;\p{C}]*<[^\s<>@,;]+@[^\s<>@,;]+>|[^\s<>@,;]+@[^\s<>@,;]+)$/u.test(input)
+  )
+    throw new Error("needs a sender such as Taskwire <taskwire@example.com>");
+  return input;
 });
 
 const seconds = makeValidator<number>((input) => {
@@ -82,19 +149,6 @@ const password = makeValidator<string>((input) => {
   return input;
 });
 
-const optionalPort = makeValidator<number>((input) => {
-  const value = Number(input);
-  if (!Number.isInteger(value) || value < 0 || value > 65_535) throw new Error(`"${input}" is no port`);
-  return value;
-});
-
-const cost = makeValidator<number>((input) => {
-  const value = Number(input);
-  if (!Number.isInteger(value) || value < 4 || value > 15)
-    throw new Error("needs a whole number from 4 to 15");
-  return value;
-});
-
 /** Every variable that the program reads, in the order of the README's table, which is made from this. */
 const VARIABLES = {
   NODE_ENV: str({
@@ -107,14 +161,21 @@ const VARIABLES = {
     example: "tasks,auth",
     desc: "what this node runs, comma-separated; `all` for everything",
   }),
-  HOST: str({
+  HOST: host({
     default: "127.0.0.1",
     desc: "address that the HTTP servers listen on; `0.0.0.0` in a container",
   }),
   PORT: port({ default: 3000, desc: "the gateway's port" }),
-  OPS_PORT: optionalPort({ default: 0, desc: "where this node serves Prometheus `/metrics`; 0: nowhere" }),
+  OPS_PORT: whole(
+    0,
+    65_535,
+  )({ default: 0, desc: "where this node serves Prometheus `/metrics`; 0: nowhere" }),
   NOTIFIER_PORT: port({ default: 3001, desc: "the notifier's port on a node without the gateway" }),
-  DRAIN_SECONDS: natural({
+  DRAIN_SECONDS: whole(
+    0,
+    300,
+    "seconds",
+  )({
     default: 5,
     devDefault: 0,
     desc: "seconds over which a notifier that stops lets go of its sockets, so that they do not all come back at once",
@@ -123,22 +184,26 @@ const VARIABLES = {
     "postgres:",
     "postgresql:",
   )({ default: "", desc: "Postgres ≥ 15; empty: an embedded one below `DATA_DIR`" }),
-  DATABASE_POOL: positive({ default: 10, desc: "connections to Postgres that a node holds at the most" }),
-  DATABASE_TIMEOUT: positive({
-    default: 1800,
-    desc: "milliseconds after which a statement is given up (504)",
-  }),
+  DATABASE_POOL: whole(
+    1,
+    500,
+  )({ default: 10, desc: "connections to Postgres that a node holds at the most" }),
+  DATABASE_TIMEOUT: whole(
+    100,
+    60_000,
+    "milliseconds",
+  )({ default: 1800, desc: "milliseconds after which a statement is given up (504)" }),
   DATA_DIR: str({ default: ".data", desc: "where the embedded Postgres keeps its data" }),
   NATS_URL: url(
     "nats:",
     "tls:",
   )({ default: "", desc: "the broker; empty: all services in this one process" }),
-  REDIS_URL: url(
-    "redis:",
-    "rediss:",
-  )({ default: "", desc: "links notifiers and the rate limits of gateways; empty: one of each alone" }),
-  NAMESPACE: str({ default: "taskwire", desc: "separates clusters that share brokers" }),
-  NODE_ID: str({ default: "", desc: "name of this node in the cluster; empty: host name and process id" }),
+  REDIS_URL: redisUrl({
+    default: "",
+    desc: "links notifiers and the rate limits of gateways; empty: one of each alone",
+  }),
+  NAMESPACE: token({ default: "taskwire", desc: "separates clusters that share brokers" }),
+  NODE_ID: token({ default: "", desc: "name of this node in the cluster; empty: host name and process id" }),
   JWT_SECRET: secret({
     default: "",
     devDefault: DEVELOPMENT_SECRET,
@@ -148,10 +213,18 @@ const VARIABLES = {
     default: "",
     desc: "**secret.** The last one, still accepted while it is being rotated out",
   }),
-  JWT_ISSUER: str({ default: "taskwire", desc: "`iss` of access tokens" }),
-  ACCESS_TOKEN_TTL: positive({ default: 900, desc: "seconds that an access token lives" }),
-  REFRESH_TOKEN_TTL: positive({ default: 2_592_000, desc: "seconds that an unused refresh token lives" }),
-  BCRYPT_COST: cost({ default: 12, devDefault: 10, desc: "bcrypt cost, 10 to 15 outside tests" }),
+  JWT_ISSUER: issuer({ default: "taskwire", desc: "`iss` of access tokens" }),
+  ACCESS_TOKEN_TTL: whole(
+    30,
+    86_400,
+    "seconds",
+  )({ default: 900, desc: "seconds that an access token lives" }),
+  REFRESH_TOKEN_TTL: whole(
+    60,
+    31_536_000,
+    "seconds, a year at the most",
+  )({ default: 2_592_000, desc: "seconds that an unused refresh token lives" }),
+  BCRYPT_COST: whole(4, 15)({ default: 12, devDefault: 10, desc: "bcrypt cost, 10 to 15 outside tests" }),
   ADMIN_EMAIL: emailAddress({
     default: "",
     desc: "with `ADMIN_PASSWORD`: where no active account is admin, this one is made so at the start; else nothing happens",
@@ -177,11 +250,17 @@ const VARIABLES = {
     default: { points: 5, duration: 900 },
     desc: "failed logins/seconds of one address at one account, after which both together are locked",
   }),
-  TRUST_PROXY: natural({
+  TRUST_PROXY: whole(
+    0,
+    20,
+  )({
     default: 0,
     desc: "proxies of your own in front of the gateway, each of which adds to `X-Forwarded-For`; 0: the header is not read",
   }),
-  SOCKETS_PER_USER: positive({
+  SOCKETS_PER_USER: whole(
+    1,
+    100_000,
+  )({
     default: 100,
     desc: "sockets that a notifier holds open for one user",
   }),
@@ -197,15 +276,23 @@ const VARIABLES = {
     default: false,
     desc: "whether PUT, PATCH and DELETE of what has an ETag are refused without `If-Match` (428)",
   }),
-  RETENTION_DAYS: positive({
+  RETENTION_DAYS: whole(
+    1,
+    3650,
+    "days",
+  )({
     default: 30,
     desc: "days after which what was deleted is removed for good",
   }),
-  DUE_SOON_HOURS: positive({
+  DUE_SOON_HOURS: whole(
+    1,
+    720,
+    "hours",
+  )({
     default: 24,
     desc: "hours before a task's due date when `task_due_soon` tells of it",
   }),
-  CORS_ORIGINS: list({
+  CORS_ORIGINS: origins({
     default: [],
     devDefault: ["*"],
     example: "https://app.example.com",
@@ -218,11 +305,11 @@ const VARIABLES = {
     default: "",
     desc: "**secret.** Where mails are handed over, `smtp://user:password@host:587`; empty: they are shown on the terminal, or dropped in production",
   }),
-  MAIL_FROM: str({ default: "Taskwire <taskwire@localhost>", desc: "sender of mails" }),
-  APP_URL: url(
-    "http:",
-    "https:",
-  )({ default: "http://127.0.0.1:3000", desc: "where the links in mails lead, without a `/` at its end" }),
+  MAIL_FROM: mailbox({ default: "Taskwire <taskwire@localhost>", desc: "sender of mails" }),
+  APP_URL: baseUrl({
+    default: "http://127.0.0.1:3000",
+    desc: "where the links in mails lead, without a `/` at its end",
+  }),
   LOG_LEVEL: str({
     choices: ["fatal", "error", "warn", "info", "debug", "trace"],
     default: "info",
@@ -289,6 +376,22 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
   refuse(problems);
   if ((values.ADMIN_EMAIL === "") !== (values.ADMIN_PASSWORD === ""))
     problems.push("ADMIN_EMAIL, ADMIN_PASSWORD: set both or none");
+  if (values.BCRYPT_COST < 10 && values.NODE_ENV !== "test")
+    problems.push("BCRYPT_COST: below 10 is for tests (NODE_ENV=test)");
+  if (values.REFRESH_TOKEN_TTL < values.ACCESS_TOKEN_TTL)
+    problems.push("REFRESH_TOKEN_TTL: must not be shorter than ACCESS_TOKEN_TTL");
+  if (values.JWT_SECRET_PREVIOUS !== "" && values.JWT_SECRET_PREVIOUS === values.JWT_SECRET)
+    problems.push("JWT_SECRET_PREVIOUS: is JWT_SECRET itself, leave it out");
+  const [runsGateway, runsNotifier] = [
+    values.SERVICES.includes("api-gateway"),
+    values.SERVICES.includes("notifier"),
+  ];
+  if (values.OPS_PORT !== 0) {
+    if (runsGateway && values.OPS_PORT === values.PORT)
+      problems.push("OPS_PORT: is PORT, set it to another one");
+    if (!runsGateway && runsNotifier && values.OPS_PORT === values.NOTIFIER_PORT)
+      problems.push("OPS_PORT: is NOTIFIER_PORT, set it to another one");
+  }
   const production = values.NODE_ENV === "production";
   if (production) {
     if (values.DATABASE_URL === "")
@@ -303,7 +406,6 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
       if (env.APP_URL === undefined) problems.push("APP_URL: set where the links in mails lead");
     }
     if (values.RATE_LIMIT === "off") problems.push("RATE_LIMIT: off is for load tests");
-    if (values.BCRYPT_COST < 10) problems.push("BCRYPT_COST: below 10 is for tests");
     if (values.SERVICES.length < SERVICES.length && values.NATS_URL === "")
       problems.push("NATS_URL: set it, this node runs only some of the services");
   }

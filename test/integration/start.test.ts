@@ -68,6 +68,11 @@ describe("a start that can't succeed ends with one line and code 1, and leaves n
       /port \d+ is taken .*set NOTIFIER_PORT to a free one/,
     ],
     [
+      "an admin's password that everybody guesses",
+      () => ({ ADMIN_EMAIL: "ada@example.com", ADMIN_PASSWORD: "password1" }),
+      /^ADMIN_PASSWORD: is one of the most common passwords/,
+    ],
+    [
       "a database that does not exist",
       () => ({ DATABASE_URL: databaseUrl.replace(/\w+$/, "missing") }),
       /Postgres at 127\.0\.0\.1:\d+\/missing refuses: database "missing" does not exist. See DATABASE_URL/,
