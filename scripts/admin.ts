@@ -9,6 +9,7 @@ import { ConfigError, loadConfig } from "../core/config.ts";
 import { problemCode } from "../core/errors.ts";
 import type { Role } from "../core/kit.ts";
 import { startPostgres } from "../local/postgres.ts";
+import { describeDatabase } from "../migrations/ready.ts";
 import { type Database, openDatabase } from "../mixins/database.ts";
 import { endSessions } from "../services/users/endings.ts";
 import { createUser } from "../services/users/users.commands.ts";
@@ -55,8 +56,8 @@ async function makeAdmin(db: Database, cost: number): Promise<string> {
 async function findDatabase(
   url: string,
   dataDir: string,
-): Promise<{ url: string; release(): Promise<void> }> {
-  if (url !== "") return { url, release: () => Promise.resolve() };
+): Promise<{ url: string; name: string; release(): Promise<void> }> {
+  if (url !== "") return { url, name: describeDatabase(url), release: () => Promise.resolve() };
   const dir = join(dataDir, "postgres");
   if (!existsSync(dir))
     throw new Error(`There is no database in ${dir}: run \`npm start\`, or set DATABASE_URL.`);
@@ -65,6 +66,7 @@ async function findDatabase(
   embedded.pathname = "taskwire";
   return {
     url: embedded.href,
+    name: `${describeDatabase(embedded.href)}, the embedded one in ${dir}`,
     release: () => (postgres.reused ? Promise.resolve() : postgres.release()),
   };
 }
@@ -85,6 +87,7 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const database = await findDatabase(config.DATABASE_URL, config.DATA_DIR);
   const db = openDatabase({ ...config, DATABASE_URL: database.url }, () => {});
+  console.log(`Database: ${database.name}`);
   try {
     console.log(await makeAdmin(db, config.BCRYPT_COST));
   } finally {

@@ -1,15 +1,39 @@
 /**
  * `npm run listen -- <access_token> [http://127.0.0.1:3000] [stream …]`: a socket.io client that prints every event,
- * one a line, until Ctrl-C. It keeps a cursor for each stream and resumes from there, as a client should.
+ * one a line, until Ctrl-C. It keeps a cursor for each stream and resumes from there, as a client should. Without a URL
+ * it goes where PORT says, and to the first notifier of `npm run cluster` where the gateway there has no sockets.
  */
 import { io } from "socket.io-client";
+import { originOf, systemOf } from "../core/origin.ts";
 import { EVENT_TYPES, type LoggedEvent } from "../mixins/event-log.ts";
 
-const [token, url = "http://127.0.0.1:3000", ...streams] = process.argv.slice(2);
-if (token === undefined) {
-  console.error("Say whose events: npm run listen -- <access_token> [url] [stream …]");
+const [token, ...rest] = process.argv.slice(2);
+const argument = rest[0]?.includes("://") ? rest.shift() : undefined;
+const streams = rest;
+
+function fail(message: string): never {
+  console.error(message);
   process.exit(1);
 }
+
+/** Whether a server of sockets answers there. */
+const hasSockets = (url: string): Promise<boolean> =>
+  fetch(`${url}/ws/?EIO=4&transport=polling`).then(
+    (response) => response.ok,
+    () => false,
+  );
+
+/** Where the sockets are. The cluster's first notifier has the port after its gateway's. */
+async function findSockets(): Promise<string> {
+  const url = systemOf(argument, process.env);
+  if (argument !== undefined || (await hasSockets(url))) return url;
+  const notifier = originOf(process.env.HOST || "127.0.0.1", Number(process.env.PORT || 3000) + 1);
+  return (await hasSockets(notifier)) ? notifier : url;
+}
+
+if (token === undefined || token === "")
+  fail("Say whose events: npm run listen -- <access_token> [url] [stream …]");
+const url = await findSockets().catch((error: unknown) => fail((error as Error).message));
 
 const cursors: Record<string, number> = {};
 const socket = io(url, {
@@ -23,8 +47,9 @@ socket.on("ready", (frame: { streams: Record<string, { seq: number; recovered: b
   for (const [name, { seq, recovered }] of Object.entries(frame.streams)) {
     if (name in cursors && !recovered) console.log(`${name}: events are missing, fetch the state by REST`);
     cursors[name] = seq;
-    console.log(`ready   ${name} at ${seq}`);
+    console.log(`stream  ${name} at ${seq}`);
   }
+  console.log(`ready   ${Object.keys(frame.streams).length} streams of ${url} are live`);
 });
 for (const type of EVENT_TYPES)
   socket.on(type, ({ stream, seq, data }: LoggedEvent) => {

@@ -823,7 +823,10 @@ describe("the first admin", () => {
       });
       expect(password).toBeDefined();
       const again = await run("ROOT@example.com");
-      expect([again.code, again.out]).toEqual([0, expect.stringMatching(/^ROOT@.* is admin already\.\n$/)]);
+      expect([again.code, again.out]).toEqual([
+        0,
+        expect.stringMatching(/^Database: 127\.0\.0\.1:\d+\/test_\w+\nROOT@.* is admin already\.\n$/),
+      ]);
     });
 
     test("promotes an account and ends its sessions", async () => {

@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { chmod, mkdtemp, rm, stat } from "node:fs/promises";
+import { chmod, mkdtemp, rm, stat, symlink } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { freePort } from "../../local/ports.ts";
+import { Api } from "../support/api.ts";
 import { freshDatabase } from "../support/database.ts";
 import { processesWith, runProgram, type RunningProgram } from "../support/program.ts";
 
@@ -35,8 +38,8 @@ afterAll(async () => {
 });
 
 const dataDir = (name: string): string => join(folder, name);
-async function run(env: Record<string, string>, file = MAIN): Promise<RunningProgram> {
-  const program = runProgram(file, { PORT: String(await freePort()), ...env });
+async function run(env: Record<string, string>, file = MAIN, args: string[] = []): Promise<RunningProgram> {
+  const program = runProgram(file, { PORT: String(await freePort()), ...env }, args);
   programs.push(program);
   return program;
 }
@@ -156,4 +159,96 @@ describe("Ctrl-C", () => {
     expect([code, stderr]).toEqual([0, ""]);
     expect(await processesWith(dir)).toEqual([]);
   });
+});
+
+describe("README.md's tour, word for word", () => {
+  const readme = readFileSync("README.md", "utf8");
+  const tour = readme.slice(readme.indexOf("## A five-minute tour"), readme.indexOf("## How it is built"));
+  const blocks = [...tour.matchAll(/```bash\n([\s\S]*?)```/g)].map(([, block]) => block as string);
+  // The first one starts the system.
+  const script = blocks.slice(1).join("");
+  // Many logins come from this one address.
+  const env = { JWT_SECRET: SECRET, RATE_LIMIT_AUTH: "1000/60" };
+  let checkout: string;
+
+  beforeAll(async () => {
+    checkout = await mkdtemp(join(folder, "checkout-"));
+    for (const name of ["scripts", "node_modules"]) await symlink(resolve(name), join(checkout, name));
+  });
+
+  /** Takes the tour and asserts what its text promises. */
+  async function takeTour(port: string): Promise<void> {
+    const { stdout, stderr } = await promisify(execFile)("bash", ["-c", script], {
+      cwd: checkout,
+      env: { PATH: process.env.PATH, PORT: port },
+    });
+    const [, ada = "", ben = "", eve = ""] = stdout.split(/==> \w+\.log <==\n/);
+    const types = (log: string): string[] => log.match(/^project:\S+ #\d task_\w+/gm) ?? [];
+    for (const log of [ada, ben])
+      expect(types(log).map((line) => line.split(" ").slice(1).join(" "))).toEqual([
+        "#3 task_created",
+        "#4 task_assigned",
+        "#5 task_completed",
+      ]);
+    expect(ben).toMatch(/^user:\S+ #\d+ task_assigned/m);
+    expect(eve).toMatch(/^ready {3}1 streams/m);
+    expect(eve).not.toContain("task_");
+    // Of problems only the one that it wants to see.
+    expect(stderr.match(/"status":\d+/g)).toEqual(['"status":404']);
+  }
+
+  const seed = async (port: string): Promise<string> => {
+    const program = await run({ PORT: port }, "scripts/seed.ts", ["60"]);
+    const { code, stdout, stderr } = await program.ended;
+    expect([code, stderr]).toEqual([0, ""]);
+    return stdout;
+  };
+
+  test("against npm start, right after the seed, whose boards are in use; both survive a second run", async () => {
+    const port = String(await freePort());
+    const program = await run({ ...env, DATABASE_URL: databaseUrl, PORT: port });
+    await program.said("Ctrl-C stops it");
+    await seed(port);
+    await takeTour(port);
+    await takeTour(port);
+    expect(await seed(port)).toMatch(
+      /^The demo is there already, with all of its 60 tasks: nothing was changed\.\n$/,
+    );
+
+    const api = new Api(`http://127.0.0.1:${port}`);
+    const login = { login: "demo-owner", password: "demo demo demo" };
+    const owner = api.as((await api.must("POST", "/auth/login", login)).access_token);
+    const projects = (await owner.must("GET", "/projects")).items;
+    expect(projects).toHaveLength(5);
+    for (const { id } of projects) {
+      const counts: Record<string, number> = (await owner.must("GET", `/projects/${id}`)).task_counts;
+      expect(Object.values(counts).filter((count) => count > 0).length).toBeGreaterThanOrEqual(3);
+    }
+    for (const filter of ["overdue=true", "assigned_to=me", "priority=urgent", "status=completed"])
+      expect((await owner.must("GET", `/tasks?${filter}`)).total).toBeGreaterThan(0);
+    program.signal("SIGINT");
+    await program.ended;
+  });
+
+  test("against npm run cluster, whose killed node comes back, and of which Ctrl-C leaves nothing", async () => {
+    const port = String(await freePort());
+    const program = await run({ ...env, DATABASE_URL: databaseUrl, PORT: port }, "scripts/cluster.ts");
+    await program.said("Ctrl-C stops it");
+    await takeTour(port); // a second run: its people are in the database already
+
+    const pids = new Map(
+      [...program.output().matchAll(/([\w-]+) (\d+)(?:,|$)/gm)].map(([, name, pid]) => [name, Number(pid)]),
+    );
+    process.kill(pids.get("tasks-1") as number, "SIGKILL");
+    await program.said(/tasks-1 ended \(SIGKILL\): it is started again in 0\.5 s/);
+    await program.said(/tasks-1 starts again, as process \d+/);
+
+    for (let at = 0; at < 4; at++) program.signal("SIGINT");
+    const { code, stdout, stderr } = await program.ended;
+    expect([code, stderr]).toEqual([0, ""]);
+    for (const pid of pids.values()) expect(() => process.kill(pid, 0)).toThrow("ESRCH");
+    // The brokers' passwords are in no log.
+    expect(stdout).not.toMatch(/\/\/\S*:\S+@|[0-9a-f]{48}/);
+    expect(stdout).not.toContain(SECRET);
+  }, 60_000);
 });
