@@ -264,7 +264,10 @@ const VARIABLES = {
     default: 100,
     desc: "sockets that a notifier holds open for one user",
   }),
-  CONNECTIONS_PER_ADDRESS: natural({
+  CONNECTIONS_PER_ADDRESS: whole(
+    0,
+    1_000_000,
+  )({
     default: 256,
     desc: "connections that the gateway takes from one address; 0: any number. With `TRUST_PROXY` the proxies bound them: their own address is nobody's",
   }),
