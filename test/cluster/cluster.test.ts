@@ -41,15 +41,22 @@ describe("each service in a process of its own", () => {
     await ada.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: ben.id });
     await ben.api.must("POST", `/tasks/${task.id}/transitions`, { to: "completed" });
 
+    // What is written last shows that nothing else is still to come: no repeat, and nothing for the stranger.
+    await ada.api.must("POST", `/projects/${id}/tasks`, { title: "The last one" });
     for (const client of [first, second]) {
-      await client.waitFor(() => client.of(stream).length >= 3);
+      await client.waitFor(() => client.of(stream).some(({ seq }) => seq === 6), "the last one");
       expect(client.of(stream).map(({ seq, type }) => [seq, type])).toEqual([
         [3, "task_created"],
         [4, "task_assigned"],
         [5, "task_completed"],
+        [6, "task_created"],
       ]);
     }
-    expect(stranger.events).toEqual([]);
+    await eve.api.must("POST", "/tasks", { title: "My own" });
+    await stranger.waitFor(() => stranger.of(`user:${eve.id}`).length > 0, "an event of their own");
+    expect(stranger.events.map(({ stream: of, type }) => [of, type])).toEqual([
+      [`user:${eve.id}`, "task_created"],
+    ]);
   });
 
   test("kill -9 of one of two tasks nodes under GETs: none waits 3 s, and all are served", async () => {
@@ -89,9 +96,9 @@ describe("each service in a process of its own", () => {
 
     const resumed = await connect(1, ben, { cursors: { [stream]: client.of(stream).at(-1)!.seq } });
     expect(resumed.ready[stream]).toEqual({ seq: 5, recovered: true });
-    await create("after");
-    await resumed.waitFor(() => resumed.of(stream).length === 3);
-    expect([...client.of(stream), ...resumed.of(stream)].map(({ seq }) => seq)).toEqual(numbersFrom(3, 4));
+    for (const title of ["after", "the last one"]) await create(title);
+    await resumed.waitFor(() => resumed.of(stream).some(({ seq }) => seq === 7), "the last one");
+    expect([...client.of(stream), ...resumed.of(stream)].map(({ seq }) => seq)).toEqual(numbersFrom(3, 5));
     await cluster.revive("notifier-1");
   }, 40_000);
 

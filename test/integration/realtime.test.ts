@@ -28,6 +28,14 @@ async function newProject(role = "member"): Promise<{ id: string; stream: string
 
 const createTask = (project: string, title = "Write it") =>
   ada.api.must("POST", `/projects/${project}/tasks`, { title });
+/** Writes one more event of a person's own, and waits until all of them have it: whatever else was sent came before. */
+async function settle(person: Person, ...clients: TestSocket[]): Promise<void> {
+  const { id } = await person.api.must("POST", "/tasks", { title: "The last one" });
+  const isLast = ({ data }: { data: object }) => (data as { task?: { id: string } }).task?.id === id;
+  for (const client of clients)
+    await client.waitFor(() => client.events.some(isLast), "the last event that was written");
+  for (const { events } of clients) events.splice(events.findIndex(isLast), 1);
+}
 const shape = (socket: TestSocket, stream: string) => socket.of(stream).map(({ seq, type }) => [seq, type]);
 const numbers = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, at) => first + at);
@@ -87,8 +95,13 @@ describe("connecting", () => {
   test("works by polling too", async () => {
     const { id, stream } = await newProject();
     const socket = await connect(ben, {}, { transports: ["polling"] });
-    await createTask(id);
-    await socket.waitFor(() => socket.of(stream).length === 1);
+    for (const title of ["One", "Two"]) await createTask(id, title);
+    await socket.waitFor(() => socket.of(stream).length >= 2);
+    expect(shape(socket, stream)).toEqual([
+      [3, "task_created"],
+      [4, "task_created"],
+    ]);
+    expect(socket.socket.io.engine.transport.name).toBe("polling");
   });
 });
 
@@ -126,8 +139,15 @@ describe("an event", () => {
     const task = await ada.api.must("POST", "/tasks", { title: "Mine" });
     await ada.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: ben.id });
     await ada.api.must("PATCH", `/tasks/${task.id}`, { title: "Ours", status: "completed" });
-    await own.waitFor(() => own.events.length === 4);
-    await theirs.waitFor(() => theirs.events.length === 3);
+    await own.waitFor(() => own.events.length >= 4);
+    await theirs.waitFor(() => theirs.events.length >= 3);
+    // Each of the three hears of a task of their own, after whatever else was sent to them.
+    for (const [person, client] of [
+      [ada, own],
+      [ben, theirs],
+      [eve, other],
+    ] as const)
+      await settle(person, client);
     expect(own.events.map(({ type }) => type)).toEqual([
       "task_created",
       "task_assigned",
@@ -149,10 +169,12 @@ describe("an event", () => {
     await ada.api.patch(`/tasks/${task.id}`, { title: task.title });
     expect((await ada.api.post(`/tasks/${task.id}/transitions`, { to: "archived" })).status).toBe(409);
     await ada.api.must("DELETE", `/tasks/${task.id}`);
-    await socket.waitFor(() => socket.of(stream).length === 2);
+    await createTask(id, "The last one");
+    await socket.waitFor(() => socket.of(stream).length >= 3);
     expect(shape(socket, stream)).toEqual([
       [3, "task_created"],
       [4, "task_deleted"],
+      [5, "task_created"],
     ]);
   });
 
@@ -160,9 +182,10 @@ describe("an event", () => {
     const { id, stream } = await newProject();
     const clients = await Promise.all([connect(ada), connect(ben), connect(ben)]);
     await Promise.all(numbers(1, 50).map((at) => createTask(id, `Task ${at}`)));
+    await createTask(id, "The last one");
     for (const client of clients) {
-      await client.waitFor(() => client.of(stream).length >= 50);
-      expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbers(3, 52));
+      await client.waitFor(() => client.of(stream).some(({ seq }) => seq === 53), "the last one");
+      expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbers(3, 53));
     }
   });
 });
@@ -178,9 +201,9 @@ describe("a hint that was lost", () => {
        INSERT INTO events.log SELECT $1, head, $2, 'task_updated', now(), null, null, '{}' FROM head`,
       [stream, newId()],
     );
-    await createTask(id);
-    await socket.waitFor(() => socket.of(stream).length === 3);
-    expect(socket.of(stream).map(({ seq }) => seq)).toEqual([3, 4, 5]);
+    for (const title of ["Another", "The last one"]) await createTask(id, title);
+    await socket.waitFor(() => socket.of(stream).some(({ seq }) => seq === 6), "the last one");
+    expect(socket.of(stream).map(({ seq }) => seq)).toEqual([3, 4, 5, 6]);
   });
 });
 
@@ -191,16 +214,19 @@ describe("resuming", () => {
     const writing = Promise.all(numbers(1, 50).map((at) => createTask(id, `Meanwhile ${at}`)));
     const socket = await connect(ben, { cursors: { [stream]: 12 } });
     await writing;
-    await socket.waitFor(() => socket.of(stream).length >= 490);
-    expect(socket.of(stream).map(({ seq }) => seq)).toEqual(numbers(13, 502));
+    await createTask(id, "The last one");
+    await socket.waitFor(() => socket.of(stream).some(({ seq }) => seq === 503), "the last one");
+    expect(socket.of(stream).map(({ seq }) => seq)).toEqual(numbers(13, 503));
     expect(socket.ready[stream]!.recovered).toBe(true);
   });
 
   test("from the present number recovers nothing, and says so truly", async () => {
-    const { stream } = await newProject();
+    const { id, stream } = await newProject();
     const socket = await connect(ben, { cursors: { [stream]: 2 } });
     expect(socket.ready[stream]).toEqual({ seq: 2, recovered: true });
-    expect(socket.of(stream)).toEqual([]);
+    await createTask(id);
+    await socket.waitFor(() => socket.of(stream).length >= 1);
+    expect(shape(socket, stream)).toEqual([[3, "task_created"]]);
   });
 
   test("is refused plainly when the log no longer reaches back, or never reached that far", async () => {
@@ -216,8 +242,10 @@ describe("resuming", () => {
       expect(socket.of(stream)).toEqual([]);
     }
     await createTask(id);
-    await ahead.waitFor(() => ahead.of(stream).length === 1);
-    expect(shape(ahead, stream)).toEqual([[4, "task_created"]]);
+    for (const socket of [behind, ahead]) {
+      await socket.waitFor(() => socket.of(stream).length >= 1);
+      expect(shape(socket, stream)).toEqual([[4, "task_created"]]);
+    }
   });
 });
 
@@ -233,6 +261,7 @@ describe("membership", () => {
     expect(follower.ready[stream]).toEqual({ seq: 3, recovered: false });
     await createTask(id);
     await follower.waitFor(() => follower.of(stream).length === 1);
+    await settle(eve, follower, fixed);
     expect(fixed.of(stream)).toEqual([]);
     expect(fixed.of(`user:${eve.id}`).map(({ type }) => type)).toEqual(["member_added"]);
   });
@@ -245,6 +274,7 @@ describe("membership", () => {
     await createTask(id, "secret");
     await stays.waitFor(() => stays.of(stream).length === 3);
     await gone.waitFor(() => gone.closed.length === 1);
+    await settle(ben, gone);
     expect(shape(gone, stream)).toEqual([[3, "task_created"]]);
     expect(gone.of(`user:${ben.id}`).at(-1)).toMatchObject({
       type: "member_removed",
@@ -264,7 +294,28 @@ describe("membership", () => {
     await createTask(id);
     const fresh = await connect(ada, { cursors: { [stream]: 2 } });
     await fresh.waitFor(() => fresh.of(stream).length === 1);
+    await settle(ben, socket);
     expect(socket.of(stream)).toEqual([]);
+  });
+
+  test("ends for all with the project, and comes back to those that follow their user when it is restored", async () => {
+    const { id, stream } = await newProject();
+    const [follower, fixed] = await Promise.all([connect(ben), connect(ben, { streams: [stream] })]);
+    await ada.api.must("DELETE", `/projects/${id}`);
+    for (const socket of [follower, fixed]) {
+      await socket.waitFor(() => socket.closed.length > 0, "the stream to be closed");
+      expect(socket.closed).toMatchObject([{ stream, problem: { status: 404 } }]);
+      expect(shape(socket, stream)).toEqual([[3, "project_deleted"]]);
+    }
+    await ada.api.must("POST", `/projects/${id}/restore`);
+    await follower.waitFor(() => follower.ready[stream]!.seq === 4, "the stream again");
+    await createTask(id);
+    await follower.waitFor(() => follower.of(stream).length >= 2);
+    expect(shape(follower, stream)).toEqual([
+      [3, "project_deleted"],
+      [5, "task_created"],
+    ]);
+    expect(fixed.of(stream)).toHaveLength(1);
   });
 });
 

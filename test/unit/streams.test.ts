@@ -127,16 +127,17 @@ describe("a join", () => {
   });
 
   test("whose replay overlaps a loss of access sends nothing of what was read meanwhile", async () => {
-    db.known.set("events-heads", () => [head(STREAM, 3)]);
+    db.known.set("events-heads", () => [head(STREAM, 9)]);
+    db.known.set("events-read-many", () => [3, 4, 5, 6].map((seq) => event(seq)));
     const socket = io.socket("s", ADA);
     const joining = streams.join(as(socket), new Map([[STREAM, 2]]));
     (await db.question("notifier-readable")).answer([{ id: idOf("1") }]);
-    const log = await db.question("events-read-many");
-    streams.offer([event(4, "member_updated", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
-    log.answer([event(3)]);
+    const rest = await db.question("events-read");
+    streams.offer([event(10, "member_updated", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
+    rest.answer([7, 8, 9].map((seq) => event(seq)));
     (await db.question("notifier-readable", 2)).answer([]);
     expect((await joining).unreadable).toEqual([STREAM]);
-    expect(socket.frames).toEqual([]);
+    expect(socket.frames.map(([, { seq }]) => seq)).toEqual([3, 4, 5, 6]);
   });
 
   test("of thousands of streams, each of them behind, takes some hundred reads", async () => {
@@ -175,6 +176,15 @@ describe("a join", () => {
     });
     expect(db.count("events-heads")).toBe(2);
   });
+});
+
+test("a project that is deleted closes its stream in the same turn: nothing follows its last event", async () => {
+  db.known.set("events-heads", () => [head(STREAM, 1)]);
+  db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
+  const socket = io.socket("s", ADA);
+  await streams.join(as(socket), new Map([[STREAM, null]]));
+  streams.offer([event(2, "project_deleted", { project: { id: idOf("1") } }), event(3)]);
+  expect(socket.names()).toEqual(["project_deleted", "stream_closed"]);
 });
 
 describe("the beat", () => {
