@@ -58,13 +58,15 @@ for (const type of EVENT_TYPES)
     console.log(`${stream} #${seq} ${type} ${task?.title ?? member?.user_id ?? ""}`);
   });
 socket.on("stream_closed", ({ stream }: { stream: string }) => console.log(`closed  ${stream}`));
-socket.on("token_expired", () => console.log("the token has expired: log in again"));
+for (const frame of ["token_expired", "session_ended"])
+  socket.on(frame, ({ detail }: { detail: string }) => console.log(detail));
 socket.on("connect_error", (error: Error & { data?: { title: string; detail: string } }) => {
   console.error(error.data ? `${error.data.title}: ${error.data.detail}` : `${url}: ${error.message}`);
   // A refusal is final; a server that is away is tried again.
   if (error.data) process.exit(1);
 });
 socket.on("disconnect", (reason) => {
+  // The one end that is final; after any other the client connects again by itself.
+  if (reason === "io server disconnect") process.exit(1);
   console.log(`disconnected (${reason}), connecting again`);
-  if (reason === "io server disconnect") socket.connect();
 });

@@ -15,6 +15,9 @@ import { guardFrames } from "./frames.ts";
 import { answeredOn, watchBacklog } from "./slow-client.ts";
 import type { PushServer } from "./streams.ts";
 
+/** Milliseconds that a refused client has to take the answer. */
+const LINGER_MS = 1000;
+
 /** Connections that have not said who they are: of one address, and of this node. */
 const MAX_UNKNOWN_OF_ADDRESS = 100;
 const MAX_UNKNOWN = 2000;
@@ -54,8 +57,8 @@ function refusal(problem: Problem, requestId: string): { headers: Record<string,
   };
 }
 
-function refuseUpgrade(request: IncomingMessage, socket: Duplex, problem: Problem): void {
-  const requestId = requestIdOf(request);
+/** Refuses on a bare connection, where there is no response to write to. */
+function refuseConnection(connection: Duplex, problem: Problem, requestId: string): void {
   const { headers, body } = refusal(problem, requestId);
   const { status, title } = PROBLEMS[problemCode(problem) ?? "internal-error"];
   const lines = {
@@ -66,7 +69,10 @@ function refuseUpgrade(request: IncomingMessage, socket: Duplex, problem: Proble
     Connection: "close",
   };
   const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}`);
-  socket.end([`HTTP/1.1 ${status} ${title}`, ...head, "", body].join("\r\n"));
+  connection.end([`HTTP/1.1 ${status} ${title}`, ...head, "", body].join("\r\n"));
+  // A client that does not close in turn would hold the connection for good.
+  const timer = setTimeout(() => connection.destroy(), LINGER_MS);
+  connection.once("close", () => clearTimeout(timer));
 }
 
 /** Gives a response the headers of all others, and engine.io's bare refusals a body. */
@@ -93,6 +99,13 @@ function refuseRequest(request: IncomingMessage, response: ServerResponse, probl
   if (!request.complete) response.once("finish", () => request.destroy());
 }
 
+/** What Node's parser refuses before there is a request. */
+const UNPARSED: Record<string, Problem> = {
+  HPE_HEADER_OVERFLOW: new Problem("headers-too-large", "The headers may have 16 KiB at the most"),
+  ERR_HTTP_REQUEST_TIMEOUT: new Problem("request-timeout", "The request did not arrive in time"),
+};
+const UNREADABLE = new Problem("malformed-request", "This is no HTTP request");
+
 /** Milliseconds in which the head of a request arrives, and in which all of it does. */
 const HEAD_WITHIN_MS = 5000;
 const BODY_WITHIN_MS = 10_000;
@@ -106,11 +119,16 @@ export function createSocketServer(): Server {
     shouldUpgradeCallback: ({ url = "", headers }: IncomingMessage) =>
       headers.upgrade?.toLowerCase() === "websocket" && /^\/ws\/?(?:\?|$)/.test(url),
   };
-  return createServer(options, (request, response) => {
+  const server = createServer(options, (request, response) => {
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
     dress(request, response);
     refuseRequest(request, response, new Problem("not-found", "There is nothing at this path"));
   });
+  server.on("clientError", ({ code }: NodeJS.ErrnoException, connection) => {
+    if (code === "ECONNRESET" || !connection.writable) connection.destroy();
+    else refuseConnection(connection, UNPARSED[code ?? ""] ?? UNREADABLE, newId());
+  });
+  return server;
 }
 
 export class Door {
@@ -149,7 +167,7 @@ export class Door {
       const problem = this.#refuse(request, engine, response instanceof ServerResponse);
       if (problem === null) next();
       else if (response instanceof ServerResponse) refuseRequest(request, response, problem);
-      else refuseUpgrade(request, request.socket, problem);
+      else refuseConnection(request.socket, problem, requestIdOf(request));
     });
     engine.on("connection", (conn) => {
       watchBacklog(conn);

@@ -1,5 +1,5 @@
 import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createConnection } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import type { ServiceBroker } from "moleculer";
 import pg from "pg";
@@ -285,6 +285,15 @@ describe("/ws", () => {
         request_id: "my-request",
       });
     }
+  });
+
+  test.each(places)("answers what is no HTTP with a problem too, on %s", async (_, url) => {
+    const connection = createConnection({ host: "127.0.0.1", port: Number(new URL(url()).port) });
+    connection.write("HELLO\r\n\r\n");
+    const answer = (await connection.setEncoding("utf8").toArray()).join("");
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toMatch(/content-type: application\/problem\+json/i);
+    for (const name of [...SECURITY, "x-request-id"]) expect(answer.toLowerCase()).toContain(`\r\n${name}: `);
   });
 
   test("holds so many connections of one address that don't say who they are, and not one more", async () => {
