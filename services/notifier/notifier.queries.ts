@@ -12,8 +12,8 @@ export function isStreamName(name: string): boolean {
 }
 
 /**
- * The streams that a socket gets unless it names others: its user's own, and those of the user's projects. Of more than
- * `most` it gets the projects that the user founded, then the longest-standing memberships.
+ * The streams that a socket gets unless it names others: its user's own, and those of the user's projects, as far as its
+ * token reaches. Of more than `most` it gets the projects that the user founded, then the longest-standing memberships.
  * @returns also how many were left out. Plan: members_user_idx.
  */
 export async function usualStreams(
@@ -23,12 +23,14 @@ export async function usualStreams(
 ): Promise<{ names: string[]; leftOut: number }> {
   const rows = await db.query<{ project_id: string; all: number }>({
     name: "notifier-memberships",
-    text: `SELECT project_id, count(*) OVER () AS all FROM projects.memberships WHERE user_id = $1
+    text: `SELECT project_id, count(*) OVER () AS all FROM projects.memberships
+           WHERE user_id = $1 AND ($3::uuid[] IS NULL OR project_id = ANY ($3))
            ORDER BY founded DESC, since, project_id LIMIT $2`,
-    values: [actor.id, most - 1],
+    values: [actor.id, most - 1, actor.projects ?? null],
   });
+  const own = reaches(actor, null) ? [userStream(actor.id)] : [];
   return {
-    names: [userStream(actor.id), ...rows.map(({ project_id }) => projectStream(project_id))],
+    names: [...own, ...rows.map(({ project_id }) => projectStream(project_id))],
     leftOut: (rows[0]?.all ?? 0) - rows.length,
   };
 }

@@ -138,8 +138,10 @@ function listen(self: Service & Notifier, socket: ClientSocket): void {
     mustBeOpen(self.revocations, actor);
     if (actor.id !== socket.data.actor.id)
       throw new Problem("invalid-token", "The token is another user's: connect anew");
+    // At once: a session that ends from here on finds its socket.
     socket.data.actor = actor;
     socket.data.expiresAt = expiresAt;
+    await self.streams.renewed(socket);
     return { expires_at: expiresAt === null ? null : new Date(expiresAt).toISOString() };
   });
 }

@@ -71,6 +71,8 @@ interface Start {
   cursor: number | null;
   /** Of the entry, as it was before the socket's access was read. */
   epoch: number;
+  /** Who the socket spoke for, when its access was read. */
+  actor: Actor;
   /** What follows the cursor, where it was read along with other streams'. */
   page?: LoggedEvent[] | undefined;
 }
@@ -122,7 +124,8 @@ export class Streams {
     try {
       for (const entry of entries.values()) await entry.opened;
       const epochs = new Map([...entries].map(([name, { epoch }]) => [name, epoch]));
-      const readable = await readableStreams(this.#db, socket.data.actor, [...wanted.keys()]);
+      const { actor } = socket.data;
+      const readable = await readableStreams(this.#db, actor, [...wanted.keys()]);
       const due = [...entries].filter(([name]) => readable.has(name));
       joined.unreadable = [...wanted.keys()].filter((name) => !readable.has(name));
       const cursorOf = (name: string): number | null => wanted.get(name) ?? null;
@@ -136,7 +139,12 @@ export class Streams {
         });
         const pages = spans.length === 0 ? null : await readLogs(this.#db, spans, FIRST_EVENTS);
         for (const [name, entry] of batch) {
-          const start = { cursor: cursorOf(name), epoch: epochs.get(name) as number, page: pages?.get(name) };
+          const start = {
+            cursor: cursorOf(name),
+            epoch: epochs.get(name) as number,
+            actor,
+            page: pages?.get(name),
+          };
           const position = await this.#joinOne(socket, name, entry, start);
           if (position === "full") joined.leftOut += 1;
           else if (position !== null) joined.positions.set(name, position);
@@ -163,6 +171,21 @@ export class Streams {
   /** Takes a socket out of a stream; nothing of it is sent to it after this. */
   async leave(socket: ClientSocket, name: string): Promise<void> {
     await socket.leave(name);
+  }
+
+  /**
+   * Closes the streams of a socket that its new token does not reach. A join under way asks again by itself.
+   * @throws Problem database-unavailable; the socket is let go then, since it might have what it may not
+   */
+  async renewed(socket: ClientSocket): Promise<void> {
+    const names = [...socket.rooms].filter((name) => name !== socket.id);
+    try {
+      const readable = await readableStreams(this.#db, socket.data.actor, names);
+      for (const name of names) if (!readable.has(name) && socket.rooms.has(name)) this.close(socket, name);
+    } catch (error) {
+      letGo(socket);
+      throw error;
+    }
   }
 
   /** Closes a stream for a socket whose user may not read it any more, and says so. */
@@ -237,18 +260,20 @@ export class Streams {
     socket: ClientSocket,
     name: string,
     entry: Entry,
-    { cursor, epoch, page }: Start,
+    { cursor, epoch, actor, page }: Start,
   ): Promise<Position | "full" | null> {
     let recovered = cursor !== null && cursor <= entry.tail.last;
     // Without a cursor there is nothing to send again: begin where the stream is now.
     let position = recovered ? (cursor as number) : entry.tail.last;
     let limit = FIRST_EVENTS;
+    const mustAskAgain = () => entry.epoch !== epoch || socket.data.actor !== actor;
 
     for (;;) {
       if (socket.disconnected) return null;
-      if (entry.epoch !== epoch) {
+      if (mustAskAgain()) {
         epoch = entry.epoch;
-        if (!(await readableStreams(this.#db, socket.data.actor, [name])).has(name)) return null;
+        actor = socket.data.actor;
+        if (!(await readableStreams(this.#db, actor, [name])).has(name)) return null;
       } else if (!recovered || position === entry.tail.last) {
         // Its own room is one more.
         if (socket.rooms.size > MAX_STREAMS && !socket.rooms.has(name)) return "full";
@@ -258,7 +283,7 @@ export class Streams {
         const span = { stream: name, after: position, upTo: entry.tail.last, limit };
         const events = page ?? (await readLog(this.#db, span));
         page = undefined;
-        if (entry.epoch !== epoch) continue;
+        if (mustAskAgain()) continue;
         recovered = events[0]?.seq === position + 1;
         if (!recovered) continue;
         const before = sentBytes(socket.conn);

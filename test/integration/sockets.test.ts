@@ -131,6 +131,28 @@ describe("a personal token", () => {
       });
   });
 
+  test("that is limited to projects opens their streams alone, and a socket that it renews keeps no other", async () => {
+    const [inside, outside] = (await Promise.all(
+      ["Inside", "Outside"].map((name) => ada.api.must("POST", "/projects", { name })),
+    )) as [{ id: string }, { id: string }];
+    const { token } = await ada.api.must("POST", "/auth/tokens", {
+      name: "limited",
+      scope: "read",
+      project_ids: [inside.id],
+    });
+    const limited = await connect(token);
+    expect([Object.keys(limited.ready), limited.closed]).toEqual([[`project:${inside.id}`], []]);
+    const open = await connect(ada.token);
+    expect(open.ready).toHaveProperty(`project:${outside.id}`);
+    expect(await open.ask("authenticate", { token })).toEqual({ expires_at: null });
+    await ada.api.must("POST", `/projects/${outside.id}/tasks`, { title: "Secret" });
+    await ada.api.must("POST", `/projects/${inside.id}/tasks`, { title: "Seen" });
+    await open.waitFor(() => open.events.length > 0);
+    expect(open.events.map(({ stream }) => stream)).toEqual([`project:${inside.id}`]);
+    const closed = open.closed.map(({ stream }) => stream);
+    expect(closed).toEqual(expect.arrayContaining([`project:${outside.id}`, `user:${ada.id}`]));
+  });
+
   test("while the auth service is away: its client is let go and comes back by itself, and renewing answers 503", async () => {
     const { token } = await personal(ada);
     const knocking = new TestSocket(aloneUrl, { token }, { reconnection: true });
