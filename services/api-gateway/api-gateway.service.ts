@@ -13,7 +13,7 @@ import { sessionsEnded, users } from "../users/users.contract.ts";
 import { answerError, answerOf } from "./answer.ts";
 import type { ApiGatewayContract } from "./api-gateway.contract.ts";
 import { Authenticator } from "./authenticate.ts";
-import { clientAddress } from "./client-address.ts";
+import { clientAddress } from "../../core/client-address.ts";
 import { mustHaveNoKey, readIdempotencyKey, readIfMatch } from "./conditions.ts";
 import { allowOriginsOf } from "./cors.ts";
 import type { Connections } from "./connections.ts";

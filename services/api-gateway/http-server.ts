@@ -9,7 +9,7 @@ import {
 import type { Duplex } from "node:stream";
 import { problemDocument, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
-import { normalizeAddress } from "./client-address.ts";
+import { normalizeAddress } from "../../core/client-address.ts";
 import { Connections } from "./connections.ts";
 
 const WEBSOCKET_PATH = /^\/ws\/?(?:\?|$)/;

@@ -23,7 +23,7 @@ import {
 import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
-import { clientAddress } from "./client-address.ts";
+import { clientAddress } from "../../core/client-address.ts";
 
 /** Milliseconds that a request waits for Redis; a login asks it up to three times. */
 const REDIS_TIMEOUT = 50;
