@@ -191,6 +191,7 @@ export async function findMember(db: Queryable, projectId: string, userId: strin
 export async function findSoleOwned(db: Queryable, userId: string): Promise<string | null> {
   const [project] = await db.query<{ slug: string }>({
     name: "projects-sole-owned",
+    slow: "bounded",
     text: `SELECT p.slug FROM projects.members m JOIN projects.projects p ON p.id = m.project_id
            WHERE m.user_id = $1 AND m.role = 'owner' AND p.deleted_at IS NULL
              AND EXISTS (SELECT FROM projects.members o WHERE o.project_id = p.id AND o.user_id <> $1)

@@ -206,14 +206,15 @@ async function clear(
     }
   }
   if (ids.length === BATCH) return { events, more: true };
-  await db.query({
+  const cleared = await db.query({
     name: `tasks-clear-${field}`,
     slow: "bounded",
-    text: `UPDATE tasks.tasks t SET ${field} = NULL, version = version + 1, updated_at = $2
-           WHERE t.${field} = $1 AND ${UNSEEN}`,
-    values: [value, write.time],
+    text: `UPDATE tasks.tasks SET ${field} = NULL, version = version + 1, updated_at = $2
+           WHERE id IN (SELECT t.id FROM tasks.tasks t WHERE t.${field} = $1 AND ${UNSEEN} LIMIT $3 FOR NO KEY UPDATE)
+           RETURNING id`,
+    values: [value, write.time, BATCH],
   });
-  return { events, more: false };
+  return { events, more: cleared.length === BATCH };
 }
 
 /** Unassigns a batch of the tasks of a user who leaves, also in archived projects and where the caller sees nothing. */

@@ -364,6 +364,7 @@ export async function listTasks(
 export async function findCategorized(db: Queryable, categoryId: string, limit: number): Promise<string[]> {
   const rows = await db.query<{ id: string }>({
     name: "tasks-categorized",
+    slow: "bounded",
     text: `SELECT t.id FROM tasks.tasks t LEFT JOIN projects.summaries p ON p.id = t.project_id
            WHERE t.category_id = $1 AND t.deleted_at IS NULL AND ${PROJECT_THERE}
            ORDER BY t.id LIMIT $2`,
@@ -391,6 +392,7 @@ export function lockDueSoon(tx: Queryable, until: string, limit: number): Promis
 export async function findAssigned(db: Queryable, userId: string, limit: number): Promise<string[]> {
   const rows = await db.query<{ id: string }>({
     name: "tasks-assigned",
+    slow: "bounded",
     text: `SELECT t.id FROM tasks.tasks t LEFT JOIN projects.summaries p ON p.id = t.project_id
            WHERE t.assigned_to = $1 AND t.deleted_at IS NULL AND ${PROJECT_THERE}
            ORDER BY t.id LIMIT $2`,

@@ -266,6 +266,28 @@ describe("with all services", () => {
     expect(await count(told, `project:${shared.id}`)).toBe(2);
   });
 
+  test("a deleted category is taken off deleted tasks, too, a hundred at a time", async () => {
+    const { id } = await ada.api.must("POST", "/categories", { name: "On many", color: "#123456" });
+    await sql.query(
+      `INSERT INTO tasks.tasks (id, title, status, priority, category_id, created_by, created_at, updated_at, deleted_at)
+       SELECT gen_random_uuid(), 'Gone', 'pending', 'low', $1, $2, now(), now(), now() FROM generate_series(1, 250)`,
+      [id, ada.id],
+    );
+    await sql.query(
+      `CREATE TABLE public.sweeps (rows bigint);
+       CREATE FUNCTION public.sweep() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN INSERT INTO public.sweeps SELECT count(*) FROM swept; RETURN NULL; END $$;
+       CREATE TRIGGER sweep AFTER UPDATE ON tasks.tasks REFERENCING NEW TABLE AS swept
+         FOR EACH STATEMENT EXECUTE FUNCTION public.sweep();
+       UPDATE tasks.categories SET deleted_at = now() WHERE id = '${id}'`,
+    );
+    await runJob(queue, "forget-categories");
+    const { rows } = await sql.query("SELECT rows::int FROM public.sweeps WHERE rows > 0 ORDER BY rows DESC");
+    await sql.query("DROP TABLE public.sweeps; DROP FUNCTION public.sweep CASCADE");
+    expect(rows.map((row: Wire) => row.rows)).toEqual([100, 100, 50]);
+    expect(await count("tasks.categories WHERE id = $1", id)).toBe(0);
+  });
+
   test("answers under idempotency keys are forgotten once they expired", async () => {
     for (const key of ["old", "young"])
       await ada.api.post("/tasks", { title: "Once" }, { "Idempotency-Key": key });
