@@ -1,8 +1,8 @@
 /**
  * `npm run bench:slow`: do somebody's slow lists hold up everybody? Runs the whole system in a process of its own on a
- * Postgres of its own, with a million tasks in one project (`TASKS=300000` for fewer), and prints how long `GET /tasks/{id}` takes
- * alone, beside four readers of one user, and beside four users who each read `?overdue=true`; and what became of those
- * reads. About a minute, most of it to fill the table, and only against 127.0.0.1.
+ * Postgres of its own, with a million tasks in one project (`TASKS=300000` for fewer), and prints how long a change of a
+ * task and `GET /tasks/{id}` take alone, beside four readers of `?overdue=true` who are one user, and beside four who are
+ * four users; and what became of those reads. About a minute, most of it to fill the table, and only against 127.0.0.1.
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -118,7 +118,7 @@ try {
     ...{ token: string }[],
   ];
   const [one = { token: "" }] = others;
-  // By turns of two, since a cached answer would tell nothing: each get follows a write to what it reads.
+  // A cached answer would tell nothing: each get follows a change of what it reads.
   const get = async () => {
     await request("PATCH", `/tasks/${task}`, { token, body: { title: `Read ${performance.now()}` } });
     return request("GET", `/tasks/${task}`, { token });
