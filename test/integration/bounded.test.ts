@@ -16,7 +16,7 @@ const LONGEST_BLOCK = 50;
 /** Bytes that an answer may have whatever came in, and for each byte that came in. */
 const FLOOR = 20_000;
 const PER_BYTE = 2;
-/** A machine that is busy with other things measures those: the least of so many times is the server's own. */
+/** A collection of garbage may fall into any request: the least of so many times is the request's own. */
 const MEASURES = 5;
 
 const MAX_BODY = 1024 * 1024;
