@@ -85,6 +85,13 @@ const hasOwnLimit = ({ method, url = "/" }: IncomingMessage): boolean =>
     `${method} ${(url.split("?")[0] as string).replace(/^\/api\/v1(?=\/)/, "").replace(/(?<=.)\/$/, "")}`,
   );
 
+/**
+ * Whether a request was taken from the budget of its route. Before the router found that, the path's text said so, which
+ * the router takes in more spellings than one: `/AUTH/login`.
+ */
+const isCounted = ({ counted }: Request, limit: Limit | undefined): boolean =>
+  limit === undefined ? counted !== undefined : counted === limit;
+
 /** Requests that a body does in one: a bulk costs what its operations cost. */
 function requestsIn(action: string, { operations }: Record<string, unknown>): number {
   return action === "tasks.bulk" && Array.isArray(operations) ? Math.max(1, operations.length) : 1;
@@ -130,19 +137,20 @@ export default (config: Config): ServiceSchema => {
       if (!allowed.includes(method)) throw methodNotAllowed(request, allowed);
     }
     if (route.status !== 204) mustBeAcceptable(request);
+    const mustCount = () => !isCounted(request, limit);
     if (request.$action.auth !== "public") {
       await this.revocations.current();
       const asks = this.authenticator.mustAsk(request);
-      if (asks && request.counted !== true) await this.admit(request, response, limit, null);
+      if (asks && mustCount()) await this.admit(request, response, limit, null);
       try {
         ctx.meta.actor = await this.authenticator.authenticate(request);
       } catch (error) {
         // A caller who can't say who they are is counted by address.
-        if (request.counted !== true) await this.admit(request, response, limit, null);
+        if (mustCount()) await this.admit(request, response, limit, null);
         throw error;
       }
-      if (asks || request.counted !== true) await this.admit(request, response, limit, ctx.meta.actor);
-    } else if (request.counted !== true) await this.admit(request, response, limit, null);
+      if (asks || mustCount()) await this.admit(request, response, limit, ctx.meta.actor);
+    } else if (mustCount()) await this.admit(request, response, limit, null);
     const query = parseQuery(request.originalUrl ?? "/");
     // Sessions remember where they were opened; nobody else needs to know.
     if (action.startsWith("auth."))
@@ -205,7 +213,7 @@ export default (config: Config): ServiceSchema => {
   ) {
     let problem = error;
     // What failed before it was known who may call costs the address.
-    if (request.counted !== true)
+    if (request.counted === undefined)
       await this.admit(request, response, undefined, null).catch((refusal: unknown) => (problem = refusal));
     answerError(this.logger, request, response, problem);
   }
@@ -292,7 +300,7 @@ export default (config: Config): ServiceSchema => {
       },
 
       async admit(this: Gateway, request: Request, response: ServerResponse, limit, actor) {
-        request.counted = true;
+        request.counted = limit ?? "default";
         await this.limits.admit(request, response, limit, actor);
       },
 

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceSchema } from "moleculer";
 import ApiGateway from "moleculer-web";
 import type { Auth } from "../../core/kit.ts";
-import type { LoginAttempt } from "./rate-limit.ts";
+import type { Limit, LoginAttempt } from "./rate-limit.ts";
 
 /** A request, with what moleculer-web and we put there. */
 export interface Request extends IncomingMessage {
@@ -22,8 +22,8 @@ export interface Request extends IncomingMessage {
   /** What a list's cursors hold good for, and the query that asked for it. */
   page?: { scope: string; query: Record<string, string> };
   loginAttempt?: LoginAttempt;
-  /** Whether it was taken from a budget. */
-  counted?: boolean;
+  /** The budget that it was taken from last. */
+  counted?: Limit | "default";
   /** The user or the address that it counts for. */
   client?: string;
 }
