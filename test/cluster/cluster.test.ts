@@ -112,12 +112,14 @@ describe("each service in a process of its own", () => {
     await create("before");
     await leaving.waitFor(() => leaving.of(stream).length === 1);
     await cluster.stopNode("notifier-1");
-    expect(leaving.ends).toEqual(["transport close"]);
+    await leaving.waitFor(() => leaving.ends.length > 0, "the end of the connection");
+    // Which of the two a client sees goes by what reached it first, the closing frame or the closed connection.
+    expect(["transport close", "transport error"]).toContain(leaving.ends[0]);
     await create("while away");
     await cluster.revive("notifier-1");
     await create("after");
     for (const client of [leaving, staying]) {
-      await client.waitFor(() => client.of(stream).length === 3, "what was missed");
+      await client.waitFor(() => client.of(stream).length >= 3, "what was missed");
       expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbersFrom(3, 3));
     }
     expect(leaving.ready[stream]!.recovered).toBe(true);
