@@ -30,7 +30,7 @@ UNION ALL
 SELECT 6, c.oid::regclass::text, format(E'CREATE VIEW %s AS\\n%s', c.oid::regclass, pg_get_viewdef(c.oid, true))
 FROM pg_class c JOIN own ON own.oid = c.relnamespace WHERE c.relkind = 'v'
 UNION ALL
-SELECT 7, p.oid::regprocedure::text, pg_get_functiondef(p.oid) || ';'
+SELECT 1.5, p.oid::regprocedure::text, pg_get_functiondef(p.oid) || ';'
 FROM pg_proc p JOIN own ON own.oid = p.pronamespace
 UNION ALL
 SELECT 8, t.tgrelid::regclass || '.' || t.tgname, pg_get_triggerdef(t.oid) || ';'

@@ -12,6 +12,62 @@ CREATE SCHEMA tasks;
 
 CREATE SCHEMA users;
 
+CREATE OR REPLACE FUNCTION tasks.plain_words(content text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN CASE WHEN (octet_length(content) = char_length(content)) THEN translate(content, './:<&+-~'::text, '        '::text) ELSE regexp_replace(translate(content, './:<&+-~«»‐‑‒–—‘’‚“”„…‹›、。〈〉《》「」『』【】・！（），．：；？～'::text, repeat(' '::text, 46)), '([\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003134f])'::text, ' \1 '::text, 'g'::text) END
+;
+
+CREATE OR REPLACE FUNCTION tasks.search_query(request text)
+ RETURNS tsquery
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+DECLARE
+  part text[];
+  words text[];
+  term tsquery;
+  stem tsquery;
+  mark text;
+  -- What is asked for together, and what of it is in every text.
+  together tsquery;
+  common tsquery;
+  found tsquery;
+BEGIN
+  FOR part IN SELECT regexp_matches(request, '(-?)(?:"([^"]*)"?|([^\s"]+))', 'g') LOOP
+    IF lower(part[3]) = 'or' AND part[1] = '' THEN
+      together := coalesce(together, common);
+      found := coalesce(found || together, found, together);
+      together := NULL;
+      common := NULL;
+      CONTINUE;
+    END IF;
+    words := regexp_split_to_array(btrim(tasks.plain_words(
+      translate(coalesce(part[2], part[3]), '!"#$%''()*,;=>?@[\]^_`{|}', repeat(' ', 24)))), '\s+');
+    CONTINUE WHEN words = '{""}';
+    -- Weights tell the words as they are from stems: "pass" is not passing.
+    mark := CASE WHEN part[3] IS NULL OR cardinality(words) > 1 THEN 'AB' ELSE '' END;
+    term := to_tsquery('simple', '''' || array_to_string(words, ''':' || mark || ' <-> ''') || ''':' || mark
+      || CASE WHEN part[3] IS NULL OR part[1] = '-' OR char_length(words[cardinality(words)]) = 1 THEN '' ELSE '*' END);
+    CONTINUE WHEN numnode(term) = 0;
+    IF part[3] IS NOT NULL AND cardinality(words) = 1 THEN
+      IF ts_lexize('english_stem', lower(words[1])) = '{}' THEN
+        IF part[1] = '' THEN common := coalesce(common && term, term); END IF;
+        CONTINUE;
+      END IF;
+      stem := plainto_tsquery('english', words[1]);
+      -- Where the word is its own stem one of the two is enough: ts_rank takes the second for the first.
+      IF stem <> phraseto_tsquery('simple', words[1]) THEN term := term || stem; END IF;
+    END IF;
+    IF part[1] = '-' THEN term := !!term; END IF;
+    together := coalesce(together && term, term);
+  END LOOP;
+  together := coalesce(together, common);
+  RETURN coalesce(found || together, found, together);
+END $function$
+;
+
 CREATE TABLE auth.one_time_tokens (
   hash bytea NOT NULL,
   user_id uuid NOT NULL,
@@ -137,7 +193,7 @@ CREATE TABLE tasks.tasks (
   updated_at timestamp(3) with time zone NOT NULL,
   deleted_at timestamp(3) with time zone,
   announced_due_date timestamp(3) with time zone,
-  words tsvector GENERATED ALWAYS AS ((setweight(to_tsvector('english'::regconfig, title), 'A'::"char") || setweight(to_tsvector('english'::regconfig, COALESCE(description, ''::text)), 'B'::"char"))) STORED
+  words tsvector GENERATED ALWAYS AS (((((setweight(to_tsvector('simple'::regconfig, tasks.plain_words(title)), 'A'::"char") || '''|'':2'::tsvector) || setweight(to_tsvector('simple'::regconfig, COALESCE(tasks.plain_words(description), ''::text)), 'B'::"char")) || setweight(to_tsvector('english'::regconfig, title), 'C'::"char")) || setweight(to_tsvector('english'::regconfig, COALESCE(description, ''::text)), 'D'::"char"))) STORED
 );
 
 CREATE TABLE users.endings (

@@ -178,7 +178,6 @@ export async function sharing(
   });
 }
 
-const LANGUAGE = "'english'";
 const nth = (values: readonly string[], column: string) => ({
   sql: `array_position('{${values.join(",")}}'::text[], ${column})`,
   type: "integer",
@@ -193,6 +192,11 @@ const SORTS = {
   status: nth(TASK_STATUSES, "t.status"),
   title: { sql: "lower(t.title)", type: "text" },
 };
+/** Weights of English stems in descriptions and in titles, and of words as they are in both (migrations/0012). */
+const WEIGHTS = "'{0.3, 0.8, 0.4, 1}'";
+/** Titles before descriptions, and whole words before those that begin with what was asked for. */
+const rankOf = (words: string, request: string): string =>
+  `ts_rank(${WEIGHTS}, t.words, ${words}) + ts_rank(${WEIGHTS}, t.words, websearch_to_tsquery('english', ${request}))`;
 export const TASK_SORTS = [...Object.keys(SORTS), "rank"];
 
 export type TaskFilter = TaskFilters & {
@@ -307,8 +311,8 @@ function isIndexed(name: string, filter: TaskFilter): boolean {
  */
 export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf): Statement {
   const parameters = new Parameters();
-  const words =
-    filter.q === undefined ? null : `websearch_to_tsquery(${LANGUAGE}, ${parameters.add(filter.q)})`;
+  const request = filter.q === undefined ? null : parameters.add(filter.q);
+  const words = request === null ? null : `tasks.search_query(${request})`;
   if (words === null && page.sort?.includes("rank") === true)
     throw new Problem("validation-failed", "Sorting by rank needs a search (q)", {
       errors: [{ pointer: "?sort", code: "sort", message: "Sorting by rank needs a search (q)." }],
@@ -317,7 +321,10 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
   const listing: Listing = {
     columns: COLUMNS,
     branches: branchesOf(actor, filter, where, parameters),
-    sorts: words === null ? SORTS : { ...SORTS, rank: { sql: `ts_rank(t.words, ${words})`, type: "real" } },
+    sorts:
+      request === null || words === null
+        ? SORTS
+        : { ...SORTS, rank: { sql: rankOf(words, request), type: "real" } },
     sort: words === null ? "-created_at" : "-rank",
     indexed: orderedBy(filter),
     filtered:

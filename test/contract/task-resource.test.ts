@@ -451,6 +451,88 @@ describe("GET /tasks", () => {
     expect(await titles(`${by}${by === "" ? "" : "&"}sort=created_at`)).toEqual(found);
   });
 
+  describe("a search", () => {
+    let dora: Person;
+    const TITLES = [
+      "See https://example.com/a/b?page=2#top for more",
+      "Mail to ada@example.com",
+      "日本語のタスク",
+      "東京で会う",
+      "Reset the password",
+      "Passing the exam",
+      "The Who",
+      "To be or not to be",
+      "Café menu",
+      "release v1.2.3 of src/core/rules.ts",
+    ];
+    beforeAll(async () => {
+      dora = await node.api.person("dora");
+      await dora.api.must("POST", "/tasks/bulk", {
+        operations: TITLES.map((title) => ({ op: "create", title })),
+      });
+    });
+
+    test.each<[q: string, found: number[]]>([
+      ["https://example.com/a/b?page=2#top", [0]],
+      ["https://example.com/a/b", [0]],
+      ["example.com/a", [0]],
+      ["https://example.com/b/a", []],
+      ["example.com", [0, 1]],
+      ["ada@example.com", [1]],
+      ["日本語", [2]],
+      ["本語の", [2]],
+      ["語本", []],
+      ["東京", [3]],
+      ["京", [3]],
+      ["pass", [4, 5]],
+      ["PASSW", [4]],
+      ["passes", [5]],
+      ["pass -exam", [4]],
+      ['"pass"', []],
+      ['"the password"', [4]],
+      ["the who", [6]],
+      ['"to be or not to be"', [7]],
+      ["to be", [7]],
+      ["the password", [4]],
+      ["who or 東京", [3, 6]],
+      ["caf", [8]],
+      ["café", [8]],
+      ["v1.2.3", [9]],
+      ["rules.ts", [9]],
+      ["core/ru", [9]],
+      ["it's", []],
+      ["<q>", []],
+      ['"more mail"', []],
+      ["'' \\ :* !", []],
+    ])("for %s finds %j", async (q, found) => {
+      const { items } = await dora.api.must("GET", `/tasks?sort=created_at,title&q=${encodeURIComponent(q)}`);
+      expect(new Set(items.map(({ title }: Wire) => TITLES.indexOf(title)))).toEqual(new Set(found));
+    });
+
+    test("gives titles before descriptions, and whole words before beginnings", async () => {
+      const fay = await node.api.person("fay");
+      for (const fields of [
+        { title: "x", description: "a draft" },
+        { title: "Drafting" },
+        { title: "Draftsman" },
+        { title: "Draft" },
+      ])
+        await fay.api.must("POST", "/tasks", fields);
+      const { items } = await fay.api.must("GET", "/tasks?q=draft");
+      const titles = items.map(({ title }: Wire): string => title);
+      expect(titles.filter((title: string) => title !== "Drafting")).toEqual(["Draft", "Draftsman", "x"]);
+    });
+
+    test("follows what a task says by now", async () => {
+      const { id } = await dora.api.must("POST", "/tasks", { title: "Zebra", description: "縞馬です" });
+      const total = async (q: string): Promise<number> =>
+        (await dora.api.must("GET", `/tasks?q=${encodeURIComponent(q)}`)).total;
+      expect([await total("zeb"), await total("縞馬")]).toEqual([1, 1]);
+      await dora.api.must("PATCH", `/tasks/${id}`, { title: "Horse", description: null });
+      expect([await total("zeb"), await total("縞馬"), await total("hor")]).toEqual([0, 0, 1]);
+    });
+  });
+
   test("archived=false leaves out the tasks of archived projects, and archived=true all others", async () => {
     const cleo = await node.api.person("cleo");
     const late = { due_date: inDays(-1), assigned_to: cleo.id };

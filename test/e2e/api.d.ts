@@ -538,7 +538,7 @@ export interface paths {
         };
         /**
          * List the tasks that you may see
-         * @description Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`; matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort as if due last.
+         * @description Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`. A word finds its English inflections and, from two characters on, what begins with it; a link or a path is found by its parts in a row, and Chinese and Japanese text by any part of it. Words such as `the` count only where nothing else is asked for. Matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort as if due last.
          */
         get: operations["tasksList"];
         put?: never;
@@ -551,7 +551,7 @@ export interface paths {
         options?: never;
         /**
          * List the tasks that you may see: the headers alone
-         * @description Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`; matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort as if due last.
+         * @description Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`. A word finds its English inflections and, from two characters on, what begins with it; a link or a path is found by its parts in a row, and Chinese and Japanese text by any part of it. Words such as `the` count only where nothing else is asked for. Matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort as if due last.
          */
         head: operations["tasksListHead"];
         patch?: never;
