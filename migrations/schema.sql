@@ -314,6 +314,8 @@ CREATE INDEX sessions_revoked_idx ON auth.sessions USING btree (revoked_at) WHER
 
 CREATE INDEX sessions_user_idx ON auth.sessions USING btree (user_id) WHERE (revoked_at IS NULL);
 
+CREATE INDEX log_thing_idx ON events.log USING btree (COALESCE(((data -> 'task'::text) ->> 'id'::text), ((data -> 'comment'::text) ->> 'id'::text)));
+
 CREATE INDEX keys_kept_until_idx ON idempotency.keys USING btree (kept_until);
 
 CREATE INDEX members_joined_idx ON projects.members USING btree (project_id, created_at, user_id);

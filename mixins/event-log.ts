@@ -18,9 +18,11 @@ export const EVENT_TYPES = [
   "task_completed",
   "task_deleted",
   "task_restored",
+  "task_redacted",
   "comment_created",
   "comment_updated",
   "comment_deleted",
+  "comment_redacted",
   "project_updated",
   "project_deleted",
   "project_restored",
@@ -286,6 +288,65 @@ export async function readLogPage(
            WHERE bytes <= $5 OR bytes = size ORDER BY seq`,
     values: [stream, after, upTo, limit, PAGE_BYTES],
   });
+}
+
+interface Thing {
+  kind: "task" | "comment";
+  id: string;
+}
+
+/** As log_thing_idx has it (migrations/0018). */
+const THING = "coalesce(data -> 'task' ->> 'id', data -> 'comment' ->> 'id')";
+
+/** The last that the log tells of a task or a comment; null for nothing. Plan: log_thing_idx. */
+export async function findInLog(db: Queryable, { kind, id }: Thing): Promise<object | null> {
+  const [found] = await db.query<{ thing: object }>({
+    name: "events-find-thing",
+    text: `SELECT data -> $2 AS thing FROM events.log WHERE ${THING} = $1 ORDER BY time DESC, seq DESC LIMIT 1`,
+    values: [id, kind],
+  });
+  return found?.thing ?? null;
+}
+
+/** Events that are rewritten at once. */
+const REDACTED_AT_ONCE = 1000;
+
+/**
+ * The one change that the log knows: texts of a task or a comment become null in all its events, of whatever stream, and
+ * in their `changes`. Plan: log_thing_idx.
+ * @param texts the fields, with what they say where they were redacted before
+ * @returns how many events had such a text
+ */
+export async function redactLog(
+  tx: Queryable,
+  { kind, id, texts }: Thing & { texts: Readonly<Record<string, string | null>> },
+): Promise<number> {
+  for (let cleared = 0; ;) {
+    const [{ n } = { n: 0 }] = await tx.query<{ n: number }>({
+      name: "events-redact",
+      text: `WITH texts AS (SELECT key, value FROM jsonb_each_text($3::jsonb)),
+             found AS (
+               SELECT l.stream, l.seq, l.data FROM (
+                 SELECT stream, seq, data::jsonb AS data FROM events.log WHERE ${THING} = $1) l
+               WHERE EXISTS (
+                 SELECT FROM texts
+                 WHERE l.data -> $2 ->> key <> coalesce(value, '')
+                    OR coalesce(l.data #>> ARRAY['changes', key, 'old'], l.data #>> ARRAY['changes', key, 'new']) IS NOT NULL)
+               LIMIT $4),
+             done AS (
+               UPDATE events.log l
+               SET data = (f.data
+                 || jsonb_build_object($2, f.data -> $2 || (SELECT jsonb_object_agg(key, NULL) FROM texts))
+                 || CASE WHEN f.data ? 'changes' THEN jsonb_build_object('changes', f.data -> 'changes' || coalesce(
+                      (SELECT jsonb_object_agg(key, '{"old": null, "new": null}'::jsonb) FROM texts
+                       WHERE f.data -> 'changes' ? key), '{}')) ELSE '{}' END)::json
+               FROM found f WHERE l.stream = f.stream AND l.seq = f.seq RETURNING 1)
+             SELECT count(*)::int AS n FROM done`,
+      values: [id, kind, JSON.stringify(texts), REDACTED_AT_ONCE],
+    });
+    cleared += n;
+    if (n < REDACTED_AT_ONCE) return cleared;
+  }
 }
 
 /** Events that are forgotten at once. */

@@ -83,6 +83,41 @@ export async function once<Result>(
   }
 }
 
+/** `value` with `texts` in each object whose id is `id`, however deep. */
+function redacted(value: unknown, id: string, texts: object): unknown {
+  if (Array.isArray(value)) return value.map((item) => redacted(item, id, texts));
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([key, part]) => [key, redacted(part, id, texts)]);
+  const copy = Object.fromEntries(entries) as { id?: unknown };
+  return copy.id === id ? { ...copy, ...texts } : copy;
+}
+
+/**
+ * Puts `texts` in place of what remembered answers say of a task or a comment. Plan: all keys are looked through, which
+ * are those of a day; a key is never looked for by what it holds otherwise, and an index would cost every write.
+ */
+export async function redactAnswers(tx: Queryable, id: string, texts: object): Promise<void> {
+  const held = await tx.query<{ user_id: string; key: string; response: unknown }>({
+    name: "idempotency-holding",
+    text: `SELECT user_id, key, response FROM idempotency.keys
+           WHERE strpos(response::text, $1) > 0 ORDER BY user_id, key FOR UPDATE`,
+    values: [id],
+  });
+  if (held.length === 0) return;
+  const answers = held.map(({ user_id, key, response }) => ({
+    user_id,
+    key,
+    response: redacted(response, id, texts),
+  }));
+  await tx.query({
+    name: "idempotency-redact",
+    text: `UPDATE idempotency.keys k SET response = a.response
+           FROM json_to_recordset($1::json) AS a (user_id uuid, key text, response json)
+           WHERE k.user_id = a.user_id AND k.key = a.key`,
+    values: [JSON.stringify(answers)],
+  });
+}
+
 /** Removes what has been kept long enough; of one user where that is named. @returns how many */
 export async function forgetAnswers(db: Queryable, userId: string | null = null): Promise<number> {
   const rows = await db.query({

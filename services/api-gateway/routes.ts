@@ -122,6 +122,7 @@ export const ROUTES: readonly Route[] = [
   post("/tasks/:id/restore", "tasks.restore", 200, both),
   post("/tasks/:id/assign", "tasks.assign", 200, both),
   post("/tasks/:id/transitions", "tasks.transition", 200, both),
+  post("/tasks/:id/redact", "tasks.redact", 200, both),
   list("/tasks/:id/comments", "tasks.list_comments"),
   create(
     "/tasks/:id/comments",
@@ -132,6 +133,7 @@ export const ROUTES: readonly Route[] = [
   get("/tasks/:id/comments/:comment_id", "tasks.get_comment", versioned),
   patch("/tasks/:id/comments/:comment_id", "tasks.patch_comment", versioned),
   remove("/tasks/:id/comments/:comment_id", "tasks.delete_comment", versioned),
+  post("/tasks/:id/comments/:comment_id/redact", "tasks.redact_comment", 200, both),
 
   list("/categories", "tasks.list_categories"),
   create("/categories", "tasks.create_category", ({ id }) => `/categories/${id}`, both),

@@ -5,6 +5,7 @@ import { page } from "../../core/schema.ts";
 import { causeOf } from "../../mixins/event-log.ts";
 import { once } from "../../mixins/idempotency.ts";
 import { createComment, deleteComment, patchComment } from "./comments.commands.ts";
+import { redactComment } from "./redaction.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
 import { COMMENT_SORTS, findComment, listComments } from "./comments.queries.ts";
 import { findTask } from "./tasks.queries.ts";
@@ -12,7 +13,8 @@ import { body } from "./tasks.rules.ts";
 import { comment } from "./tasks.schemas.ts";
 import type { TasksLend } from "./tasks.service.ts";
 
-type Names = "list_comments" | "create_comment" | "get_comment" | "patch_comment" | "delete_comment";
+type Names =
+  "list_comments" | "create_comment" | "get_comment" | "patch_comment" | "delete_comment" | "redact_comment";
 
 export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
   /** A task's comments, oldest first unless the caller says. @throws Problem not-found (the task) */
@@ -84,6 +86,26 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     async handler(ctx) {
       const { id, comment_id } = ctx.params;
       await this.publish(await deleteComment(this.db, id, comment_id, causeOf(ctx)));
+    },
+  },
+
+  /** Takes a comment's text out of its row and out of the log. @throws Problem not-found, forbidden, precondition-failed, project-archived */
+  redact_comment: {
+    auth: "user",
+    idempotent: true,
+    rules: { id: rules.id, comment_id: rules.id },
+    docs: {
+      summary: "Take a comment's text out of the log",
+      description:
+        "As for a task: the comment says `[redacted]`, and in the log its text becomes null. Also for a comment that was deleted, of which the log is all that is left. For the project's managers and owners, or the creator of a personal task.",
+      answer: comment,
+      problems: ["forbidden", "project-archived"],
+    },
+    handler(ctx) {
+      const { id, comment_id } = ctx.params;
+      return once(this.db, ctx, async () =>
+        this.publish(await redactComment(this.db, id, comment_id, causeOf(ctx))),
+      );
     },
   },
 });

@@ -4,7 +4,7 @@
  * decides once more with the row locked, so that a busy task fails nobody.
  */
 import { Problem, problemCode } from "../../core/errors.ts";
-import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
+import { type Database, type Queryable, type Statement, violatedConstraint } from "../../mixins/database.ts";
 import {
   commit,
   type Guards,
@@ -116,8 +116,8 @@ const UPDATE = withEvents(
   13,
 );
 
-/** Writes `next` over the row that is still as it was found. @returns null when somebody was faster */
-function update(db: Queryable, next: TaskRow, found: FoundTask, events: NewEvent[], write: Write) {
+/** Writes `next` over the row that is still as it was found. */
+export function updateOf(next: TaskRow, found: FoundTask): Statement {
   const values = [
     next.id,
     found.version,
@@ -132,8 +132,13 @@ function update(db: Queryable, next: TaskRow, found: FoundTask, events: NewEvent
     next.updated_at,
     next.deleted_at,
   ];
+  return { name: "tasks-update", text: UPDATE, values };
+}
+
+/** @returns null when somebody was faster */
+function update(db: Queryable, next: TaskRow, found: FoundTask, events: NewEvent[], write: Write) {
   const answer = { userId: write.actor.id, key: write.conditions.key, response: taskView(next) };
-  return commit(db, { name: "tasks-update", text: UPDATE, values }, events, answer, guardsOf(found));
+  return commit(db, updateOf(next, found), events, answer, guardsOf(found));
 }
 
 /**

@@ -124,6 +124,7 @@ export interface TasksContract extends ServiceContract {
     restore: { params: OnTask; result: Task };
     assign: { params: OnTask<{ assigned_to: string | null }>; result: Task };
     transition: { params: OnTask<{ to: TaskStatus }>; result: Task };
+    redact: { params: OnTask; result: Task };
     bulk: { params: { operations: BulkOperation[] }; result: { results: BulkResult[] } };
 
     list_comments: { params: OnTask<PageParams>; result: Page<Comment> };
@@ -131,6 +132,7 @@ export interface TasksContract extends ServiceContract {
     get_comment: { params: OnTask<{ comment_id: string }>; result: Comment };
     patch_comment: { params: OnTask<{ comment_id: string; body: string }>; result: Comment };
     delete_comment: { params: OnTask<{ comment_id: string }>; result: void };
+    redact_comment: { params: OnTask<{ comment_id: string }>; result: Comment };
 
     list_categories: { params: PageParams; result: Page<Category> };
     create_category: { params: { name: string; color: string }; result: Category };

@@ -12,12 +12,13 @@ import {
   changesBetween,
   creationEvents,
   deletionEvents,
+  redactionEvents,
   restorationEvents,
 } from "./tasks.events.ts";
 import { may, type TaskVerb, whyNot } from "./tasks.policy.ts";
 import type { FoundTask } from "./tasks.queries.ts";
 import { checkTransition, completedAt } from "./tasks.status.ts";
-import type { TaskRow } from "./tasks.view.ts";
+import { REDACTED, type TaskRow } from "./tasks.view.ts";
 
 /** The next row and its events. No events: nothing changes, and nothing is written. */
 export interface Decision {
@@ -38,7 +39,7 @@ const DEFAULTS = {
 } as const satisfies Omit<Required<TaskInput>, "title">;
 
 /** @throws Problem forbidden, precondition-failed, project-archived */
-function mustBeAllowed(task: FoundTask, verbs: readonly TaskVerb[], write: Write): void {
+export function mustBeAllowed(task: FoundTask, verbs: readonly TaskVerb[], write: Write): void {
   const refused = verbs.find((verb) => !may(write.actor, verb, task));
   if (refused !== undefined) throw new Problem("forbidden", whyNot(refused, task));
   mustMatch(write.conditions, task.version);
@@ -156,6 +157,16 @@ export const restoration =
     const before = rowOf(task);
     const next = { ...before, deleted_at: null, updated_at: write.time, version: before.version + 1 };
     return { next, events: restorationEvents(next, write) };
+  };
+
+/** Takes its texts out of a task, whatever they are. @throws Problem forbidden, precondition-failed, project-archived */
+export const redaction =
+  (write: Write): Decide =>
+  (task) => {
+    mustBeAllowed(task, ["redact"], write);
+    const before = rowOf(task);
+    const next = { ...before, ...REDACTED.task, updated_at: write.time, version: before.version + 1 };
+    return { next, events: redactionEvents(next, write) };
   };
 
 /** Takes a task from whoever leaves, or a category off it: whoever asks, and also in an archived project. */

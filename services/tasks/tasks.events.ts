@@ -103,12 +103,16 @@ export const deletionEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
 export const restorationEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
   eventsFor("task_restored", row, undefined, cause);
 
+/** Without `changes`: they would tell what was taken out. */
+export const redactionEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
+  eventsFor("task_redacted", row, undefined, cause);
+
 export const dueSoonEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
   eventsFor("task_due_soon", row, undefined, cause);
 
 /** What happened to a comment is news to those who see its task. */
 export const commentEvents = (
-  type: "comment_created" | "comment_updated" | "comment_deleted",
+  type: "comment_created" | "comment_updated" | "comment_deleted" | "comment_redacted",
   task: TaskRow,
   comment: Comment,
   cause: Cause,

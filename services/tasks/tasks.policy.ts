@@ -1,8 +1,8 @@
 import { type Actor, reaches } from "../../core/kit.ts";
 import { PROJECT_ROLES, type ProjectRole } from "../projects/projects.contract.ts";
 
-/** `moderate`: remove what others commented. Restoring is for who may delete. */
-export type TaskVerb = "read" | "create" | "edit" | "assign" | "delete" | "comment" | "moderate";
+/** `moderate`: remove what others commented. `redact`: take texts out of the log. Restoring is for who may delete. */
+export type TaskVerb = "read" | "create" | "edit" | "assign" | "delete" | "comment" | "moderate" | "redact";
 
 /** What decides who may do what with a task, or with a project's tasks. */
 export interface TaskStanding {
@@ -17,10 +17,10 @@ export interface TaskStanding {
 const PROJECT: Record<ProjectRole, readonly TaskVerb[]> = {
   viewer: ["read"],
   member: ["read", "create", "edit", "comment"],
-  manager: ["read", "create", "edit", "assign", "delete", "comment", "moderate"],
-  owner: ["read", "create", "edit", "assign", "delete", "comment", "moderate"],
+  manager: ["read", "create", "edit", "assign", "delete", "comment", "moderate", "redact"],
+  owner: ["read", "create", "edit", "assign", "delete", "comment", "moderate", "redact"],
 };
-const CREATOR: readonly TaskVerb[] = ["read", "create", "edit", "assign", "delete", "comment"];
+const CREATOR: readonly TaskVerb[] = ["read", "create", "edit", "assign", "delete", "comment", "redact"];
 const ASSIGNEE: readonly TaskVerb[] = ["read", "edit", "comment"];
 /** A global manager sees everything, and may edit and assign anywhere (contract.md §3). */
 const GLOBAL_MANAGER: readonly TaskVerb[] = ["read", "edit", "assign"];
@@ -33,6 +33,7 @@ const DOES: Record<TaskVerb, string> = {
   delete: "Deleting or restoring",
   comment: "Commenting on",
   moderate: "Removing what others commented on",
+  redact: "Taking texts out of the log of",
 };
 
 /** The detail of a refusal, for a caller who may see the task or its project. */

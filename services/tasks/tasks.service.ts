@@ -36,6 +36,7 @@ import {
   transition,
 } from "./tasks.decisions.ts";
 import { outdatedBy } from "./tasks.events.ts";
+import { redactTask } from "./redaction.commands.ts";
 import {
   countByStatus,
   findDetail,
@@ -351,6 +352,25 @@ export default (config: Config): ServiceSchema =>
           const write = causeOf(ctx);
           return once(this.db, ctx, async () =>
             this.publish(await changeTask(this.db, id, write, transition(to, write))),
+          );
+        },
+      },
+
+      /** Takes a task's texts out of its row and out of the log. @throws Problem not-found, forbidden, precondition-failed, project-archived */
+      redact: {
+        auth: "user",
+        idempotent: true,
+        rules: { id: rules.id },
+        docs: {
+          summary: "Take a task's texts out of the log",
+          description:
+            "For a pasted secret: title and description go for good. The task is titled `[redacted]`, without a description; in all events of the log that tell of it, `changes` included, its texts become null, the one change that the log knows. Its comments stay: each is redacted by itself. Also for a deleted task. Clients that have read the texts keep them, and so do backups. For the project's managers and owners, or the creator of a personal task.",
+          answer: task,
+          problems: ["forbidden", "project-archived"],
+        },
+        handler(ctx) {
+          return once(this.db, ctx, async () =>
+            this.publish(await redactTask(this.db, ctx.params.id, causeOf(ctx))),
           );
         },
       },

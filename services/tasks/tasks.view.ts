@@ -15,6 +15,12 @@ export interface DetailRow extends TaskRow {
   comment_count: number;
 }
 
+/** What stands in a row in place of the texts that were taken out of it; the log has null there. */
+export const REDACTED = {
+  task: { title: "[redacted]", description: null },
+  comment: { body: "[redacted]" },
+} as const;
+
 /** The task as lists and events show it. */
 export function taskView(row: TaskRow): Task {
   return {

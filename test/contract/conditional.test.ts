@@ -91,6 +91,14 @@ const WRITES: Record<string, () => Promise<Target>> = {
     method: "PATCH",
     body: { body: "y" },
   }),
+  "POST /tasks/:id/redact": async () => {
+    const { path, ...rest } = await task();
+    return { ...rest, path: `${path}/redact`, method: "POST" };
+  },
+  "POST /tasks/:id/comments/:comment_id/redact": async () => {
+    const { path, ...rest } = await comment();
+    return { ...rest, path: `${path}/redact`, method: "POST" };
+  },
   "DELETE /tasks/:id/comments/:comment_id": async () => ({ ...(await comment()), method: "DELETE" }),
   "PATCH /categories/:id": async () => ({
     ...(await category()),

@@ -84,6 +84,12 @@ const REQUESTS: Record<string, () => Promise<Request>> = {
   "/tasks/:id/restore": () => onTask("restore", undefined, true),
   "/tasks/:id/assign": () => onTask("assign", { assigned_to: ben.id }),
   "/tasks/:id/transitions": () => onTask("transitions", { to: "completed" }),
+  "/tasks/:id/redact": () => onTask("redact"),
+  "/tasks/:id/comments/:comment_id/redact": async () => {
+    const { path } = await onTask("comments");
+    const { id } = await ada.api.must("POST", path, { body: "x" });
+    return { path: `${path}/${id}/redact` };
+  },
   "/tasks/:id/comments": () => onTask("comments", { body: "x" }),
   "/categories": async () => ({ path: "/categories", body: { name: newId(), color: "#000000" } }),
 };

@@ -667,6 +667,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tasks/{id}/redact": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a task's texts out of the log
+         * @description For a pasted secret: title and description go for good. The task is titled `[redacted]`, without a description; in all events of the log that tell of it, `changes` included, its texts become null, the one change that the log knows. Its comments stay: each is redacted by itself. Also for a deleted task. Clients that have read the texts keep them, and so do backups. For the project's managers and owners, or the creator of a personal task.
+         */
+        post: operations["tasksRedact"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tasks/{id}/comments": {
         parameters: {
             query?: never;
@@ -707,6 +727,26 @@ export interface paths {
         head: operations["tasksGetCommentHead"];
         /** Edit your comment */
         patch: operations["tasksPatchComment"];
+        trace?: never;
+    };
+    "/tasks/{id}/comments/{comment_id}/redact": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a comment's text out of the log
+         * @description As for a task: the comment says `[redacted]`, and in the log its text becomes null. Also for a comment that was deleted, of which the log is all that is left. For the project's managers and owners, or the creator of a personal task.
+         */
+        post: operations["tasksRedactComment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/categories": {
@@ -2080,7 +2120,7 @@ export interface components {
              * @example task_created
              * @enum {string}
              */
-            type: "task_created" | "task_updated" | "task_assigned" | "task_completed" | "task_deleted" | "task_restored" | "comment_created" | "comment_updated" | "comment_deleted" | "project_updated" | "project_deleted" | "project_restored" | "member_added" | "member_updated" | "member_removed" | "task_due_soon";
+            type: "task_created" | "task_updated" | "task_assigned" | "task_completed" | "task_deleted" | "task_restored" | "task_redacted" | "comment_created" | "comment_updated" | "comment_deleted" | "comment_redacted" | "project_updated" | "project_deleted" | "project_restored" | "member_added" | "member_updated" | "member_removed" | "task_due_soon";
             /**
              * Format: date-time
              * @example 2026-11-21T09:30:00.000Z
@@ -8540,6 +8580,89 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
+    tasksRedact: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id of your own for the request, for your log and ours. */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                "If-Match"?: components["parameters"]["If-Match"];
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                    "X-Download-Options": components["headers"]["X-Download-Options"];
+                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    ETag: components["headers"]["ETag"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+                     *       "title": "Write Note G",
+                     *       "description": "How the engine computes Bernoulli numbers.",
+                     *       "status": "pending",
+                     *       "priority": "high",
+                     *       "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+                     *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+                     *       "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *       "due_date": "2026-12-01T17:00:00.000Z",
+                     *       "completed_at": null,
+                     *       "version": 1,
+                     *       "created_at": "2026-11-21T09:30:00.000Z",
+                     *       "updated_at": "2026-11-21T09:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["IdempotencyKeyInFlightOrProjectArchived"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            417: components["responses"]["ExpectationFailed"];
+            422: components["responses"]["ValidationFailedOrIdempotencyKeyReused"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
+            504: components["responses"]["Timeout"];
+        };
+    };
     tasksListComments: {
         parameters: {
             query?: {
@@ -9081,6 +9204,83 @@ export interface operations {
             417: components["responses"]["ExpectationFailed"];
             422: components["responses"]["ValidationFailed"];
             428: components["responses"]["PreconditionRequired"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
+            504: components["responses"]["Timeout"];
+        };
+    };
+    tasksRedactComment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id of your own for the request, for your log and ours. */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                "If-Match"?: components["parameters"]["If-Match"];
+                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path: {
+                id: string;
+                comment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                    "X-Download-Options": components["headers"]["X-Download-Options"];
+                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    ETag: components["headers"]["ETag"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
+                     *       "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+                     *       "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *       "body": "The table of operations is done.",
+                     *       "version": 1,
+                     *       "created_at": "2026-11-21T09:30:00.000Z",
+                     *       "updated_at": "2026-11-21T09:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Comment"];
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["IdempotencyKeyInFlightOrProjectArchived"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            417: components["responses"]["ExpectationFailed"];
+            422: components["responses"]["ValidationFailedOrIdempotencyKeyReused"];
             429: components["responses"]["RateLimited"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];

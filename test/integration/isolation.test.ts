@@ -102,11 +102,11 @@ const onMember =
 
 /** A comment by its own path, by that of a task of one's own, and one's own comment by the path of theirs. */
 const onComment =
-  (viewer: number, body?: object): Attempts =>
+  (viewer: number, body?: object, rest = ""): Attempts =>
   (ids, own) => [
-    ...onTask(`/comments/${ids.comment}`, viewer, body)({ ...ids, personal: ids.lostTask }, own),
-    all(404, `/tasks/${own.task}/comments/${ids.comment}`, body),
-    all(404, `/tasks/${ids.task}/comments/${own.comment}`, body),
+    ...onTask(`/comments/${ids.comment}${rest}`, viewer, body)({ ...ids, personal: ids.lostTask }, own),
+    all(404, `/tasks/${own.task}/comments/${ids.comment}${rest}`, body),
+    all(404, `/tasks/${ids.task}/comments/${own.comment}${rest}`, body),
   ];
 
 /** An operation in a bulk request by itself, and after one that would do. */
@@ -285,6 +285,12 @@ const TRIED: Record<string, Attempts> = {
     all(422, `/tasks/${own.task}/assign`, { assigned_to: ids.member }, { people: true }),
   ],
   "POST /tasks/:id/transitions": onTask("/transitions", 403, { to: "completed" }),
+  "POST /tasks/:id/redact": ({ task, deletedTask, personal, lostTask }) => [
+    // What is deleted is redacted too, by those who may.
+    ...[task, deletedTask].map((id) => ({ path: `/tasks/${id}/redact`, stranger: 404, viewer: 403 })),
+    ...[personal, lostTask].map((id) => all(404, `/tasks/${id}/redact`)),
+  ],
+  "POST /tasks/:id/comments/:comment_id/redact": onComment(403, undefined, "/redact"),
   "GET /tasks/:id/comments": onTask("/comments", 200),
   "POST /tasks/:id/comments": onTask("/comments", 403, { body: "Mine" }),
   "GET /tasks/:id/comments/:comment_id": onComment(200),
@@ -322,6 +328,8 @@ const WRITES: Record<
   "POST /tasks/:id/restore": ({ deleted }) => [`/tasks/${deleted}/restore`],
   "POST /tasks/:id/assign": ({ pending }) => [`/tasks/${pending}/assign`, { assigned_to: ids.member }],
   "POST /tasks/:id/transitions": ({ pending }) => [`/tasks/${pending}/transitions`, { to: "in_progress" }],
+  "POST /tasks/:id/redact": ({ pending }) => [`/tasks/${pending}/redact`],
+  "POST /tasks/:id/comments/:comment_id/redact": () => [`/tasks/${ids.task}/comments/${ids.comment}/redact`],
   "POST /tasks/:id/comments": ({ pending }) => [`/tasks/${pending}/comments`, { body: PRIVATE }],
   "POST /categories": () => ["/categories", { name: newId(), color: "#000000" }, 201],
 };

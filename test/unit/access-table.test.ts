@@ -73,6 +73,8 @@ const ACCESS: Record<string, Auth> = {
   "tasks.transition": "user",
   "tasks.delete": "user",
   "tasks.restore": "user",
+  "tasks.redact": "user",
+  "tasks.redact_comment": "user",
   "tasks.bulk": "user",
   "tasks.list_comments": "user",
   "tasks.create_comment": "user",

@@ -22,12 +22,13 @@ describe("a task (contract.md §3 to §5)", () => {
     delete: 0,
     comment: 0,
     moderate: 0,
+    redact: 0,
   } satisfies Record<TaskVerb, 0>) as TaskVerb[];
   const allowed = (role: Role, task: Parameters<typeof mayTask>[2]) =>
     VERBS.filter((verb) => mayTask(actorOf(role, SELF), verb, task)).join(" ");
 
-  const EVERYTHING = "read create edit assign delete comment moderate";
-  const CREATOR = "read create edit assign delete comment";
+  const EVERYTHING = "read create edit assign delete comment moderate redact";
+  const CREATOR = "read create edit assign delete comment redact";
 
   describe("in a project", () => {
     const TABLE: [Role, ProjectRole | null, string][] = [

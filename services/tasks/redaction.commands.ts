@@ -1,0 +1,131 @@
+/**
+ * Takes a pasted secret out of a task or a comment: out of the row, out of all that the log tells of it in whatever
+ * stream, and out of answers that idempotency keys remember. One transaction, with the event that says so.
+ *
+ * The task's row is locked first. Whatever else writes these texts takes that lock too, and so has either committed what
+ * is found here, or begins with the row that this leaves.
+ */
+import { mustMatch } from "../../core/conditions.ts";
+import { missing, problemCode } from "../../core/errors.ts";
+import type { Database, Queryable, Statement } from "../../mixins/database.ts";
+import {
+  commit,
+  findInLog,
+  type NewEvent,
+  redactLog,
+  withEvents,
+  type Write,
+} from "../../mixins/event-log.ts";
+import { redactAnswers, rememberUnchanged } from "../../mixins/idempotency.ts";
+import { findComment } from "./comments.queries.ts";
+import { lockedAttempts, updateOf, type Written } from "./tasks.commands.ts";
+import type { Comment, Task } from "./tasks.contract.ts";
+import { mustBeAllowed, redaction } from "./tasks.decisions.ts";
+import { commentEvents } from "./tasks.events.ts";
+import { findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
+import { commentView, REDACTED, taskView } from "./tasks.view.ts";
+
+/** A task under its lock, also a deleted one: deleting it is what most try first. @throws Problem not-found */
+async function lockTask(tx: Queryable, write: Write, id: string): Promise<FoundTask> {
+  try {
+    return await findTask(tx, write.actor, id, { lock: true });
+  } catch (error) {
+    if (problemCode(error) !== "not-found") throw error;
+    return findTask(tx, write.actor, id, { lock: true, deleted: true });
+  }
+}
+
+interface Redaction<Answer> {
+  answer: Answer;
+  statement: Statement;
+  events: NewEvent[];
+  /** Whether the row itself has something to lose. */
+  changes: boolean;
+}
+
+/** Clears log and answers, and then writes the row with its event, unless there was nothing anywhere. */
+async function carryOut<Answer extends Task | Comment>(
+  tx: Queryable,
+  kind: "task" | "comment",
+  { answer, statement, events, changes }: Redaction<Answer>,
+  unchanged: Answer,
+  { task, write }: { task: FoundTask; write: Write },
+): Promise<Written<Answer> | null> {
+  const { id } = answer;
+  const cleared = await redactLog(tx, { kind, id, texts: REDACTED[kind] });
+  await redactAnswers(tx, id, REDACTED[kind]);
+  const remembered = { userId: write.actor.id, key: write.conditions.key };
+  if (!changes && cleared === 0) {
+    await rememberUnchanged(tx, { ...remembered, response: unchanged });
+    return { answer: unchanged, events: [] };
+  }
+  const logged = await commit(tx, statement, events, { ...remembered, response: answer }, guardsOf(task));
+  return logged && { answer, events: logged };
+}
+
+/** @throws Problem not-found, forbidden, precondition-failed, project-archived */
+export function redactTask(db: Database, id: string, write: Write): Promise<Written> {
+  return lockedAttempts(db, async (tx) => {
+    const task = await lockTask(tx, write, id);
+    const { next, events } = redaction(write)(task);
+    const { title, description } = REDACTED.task;
+    const found = {
+      answer: taskView(next),
+      statement: updateOf(next, task),
+      events,
+      changes: task.title !== title || task.description !== description,
+    };
+    return carryOut(tx, "task", found, taskView(task), { task, write });
+  });
+}
+
+const UPDATE = withEvents(
+  "row AS (UPDATE tasks.comments SET body = $2, updated_at = $3, version = version + 1 WHERE id = $1 RETURNING id)",
+  4,
+);
+/** The comment's row is gone; the log is what remains of it. */
+const LOG_ALONE = withEvents("row AS (SELECT $1::uuid AS id)", 2);
+
+/** A comment, or what the log has of one that was deleted. @throws Problem not-found */
+async function commentOrTrace(
+  tx: Queryable,
+  taskId: string,
+  id: string,
+): Promise<{ comment: Comment; isThere: boolean }> {
+  try {
+    return { comment: await findComment(tx, taskId, id), isThere: true };
+  } catch (error) {
+    if (problemCode(error) !== "not-found") throw error;
+    const trace = (await findInLog(tx, { kind: "comment", id })) as Comment | null;
+    if (trace?.task_id !== taskId) throw missing("comment", id);
+    return { comment: commentView({ ...trace, body: trace.body ?? REDACTED.comment.body }), isThere: false };
+  }
+}
+
+/** @throws Problem not-found (the task, the comment), forbidden, precondition-failed, project-archived */
+export function redactComment(
+  db: Database,
+  taskId: string,
+  id: string,
+  write: Write,
+): Promise<Written<Comment>> {
+  return lockedAttempts(db, async (tx) => {
+    const task = await lockTask(tx, write, taskId);
+    const { comment, isThere } = await commentOrTrace(tx, taskId, id);
+    mustBeAllowed(task, ["redact"], { ...write, conditions: { ...write.conditions, ifMatch: null } });
+    mustMatch(write.conditions, comment.version);
+    const { body } = REDACTED.comment;
+    const next = isThere
+      ? { ...comment, body, version: comment.version + 1, updated_at: write.time }
+      : { ...comment, body };
+    const found = {
+      answer: next,
+      statement: isThere
+        ? { name: "comments-redact", text: UPDATE, values: [id, body, write.time] }
+        : { name: "comments-redact-trace", text: LOG_ALONE, values: [id] },
+      events: commentEvents("comment_redacted", task, next, write),
+      changes: isThere && comment.body !== body,
+    };
+    return carryOut(tx, "comment", found, isThere ? comment : next, { task, write });
+  });
+}
