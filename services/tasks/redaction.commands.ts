@@ -22,16 +22,22 @@ import { lockedAttempts, updateOf, type Written } from "./tasks.commands.ts";
 import type { Comment, Task } from "./tasks.contract.ts";
 import { mustBeAllowed, redaction } from "./tasks.decisions.ts";
 import { commentEvents } from "./tasks.events.ts";
+import { may } from "./tasks.policy.ts";
 import { findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
 import { commentView, REDACTED, taskView } from "./tasks.view.ts";
 
-/** A task under its lock, also a deleted one: deleting it is what most try first. @throws Problem not-found */
+/**
+ * A task under its lock; for those who may redact it also a deleted one: deleting it is what most try first.
+ * @throws Problem not-found
+ */
 async function lockTask(tx: Queryable, write: Write, id: string): Promise<FoundTask> {
   try {
     return await findTask(tx, write.actor, id, { lock: true });
   } catch (error) {
     if (problemCode(error) !== "not-found") throw error;
-    return findTask(tx, write.actor, id, { lock: true, deleted: true });
+    const task = await findTask(tx, write.actor, id, { lock: true, deleted: true });
+    if (!may(write.actor, "redact", task)) throw error;
+    return task;
   }
 }
 

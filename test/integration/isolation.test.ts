@@ -285,11 +285,7 @@ const TRIED: Record<string, Attempts> = {
     all(422, `/tasks/${own.task}/assign`, { assigned_to: ids.member }, { people: true }),
   ],
   "POST /tasks/:id/transitions": onTask("/transitions", 403, { to: "completed" }),
-  "POST /tasks/:id/redact": ({ task, deletedTask, personal, lostTask }) => [
-    // What is deleted is redacted too, by those who may.
-    ...[task, deletedTask].map((id) => ({ path: `/tasks/${id}/redact`, stranger: 404, viewer: 403 })),
-    ...[personal, lostTask].map((id) => all(404, `/tasks/${id}/redact`)),
-  ],
+  "POST /tasks/:id/redact": onTask("/redact", 403),
   "POST /tasks/:id/comments/:comment_id/redact": onComment(403, undefined, "/redact"),
   "GET /tasks/:id/comments": onTask("/comments", 200),
   "POST /tasks/:id/comments": onTask("/comments", 403, { body: "Mine" }),
