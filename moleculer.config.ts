@@ -6,6 +6,7 @@ import { natsOptions } from "./core/nats-options.ts";
 import { VALIDATOR } from "./core/rules.ts";
 import { authorize } from "./middlewares/authorize.ts";
 import { failureDetector } from "./middlewares/failure-detector.ts";
+import { MetricsReporter } from "./middlewares/metrics-reporter.ts";
 
 /** pino, one JSON object a line, for machines; Moleculer's console, short, for people. */
 function logger(config: Config): LoggerConfig {
@@ -119,7 +120,7 @@ export function brokerOptions(config: Config): BrokerOptions {
         ? false
         : {
             enabled: true,
-            reporter: [{ type: "Prometheus", options: { port: config.OPS_PORT, host: config.HOST } }],
+            reporter: [new MetricsReporter(config) as never],
           },
     dependencyInterval: 50,
     // A node that stops finishes what it has begun.

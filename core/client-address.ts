@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { isIPv4, isIPv6 } from "node:net";
+import type { Config } from "./config.ts";
 
 /** `203.0.113.7:4711` and `[2001:db8::1]:4711`, as some proxies write them. */
 const WITH_PORT = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d+)?$/;
@@ -11,11 +12,21 @@ function groupsOf(address: string): string[] {
   return [...head, ...Array<string>(8 - head.length - tail.length).fill("0"), ...tail];
 }
 
+/** The first `prefix` bits of an address, as CIDR writes them (RFC 4291 §2.3). */
+function networkOf(groups: string[], prefix: number): string {
+  const masked = groups.slice(0, Math.ceil(prefix / 16)).map((group, at) => {
+    const beyond = Math.max(0, 16 * (at + 1) - prefix);
+    return ((parseInt(group, 16) >> beyond) << beyond).toString(16);
+  });
+  return `${masked.join(":")}${masked.length < 8 ? "::" : ""}/${prefix}`;
+}
+
 /**
- * One name for one client: an IPv4 address, also where IPv6 carries it (RFC 4291 §2.5.5.2), or the /64 that an IPv6
+ * One name for one client: an IPv4 address, also where IPv6 carries it (RFC 4291 §2.5.5.2), or the network that an IPv6
  * client can choose its addresses from (RFC 6177). Null for what is no address.
+ * @param prefix bits of that network, IPV6_PREFIX
  */
-export function normalizeAddress(text: string): string | null {
+export function normalizeAddress(text: string, prefix: number): string | null {
   const trimmed = text.trim();
   const [, inBrackets, beforePort] = WITH_PORT.exec(trimmed) ?? [];
   const address = (inBrackets ?? beforePort ?? trimmed).replace(/%.*$/, "");
@@ -23,7 +34,7 @@ export function normalizeAddress(text: string): string | null {
   if (!isIPv6(address)) return null;
   const groups = groupsOf(address);
   const carriesIPv4 = groups.slice(0, 6).join(":") === "0:0:0:0:0:ffff";
-  if (!carriesIPv4) return `${groups.slice(0, 4).join(":")}::/64`;
+  if (!carriesIPv4) return networkOf(groups, prefix);
   return groups
     .slice(6)
     .map((group) => parseInt(group, 16))
@@ -32,16 +43,18 @@ export function normalizeAddress(text: string): string | null {
 }
 
 /**
- * Who is at the other end: the connection's peer, or, behind `hops` proxies of our own that each add theirs to
+ * Who is at the other end: the connection's peer, or, behind TRUST_PROXY proxies of our own that each add theirs to
  * X-Forwarded-For, what the outermost of them wrote. What stands further left came from the client and is not read.
  * Where a proxy wrote no address, the next one nearer to us has the word.
- * @param hops TRUST_PROXY; with 0 the header is not read
+ * @param config with TRUST_PROXY 0 the header is not read
  */
 export function clientAddress(
   { headers, socket }: { headers: IncomingMessage["headers"]; socket: { remoteAddress?: string } },
-  hops: number,
+  { TRUST_PROXY, IPV6_PREFIX }: Pick<Config, "TRUST_PROXY" | "IPV6_PREFIX">,
 ): string {
   const forwarded = [headers["x-forwarded-for"] ?? []].flat().join(",");
-  const path = [...forwarded.split(","), socket.remoteAddress ?? ""].slice(-1 - hops);
-  return path.map(normalizeAddress).find((address) => address !== null) ?? "unknown";
+  const path = [...forwarded.split(","), socket.remoteAddress ?? ""].slice(-1 - TRUST_PROXY);
+  return (
+    path.map((entry) => normalizeAddress(entry, IPV6_PREFIX)).find((address) => address !== null) ?? "unknown"
+  );
 }

@@ -170,6 +170,10 @@ const VARIABLES = {
     0,
     65_535,
   )({ default: 0, desc: "where this node serves Prometheus `/metrics`; 0: nowhere" }),
+  METRICS_TOKEN: secret({
+    default: "",
+    desc: "**secret.** What `/metrics` wants as a bearer token, ≥ 32 bytes; empty: nothing, for networks where nobody else is",
+  }),
   NOTIFIER_PORT: port({ default: 3001, desc: "the notifier's port on a node without the gateway" }),
   DRAIN_SECONDS: whole(
     0,
@@ -275,6 +279,14 @@ const VARIABLES = {
     default: 75,
     desc: "seconds that an idle connection is kept; more than a balancer in front keeps it (60 is usual), or it sends a request into a connection that just closed",
   }),
+  IPV6_PREFIX: whole(
+    32,
+    128,
+    "bits",
+  )({
+    default: 56,
+    desc: "bits of an IPv6 address that name one client, 32 to 128: providers give a customer a /56 or a /64, some a /48",
+  }),
   REQUIRE_IF_MATCH: bool({
     default: false,
     desc: "whether PUT, PATCH and DELETE of what has an ETag are refused without `If-Match` (428)",
@@ -332,6 +344,7 @@ const SECRETS = [
   "REDIS_URL",
   "JWT_SECRET",
   "JWT_SECRET_PREVIOUS",
+  "METRICS_TOKEN",
   "ADMIN_PASSWORD",
   "SMTP_URL",
 ] as const;

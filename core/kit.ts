@@ -68,6 +68,8 @@ export interface IdempotencyKey {
 /** What travels with a call. It flows back to the caller too: no place for secrets or decisions. */
 export interface Meta {
   actor?: Actor | null;
+  /** The trace that the request belongs to (W3C Trace Context); not there when it names none. */
+  traceparent?: string;
   /** Of the request itself; what it calls in turn has none. */
   conditions?: Conditions | null;
   /** On the way back: this is the answer to an earlier request with the same idempotency key. */

@@ -9,6 +9,7 @@ import { challenge } from "./authenticate.ts";
 import { entityTag, isFresh } from "./conditions.ts";
 import type { Cursors } from "./cursors.ts";
 import { instanceOf, namedBy, toProblem } from "./problem.ts";
+import { traceparentOf } from "./request.ts";
 import type { Route } from "./routes.ts";
 import type { Request } from "./web.ts";
 
@@ -102,7 +103,10 @@ export function answerError(log: Log, request: Request, response: ServerResponse
   const wrong = code === "invalid-credentials" || problem.data.errors?.some(({ code }) => code === "wrong");
   if (wrong !== true) request.loginAttempt?.undecided();
   const { resource, errors, results, headers = {} } = problem.data;
-  if (code === "internal-error") log.error(`request ${request.requestId} failed`, error);
+  if (code === "internal-error") {
+    const trace = traceparentOf(request);
+    log.error(`request ${request.requestId} failed${trace === null ? "" : `, of trace ${trace}`}`, error);
+  }
   if (response.headersSent) {
     response.destroy();
     return;

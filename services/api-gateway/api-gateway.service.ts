@@ -5,6 +5,7 @@ import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
 import { type Actor, type Meta, on, service } from "../../core/kit.ts";
 import { SECURITY_HEADERS } from "../../core/security-headers.ts";
+import { originOf } from "../../core/origin.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { RevocationFeed } from "../../mixins/revocations.ts";
@@ -27,6 +28,7 @@ import {
   mustBeAcceptable,
   parseQuery,
   readBody,
+  traceparentOf,
   withRefreshCookie,
 } from "./request.ts";
 import { type Route, ROUTES } from "./routes.ts";
@@ -106,6 +108,8 @@ const methodNotAllowed = ({ method }: Request, allowed: string[]): Problem =>
 export default (config: Config): ServiceSchema => {
   const tokens = createTokens(config);
   const cursors = createCursors(config.JWT_SECRET);
+  /** Where examples reach this server. */
+  const origin = config.production ? config.APP_URL : originOf(config.HOST, config.PORT);
   const secure = helmet();
   const allowOrigins = allowOriginsOf(config.CORS_ORIGINS);
 
@@ -130,6 +134,8 @@ export default (config: Config): ServiceSchema => {
   ) {
     const { params: path } = request.$params;
     request.pathParams = path;
+    const traceparent = traceparentOf(request);
+    if (traceparent !== null) ctx.meta.traceparent = traceparent;
     const route = routes.get(keyOf(method, pattern)) as Route;
     const { limit } = route;
     if (Object.values(path).some((value) => WORDS.has(value))) {
@@ -155,7 +161,7 @@ export default (config: Config): ServiceSchema => {
     // Sessions remember where they were opened; nobody else needs to know.
     if (action.startsWith("auth."))
       ctx.meta.client = {
-        address: clientAddress(request, config.TRUST_PROXY),
+        address: clientAddress(request, config),
         userAgent: request.headers["user-agent"] ?? null,
       };
     if (route.keyless !== undefined) mustHaveNoKey(request, route.keyless);
@@ -288,6 +294,7 @@ export default (config: Config): ServiceSchema => {
         const { server, connections } = createHttpServer(this.httpHandler, {
           securityHeaders: SECURITY_HEADERS,
           keepAliveSeconds: config.KEEP_ALIVE_SECONDS,
+          ipv6Prefix: config.IPV6_PREFIX,
           connectionsPerAddress: unbounded ? 0 : config.CONNECTIONS_PER_ADDRESS,
         });
         this.server = server;
@@ -310,8 +317,7 @@ export default (config: Config): ServiceSchema => {
        */
       async begin(this: Gateway, request: Request, response: ServerResponse) {
         const actor = await this.authenticator.known(request);
-        request.client =
-          actor === null ? `address:${clientAddress(request, config.TRUST_PROXY)}` : `user:${actor.id}`;
+        request.client = actor === null ? `address:${clientAddress(request, config)}` : `user:${actor.id}`;
         if (!hasOwnLimit(request)) await this.admit(request, response, undefined, actor);
         this.connections.mustHaveRoom(request, request.client);
       },
@@ -338,7 +344,7 @@ export default (config: Config): ServiceSchema => {
             throw new Problem("malformed-request", "HTTP/1.1 needs a Host header");
           if (!["100-continue", undefined].includes(request.headers.expect?.toLowerCase()))
             throw new Problem("expectation-failed");
-          if (await servePage(request, response)) return;
+          if (await servePage(request, response, origin)) return;
           // moleculer-web would run a write and then answer it 304.
           if (request.method === "GET" || request.method === "HEAD")
             request.ifNoneMatch = request.headers["if-none-match"];

@@ -51,16 +51,18 @@ export interface HttpServerSettings {
   keepAliveSeconds: number;
   /** Connections of one address; 0 for no bound. */
   connectionsPerAddress: number;
+  /** Bits of an IPv6 address that name one client. */
+  ipv6Prefix: number;
 }
 
 /** The HTTP server under the gateway, with problems where Node's own answers would have no body, and its connections. */
 export function createHttpServer(
   listener: RequestListener,
-  { securityHeaders, keepAliveSeconds, connectionsPerAddress }: HttpServerSettings,
+  { securityHeaders, keepAliveSeconds, connectionsPerAddress, ipv6Prefix }: HttpServerSettings,
 ): { server: Server; connections: Connections } {
   const connections = new Connections({
     perAddress: connectionsPerAddress,
-    addressOf: ({ remoteAddress = "" }) => normalizeAddress(remoteAddress) ?? "unknown",
+    addressOf: ({ remoteAddress = "" }) => normalizeAddress(remoteAddress, ipv6Prefix) ?? "unknown",
     isPush: ({ url = "" }) => WEBSOCKET_PATH.test(url),
     refuse: (socket) => {
       const detail = `An address may hold ${connectionsPerAddress} connections at the most`;

@@ -131,6 +131,13 @@ const PARAMETERS: Json = {
     description: "An id of your own for the request, for your log and ours.",
     schema: { type: "string" },
   },
+  traceparent: {
+    name: "traceparent",
+    in: "header",
+    description:
+      "The trace that the request belongs to (W3C Trace Context); it goes with the request through the services.",
+    schema: { type: "string" },
+  },
   "If-Match": {
     name: "If-Match",
     in: "header",
@@ -365,6 +372,7 @@ function operation(route: Route, action: Documented, components: Components): Js
     fields.refresh_token = { ...(fields.refresh_token as Json), optional: true };
   const headers: [boolean, string][] = [
     [true, "X-Request-ID"],
+    [true, "traceparent"],
     [route.versioned === true && isRead(route), "If-None-Match"],
     [takesIfMatch(route), "If-Match"],
     [route.idempotent === true, "Idempotency-Key"],
@@ -393,17 +401,14 @@ function operation(route: Route, action: Documented, components: Components): Js
   };
 }
 
-/** The same without bodies (RFC 9110 §9.3.2). */
-function headOf(get: Json, { status }: Route): Json {
-  const responses = get.responses as Record<string, Json>;
-  const { content: _content, ...success } = responses[status] as Json;
-  return {
-    ...get,
-    operationId: `${get.operationId as string}Head`,
-    summary: `${get.summary as string}: the headers alone`,
-    responses: { ...responses, [status]: success },
-  };
-}
+/** What stands before the guide's first heading, and where to read on: operations are what readers of the document come for. */
+const intro = (guide: string): string =>
+  `${(guide.split(/^## /m)[0] as string).trim()}
+
+Every \`GET\` takes \`HEAD\` too, which answers the headers alone (RFC 9110 §9.3.2).
+
+[The guide](/guide) begins with an account and a token, and tells of pages, retries, limits and events; [Problems](/problems) explains every error.
+`;
 
 /** @throws Error for a route to an action without `docs` */
 export function openApi({ routes, actions, guide }: OpenApiSource): Json {
@@ -429,16 +434,14 @@ export function openApi({ routes, actions, guide }: OpenApiSource): Json {
     const action = actions.get(route.action);
     if (action?.docs === undefined) throw new Error(`${route.action} has a route, and no docs`);
     const item = (paths[route.path.replace(/:(\w+)/g, "{$1}")] ??= {});
-    const described = operation(route, { ...action, docs: action.docs }, components);
-    item[route.method.toLowerCase()] = described;
-    if (isRead(route)) item.head = headOf(described, route);
+    item[route.method.toLowerCase()] = operation(route, { ...action, docs: action.docs }, components);
   }
   return {
     openapi: "3.1.0",
     info: {
       title: "Taskwire",
       version: "1.0.0",
-      description: guide,
+      description: intro(guide),
       license: { name: "MIT", identifier: "MIT" },
     },
     servers: [

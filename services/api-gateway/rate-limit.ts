@@ -239,7 +239,7 @@ export function createRateLimits(config: Config, log: Log, watch: Watch): RateLi
     auth: budget("auth", config.RATE_LIMIT_AUTH),
   };
   const failures = budget("login", config.RATE_LIMIT_LOGIN_FAILURES);
-  const addressOf = (request: IncomingMessage) => clientAddress(request, config.TRUST_PROXY);
+  const addressOf = (request: IncomingMessage) => clientAddress(request, config);
   const takeTurn = turns();
 
   const refuse = (name: string, state: RateLimiterRes, detail: string): Problem => {

@@ -27,6 +27,16 @@ const parseJson = bodyParser.json({
   },
 });
 
+/** W3C Trace Context §3.2.2, and of later versions the part that this one knows; all zeros is no id. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/;
+
+/** The trace that a request belongs to; null where it names none that parses (§4.3: then it is passed over). */
+export function traceparentOf({ headers }: Pick<IncomingMessage, "headers">): string | null {
+  const { traceparent } = headers;
+  if (typeof traceparent !== "string" || !TRACEPARENT.test(traceparent)) return null;
+  return traceparent.startsWith("00-") && traceparent.length !== 55 ? null : traceparent.slice(0, 55);
+}
+
 /** Gives a request its id, the client's own when that is fit to be logged, and each answer the headers that tell it and the time it took. */
 export function identify(request: IncomingMessage, response: ServerResponse): string {
   const started = performance.now();

@@ -132,7 +132,7 @@ export function createSocketServer(): Server {
 }
 
 export class Door {
-  readonly #hops: number;
+  readonly #config: Pick<Config, "TRUST_PROXY" | "IPV6_PREFIX">;
   readonly #origins: string[];
   readonly #counts: boolean;
   /** Connections that have not said who they are, and their addresses. */
@@ -141,7 +141,7 @@ export class Door {
   #shut = false;
 
   constructor(config: Config) {
-    this.#hops = config.TRUST_PROXY;
+    this.#config = config;
     this.#origins = config.CORS_ORIGINS;
     this.#counts = config.RATE_LIMIT === "on";
   }
@@ -196,7 +196,7 @@ export class Door {
   }
 
   #enter(conn: Socket["conn"]): void {
-    const address = clientAddress(conn.request, this.#hops);
+    const address = clientAddress(conn.request, this.#config);
     this.#unknown.set(conn, address);
     this.#ofAddress.set(address, (this.#ofAddress.get(address) ?? 0) + 1);
     conn.once("close", () => this.known(conn));
@@ -224,7 +224,7 @@ export class Door {
         : null;
     }
     if (method !== "GET") return malformed("A connection begins with GET");
-    return this.#refuseNew(clientAddress(request, this.#hops));
+    return this.#refuseNew(clientAddress(request, this.#config));
   }
 
   #refuseNew(address: string): Problem | null {

@@ -118,6 +118,35 @@ describe("headers of every response", () => {
   });
 });
 
+test("a traceparent goes with its request to the services, and to those that they ask", async () => {
+  const seen: unknown[] = [];
+  const undo = ["tasks.assign", "users.people"].map((action) => {
+    type Endpoint = { action: { handler: (this: void, ctx: { meta: { traceparent?: string } }) => unknown } };
+    const { registry, nodeID } = node.broker as unknown as {
+      registry: { getActionEndpointByNodeId(action: string, nodeID: string): Endpoint };
+      nodeID: string;
+    };
+    const endpoint = registry.getActionEndpointByNodeId(action, nodeID);
+    const { handler } = endpoint.action;
+    endpoint.action.handler = (ctx) => {
+      seen.push([action, ctx.meta.traceparent]);
+      return handler(ctx);
+    };
+    return () => (endpoint.action.handler = handler);
+  });
+  const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  for (const traceparent of [trace, "nonsense"])
+    await ada.api.post(`/tasks/${task}/assign`, { assigned_to: ada.id }, { traceparent });
+  undo.forEach((put) => put());
+  expect(seen).toEqual([
+    ["tasks.assign", trace],
+    ["users.people", trace],
+    ["tasks.assign", undefined],
+    ["users.people", undefined],
+  ]);
+  await ada.api.must("POST", `/tasks/${task}/assign`, { assigned_to: null });
+});
+
 describe("the API is served under /api/v1 and at the root", () => {
   test.each(["/auth/me", "/projects", "/tasks"])("GET %s answers the same under both", async (path) => {
     const [root, versioned] = await Promise.all([ada.api.get(path), ada.api.get(`/api/v1${path}`)]);
@@ -845,36 +874,39 @@ describe("paths", () => {
 
 describe("a 404 says what is missing, the first part of the path that is not there:", () => {
   const NOBODY = newId();
-  test.each<[method: string, path: () => string, type: string, id: () => string, body?: object]>([
-    ["GET", () => `/tasks/${NOBODY}`, "task", () => NOBODY],
-    ["PATCH", () => "/tasks/nothing", "task", () => "nothing", { title: "x" }],
-    ["GET", () => `/tasks/${NOBODY}/comments/${comment}`, "task", () => NOBODY],
-    ["GET", () => `/tasks/${NOBODY}/comments/nothing`, "task", () => NOBODY],
-    ["GET", () => `/tasks/${task}/comments/${NOBODY}`, "comment", () => NOBODY],
-    ["DELETE", () => `/tasks/${task}/comments/nothing`, "comment", () => "nothing"],
-    ["PATCH", () => `/tasks/${task}/comments/${NOBODY}`, "comment", () => NOBODY, { body: "x" }],
-    ["POST", () => `/tasks/${task}/restore`, "task", () => task],
-    ["POST", () => "/tasks", "project", () => NOBODY, { title: "x", project_id: NOBODY }],
-    ["GET", () => "/projects/no-such-project", "project", () => "no-such-project"],
-    ["DELETE", () => `/projects/${NOBODY}`, "project", () => NOBODY],
-    ["POST", () => `/projects/${NOBODY}/restore`, "project", () => NOBODY],
-    ["GET", () => `/projects/${NOBODY}/tasks`, "project", () => NOBODY],
-    ["GET", () => "/projects/no-such-project/events", "project", () => "no-such-project"],
-    ["GET", () => `/projects/${NOBODY}/members/nothing`, "project", () => NOBODY],
-    ["GET", () => `/projects/${project}/members/${NOBODY}`, "member", () => NOBODY],
-    ["GET", () => `/projects/${project}/members/nothing`, "member", () => "nothing"],
-    ["PATCH", () => `/projects/${project}/members/nothing`, "member", () => "nothing", { role: "viewer" }],
-    ["DELETE", () => `/projects/${project}/members/${NOBODY}`, "member", () => NOBODY],
-    ["GET", () => `/users/${NOBODY}`, "user", () => NOBODY],
-    ["PATCH", () => "/users/nothing", "user", () => "nothing", { username: "somebody" }],
-    ["DELETE", () => `/categories/${NOBODY}`, "category", () => NOBODY],
-    ["DELETE", () => `/auth/sessions/${NOBODY}`, "session", () => NOBODY],
-    ["DELETE", () => `/auth/tokens/${NOBODY}`, "token", () => NOBODY],
-  ])("%s %s", async (method, path, type, id, ...[body]) => {
-    const answer = await ada.api.request(method, path(), body);
+  test.each<[method: string, path: string, type: string, id: string, body?: object]>([
+    ["GET", "/tasks/{nobody}", "task", "{nobody}"],
+    ["PATCH", "/tasks/nothing", "task", "nothing", { title: "x" }],
+    ["GET", "/tasks/{nobody}/comments/{comment}", "task", "{nobody}"],
+    ["GET", "/tasks/{nobody}/comments/nothing", "task", "{nobody}"],
+    ["GET", "/tasks/{task}/comments/{nobody}", "comment", "{nobody}"],
+    ["DELETE", "/tasks/{task}/comments/nothing", "comment", "nothing"],
+    ["PATCH", "/tasks/{task}/comments/{nobody}", "comment", "{nobody}", { body: "x" }],
+    ["POST", "/tasks/{task}/restore", "task", "{task}"],
+    ["POST", "/tasks", "project", "{nobody}", { title: "x", project_id: NOBODY }],
+    ["GET", "/projects/no-such-project", "project", "no-such-project"],
+    ["DELETE", "/projects/{nobody}", "project", "{nobody}"],
+    ["POST", "/projects/{nobody}/restore", "project", "{nobody}"],
+    ["GET", "/projects/{nobody}/tasks", "project", "{nobody}"],
+    ["GET", "/projects/no-such-project/events", "project", "no-such-project"],
+    ["GET", "/projects/{nobody}/members/nothing", "project", "{nobody}"],
+    ["GET", "/projects/{project}/members/{nobody}", "member", "{nobody}"],
+    ["GET", "/projects/{project}/members/nothing", "member", "nothing"],
+    ["PATCH", "/projects/{project}/members/nothing", "member", "nothing", { role: "viewer" }],
+    ["DELETE", "/projects/{project}/members/{nobody}", "member", "{nobody}"],
+    ["GET", "/users/{nobody}", "user", "{nobody}"],
+    ["PATCH", "/users/nothing", "user", "nothing", { username: "somebody" }],
+    ["DELETE", "/categories/{nobody}", "category", "{nobody}"],
+    ["DELETE", "/auth/sessions/{nobody}", "session", "{nobody}"],
+    ["DELETE", "/auth/tokens/{nobody}", "token", "{nobody}"],
+  ])("%s %s: %s %s", async (method, path, type, named, ...[body]) => {
+    const ids: Record<string, string> = { nobody: NOBODY, project, task, comment };
+    const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, name: string) => ids[name] as string);
+    const id = fill(named);
+    const answer = await ada.api.request(method, fill(path), body);
     expectProblem(answer, 404, "not-found");
-    expect(answer.body.resource).toEqual({ type, id: id() });
-    expect(answer.body.detail).toMatch(new RegExp(`^There is no (personal access )?${type} ${id()}$`));
+    expect(answer.body.resource).toEqual({ type, id });
+    expect(answer.body.detail).toMatch(new RegExp(`^There is no (personal access )?${type} ${id}$`));
   });
 
   test("what exists and may not be known of looks like what does not exist, but for the id", async () => {

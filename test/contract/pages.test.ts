@@ -1,11 +1,17 @@
+import { type IncomingMessage, request } from "node:http";
+import { buffer } from "node:stream/consumers";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { PROBLEMS } from "../../core/errors.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { expectCommonHeaders, expectProblem, send } from "./support.ts";
 
+/** One that may have the API's answers, with credentials. */
+const ORIGIN = "https://app.example.com";
+
 let node: TestNode;
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await startTestNode({ CORS_ORIGINS: [ORIGIN] });
 });
 afterAll(() => node?.stop());
 
@@ -22,6 +28,7 @@ const PAGES = [
   ["/redoc/start.js", "text/javascript; charset=utf-8"],
   ["/problems", "text/html; charset=utf-8"],
   ["/openapi.json", "application/json; charset=utf-8"],
+  ["/guide", "text/plain; charset=utf-8"],
 ];
 
 describe.each(PAGES)("%s", (path, type) => {
@@ -36,6 +43,22 @@ describe.each(PAGES)("%s", (path, type) => {
 
   test("wants tags that can be read", async () => {
     expectProblem(await fetchPage(path, { "If-None-Match": "other" }), 400, "malformed-request");
+  });
+
+  test("is read by pages of any origin, which ask first or do not", async () => {
+    const Origin = "https://editor.example.com";
+    for (const origin of [Origin, ORIGIN]) {
+      const { headers } = await fetchPage(path, { Origin: origin });
+      expect(headers.get("access-control-allow-origin")).toBe("*");
+      expect(headers.get("access-control-allow-credentials")).toBeNull();
+      expect(headers.get("cross-origin-resource-policy")).toBe("cross-origin");
+    }
+    const asked = { Origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-a" };
+    const preflight = await fetchPage(path, asked, "OPTIONS");
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers.get("access-control-allow-origin")).toBe("*");
+    expect(preflight.headers.get("access-control-allow-methods")).toBe("GET,HEAD");
+    expect(preflight.headers.get("access-control-allow-headers")).toBe("x-a");
   });
 
   test("has a HEAD without a body", async () => {
@@ -86,4 +109,50 @@ test.each([
   "/api/v1/openapi.json",
 ])("%s is not there", async (path) => {
   expectProblem(await fetchPage(path), 404, "not-found");
+});
+
+describe("compression", () => {
+  const raw = async (headers: Record<string, string>): Promise<[Headers, Buffer]> => {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    request(`${node.url}/openapi.json`, { headers, agent: false }, resolve).on("error", reject).end();
+    const incoming = await promise;
+    const fields = Object.entries(incoming.headers).map(([name, value]): [string, string] => [
+      name,
+      String(value),
+    ]);
+    return [new Headers(fields), await buffer(incoming)];
+  };
+
+  test.each([
+    ["gzip, br;q=0.9, deflate", "gzip"],
+    ["gzip, deflate, br", "br"],
+    ["gzip, deflate", "gzip"],
+    ["br;q=0, gzip;q=0", null],
+    ["zstd", null],
+  ])("for %j is %s", async (accepted, expected) => {
+    const [plain, whole] = await raw({});
+    const [headers, body] = await raw({ "Accept-Encoding": accepted });
+    expect(headers.get("content-encoding")).toBe(expected);
+    expect(headers.get("vary")).toMatch(/accept-encoding/i);
+    expect(plain.get("vary")).toMatch(/accept-encoding/i);
+    expect(Number(headers.get("content-length"))).toBe(body.length);
+    const unpack = { br: brotliDecompressSync, gzip: gunzipSync }[expected ?? ""] ?? ((same: Buffer) => same);
+    expect(unpack(body).equals(whole)).toBe(true);
+    if (expected !== null) {
+      expect(body.length * 8).toBeLessThan(whole.length);
+      // A representation of its own, with a tag of its own.
+      expect(headers.get("etag")).not.toBe(plain.get("etag"));
+    }
+    const again = await fetchPage("/openapi.json", {
+      "Accept-Encoding": accepted,
+      "If-None-Match": headers.get("etag") as string,
+    });
+    expect([again.status, again.headers.get("etag")]).toEqual([304, headers.get("etag")]);
+  });
+});
+
+test("the guide's examples call the server that serves it", async () => {
+  const { body } = await fetchPage("/guide");
+  expect(body).toContain(`curl -X POST http://127.0.0.1:${node.config.PORT}/api/v1/auth/register`);
+  expect(body).not.toContain("127.0.0.1:3000");
 });

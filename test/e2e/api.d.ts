@@ -113,8 +113,7 @@ export interface paths {
         post?: never;
         delete?: never;
         options?: never;
-        /** Read your own account: the headers alone */
-        head: operations["authMeHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -131,8 +130,7 @@ export interface paths {
         post?: never;
         delete?: never;
         options?: never;
-        /** List your sessions: the headers alone */
-        head: operations["authListSessionsHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -273,11 +271,7 @@ export interface paths {
         post: operations["authCreateToken"];
         delete?: never;
         options?: never;
-        /**
-         * List your personal access tokens: the headers alone
-         * @description Without their text.
-         */
-        head: operations["authListTokensHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -314,11 +308,7 @@ export interface paths {
         post?: never;
         delete?: never;
         options?: never;
-        /**
-         * Find people: the headers alone
-         * @description By a part of their user name or full name; admins also by e-mail address. Those whose user name begins with it come first.
-         */
-        head: operations["usersListHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -342,11 +332,7 @@ export interface paths {
          */
         delete: operations["usersDelete"];
         options?: never;
-        /**
-         * Read a user: the headers alone
-         * @description The whole account for its owner and for admins, the person for others.
-         */
-        head: operations["usersGetHead"];
+        head?: never;
         /**
          * Change an account
          * @description One's own, or any for admins; `role` and `is_active` are for admins. A new e-mail address needs verifying anew. A new role ends the user's sessions.
@@ -374,11 +360,7 @@ export interface paths {
         post: operations["projectsCreate"];
         delete?: never;
         options?: never;
-        /**
-         * List your projects: the headers alone
-         * @description `q` finds a part of the name. `include_deleted` adds the deleted projects that you may restore.
-         */
-        head: operations["projectsListHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -403,8 +385,7 @@ export interface paths {
          */
         delete: operations["projectsDelete"];
         options?: never;
-        /** Read a project: the headers alone */
-        head: operations["projectsGetHead"];
+        head?: never;
         /**
          * Change a project
          * @description What you leave out stays. `status: archived` stops all writes in it, until it is `active` again.
@@ -449,8 +430,7 @@ export interface paths {
         post: operations["projectsAddMember"];
         delete?: never;
         options?: never;
-        /** List a project's members: the headers alone */
-        head: operations["projectsListMembersHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -471,8 +451,7 @@ export interface paths {
          */
         delete: operations["projectsRemoveMember"];
         options?: never;
-        /** Read a member: the headers alone */
-        head: operations["projectsGetMemberHead"];
+        head?: never;
         /**
          * Change a member's role
          * @description Neither the old role nor the new one may be above your own, and an owner has to remain.
@@ -496,11 +475,7 @@ export interface paths {
         post?: never;
         delete?: never;
         options?: never;
-        /**
-         * Read a project's log: the headers alone
-         * @description The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for who was away. Very long events come fewer at a time: go on until the last one is number `head`.
-         */
-        head: operations["projectsListEventsHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -521,11 +496,7 @@ export interface paths {
         post: operations["tasksCreateInProject"];
         delete?: never;
         options?: never;
-        /**
-         * List a project's tasks: the headers alone
-         * @description By the same filters and sorts as `GET /tasks`, newest first unless you say.
-         */
-        head: operations["tasksListInProjectHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -549,11 +520,7 @@ export interface paths {
         post: operations["tasksCreate"];
         delete?: never;
         options?: never;
-        /**
-         * List the tasks that you may see: the headers alone
-         * @description Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`. A word finds its English inflections and, from two characters on, what begins with it; a link or a path is found by its parts in a row, and Chinese and Japanese text by any part of it. Words such as `the` count only where nothing else is asked for. Matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort as if due last.
-         */
-        head: operations["tasksListHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -598,8 +565,7 @@ export interface paths {
          */
         delete: operations["tasksDelete"];
         options?: never;
-        /** Read a task: the headers alone */
-        head: operations["tasksGetHead"];
+        head?: never;
         /**
          * Change a task
          * @description What you leave out stays. Changes nothing, and no version, where all is as you say already.
@@ -701,8 +667,7 @@ export interface paths {
         post: operations["tasksCreateComment"];
         delete?: never;
         options?: never;
-        /** List a task's comments: the headers alone */
-        head: operations["tasksListCommentsHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -723,8 +688,7 @@ export interface paths {
          */
         delete: operations["tasksDeleteComment"];
         options?: never;
-        /** Read a comment: the headers alone */
-        head: operations["tasksGetCommentHead"];
+        head?: never;
         /** Edit your comment */
         patch: operations["tasksPatchComment"];
         trace?: never;
@@ -766,8 +730,7 @@ export interface paths {
         post: operations["tasksCreateCategory"];
         delete?: never;
         options?: never;
-        /** List your categories: the headers alone */
-        head: operations["tasksListCategoriesHead"];
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -788,8 +751,7 @@ export interface paths {
          */
         delete: operations["tasksDeleteCategory"];
         options?: never;
-        /** Read a category: the headers alone */
-        head: operations["tasksGetCategoryHead"];
+        head?: never;
         /** Change a category */
         patch: operations["tasksPatchCategory"];
         trace?: never;
@@ -3888,6 +3850,8 @@ export interface components {
     parameters: {
         /** @description An id of your own for the request, for your log and ours. */
         "X-Request-ID": string;
+        /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+        traceparent: string;
         /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
         "If-Match": string;
         /** @description The `ETag` of what you have: 304 if it is still the present one. */
@@ -4030,6 +3994,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -4111,6 +4077,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -4195,6 +4163,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: {
@@ -4282,6 +4252,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -4334,6 +4306,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -4386,6 +4360,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -4473,83 +4449,6 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    authMeHead: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
-                "If-None-Match"?: components["parameters"]["If-None-Match"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description What you have is still the present one */
-            304: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     authListSessions: {
         parameters: {
             query?: {
@@ -4565,6 +4464,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -4631,72 +4532,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    authListSessionsHead: {
-        parameters: {
-            query?: {
-                /** @description How many items the page has at the most. */
-                limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
-                offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
-                cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
-                sort?: ("last_used_at" | "-last_used_at" | "created_at" | "-created_at")[];
-            };
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            403: components["responses"]["Forbidden"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     authEndSession: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path: {
                 id: string;
@@ -4751,6 +4594,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -4809,6 +4654,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -4861,6 +4708,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -4920,6 +4769,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -4979,6 +4830,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -5050,6 +4903,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -5122,6 +4977,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -5194,72 +5051,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    authListTokensHead: {
-        parameters: {
-            query?: {
-                /** @description How many items the page has at the most. */
-                limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
-                offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
-                cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
-                sort?: ("created_at" | "-created_at" | "name" | "-name")[];
-            };
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            403: components["responses"]["Forbidden"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     authRevokeToken: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path: {
                 id: string;
@@ -5325,6 +5124,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -5389,74 +5190,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    usersListHead: {
-        parameters: {
-            query?: {
-                /** @description A part of a name. */
-                q?: string;
-                /** @description How many items the page has at the most. */
-                limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
-                offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
-                cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
-                sort?: ("relevance" | "-relevance" | "username" | "-username" | "created_at" | "-created_at")[];
-            };
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            403: components["responses"]["Forbidden"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     usersGet: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -5554,6 +5295,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -5607,93 +5350,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    usersGetHead: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
-                "If-None-Match"?: components["parameters"]["If-None-Match"];
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description What you have is still the present one */
-            304: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     usersPatch: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -5797,6 +5461,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -5871,6 +5537,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
@@ -5957,76 +5625,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    projectsListHead: {
-        parameters: {
-            query?: {
-                status?: ("active" | "archived")[];
-                /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
-                q?: string;
-                /** @description Deleted ones too, where you may restore them. */
-                include_deleted?: boolean;
-                /** @description How many items the page has at the most. */
-                limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
-                offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
-                cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
-                sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at" | "name" | "-name")[];
-            };
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     projectsGet: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -6131,6 +5737,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -6228,6 +5836,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -6282,93 +5892,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    projectsGetHead: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
-                "If-None-Match"?: components["parameters"]["If-None-Match"];
-            };
-            path: {
-                /** @description A project's id or slug. */
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description What you have is still the present one */
-            304: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            404: components["responses"]["NotFound"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     projectsPatch: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -6466,6 +5997,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
@@ -6562,6 +6095,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path: {
                 /** @description A project's id or slug. */
@@ -6637,6 +6172,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
@@ -6714,75 +6251,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    projectsListMembersHead: {
-        parameters: {
-            query?: {
-                /** @description How many items the page has at the most. */
-                limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
-                offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
-                cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
-                sort?: ("created_at" | "-created_at" | "role" | "-role")[];
-            };
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path: {
-                /** @description A project's id or slug. */
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            404: components["responses"]["NotFound"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     projectsGetMember: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path: {
                 /** @description A project's id or slug. */
@@ -6849,6 +6325,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path: {
                 /** @description A project's id or slug. */
@@ -6900,66 +6378,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    projectsGetMemberHead: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path: {
-                /** @description A project's id or slug. */
-                project: string;
-                user_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            404: components["responses"]["NotFound"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     projectsUpdateMember: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path: {
                 /** @description A project's id or slug. */
@@ -7044,6 +6470,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path: {
                 /** @description A project's id or slug. */
@@ -7129,65 +6557,6 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    projectsListEventsHead: {
-        parameters: {
-            query?: {
-                /** @description The number of the last event that you know; 0 begins at the first. */
-                after?: number;
-                /** @description How many items the page has at the most. */
-                limit?: number;
-            };
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path: {
-                /** @description A project's id or slug. */
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            404: components["responses"]["NotFound"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     tasksListInProject: {
         parameters: {
             query?: {
@@ -7223,6 +6592,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path: {
                 /** @description A project's id or slug. */
@@ -7306,6 +6677,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
@@ -7395,89 +6768,6 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    tasksListInProjectHead: {
-        parameters: {
-            query?: {
-                status?: ("pending" | "in_progress" | "completed" | "cancelled" | "archived")[];
-                priority?: ("low" | "medium" | "high" | "urgent")[];
-                /** @description A user's id, `me` or `none`. */
-                assigned_to?: string;
-                /** @description A user's id. */
-                created_by?: string;
-                category_id?: string;
-                /** @description Due then or later. */
-                due_date_from?: string;
-                /** @description Due then or earlier. */
-                due_date_to?: string;
-                /** @description `true`: those that are open past their due date; `false`: the others. */
-                overdue?: boolean;
-                /** @description Changed then or later. */
-                updated_since?: string;
-                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
-                q?: string;
-                /** @description Deleted ones too, where you may restore them. */
-                include_deleted?: boolean;
-                archived?: boolean;
-                /** @description How many items the page has at the most. */
-                limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
-                offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
-                cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
-                sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_date" | "-due_date" | "priority" | "-priority" | "status" | "-status" | "title" | "-title" | "rank" | "-rank")[];
-            };
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path: {
-                /** @description A project's id or slug. */
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            404: components["responses"]["NotFound"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     tasksList: {
         parameters: {
             query?: {
@@ -7514,6 +6804,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -7593,6 +6885,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
@@ -7679,92 +6973,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    tasksListHead: {
-        parameters: {
-            query?: {
-                project_id?: string;
-                status?: ("pending" | "in_progress" | "completed" | "cancelled" | "archived")[];
-                priority?: ("low" | "medium" | "high" | "urgent")[];
-                /** @description A user's id, `me` or `none`. */
-                assigned_to?: string;
-                /** @description A user's id. */
-                created_by?: string;
-                category_id?: string;
-                /** @description Due then or later. */
-                due_date_from?: string;
-                /** @description Due then or earlier. */
-                due_date_to?: string;
-                /** @description `true`: those that are open past their due date; `false`: the others. */
-                overdue?: boolean;
-                /** @description Changed then or later. */
-                updated_since?: string;
-                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
-                q?: string;
-                /** @description Deleted ones too, where you may restore them. */
-                include_deleted?: boolean;
-                archived?: boolean;
-                /** @description How many items the page has at the most. */
-                limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
-                offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
-                cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
-                sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_date" | "-due_date" | "priority" | "-priority" | "status" | "-status" | "title" | "-title" | "rank" | "-rank")[];
-            };
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     tasksBulk: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
@@ -7869,6 +7085,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -7992,6 +7210,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -8086,6 +7306,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -8139,92 +7361,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    tasksGetHead: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
-                "If-None-Match"?: components["parameters"]["If-None-Match"];
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description What you have is still the present one */
-            304: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            404: components["responses"]["NotFound"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     tasksPatch: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -8319,6 +7463,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
@@ -8402,6 +7548,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
@@ -8494,6 +7642,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
@@ -8586,6 +7736,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
@@ -8678,6 +7830,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path: {
                 id: string;
@@ -8753,6 +7907,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
@@ -8830,74 +7986,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    tasksListCommentsHead: {
-        parameters: {
-            query?: {
-                /** @description How many items the page has at the most. */
-                limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
-                offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
-                cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
-                sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at")[];
-            };
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            404: components["responses"]["NotFound"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     tasksGetComment: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -8992,6 +8088,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -9046,93 +8144,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    tasksGetCommentHead: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
-                "If-None-Match"?: components["parameters"]["If-None-Match"];
-            };
-            path: {
-                id: string;
-                comment_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description What you have is still the present one */
-            304: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            404: components["responses"]["NotFound"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     tasksPatchComment: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -9217,6 +8236,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
@@ -9303,6 +8324,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
             cookie?: never;
@@ -9375,6 +8398,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
@@ -9449,72 +8474,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    tasksListCategoriesHead: {
-        parameters: {
-            query?: {
-                /** @description How many items the page has at the most. */
-                limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
-                offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
-                cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
-                sort?: ("name" | "-name" | "created_at" | "-created_at")[];
-            };
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    Link: components["headers"]["Link"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            403: components["responses"]["Forbidden"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     tasksGetCategory: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of what you have: 304 if it is still the present one. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -9608,6 +8575,8 @@ export interface operations {
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -9660,93 +8629,14 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
-    tasksGetCategoryHead: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description An id of your own for the request, for your log and ours. */
-                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
-                "If-None-Match"?: components["parameters"]["If-None-Match"];
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description What you have is still the present one */
-            304: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    "X-Process-Time": components["headers"]["X-Process-Time"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
-                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
-                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
-                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
-                    "X-Download-Options": components["headers"]["X-Download-Options"];
-                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
-                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["MalformedRequest"];
-            401: components["responses"]["UnauthenticatedOrInvalidToken"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            406: components["responses"]["NotAcceptable"];
-            408: components["responses"]["RequestTimeout"];
-            417: components["responses"]["ExpectationFailed"];
-            422: components["responses"]["ValidationFailed"];
-            429: components["responses"]["RateLimited"];
-            431: components["responses"]["HeadersTooLarge"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
-            504: components["responses"]["Timeout"];
-        };
-    };
     tasksPatchCategory: {
         parameters: {
             query?: never;
             header?: {
                 /** @description An id of your own for the request, for your log and ours. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };

@@ -71,8 +71,6 @@ test("a project from its first day to its last", async () => {
     "ada",
     "Mathematics",
   ]);
-  const head = await ben.client.HEAD("/tasks/{id}", { params });
-  expect([head.response.status, head.response.headers.get("etag")]).toEqual([200, etag]);
   const unchanged = await ben.client.GET("/tasks/{id}", {
     params: { ...params, header: { "If-None-Match": etag } },
   });

@@ -280,10 +280,21 @@ describe("X-Forwarded-For", () => {
       await refresh(api, "198.51.100.1, 198.51.100.2"),
       await refresh(api, "2001:db8:1:2::1"),
       await refresh(api, "2001:db8:1:2::2"),
-      await refresh(api, "2001:db8:1:2:ffff::3"),
-      await refresh(api, "2001:db8:1:3::1"),
+      await refresh(api, "2001:db8:1:ff:ffff::3"),
+      await refresh(api, "2001:db8:1:100::1"),
     ];
     expect(statuses(answers)).toEqual([401, 401, 429, 401, 401, 401, 429, 401]);
+  });
+
+  test("counts networks of IPV6_PREFIX bits as one client each", async () => {
+    const { api } = await startGateway({ ...small, TRUST_PROXY: 1, IPV6_PREFIX: 60 });
+    const answers = [
+      await refresh(api, "2001:db8:2:20::1"),
+      await refresh(api, "2001:db8:2:2f::1"),
+      await refresh(api, "2001:db8:2:21::1"),
+      await refresh(api, "2001:db8:2:30::1"),
+    ];
+    expect(statuses(answers)).toEqual([401, 401, 429, 401]);
   });
 });
 

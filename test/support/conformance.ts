@@ -24,7 +24,8 @@ function validator(pointer: string): ValidateFunction {
 const TRANSPORT =
   /^(date|connection|keep-alive|content-type|content-length|transfer-encoding|vary|access-control-.*)$/;
 /** Served for people and operators: no part of the document. */
-const PAGES = /^\/(docs|redoc|problems|openapi\.json|asyncapi\.json|health|live|ready|metrics|ws)(\/|$)/;
+const PAGES =
+  /^\/(docs|redoc|guide|problems|openapi\.json|asyncapi\.json|health|live|ready|metrics|ws)(\/|$)/;
 
 /** JSON Pointer (RFC 6901) */
 const step = (name: string): string =>
@@ -56,8 +57,10 @@ function operationOf(method: string, path: string): string | null {
   const found = templates
     .filter(({ pattern }) => pattern.test(path))
     .sort((a, b) => a.template.split("{").length - b.template.split("{").length)[0];
-  if (found === undefined || openapi.paths[found.template][method.toLowerCase()] === undefined) return null;
-  return `#/paths${step(found.template)}${step(method.toLowerCase())}`;
+  // The document says of HEAD once that it is GET without the body.
+  const verb = method === "HEAD" ? "get" : method.toLowerCase();
+  if (found === undefined || openapi.paths[found.template][verb] === undefined) return null;
+  return `#/paths${step(found.template)}${step(verb)}`;
 }
 
 function bodyFaults(pointer: string, { headers, body }: Answer): string[] {

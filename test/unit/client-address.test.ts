@@ -20,7 +20,7 @@ describe("one client has one name", () => {
     ["::1", "0:0:0:0::/64"],
     ["::ffff:0:0:1", "0:0:0:0::/64"],
   ])("%s is %s", (text, name) => {
-    expect(normalizeAddress(text)).toBe(name);
+    expect(normalizeAddress(text, 64)).toBe(name);
   });
 
   test.each([
@@ -34,8 +34,23 @@ describe("one client has one name", () => {
     "1::2::3",
     "a b",
   ])("%j is no address", (text) => {
-    expect(normalizeAddress(text)).toBeNull();
+    expect(normalizeAddress(text, 64)).toBeNull();
   });
+});
+
+test.each<[prefix: number, name: string]>([
+  [32, "2001:db8::/32"],
+  [33, "2001:db8:8000::/33"],
+  [48, "2001:db8:ffff::/48"],
+  [52, "2001:db8:ffff:a000::/52"],
+  [56, "2001:db8:ffff:ab00::/56"],
+  [60, "2001:db8:ffff:abc0::/60"],
+  [64, "2001:db8:ffff:abcd::/64"],
+  [127, "2001:db8:ffff:abcd:1:2:3:fffe/127"],
+  [128, "2001:db8:ffff:abcd:1:2:3:ffff/128"],
+])("with a prefix of %i bits a client is %s", (prefix, name) => {
+  expect(normalizeAddress("2001:db8:ffff:abcd:1:2:3:ffff", prefix)).toBe(name);
+  expect(normalizeAddress("::ffff:203.0.113.7", prefix)).toBe("203.0.113.7");
 });
 
 describe("the client's address", () => {
@@ -43,7 +58,7 @@ describe("the client's address", () => {
   const from = (forwarded: string | undefined, hops: number, remoteAddress: string | undefined = PEER) =>
     clientAddress(
       { headers: forwarded === undefined ? {} : { "x-forwarded-for": forwarded }, socket: { remoteAddress } },
-      hops,
+      { TRUST_PROXY: hops, IPV6_PREFIX: 64 },
     );
 
   test.each<[what: string, forwarded: string | undefined, hops: number, expected: string]>([
@@ -68,6 +83,6 @@ describe("the client's address", () => {
   });
 
   test("a peer that hung up has none", () => {
-    expect(clientAddress({ headers: {}, socket: {} }, 0)).toBe("unknown");
+    expect(clientAddress({ headers: {}, socket: {} }, { TRUST_PROXY: 0, IPV6_PREFIX: 56 })).toBe("unknown");
   });
 });

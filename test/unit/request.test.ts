@@ -3,7 +3,7 @@ import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { toProblem } from "../../services/api-gateway/problem.ts";
-import { bindParams, identify, readBody } from "../../services/api-gateway/request.ts";
+import { bindParams, identify, readBody, traceparentOf } from "../../services/api-gateway/request.ts";
 import { problem } from "./support.ts";
 
 /** A request as Node's server hands it over, and its response, without a connection. */
@@ -15,6 +15,26 @@ function exchange(headers: Record<string, string>, body: string | Buffer = "") {
   request.push(null);
   return { request, response: new ServerResponse(request) };
 }
+
+test.each<[string | undefined, string | null]>([
+  [
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+  ],
+  [
+    "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+    "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+  ],
+  ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", null],
+  ["ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", null],
+  [`00-${"0".repeat(32)}-00f067aa0ba902b7-01`, null],
+  [`00-4bf92f3577b34da6a3ce929d0e0e4736-${"0".repeat(16)}-01`, null],
+  ["00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", null],
+  ["x\ny", null],
+  [undefined, null],
+])("the traceparent %j is %j", (traceparent, expected) => {
+  expect(traceparentOf({ headers: traceparent === undefined ? {} : { traceparent } })).toBe(expected);
+});
 
 describe("a request is identified", () => {
   const identified = (headers: Record<string, string>) => {
