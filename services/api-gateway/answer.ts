@@ -120,6 +120,8 @@ export function answerError(log: Log, request: Request, response: ServerResponse
   });
   // RFC 9110 §15.5.2: a 401 always says how to do better.
   if (status === 401) response.setHeader("WWW-Authenticate", challenge().headers["WWW-Authenticate"]);
+  // contract.md §1: what may be tried again says when; the problem may know better.
+  if ([429, 503, 504].includes(status)) response.setHeader("Retry-After", "1");
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.writeHead(status, {
     "Content-Type": "application/problem+json; charset=utf-8",

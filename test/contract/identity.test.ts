@@ -56,6 +56,31 @@ async function whileSessionsEnd<Result>({ id }: Person, work: () => Promise<Resu
   }
 }
 
+/** A statement of the node's waits for a lock of ours. */
+async function waits(): Promise<void> {
+  const text = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+  if (!(await until(async () => (await sql.query(text)).rowCount !== 0, 5000)))
+    throw new Error("nothing waits for the lock");
+}
+
+/** Begins something that writes to a table, and does `work` before it may. */
+async function whileHeld<Result>(
+  table: string,
+  begin: () => Promise<Result>,
+  work: () => Promise<unknown>,
+): Promise<Result> {
+  await sql.query(`BEGIN; LOCK TABLE ${table} IN SHARE MODE`);
+  try {
+    const begun = begin();
+    await waits();
+    await work();
+    await sql.query("COMMIT");
+    return await begun;
+  } finally {
+    await sql.query("ROLLBACK");
+  }
+}
+
 const login = (person: Person, password = PASSWORD): Promise<Answer> =>
   node.api.post("/auth/login", { login: person.username, password });
 const again = async (person: Person): Promise<Api> => node.api.as((await login(person)).body.access_token);
@@ -88,16 +113,22 @@ describe("logout", () => {
 
   test("-all ends every session of the user, and nobody else's", async () => {
     const [ada, ben] = [await node.api.person("ada"), await node.api.person("ben")];
-    const other = await again(ada);
+    const [other, former] = [await again(ada), await again(ada)];
+    await former.must("POST", "/auth/logout");
+    const ended = () =>
+      sql.query("SELECT revoked_at FROM auth.sessions WHERE user_id = $1 ORDER BY id DESC LIMIT 1", [ada.id]);
+    const [before] = (await ended()).rows;
     expect((await ada.api.post("/auth/logout-all")).status).toBe(204);
+    expect((await ended()).rows).toEqual([before]);
     for (const api of [ada.api, other]) expectProblem(await api.get("/auth/me"), 401, "invalid-token");
     expect((await ben.api.get("/auth/me")).status).toBe(200);
   });
 
   test("that this gateway was not told of is found by its poll", async () => {
-    const ada = await node.api.person("ada");
-    await sql.query("UPDATE auth.sessions SET revoked_at = now() WHERE user_id = $1", [ada.id]);
-    expect(await until(async () => (await ada.api.get("/auth/me")).status === 401, 10_000)).toBe(true);
+    for (const ada of [await node.api.person("ada"), await node.api.person("ada")]) {
+      await sql.query("UPDATE auth.sessions SET revoked_at = now() WHERE user_id = $1", [ada.id]);
+      expect(await until(async () => (await ada.api.get("/auth/me")).status === 401, 5000)).toBe(true);
+    }
   });
 
   test.each(["/auth/logout", "/auth/logout-all"])("%s needs credentials", async (path) => {
@@ -163,13 +194,22 @@ describe("a spent refresh token", () => {
 describe("sessions", () => {
   test("are listed to their user alone, and ended one by one", async () => {
     const [ada, ben] = [await node.api.person("ada"), await node.api.person("ben")];
-    await login(ada);
+    const { body: opened } = await node.api.post(
+      "/auth/login",
+      { login: ada.username, password: PASSWORD },
+      { "User-Agent": "x".repeat(400) },
+    );
+    const { body: unused } = await login(ada);
+    const { sid } = jwt.decode(unused.access_token) as { sid: string };
+    await sql.query("UPDATE auth.refresh_tokens SET expires_at = now() WHERE session_id = $1", [sid]);
     const { body } = await ada.api.get("/auth/sessions", { "User-Agent": "test" });
     expect(body).toMatchObject({ total: 2, limit: 20, offset: 0 });
     expect(body.items.map(({ current }: { current: boolean }) => current).sort()).toEqual([false, true]);
     const other = body.items.find(({ current }: { current: boolean }) => !current);
+    expect(other.user_agent).toBe("x".repeat(300));
     expectProblem(await ben.api.delete(`/auth/sessions/${other.id}`), 404, "not-found");
     expect((await ada.api.delete(`/auth/sessions/${other.id}`)).status).toBe(204);
+    expectProblem(await node.api.as(opened.access_token).get("/auth/me"), 401, "invalid-token");
     expectProblem(await ada.api.delete(`/auth/sessions/${other.id}`), 404, "not-found");
     expect((await ada.api.get("/auth/sessions")).body.total).toBe(1);
     expect((await ada.api.get("/auth/sessions")).body.items[0]).toMatchObject({
@@ -204,6 +244,28 @@ describe("e-mail verification", () => {
       "#/token",
     ]);
     expect((await node.api.post("/auth/verify-email", { token: second })).status).toBe(204);
+  });
+
+  test("is asked for again where no mail could be sent: the account is there", async () => {
+    const [username, password] = [`eve-${Date.now()}`, PASSWORD];
+    const email = `${username}@example.com`;
+    await withoutService(node, "mailer", async () => {
+      expect((await node.api.post("/auth/register", { email, username, password })).status).toBe(201);
+    });
+    const { body } = await node.api.post("/auth/login", { login: username, password });
+    expectAccepted(await node.api.as(body.access_token).post("/auth/verify-email/resend"));
+    await linkFor(email, "verify-email");
+  });
+
+  test("a link is not spent by a verification that failed", async () => {
+    const ada = await node.api.person("ada");
+    const token = await linkFor(ada.email, "verify-email");
+    const confirm = () => node.api.post("/auth/verify-email", { token });
+    await withoutService(node, "users", async () =>
+      expectProblem(await confirm(), 503, "service-unavailable"),
+    );
+    expect((await confirm()).status).toBe(204);
+    expect((await ada.api.get("/auth/me")).body.is_verified).toBe(true);
   });
 
   test.each([{}, { token: "" }, { token: "nonsense" }, { token: 1 }])("with %j is 422", async (body) => {
@@ -247,17 +309,76 @@ describe("a forgotten password", () => {
     expect((await login(ada)).status).toBe(200);
   });
 
-  test("asked for twice in a minute is mailed once", async () => {
+  test("asked for twice in a minute is mailed once; after it again, and the first link still works", async () => {
     const [ada, ben] = [await node.api.person("ada"), await node.api.person("ben")];
     const forgot = ({ email }: Person) => node.api.post("/auth/password/forgot", { email });
     await forgot(ada);
-    await linkFor(ada.email, "reset-password");
+    const first = await linkFor(ada.email, "reset-password");
     await forgot(ada);
     // Mails are prepared in turn: when Ben's is there, so would be Ada's second.
     await forgot(ben);
     await linkFor(ben.email, "reset-password");
     const mailed = printed.filter((text) => text.includes(ada.email) && text.includes("reset-password"));
     expect(mailed).toHaveLength(1);
+
+    await sql.query(
+      "UPDATE auth.one_time_tokens SET expires_at = expires_at - interval '61 s' WHERE user_id = $1",
+      [ada.id],
+    );
+    await forgot(ada);
+    await linkFor(ada.email, "reset-password", first);
+    const reset = await node.api.post("/auth/password/reset", { token: first, password: PASSWORD });
+    expect(reset.status).toBe(204);
+  });
+
+  test("links live as long as their mails say: an hour to reset, a day to verify", async () => {
+    const ada = await node.api.person("ada");
+    await node.api.post("/auth/password/forgot", { email: ada.email });
+    await linkFor(ada.email, "reset-password");
+    const { rows } = await sql.query(
+      `SELECT purpose, ceil(extract(epoch FROM expires_at - now()) / 60)::int AS minutes
+       FROM auth.one_time_tokens WHERE user_id = $1 ORDER BY purpose`,
+      [ada.id],
+    );
+    expect(rows).toEqual([
+      { purpose: "reset_password", minutes: 60 },
+      { purpose: "verify_email", minutes: 1440 },
+    ]);
+  });
+
+  test("links of before are over before anything tidies them away, and hold back no new one", async () => {
+    const ada = await node.api.person("ada");
+    const forgot = () => node.api.post("/auth/password/forgot", { email: ada.email });
+    await forgot();
+    const [verify, reset] = [
+      await linkFor(ada.email, "verify-email"),
+      await linkFor(ada.email, "reset-password"),
+    ];
+    await sql.query("UPDATE users.users SET sessions_generation = 2 WHERE id = $1", [ada.id]);
+    const late = await node.api.post("/auth/verify-email", { token: verify });
+    expectProblem(late, 422, "validation-failed", ["#/token"]);
+    await forgot();
+    const token = await linkFor(ada.email, "reset-password", reset);
+    expect((await node.api.post("/auth/password/reset", { token, password: PASSWORD })).status).toBe(204);
+  });
+
+  test("mails that wait to be prepared are bounded: beyond a hundred the answer is 503", async () => {
+    const ada = await node.api.person("ada");
+    const answers: Answer[] = [];
+    await whileHeld(
+      "auth.one_time_tokens",
+      () => node.api.post("/auth/password/forgot", { email: ada.email }),
+      async () => {
+        const asked = Array.from({ length: 120 }, () =>
+          node.api.post("/auth/password/forgot", { email: ada.email }),
+        );
+        answers.push(...(await Promise.all(asked)));
+      },
+    );
+    const refused = answers.filter(({ status }) => status === 503);
+    expect(refused.length).toBeGreaterThan(0);
+    for (const answer of refused) expectProblem(answer, 503, "overloaded");
+    expect(answers.filter(({ status }) => status === 202).length).toBeGreaterThanOrEqual(100);
   });
 
   test("a reset that sets no password ends no session", async () => {
@@ -346,6 +467,27 @@ describe("changing the password", () => {
     // No hint tells the gateway of either: its poll does.
     const me = async () => (await node.api.as(opened.access_token).get("/auth/me")).status;
     expect(await until(async () => (await me()) === 401, 5000)).toBe(true);
+  });
+
+  test("is found out by a login whose password was checked before: it opens no session", async () => {
+    const ada = await node.api.person("ada");
+    const late = await whileHeld(
+      "auth.sessions",
+      () => login(ada),
+      () => change(ada, { current_password: PASSWORD, password: "a new and better one" }),
+    );
+    expectProblem(late, 401, "invalid-credentials");
+  });
+
+  test("is 409 where the account's sessions end before it is set, and sets nothing", async () => {
+    const ada = await node.api.person("ada");
+    const [late] = await whileSessionsEnd(ada, async () => {
+      const changing = change(ada, { current_password: PASSWORD, password: "a new and better one" });
+      await waits();
+      return [changing];
+    });
+    expectProblem((await late) as Answer, 409, "conflict");
+    expect((await login(ada)).status).toBe(200);
   });
 
   test("ends the links that were mailed before", async () => {
@@ -522,6 +664,7 @@ describe("cookie mode", () => {
     for (const cookie of cookiesOf(answer)) {
       expect(cookie).toMatch(/^__Secure-taskwire_refresh=/);
       expect(cookie).toMatch(/HttpOnly.*Secure.*SameSite=Strict/i);
+      expect(cookie).toMatch(/; Max-Age=2592000;/);
     }
 
     const next = await node.api.post("/auth/refresh", undefined, {
@@ -530,6 +673,12 @@ describe("cookie mode", () => {
     expect(next.status).toBe(200);
     expect(next.body.refresh_token).toBeUndefined();
     expect(pair(cookiesOf(next)[0] as string)).not.toBe(pair(cookiesOf(answer)[0] as string));
+    const { rows } = await sql.query(
+      `SELECT DISTINCT ceil(extract(epoch FROM expires_at - now()) / 3600)::int AS hours
+       FROM auth.refresh_tokens t JOIN auth.sessions s ON s.id = t.session_id WHERE s.user_id = $1`,
+      [ada.id],
+    );
+    expect(rows).toEqual([{ hours: 720 }]);
 
     expectCleared(await node.api.as(next.body.access_token).post("/auth/logout"));
     expectProblem(

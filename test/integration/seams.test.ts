@@ -6,6 +6,7 @@ import { SERVICES } from "../../core/config.ts";
 import { until } from "../../local/until.ts";
 import { type Database, openDatabase } from "../../mixins/database.ts";
 import { startNode } from "../../node.ts";
+import { completeEnding, type Ending, endSessions, holdEnding } from "../../services/users/endings.ts";
 import { eraseUser } from "../../services/users/users.commands.ts";
 import { expectProblem, personWithRole } from "../contract/support.ts";
 import { Api, PASSWORD, type Person, type Wire } from "../support/api.ts";
@@ -59,12 +60,15 @@ async function expectEnded(person: Somebody): Promise<void> {
   await person.socket.waitFor(() => person.socket.socket.disconnected, "the socket to be closed");
 }
 
-/** Of how many tasks and projects they are. */
+/** Of how many tasks and projects they are, and how much that ended is not tidied yet. */
 async function left({ id }: { id: string }): Promise<{ tasks: number; projects: number; open: number }> {
   const { rows } = await sql.query<Wire>(
     `SELECT (SELECT count(*)::int FROM tasks.tasks WHERE assigned_to = $1) AS tasks,
             (SELECT count(*)::int FROM projects.members WHERE user_id = $1) AS projects,
-            (SELECT count(*)::int FROM auth.sessions WHERE user_id = $1 AND address IS NOT NULL) AS open`,
+            (SELECT count(*)::int FROM auth.sessions
+             WHERE user_id = $1 AND (revoked_at IS NULL OR address IS NOT NULL)) +
+            (SELECT count(*)::int FROM auth.personal_tokens WHERE user_id = $1 AND revoked_at IS NULL) +
+            (SELECT count(*)::int FROM auth.one_time_tokens WHERE user_id = $1) AS open`,
     [id],
   );
   return rows[0];
@@ -78,27 +82,39 @@ const expectAllLeft = async (person: { id: string }): Promise<void> => {
 test.each<[what: string, change: object]>([
   ["a deactivation", { is_active: false }],
   ["a new role", { role: "manager" }],
-])("%s ends all that is open, though every service but users is away", async (_, change) => {
-  const person = await somebody("changed");
-  await withoutService(node, "auth", () =>
-    withoutService(node, "projects", () =>
-      withoutService(node, "tasks", async () => {
-        expect((await root.api.patch(`/users/${person.id}`, change)).status).toBe(200);
-        expectProblem(await person.api.get(`/users/${person.id}`), 401, "invalid-token");
-        await person.socket.waitFor(() => person.socket.socket.disconnected, "the socket to be closed");
-      }),
-    ),
-  );
-  await expectEnded(person);
-  // Who is active again, or has the old role again, does not get back what was open.
-  await root.api.must("PATCH", `/users/${person.id}`, { is_active: true, role: "user" });
-  await expectEnded(person);
-});
+])(
+  "%s ends all that is open, though every service but users is away",
+  async (_, change) => {
+    const person = await somebody("changed");
+    await withoutService(node, "auth", () =>
+      withoutService(node, "projects", () =>
+        withoutService(node, "tasks", async () => {
+          expect((await root.api.patch(`/users/${person.id}`, change)).status).toBe(200);
+          expectProblem(await person.api.get(`/users/${person.id}`), 401, "invalid-token");
+          await person.socket.waitFor(() => person.socket.socket.disconnected, "the socket to be closed");
+        }),
+      ),
+    );
+    await expectEnded(person);
+    // Who is active again, or has the old role again, does not get back what was open.
+    await root.api.must("PATCH", `/users/${person.id}`, { is_active: true, role: "user" });
+    await expectEnded(person);
+    // Where the sessions were opened is forgotten, of an account that is active too.
+    expect(await until(async () => (await left(person)).open === 0, 10_000)).toBe(true);
+  },
+  30_000,
+);
 
 test("an erasure is 204 and final whatever fails after its commit, and the rest is done by itself", async () => {
-  const names = ["no-auth", "no-tasks", "no-projects", "dead-node"] as const;
+  const names = ["no-auth", "no-tasks", "no-projects", "dead-node", "closed"] as const;
   const leavers = await Promise.all(names.map((name) => somebody(name)));
-  const [noAuth, noTasks, noProjects, deadNode] = leavers as [Somebody, Somebody, Somebody, Somebody];
+  const [noAuth, noTasks, noProjects, deadNode, closed] = leavers as [
+    Somebody,
+    Somebody,
+    Somebody,
+    Somebody,
+    Somebody,
+  ];
   const erase = async ({ id }: Somebody) => expect((await root.api.delete(`/users/${id}`)).status).toBe(204);
   const rootActor = { id: root.id, role: "admin", session: "" } as const;
 
@@ -111,6 +127,9 @@ test("an erasure is 204 and final whatever fails after its commit, and the rest 
   await erase(noProjects);
   expect((await left(noProjects)).projects).toBe(1);
   await sql.query("DROP FUNCTION fail CASCADE");
+  // What its deactivation left to do is not done yet.
+  await root.api.must("PATCH", `/users/${closed.id}`, { is_active: false });
+  await erase(closed);
   // Its node dies with the commit: nothing follows, not even a hint.
   await eraseUser(db, rootActor, deadNode.id);
   expect(await until(async () => (await deadNode.api.get("/auth/me")).status === 401, 5000)).toBe(true);
@@ -141,6 +160,19 @@ test("a task that was given to an erased account by a request of before is taken
     (await sql.query("SELECT FROM users.endings WHERE user_id = $1", [leaver.id])).rowCount === 0;
   expect(await until(done, 5000)).toBe(true);
 }, 20_000);
+
+test("what an account leaves after a pass over it began is not done by that pass", async () => {
+  const { id } = await node.api.person("twice");
+  await endSessions(db, id);
+  const before = (await holdEnding(db, id)) as Ending;
+  await endSessions(db, id);
+  const due = async (): Promise<Wire[]> =>
+    (await sql.query<Wire>("SELECT generation, due_at FROM users.endings WHERE user_id = $1", [id])).rows;
+  const left = await due();
+  expect(left).toMatchObject([{ generation: before.generation + 1 }]);
+  for (const settled of [false, true]) await completeEnding(db, { ...before, settled });
+  expect(await due()).toEqual(left);
+});
 
 test("a project that an erased account came to own alone gets the longest of its highest members as owner", async () => {
   const leaver = await somebody("owner", "owner");

@@ -1,5 +1,5 @@
 import { describe, expect, jest, test } from "@jest/globals";
-import { PROBLEMS } from "../../core/errors.ts";
+import { Problem, PROBLEMS } from "../../core/errors.ts";
 import { loadConfig } from "../../core/config.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { RevokedSessions } from "../../core/revoked-sessions.ts";
@@ -81,7 +81,14 @@ test("a revoked session's token is refused though it was accepted, and remembere
   await expect(ask(`Bearer ${doomed}`)).rejects.toMatchObject({ type: "invalid-token" });
 });
 
+test("a personal token that could not be asked about is not called invalid", async () => {
+  personal.mockRejectedValueOnce(new Problem("service-unavailable"));
+  await expect(ask("Bearer twp_away")).rejects.toEqual(problem("service-unavailable") as Error);
+  expect(await ask("Bearer twp_away")).toMatchObject({ scope: "read" });
+});
+
 test("a personal token is looked up once, and refused as soon as it is revoked", async () => {
+  personal.mockClear();
   expect(await ask("Bearer twp_x")).toMatchObject({ session: "pat", scope: "read" });
   expect(await ask("Bearer twp_x")).toMatchObject({ session: "pat", scope: "read" });
   expect(personal).toHaveBeenCalledTimes(1);
