@@ -54,6 +54,14 @@ function drainFirst(broker: ServiceBroker): void {
 }
 
 /**
+ * Tells the other nodes of this one's services now. Moleculer gathers such news for a second, in which a node that is
+ * ready gets no calls: nobody would be left for them when the next one of a rolling restart stops.
+ */
+async function announce(broker: ServiceBroker): Promise<void> {
+  await broker.registry.discoverer.sendLocalNodeInfo();
+}
+
+/**
  * A node: a broker with the services that it runs, started. Stop it by `broker.stop()`.
  * @param onWait told every 5 s what a start still waits for
  */
@@ -69,6 +77,7 @@ export async function startNode(config: Config, onWait?: (what: string) => void)
   }
   try {
     checkPayload(broker);
+    await announce(broker);
   } catch (error) {
     await broker.stop();
     throw error;

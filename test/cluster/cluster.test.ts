@@ -85,6 +85,29 @@ describe("each service in a process of its own", () => {
     expect(answers.length).toBeGreaterThan(before + 100);
   }, 40_000);
 
+  test("SIGTERM of each tasks node, the second as soon as the first is back: every request is served", async () => {
+    const { id } = await newProject();
+    const statuses: number[] = [];
+    let writing = true;
+    const writers = numbersFrom(0, 4).map(async () => {
+      while (writing)
+        statuses.push((await ada.api.post(`/projects/${id}/tasks`, { title: "Through it all" })).status);
+    });
+    try {
+      for (const name of ["tasks-1", "tasks-2"]) {
+        cluster.group.kill(name, "SIGTERM");
+        await until(() => cluster.group.get(name) === undefined, 15_000);
+        await cluster.revive(name);
+      }
+      const before = statuses.length;
+      await until(() => statuses.length > before + 20, 10_000);
+    } finally {
+      writing = false;
+      await Promise.all(writers);
+    }
+    expect(statuses.filter((status) => status !== 201)).toEqual([]);
+  });
+
   test("kill -9 of a notifier: its client resumes at the other one from its cursor, without hole or repeat", async () => {
     const { id, stream } = await newProject();
     const client = await connect(0, ben);
