@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { bool, cleanEnv, makeValidator, port, str } from "envalid";
+import { isEmailAddress } from "./text.ts";
 
 export const SERVICES = [
   "api-gateway",
@@ -138,9 +139,9 @@ const budget = makeValidator<{ points: number; duration: number }>((input) => {
 });
 
 const emailAddress = makeValidator<string>((input) => {
-  if (input.length > 254 || !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(input))
-    throw new Error("needs an e-mail address");
-  return input;
+  const address = input.trim().normalize("NFC");
+  if (!isEmailAddress(address)) throw new Error("needs an e-mail address");
+  return address;
 });
 
 const password = makeValidator<string>((input) => {

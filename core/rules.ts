@@ -3,6 +3,7 @@
  * the broker, and the OpenAPI document is made from these. Query parameters arrive as text: `convert` turns them.
  */
 import type { ValidationRuleObject } from "fastest-validator";
+import { isEmailAddress, isPrintable } from "./text.ts";
 
 type CheckErrors = { type: string; expected?: unknown; actual?: unknown }[];
 
@@ -97,6 +98,43 @@ export const flag = {
     const known = typeof value === "string" && Object.hasOwn(flags, value) ? flags[value] : value;
     if (typeof known !== "boolean") errors.push({ type: "boolean" });
     return known;
+  },
+} satisfies ValidationRuleObject;
+
+/** Text of one line that reads as it is stored: a name. */
+export const line = (minCharacters: number, maxCharacters: number) => {
+  const base = text(minCharacters, maxCharacters);
+  return {
+    ...base,
+    oneLine: true,
+    messages: {
+      ...base.messages,
+      unprintable:
+        "The '{field}' field must have no control characters and none that turn the direction of text.",
+    },
+    custom: (value: unknown, errors: CheckErrors) => {
+      const before = errors.length;
+      const checked = base.custom(value, errors);
+      if (errors.length === before && typeof checked === "string" && !isPrintable(checked))
+        errors.push({ type: "unprintable" });
+      return checked;
+    },
+  } satisfies ValidationRuleObject;
+};
+
+/** An e-mail address at a named host. */
+export const email = {
+  type: "string",
+  // RFC 6531: letters of any script, before the @.
+  format: "idn-email",
+  trim: true,
+  maxCharacters: 254,
+  messages: { email: "The '{field}' field must be an e-mail address at a named host." },
+  custom: (value: unknown, errors: CheckErrors) => {
+    if (typeof value !== "string") return value;
+    const composed = value.normalize("NFC");
+    if (!isEmailAddress(composed)) errors.push({ type: "email" });
+    return composed;
   },
 } satisfies ValidationRuleObject;
 

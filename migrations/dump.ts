@@ -5,12 +5,14 @@ const QUERY = `
 WITH own AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public', 'jobs')),
 columns AS (
   SELECT a.attrelid, string_agg(
-    format(E'  %I %s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+    format(E'  %I %s%s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+      CASE WHEN a.attcollation <> t.typcollation THEN format(' COLLATE %s', a.attcollation::regcollation) ELSE '' END,
       CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END,
       CASE WHEN a.attgenerated = 's' THEN format(' GENERATED ALWAYS AS (%s) STORED', pg_get_expr(d.adbin, d.adrelid))
            WHEN d.adbin IS NOT NULL THEN ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) ELSE '' END),
     E',\\n' ORDER BY a.attnum) AS list
-  FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
   WHERE a.attnum > 0 AND NOT a.attisdropped GROUP BY a.attrelid
 )
 SELECT 1 AS step, nspname AS name, format('CREATE SCHEMA %I;', nspname) AS sql FROM own

@@ -1,14 +1,23 @@
 import { readFile } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
 import pg from "pg";
 import { Umzug } from "umzug";
 
 /** Any number will do, as long as nobody else takes it: `taskwire` in ASCII, shortened to 48 bits. */
 const LOCK = 0x7461736b7769;
 
+type Migration = (client: pg.Client) => Promise<unknown>;
+
+async function load(path: string): Promise<Migration> {
+  if (path.endsWith(".ts")) return ((await import(pathToFileURL(path).href)) as { up: Migration }).up;
+  const sql = await readFile(path, "utf8");
+  return (client) => client.query(sql);
+}
+
 /**
  * Brings the database to the newest schema: each `NNNN-name.sql` here that it has not seen runs once, in order,
- * in a transaction of its own; then pg-boss' own schema. Nodes that start at the same time take turns under an advisory
- * lock. Forward only.
+ * in a transaction of its own, and so does each `NNNN-name.ts`, by its `up`, where SQL can't say it; then pg-boss' own
+ * schema. Nodes that start at the same time take turns under an advisory lock. Forward only.
  * @returns the names of the migrations that ran
  */
 export async function migrate(databaseUrl: string, onProgress?: (line: string) => void): Promise<string[]> {
@@ -23,14 +32,14 @@ export async function migrate(databaseUrl: string, onProgress?: (line: string) =
     );
     const umzug = new Umzug({
       migrations: {
-        glob: ["[0-9]*.sql", { cwd: import.meta.dirname }],
+        glob: ["[0-9]*.{sql,ts}", { cwd: import.meta.dirname }],
         resolve: ({ name, path }) => ({
           name,
           up: async () => {
             onProgress?.(`migrating: ${name}`);
-            const sql = await readFile(path as string, "utf8");
+            const run = await load(path as string);
             await client.query("BEGIN");
-            await client.query(sql);
+            await run(client);
             await client.query("INSERT INTO public.migrations (name) VALUES ($1)", [name]);
             await client.query("COMMIT");
           },

@@ -163,7 +163,8 @@ CREATE TABLE tasks.categories (
   version integer NOT NULL DEFAULT 1,
   created_at timestamp(3) with time zone NOT NULL,
   updated_at timestamp(3) with time zone NOT NULL,
-  deleted_at timestamp(3) with time zone
+  deleted_at timestamp(3) with time zone,
+  name_key text COLLATE "C" NOT NULL
 );
 
 CREATE TABLE tasks.comments (
@@ -219,7 +220,9 @@ CREATE TABLE users.users (
   erased_at timestamp(3) with time zone,
   sessions_generation integer NOT NULL DEFAULT 1,
   sessions_ended_at timestamp(3) with time zone,
-  kept_session uuid
+  kept_session uuid,
+  email_key text COLLATE "C" NOT NULL,
+  username_key text COLLATE "C" NOT NULL
 );
 
 ALTER TABLE auth.one_time_tokens ADD CONSTRAINT one_time_tokens_pkey PRIMARY KEY (hash);
@@ -332,7 +335,7 @@ CREATE UNIQUE INDEX projects_slug_key ON projects.projects USING btree (slug) WH
 
 CREATE INDEX categories_deleted_idx ON tasks.categories USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 
-CREATE UNIQUE INDEX categories_name_key ON tasks.categories USING btree (user_id, lower(name)) WHERE (deleted_at IS NULL);
+CREATE UNIQUE INDEX categories_name_key ON tasks.categories USING btree (user_id, name_key) WHERE (deleted_at IS NULL);
 
 CREATE INDEX comments_task_idx ON tasks.comments USING btree (task_id, created_at, id);
 
@@ -360,13 +363,13 @@ CREATE INDEX tasks_words_idx ON tasks.tasks USING gin (words);
 
 CREATE INDEX endings_due_idx ON users.endings USING btree (due_at);
 
-CREATE UNIQUE INDEX users_email_key ON users.users USING btree (lower(email));
+CREATE UNIQUE INDEX users_email_key ON users.users USING btree (email_key);
 
 CREATE INDEX users_names_idx ON users.users USING gin (username public.gin_trgm_ops, (((COALESCE(first_name, ''::text) || ' '::text) || COALESCE(last_name, ''::text))) public.gin_trgm_ops, email public.gin_trgm_ops);
 
 CREATE INDEX users_sessions_ended_idx ON users.users USING btree (sessions_ended_at) WHERE (sessions_ended_at IS NOT NULL);
 
-CREATE UNIQUE INDEX users_username_key ON users.users USING btree (lower(username));
+CREATE UNIQUE INDEX users_username_key ON users.users USING btree (username_key);
 
 CREATE VIEW auth.revoked AS
  SELECT sessions.id AS session_id,

@@ -8,13 +8,14 @@ import { join } from "node:path";
 import { ConfigError, loadConfig } from "../core/config.ts";
 import { problemCode } from "../core/errors.ts";
 import type { Role } from "../core/kit.ts";
+import { isEmailAddress, keyOf, printable } from "../core/text.ts";
 import { startPostgres } from "../local/postgres.ts";
 import { describeDatabase } from "../migrations/ready.ts";
 import { type Database, openDatabase } from "../mixins/database.ts";
 import { endSessions } from "../services/users/endings.ts";
 import { createUser } from "../services/users/users.commands.ts";
 
-const [email = ""] = process.argv.slice(2);
+const email = (process.argv[2] ?? "").trim().normalize("NFC");
 
 interface Account {
   id: string;
@@ -27,8 +28,8 @@ interface Account {
 /** @returns what to tell */
 async function makeAdmin(db: Database, cost: number): Promise<string> {
   const [found] = await db.query<Account>({
-    text: "SELECT id, username, role, is_active, is_verified FROM users.users WHERE lower(email) = lower($1)",
-    values: [email],
+    text: "SELECT id, username, role, is_active, is_verified FROM users.users WHERE email_key = $1",
+    values: [keyOf(email)],
   });
   if (found === undefined) {
     const password = randomBytes(18).toString("base64url");
@@ -83,13 +84,13 @@ function explain(error: unknown): string {
 }
 
 async function main(): Promise<void> {
-  if (!/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email)) throw new Error("Usage: npm run admin -- <email>");
+  if (!isEmailAddress(email)) throw new Error("Usage: npm run admin -- <email>");
   const config = loadConfig(process.env);
   const database = await findDatabase(config.DATABASE_URL, config.DATA_DIR);
   const db = openDatabase({ ...config, DATABASE_URL: database.url }, () => {});
   console.log(`Database: ${database.name}`);
   try {
-    console.log(await makeAdmin(db, config.BCRYPT_COST));
+    console.log(printable(await makeAdmin(db, config.BCRYPT_COST)));
   } finally {
     await db.close();
     await database.release();
@@ -97,6 +98,6 @@ async function main(): Promise<void> {
 }
 
 await main().catch((error: unknown) => {
-  console.error(explain(error));
+  console.error(explain(error).split("\n").map(printable).join("\n"));
   process.exitCode = 1;
 });

@@ -5,6 +5,7 @@
  */
 import { io } from "socket.io-client";
 import { originOf, systemOf } from "../core/origin.ts";
+import { printable } from "../core/text.ts";
 import { EVENT_TYPES, type LoggedEvent } from "../mixins/event-log.ts";
 
 const [token, ...rest] = process.argv.slice(2);
@@ -55,15 +56,16 @@ for (const type of EVENT_TYPES)
   socket.on(type, ({ stream, seq, data }: LoggedEvent) => {
     cursors[stream] = seq;
     const { task, member } = data as { task?: { title: string }; member?: { user_id: string } };
-    console.log(`${stream} #${seq} ${type} ${task?.title ?? member?.user_id ?? ""}`);
+    console.log(printable(`${stream} #${seq} ${type} ${task?.title ?? member?.user_id ?? ""}`));
   });
 socket.on("stream_closed", ({ stream }: { stream: string }) => console.log(`closed  ${stream}`));
 for (const frame of ["token_expired", "session_ended"])
   socket.on(frame, ({ detail }: { detail: string }) => console.log(detail));
 socket.on("connect_error", (error: Error & { data?: { title: string; detail: string } }) => {
-  console.error(error.data ? `${error.data.title}: ${error.data.detail}` : `${url}: ${error.message}`);
+  const { data, message } = error;
+  console.error(printable(data ? `${data.title}: ${data.detail}` : `${url}: ${message}`));
   // A refusal is final; a server that is away is tried again.
-  if (error.data) process.exit(1);
+  if (data) process.exit(1);
 });
 socket.on("disconnect", (reason) => {
   // The one end that is final; after any other the client connects again by itself.

@@ -21,7 +21,7 @@ import type { Connections } from "./connections.ts";
 import { createCursors, scopeOf } from "./cursors.ts";
 import { createHttpServer } from "./http-server.ts";
 import { servePage } from "./pages.ts";
-import { createRateLimits, type Limit, measureLimits, type RateLimits } from "./rate-limit.ts";
+import { createRateLimits, type Limit, measureLimits, type Named, type RateLimits } from "./rate-limit.ts";
 import {
   bindParams,
   identify,
@@ -61,12 +61,22 @@ interface Gateway extends WithDatabase {
   begin(request: Request, response: ServerResponse): Promise<void>;
 }
 
-/** The account that a login names by either of its names, so that both count as one; else what was typed. */
-async function accountNamed(broker: ServiceBroker, params: Record<string, unknown>): Promise<string | null> {
+/** What a login names, and whose it is: the failures of both names of an account count together. */
+async function namedBy(broker: ServiceBroker, params: Record<string, unknown>): Promise<Named | null> {
   const typed = params.login ?? params.email;
   if (typeof typed !== "string" || typed.length > 254) return null;
-  return (await users.call(broker, "account_of", { login: typed })) ?? typed;
+  const name = typed.trim();
+  return { name, account: (await users.call(broker, "account_of", { login: name })) ?? name };
 }
+
+/** A user name that none can be: too short. */
+const NOBODY = "-";
+
+/** The same login at nobody's account: it fails like any other, as late, and looks at no password. */
+const atNobody = (params: Record<string, unknown>): Record<string, unknown> => ({
+  ...params,
+  ...(params.login === undefined ? { email: NOBODY } : { login: NOBODY }),
+});
 
 /** `GET /path` of moleculer-web to the line of our table. */
 const keyOf = (method: string, path: string): string => `${method} ${path.replace(/^\//, "")}`;
@@ -169,7 +179,7 @@ export default (config: Config): ServiceSchema => {
     const body = isRead ? undefined : await readBody(request, response);
     // A slot is for a login that can begin: a body that is still on its way holds none.
     if (action === "auth.login") this.enterLogin(response);
-    const params = bindParams(request, { body, query, path });
+    let params = bindParams(request, { body, query, path });
     const more = requestsIn(action, params) - 1;
     if (more > 0) await this.limits.admit(request, response, limit, ctx.meta.actor, more);
     if (route.list === true) {
@@ -186,8 +196,12 @@ export default (config: Config): ServiceSchema => {
       key: route.idempotent === true ? readIdempotencyKey(request, action, params, ctx.meta.actor) : null,
     };
     if (limit === "login") {
-      const account = ctx.meta.actor?.id ?? (await accountNamed(this.broker, params));
-      if (account !== null) request.loginAttempt = await this.limits.beginLogin(request, response, account);
+      const { actor } = ctx.meta;
+      const named = actor ? { name: null, account: actor.id } : await namedBy(this.broker, params);
+      if (named !== null) {
+        request.loginAttempt = await this.limits.beginLogin(request, response, named);
+        if (request.loginAttempt.hopeless) params = atNobody(params);
+      }
     }
     request.$params = (
       action === "auth.refresh" ? withRefreshCookie(params, request, config.CORS_ORIGINS) : params

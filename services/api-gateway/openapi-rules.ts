@@ -7,6 +7,9 @@ export type Rule = Record<string, unknown> & { type: string };
 /** U+0000 and halves of surrogate pairs are no text that can be stored. */
 const TEXT = String.raw`^[^\u0000]*$`;
 
+/** Neither are these in text of one line (core/text.ts, isPrintable). */
+const ONE_LINE = String.raw`\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069`;
+
 /** Leaves out what a rule does not say. */
 const said = (schema: Record<string, unknown>): Schema =>
   Object.fromEntries(Object.entries(schema).filter(([, value]) => value !== undefined));
@@ -27,13 +30,13 @@ const listOf = (values: unknown): Schema => ({
 
 function stringSchema(rule: Rule): Schema {
   const { min, max, minCharacters = min, maxCharacters = max, trim, pattern, format } = rule;
-  const isText = rule.maxCharacters !== undefined;
+  const isText = rule.maxCharacters !== undefined && format === undefined;
   // What is trimmed is counted afterwards: lengths would count what does not.
   if (isText && trim === true) {
     const [least, most] = [Number(minCharacters), Number(maxCharacters)];
     return {
       type: "string",
-      pattern: trimmed(least, most),
+      pattern: trimmed(least, most, rule.oneLine === true ? ONE_LINE : String.raw`\u0000`),
       description: `${least} to ${most} characters, not counting white space around them${Number(minCharacters) > 0 ? ", and not only invisible ones" : ""}.`,
     };
   }
@@ -47,8 +50,8 @@ function stringSchema(rule: Rule): Schema {
 }
 
 /** Text of so many characters, with any white space around it. */
-function trimmed(min: number, max: number): string {
-  const inner = String.raw`[^\s\u0000](?:[^\u0000]{0,${max - 2}}[^\s\u0000])?`;
+function trimmed(min: number, max: number, refused: string): string {
+  const inner = String.raw`[^\s${refused}](?:[^${refused}]{0,${max - 2}}[^\s${refused}])?`;
   return String.raw`^\s*${min === 0 ? `(?:${inner})?` : inner}\s*$`;
 }
 
@@ -60,8 +63,6 @@ function bareSchema(rule: Rule): Schema {
       return rule.terms === undefined ? stringSchema(rule) : { ...listOf(rule.terms), uniqueItems: true };
     case "uuid":
       return { type: "string", format: "uuid" };
-    case "email":
-      return said({ type: "string", format: "email", maxLength: max });
     case "boolean":
       return { type: "boolean" };
     case "number":

@@ -3,7 +3,7 @@
  *
  *     default   requests of a user, or of an address where nobody is logged in
  *     auth      the same for routes that take a secret from anybody, and stricter
- *     login     failed logins of an address at an account
+ *     login     failed logins of an address at an account, and by a name
  *
  * All gateways count in Redis together. While Redis is away each counts by itself from nothing: a client may then get
  * its budget once from each gateway, and nobody is refused or kept waiting because of Redis.
@@ -24,8 +24,9 @@ import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
 import { clientAddress } from "../../core/client-address.ts";
+import { keyOf } from "../../core/text.ts";
 
-/** Milliseconds that a request waits for Redis; a login asks it up to three times. */
+/** Milliseconds that a request waits for Redis; a login asks it up to five times. */
 const REDIS_TIMEOUT = 50;
 /** Milliseconds between two looks at whether Redis counts. */
 const BEAT = 1000;
@@ -71,7 +72,12 @@ export function measureLimits(
 
 /** A login under way. It counts as failed until it is said how it ended: many at once get no more guesses than one by one. */
 export interface LoginAttempt {
-  /** Forgets the pair's failures. */
+  /**
+   * The account had all its guesses, some by another of its names: whatever comes now is wrong. It must be answered as
+   * a wrong password is, since 429 would tell that both names are one account's.
+   */
+  hopeless: boolean;
+  /** Forgets the failures. */
   succeeded(): Promise<void>;
   /** It was not decided whether the password is right. Never throws and needs no waiting for. */
   undecided(): void;
@@ -94,13 +100,20 @@ export interface RateLimits {
   ): Promise<void>;
 
   /**
-   * Before a password is looked at. Those of the same pair go one after the other.
-   * @param account its id, or what the client wrote for one that is unknown: that locks like any other
-   * @throws Problem rate-limited when the pair of address and account is locked
+   * Before a password is looked at. Those of the same address and name go one after the other.
+   * @throws Problem rate-limited when the name is locked for the address, or the account where no name was given
    */
-  beginLogin(request: IncomingMessage, response: ServerResponse, account: string): Promise<LoginAttempt>;
+  beginLogin(request: IncomingMessage, response: ServerResponse, named: Named): Promise<LoginAttempt>;
 
   close(): void;
+}
+
+/** What a password is tried at. */
+export interface Named {
+  /** The name that the client wrote; null where it is logged in, and the account no secret. */
+  name: string | null;
+  /** The account's id, or the name again where there is no such account: it is counted like any other. */
+  account: string;
 }
 
 interface Budget {
@@ -113,7 +126,7 @@ interface Budget {
 
 const UNLIMITED: RateLimits = {
   admit: async () => {},
-  beginLogin: async () => ({ succeeded: async () => {}, undecided: () => {} }),
+  beginLogin: async () => ({ hopeless: false, succeeded: async () => {}, undecided: () => {} }),
   close: () => {},
 };
 
@@ -274,20 +287,27 @@ export function createRateLimits(config: Config, log: Log, watch: Watch): RateLi
         );
     },
 
-    async beginLogin(request, response, account) {
+    async beginLogin(request, response, { name, account }) {
+      const address = addressOf(request);
       // Hashed: of any length, and nobody's e-mail address is left lying in Redis.
-      const name = createHash("sha256").update(account.toLowerCase()).digest("base64url");
-      const key = `${addressOf(request)}:${name}`;
-      const endTurn = await takeTurn(key);
+      const key = (kind: string, text: string) =>
+        `${address}:${kind}:${createHash("sha256").update(keyOf(text)).digest("base64url")}`;
+      const silent = name === null ? [] : [key("account", account)];
+      const told = name === null ? key("account", account) : key("name", name);
+      // By the name alone: were it by the account, two names that wait for each other would tell that they are one's.
+      const endTurn = await takeTurn(told);
       finished(response, endTurn);
-      const { state, enough } = await take(failures, key);
+      const { state, enough } = await take(failures, told);
       if (!enough) {
         tell(response, failures, state);
         throw refuse(failures.name, state, "Too many failed logins to this account from this address");
       }
+      const others = await Promise.all(silent.map((one) => take(failures, one)));
+      const keys = [told, ...silent];
       return {
-        succeeded: async () => void (await failures.limiter.delete(key)),
-        undecided: () => void failures.limiter.reward(key),
+        hopeless: others.some((other) => !other.enough),
+        succeeded: async () => void (await Promise.all(keys.map((one) => failures.limiter.delete(one)))),
+        undecided: () => void keys.map((one) => failures.limiter.reward(one)),
       };
     },
 

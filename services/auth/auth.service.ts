@@ -124,7 +124,7 @@ export default (config: Config): ServiceSchema => {
         docs: {
           summary: "Log in",
           description:
-            "Send `login`, an e-mail address or user name, or `email`; white space around it does not count. Failed logins are counted for the pair of address and account, which is locked after too many.",
+            "Send `login`, an e-mail address or user name, or `email`; white space around it does not count. Failed logins are counted for the client's address, with the name and with the account: a name that failed too often is 429 until the window ends, and another name of that account is refused like a wrong password meanwhile.",
           answer: schemas.login,
           problems: ["invalid-credentials"],
         },
@@ -285,7 +285,7 @@ export default (config: Config): ServiceSchema => {
           description: "Mails a link if there is such an account. The answer is the same if there is none.",
           answer: null,
         },
-        rules: { email: { ...address, example: "ada@example.com" } },
+        rules: { email: { ...rules.line(1, 254), trim: true, example: "ada@example.com" } },
         handler(ctx) {
           if (mails.pendingCount >= MAILS_WAITING) throw new Problem("overloaded");
           const { broker, logger } = this;
@@ -370,7 +370,7 @@ export default (config: Config): ServiceSchema => {
           answer: schemas.newPersonalToken,
         },
         rules: {
-          name: { ...rules.text(1, 100), trim: true },
+          name: { ...rules.line(1, 100), trim: true },
           scope: { type: "enum", values: [...TOKEN_SCOPES] },
           project_ids: {
             type: "array",

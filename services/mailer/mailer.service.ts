@@ -2,14 +2,20 @@ import type { ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { service } from "../../core/kit.ts";
 import * as rules from "../../core/rules.ts";
+import { printable } from "../../core/text.ts";
 import type { MailQueue } from "./mail-queue.ts";
 import type { Mail, MailerContract } from "./mailer.contract.ts";
 import { PACE, type Pace } from "./pace.ts";
 
 /** A mail for the terminal, where a developer finds the link in it. */
 function block({ to, subject, text }: Mail): string {
-  const lines = [`Mail to ${to} (shown here, since SMTP_URL is not set)`, `Subject: ${subject}`, "", text];
-  return `\n${lines.join("\n").replaceAll(/^(?=.)/gm, "  ")}\n\n`;
+  const lines = [
+    `Mail to ${to} (shown here, since SMTP_URL is not set)`,
+    `Subject: ${subject}`,
+    "",
+    ...text.split("\n"),
+  ];
+  return `\n${lines.map((line) => (line === "" ? "" : `  ${printable(line)}`)).join("\n")}\n\n`;
 }
 
 /**
@@ -27,7 +33,7 @@ export default (config: Config, pace: Partial<Pace> = {}): ServiceSchema => {
       send: {
         auth: "internal",
         rules: {
-          to: { type: "email", mode: "precise", max: 254, normalize: false },
+          to: rules.email,
           subject: { ...rules.text(1, 200), singleLine: true },
           text: rules.text(1, 20_000),
         },

@@ -45,7 +45,7 @@ import {
 import { eventPage, project as projectSchema, projectItem } from "./projects.schemas.ts";
 
 const project = rules.text(1, 100);
-const name = { ...rules.text(1, 100), trim: true } as const;
+const name = { ...rules.line(1, 100), trim: true } as const;
 const fields = {
   description: { ...rules.text(0, 10_000), optional: true, nullable: true },
   slug: { type: "string", optional: true, min: 1, max: 64, pattern: "^[a-z0-9]+(?:-[a-z0-9]+)*$" },

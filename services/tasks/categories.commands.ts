@@ -2,6 +2,7 @@
 import { mustMatch } from "../../core/conditions.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
+import { keyOf } from "../../core/text.ts";
 import { type Database, violatedConstraint } from "../../mixins/database.ts";
 import type { Write } from "../../mixins/event-log.ts";
 import { answerParameter, rememberAnswer } from "../../mixins/idempotency.ts";
@@ -29,11 +30,11 @@ export async function createCategory(
     .query({
       name: "categories-insert",
       text: `WITH row AS (
-               INSERT INTO tasks.categories (id, user_id, name, color, created_at, updated_at)
-               VALUES ($1, $2, $3, $4, $5, $5) RETURNING id),
+               INSERT INTO tasks.categories (id, user_id, name, color, created_at, updated_at, name_key)
+               VALUES ($1, $2, $3, $4, $5, $5, $7) RETURNING id),
              ${rememberAnswer(6)}
              SELECT id FROM row`,
-      values: [category.id, actor.id, name, color, time, answerParameter(answer)],
+      values: [category.id, actor.id, name, color, time, answerParameter(answer), keyOf(name)],
     })
     .catch(taken);
   return category;
@@ -54,8 +55,9 @@ export async function patchCategory(
     await tx
       .query({
         name: "categories-update",
-        text: `UPDATE tasks.categories SET name = $2, color = $3, updated_at = $4, version = version + 1 WHERE id = $1`,
-        values: [id, name, color, time],
+        text: `UPDATE tasks.categories SET name = $2, color = $3, updated_at = $4, version = version + 1, name_key = $5
+               WHERE id = $1`,
+        values: [id, name, color, time, keyOf(name)],
       })
       .catch(taken);
     return { ...before, name, color, updated_at: time, version: before.version + 1 };

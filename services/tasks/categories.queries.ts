@@ -30,7 +30,7 @@ export async function listCategories(db: Queryable, userId: string, page: PageOf
       },
     ],
     sorts: {
-      name: { sql: "lower(t.name)", type: "text" },
+      name: { sql: "t.name_key", type: "text" },
       created_at: { sql: "t.created_at", type: "timestamptz" },
     },
     sort: "name",

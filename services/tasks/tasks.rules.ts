@@ -48,7 +48,7 @@ export const filters = {
   archived: rules.flag,
 } as const satisfies Record<string, ValidationRule>;
 
-export const categoryName = { ...rules.text(1, 50), trim: true } as const;
+export const categoryName = { ...rules.line(1, 50), trim: true } as const;
 export const color = {
   type: "string",
   pattern: "^#[0-9A-Fa-f]{6}$",

@@ -3,6 +3,7 @@
  * counts the 3,000 among those that the other rules let through: shorter ones would fill most of the list for nothing.
  */
 import { dictionary } from "@zxcvbn-ts/language-common";
+import { keyOf } from "../../core/text.ts";
 
 /** How many of the passwords that are long enough are refused, at the least. */
 const MOST_COMMON = 3000;
@@ -14,4 +15,4 @@ const last = ranked.filter(({ length }) => length >= SHORTEST)[MOST_COMMON - 1];
 const COMMON: ReadonlySet<string> = new Set(ranked.slice(0, ranked.indexOf(last as string) + 1));
 
 /** Whether a password is one of the most common ones, in any letter case. */
-export const isCommonPassword = (password: string): boolean => COMMON.has(password.toLowerCase());
+export const isCommonPassword = (password: string): boolean => COMMON.has(keyOf(password));

@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import { Problem } from "../../core/errors.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { newId } from "../../core/ids.ts";
+import { keyOf } from "../../core/text.ts";
 import { isCommonPassword } from "./common-passwords.ts";
 import { endSessions } from "./endings.ts";
 import { hashPassword } from "./password.ts";
@@ -48,8 +49,8 @@ export async function makeFirstAdmin(db: Database, admin: FirstAdmin): Promise<s
   const hash = await hashPassword(password, cost);
   return whereThereIsNone(db, async (tx) => {
     const [user] = await tx.query<{ id: string; is_active: boolean }>({
-      text: "SELECT id, is_active FROM users.users WHERE lower(email) = lower($1) FOR NO KEY UPDATE",
-      values: [email],
+      text: "SELECT id, is_active FROM users.users WHERE email_key = $1 FOR NO KEY UPDATE",
+      values: [keyOf(email)],
     });
     if (user === undefined) return insert(tx, email, hash);
     if (!user.is_active) throw new Problem("conflict", "The account of ADMIN_EMAIL is deactivated");
@@ -67,13 +68,14 @@ export async function makeFirstAdmin(db: Database, admin: FirstAdmin): Promise<s
 async function insert(tx: Queryable, email: string, hash: string): Promise<string> {
   const id = newId();
   const { length: taken } = await tx.query({
-    text: "SELECT FROM users.users WHERE lower(username) = 'admin'",
+    text: "SELECT FROM users.users WHERE username_key = 'admin'",
   });
   const username = taken === 0 ? "admin" : `admin-${randomBytes(4).toString("hex")}`;
   await tx.query({
-    text: `INSERT INTO users.users (id, email, username, password_hash, role, is_verified, created_at, updated_at)
-           VALUES ($1, $2, $3, $4, 'admin', true, $5, $5)`,
-    values: [id, email, username, hash, new Date()],
+    text: `INSERT INTO users.users (id, email, username, password_hash, role, is_verified, created_at, updated_at,
+                                    email_key, username_key)
+           VALUES ($1, $2, $3, $4, 'admin', true, $5, $5, $6, $7)`,
+    values: [id, email, username, hash, new Date(), keyOf(email), keyOf(username)],
   });
   return id;
 }

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { col, fn, type Model, type ModelStatic, Op, where } from "sequelize";
+import { type Model, type ModelStatic, Op } from "sequelize";
 import { mustMatch } from "../../core/conditions.ts";
 import { missing, Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Actor, Conditions, Role } from "../../core/kit.ts";
+import { keyOf } from "../../core/text.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
 import { ending, ENDS_SESSIONS, endSessions } from "./endings.ts";
 import { modelProblem } from "../../mixins/model.ts";
@@ -40,9 +41,21 @@ export async function createUser(
     const [user] = await db.query<User>({
       name: "users-insert",
       text: `INSERT INTO users.users (id, email, username, first_name, last_name, password_hash, role, is_verified,
-                                      created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) RETURNING ${USER}`,
-      values: [newId(), email, username, first_name, last_name, hash, role, is_verified, new Date()],
+                                      created_at, updated_at, email_key, username_key)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11) RETURNING ${USER}`,
+      values: [
+        newId(),
+        email,
+        username,
+        first_name,
+        last_name,
+        hash,
+        role,
+        is_verified,
+        new Date(),
+        keyOf(email),
+        keyOf(username),
+      ],
     });
     return user as User;
   } catch (error) {
@@ -57,13 +70,9 @@ export async function findByPassword(
   cost: number,
 ): Promise<UserRow | null> {
   mustHaveRoom();
-  const folded = login.toLowerCase();
+  const key = keyOf(login);
   const found = await model
-    .findOne({
-      where: {
-        [Op.or]: [where(fn("lower", col("email")), folded), where(fn("lower", col("username")), folded)],
-      },
-    })
+    .findOne({ where: { [Op.or]: [{ email_key: key }, { username_key: key }] } })
     .catch((error: unknown) => {
       throw modelProblem(error);
     });
@@ -100,14 +109,14 @@ export async function setPassword(
     text: `WITH ended AS (
              UPDATE users.users SET password_hash = $2, updated_at = ${LATER("$3")}, ${ENDS_SESSIONS},
                                     kept_session = $6
-             WHERE id = $1 AND is_active AND ($4::text IS NULL OR lower(email) = lower($4)) AND sessions_generation = $5
+             WHERE id = $1 AND is_active AND ($4::text IS NULL OR email_key = $4) AND sessions_generation = $5
              RETURNING id, sessions_generation)
            ${ending("ended")}`,
     values: [
       id,
       await hashPassword(password, cost),
       new Date(),
-      email ?? null,
+      email === undefined ? null : keyOf(email),
       generation,
       keep_session ?? null,
     ],
@@ -121,8 +130,8 @@ export async function markVerified(db: Queryable, id: string, email: string): Pr
     name: "users-mark-verified",
     text: `UPDATE users.users
            SET is_verified = true, updated_at = CASE WHEN is_verified THEN updated_at ELSE ${LATER("$3")} END
-           WHERE id = $1 AND is_active AND lower(email) = lower($2) RETURNING id`,
-    values: [id, email, new Date()],
+           WHERE id = $1 AND is_active AND email_key = $2 RETURNING id`,
+    values: [id, keyOf(email), new Date()],
   });
   if (rows.length === 0) throw missing("user", id);
 }
@@ -200,14 +209,20 @@ export async function changeUser(
       return { user, sessionsEnd: false, newAddress: false };
     }
     keepAnAdmin(standing, next);
-    const newAddress = next.email.toLowerCase() !== user.email.toLowerCase();
+    const newAddress = keyOf(next.email) !== keyOf(user.email);
     const sessionsEnd = next.role !== user.role || next.is_active !== user.is_active;
-    const values = [...FIELDS.map((field) => next[field]), user.is_verified && !newAddress, new Date()];
+    const keys = [keyOf(next.email), keyOf(next.username)];
+    const values = [
+      ...FIELDS.map((field) => next[field]),
+      user.is_verified && !newAddress,
+      new Date(),
+      ...keys,
+    ];
     try {
       const [written] = await tx.query<User>({
         text: `UPDATE users.users
                SET email = $2, username = $3, first_name = $4, last_name = $5, role = $6, is_active = $7,
-                   is_verified = $8, updated_at = ${LATER("$9")}
+                   is_verified = $8, updated_at = ${LATER("$9")}, email_key = $10, username_key = $11
                WHERE id = $1 RETURNING ${USER}`,
         values: [id, ...values],
       });
@@ -242,19 +257,16 @@ export async function eraseUser(db: Database, actor: Actor, id: string): Promise
   // Anybody might have registered the name that this account is to get.
   for (const suffix of ["", randomBytes(4).toString("hex")]) {
     try {
+      const names = [`erased-${id}${suffix}@erased.invalid`, `erased-${id.slice(-12)}${suffix}`] as const;
       await db.transaction(async (tx) => {
         keepAnAdmin(await lockUser(tx, actor, id, ["erase"]), { role: "user", is_active: false });
         await tx.query({
           text: `UPDATE users.users
                  SET email = $2, username = $3, first_name = NULL, last_name = NULL, password_hash = '',
-                     is_active = false, is_verified = false, erased_at = $4, updated_at = ${LATER("$4")}
+                     is_active = false, is_verified = false, erased_at = $4, updated_at = ${LATER("$4")},
+                     email_key = $5, username_key = $6
                  WHERE id = $1`,
-          values: [
-            id,
-            `erased-${id}${suffix}@erased.invalid`,
-            `erased-${id.slice(-12)}${suffix}`,
-            new Date(),
-          ],
+          values: [id, ...names, new Date(), ...names.map(keyOf)],
         });
         await endSessions(tx, id, actor.id);
       });

@@ -37,22 +37,11 @@ export interface NewUser {
   last_name?: string | null;
 }
 
-const name = { ...rules.text(1, 100), optional: true, nullable: true, trim: true } as const;
+const name = { ...rules.line(1, 100), optional: true, nullable: true, trim: true } as const;
 
 /** Rules for `NewUser`. */
 export const accountRules = {
-  email: {
-    type: "email",
-    mode: "precise",
-    max: 254,
-    normalize: false,
-    messages: { plain: "The '{field}' field must be an e-mail address at a named host." },
-    // Quoted names and address literals are RFC 5321's, but they are nobody's: mail would go where a stranger points it.
-    custom: (value: unknown, errors: { type: string }[]) => {
-      if (typeof value === "string" && /["[\]]/.test(value)) errors.push({ type: "plain" });
-      return value;
-    },
-  },
+  email: rules.email,
   username: {
     type: "string",
     min: 3,

@@ -17,6 +17,9 @@ export interface UserRow {
   updated_at: Date;
   /** Counted on by whatever ends all sessions. */
   sessions_generation: number;
+  /** core/text.ts, keyOf: what the account is found by. */
+  email_key: string;
+  username_key: string;
 }
 
 export const userModel: ModelDefinition = {
@@ -34,6 +37,8 @@ export const userModel: ModelDefinition = {
     created_at: { type: DataTypes.DATE(3), allowNull: false },
     updated_at: { type: DataTypes.DATE(3), allowNull: false },
     sessions_generation: { type: DataTypes.INTEGER, allowNull: false, defaultValue: 1 },
+    email_key: { type: DataTypes.TEXT, allowNull: false },
+    username_key: { type: DataTypes.TEXT, allowNull: false },
   },
   options: { schema: "users", tableName: "users", timestamps: false },
 };

@@ -1,6 +1,7 @@
 import { missing } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/page.ts";
+import { keyOf } from "../../core/text.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
 import type { FoundPerson, User } from "./users.contract.ts";
@@ -13,8 +14,8 @@ export const USER = `id, email, username, first_name, last_name, role, is_active
 export async function findByEmail(db: Queryable, email: string): Promise<User | null> {
   const [user] = await db.query<User>({
     name: "users-by-email",
-    text: `SELECT ${USER} FROM users.users WHERE lower(email) = lower($1) AND is_active`,
-    values: [email],
+    text: `SELECT ${USER} FROM users.users WHERE email_key = $1 AND is_active`,
+    values: [keyOf(email)],
   });
   return user ?? null;
 }
@@ -23,8 +24,8 @@ export async function findByEmail(db: Queryable, email: string): Promise<User | 
 export async function accountOf(db: Queryable, login: string): Promise<string | null> {
   const [user] = await db.query<{ id: string }>({
     name: "users-account-of",
-    text: "SELECT id FROM users.users WHERE lower(email) = lower($1) OR lower(username) = lower($1)",
-    values: [login],
+    text: "SELECT id FROM users.users WHERE email_key = $1 OR username_key = $1",
+    values: [keyOf(login)],
   });
   return user?.id ?? null;
 }
@@ -69,7 +70,7 @@ export async function searchUsers(
     branches: [{ from: "users.users t", where }],
     sorts: {
       relevance: { sql: `(username ILIKE ${part} || '%')::int`, type: "integer" },
-      username: { sql: "lower(username)", type: "text" },
+      username: { sql: "username_key", type: "text" },
       created_at: { sql: "t.created_at", type: "timestamptz" },
     },
     sort: "-relevance,username",

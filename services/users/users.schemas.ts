@@ -15,7 +15,7 @@ import type { FoundPerson, Person, User } from "./users.contract.ts";
 
 export const ROLES = ["user", "manager", "admin"] as const;
 
-const email = like({ type: "string", format: "email" }, "ada@example.com");
+const email = like({ type: "string", format: "idn-email" }, "ada@example.com");
 const name = {
   id: uuid("0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f"),
   username: text("ada"),
@@ -40,7 +40,7 @@ export const person = object<Person>("Person", name);
 
 export const foundPerson = object<FoundPerson>(
   "FoundPerson",
-  { ...name, email: { type: "string", format: "email", description: "For admins alone." } },
+  { ...name, email: { type: "string", format: "idn-email", description: "For admins alone." } },
   ["email"],
 );
 

@@ -58,6 +58,13 @@ describe("POST /auth/register", () => {
   test("names may be left out or null, and are trimmed", async () => {
     expect((await register({ first_name: null })).body.first_name).toBeNull();
     expect((await register({ first_name: "  Grace " })).body.first_name).toBe("Grace");
+    const { email, username } = someone();
+    expect((await register({ email: ` ${email}\t`, username: ` ${username} ` })).body).toMatchObject({
+      email,
+      username,
+    });
+    // What joins letters in Persian and emoji is no control character.
+    expect((await register({ first_name: "\u0645\u06cc\u200c\u0631\u0648\u062f" })).status).toBe(201);
   });
 
   test.each<[field: string, what: string, value: unknown]>([
@@ -73,6 +80,11 @@ describe("POST /auth/register", () => {
     ["email", "at an address literal", "ada@[127.0.0.1]"],
     ["email", "with a quoted name", '"a b"@example.com'],
     ["email", "with an empty label", "ada@example..com"],
+    ["email", "with a control character", "ada\u0007@example.com"],
+    ["email", "with an escape sequence", "ada\u001b[2J@example.com"],
+    ["email", "that turns the direction of text", "ada\u202e@example.com"],
+    ["email", "with a character that nobody sees", "a\u200bda@example.com"],
+    ["email", "with half a surrogate pair", "ada\ud800@example.com"],
     ["email", "of 255 characters", `${"a".repeat(243)}@example.com`],
     ["username", "missing", undefined],
     ["username", "of 2 characters", "ad"],
@@ -81,6 +93,8 @@ describe("POST /auth/register", () => {
     ["username", "that looks like an address", "ada@example.com"],
     ["username", "ending in a dot", "ada."],
     ["username", "with markup", "<ada>"],
+    ["username", "with a control character", "a\u0007da"],
+    ["username", "ending in a line break and more", "ada\nda"],
     ["username", "a list", ["ada"]],
     ["password", "missing", undefined],
     ["password", "a number", 1234567890],
@@ -90,6 +104,9 @@ describe("POST /auth/register", () => {
     ["first_name", "empty", ""],
     ["first_name", "blank", "  "],
     ["first_name", "of 101 characters", "x".repeat(101)],
+    ["first_name", "with an escape sequence", "\u001b[31mAda"],
+    ["last_name", "that turns the direction of text", "Love\u202elace"],
+    ["last_name", "of two lines", "Love\nlace"],
     ["last_name", "an object", {}],
     ["role", "set", "admin"],
     ["is_active", "set", true],

@@ -295,6 +295,14 @@ describe("a forgotten password", () => {
     expect(printed.some((text) => text.includes("nobody@example.com"))).toBe(false);
   });
 
+  test.each(["ada\u001b[2J@example.com", "ada\u202e@example.com", "a\nda@example.com", " "])(
+    "of what can be no address (%j) is 422",
+    async (email) => {
+      const answer = await node.api.post("/auth/password/forgot", { email });
+      expectProblem(answer, 422, "validation-failed", ["#/email"]);
+    },
+  );
+
   test("a link speaks for the address that it was mailed to: not for the one that was taken since", async () => {
     const ada = await node.api.person("ada");
     await node.api.post("/auth/password/forgot", { email: ada.email });

@@ -311,6 +311,9 @@ describe("PATCH /users/{id}", () => {
   test.each<[field: string, what: string, value: unknown]>([
     ["email", "null", null],
     ["email", "no address", "eve"],
+    ["email", "with a control character", "eve\u0007@example.com"],
+    ["email", "that turns the direction of text", "eve\u202e@example.com"],
+    ["first_name", "with an escape sequence", "\u001b[31mEve"],
     ["email", "too long", `${"x".repeat(250)}@example.com`],
     ["username", "null", null],
     ["username", "too short", "ev"],
@@ -771,8 +774,9 @@ describe("the first admin", () => {
   test("gets another user name when admin is taken", () =>
     withPool(async (pool) => {
       await pool.query({
-        text: `INSERT INTO users.users (id, email, username, password_hash, created_at, updated_at)
-               VALUES ($1, 'x@example.com', 'Admin', '', now(), now())`,
+        text: `INSERT INTO users.users (id, email, username, password_hash, created_at, updated_at,
+                                        email_key, username_key)
+               VALUES ($1, 'x@example.com', 'Admin', '', now(), now(), 'x@example.com', 'admin')`,
         values: [NOBODY],
       });
       await makeFirstAdmin(pool, admin);
@@ -822,7 +826,7 @@ describe("the first admin", () => {
         expect(await usersIn(pool)).toMatchObject([{ email: "root@example.com", role: "admin" }]);
       });
       expect(password).toBeDefined();
-      const again = await run("ROOT@example.com");
+      const again = await run(" ROOT@example.com ");
       expect([again.code, again.out]).toEqual([
         0,
         expect.stringMatching(/^Database: 127\.0\.0\.1:\d+\/test_\w+\nROOT@.* is admin already\.\n$/),
@@ -843,6 +847,8 @@ describe("the first admin", () => {
     test("says in one line what is wrong", async () => {
       const none = await run();
       expect([none.code, none.err]).toEqual([1, "Usage: npm run admin -- <email>\n"]);
+      const escape = await run("root\u001b[2J@example.com");
+      expect([escape.code, escape.err]).toEqual([1, "Usage: npm run admin -- <email>\n"]);
       url = "postgres://nobody@127.0.0.1:1/none";
       const away = await run("root@example.com");
       expect([away.code, away.err]).toEqual([1, "The database does not answer: see DATABASE_URL.\n"]);

@@ -31,7 +31,7 @@ export interface paths {
         put?: never;
         /**
          * Log in
-         * @description Send `login`, an e-mail address or user name, or `email`; white space around it does not count. Failed logins are counted for the pair of address and account, which is locked after too many.
+         * @description Send `login`, an e-mail address or user name, or `email`; white space around it does not count. Failed logins are counted for the client's address, with the name and with the account: a name that failed too often is 429 until the window ends, and another name of that account is refused like a wrong password meanwhile.
          */
         post: operations["authLogin"];
         delete?: never;
@@ -1054,7 +1054,7 @@ export interface components {
          *     }
          */
         AuthRegisterBody: {
-            /** Format: email */
+            /** Format: idn-email */
             email: string;
             username: string;
             /** @example correct horse */
@@ -1086,7 +1086,7 @@ export interface components {
              */
             id: string;
             /**
-             * Format: email
+             * Format: idn-email
              * @example ada@example.com
              */
             email: string;
@@ -1530,7 +1530,7 @@ export interface components {
             /** @example Lovelace */
             last_name: string | null;
             /**
-             * Format: email
+             * Format: idn-email
              * @description For admins alone.
              */
             email?: string;
@@ -1624,7 +1624,7 @@ export interface components {
          *     }
          */
         UsersPatchBody: {
-            /** Format: email */
+            /** Format: idn-email */
             email?: string;
             username?: string;
             /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */

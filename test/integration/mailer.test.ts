@@ -151,6 +151,7 @@ describe("a mail", () => {
 
   test.each([
     ["two recipients", { to: "ada@example.com,eve@example.com" }],
+    ["a recipient that turns the direction of text", { to: "ada\u202e@example.com" }],
     ["a subject of two lines", { subject: "Hello\r\nBcc: eve@example.com" }],
     ["text that Postgres can't hold", { text: "a\0b" }],
   ])("with %s is refused", async (_what, wrong) => {
@@ -330,6 +331,13 @@ describe("without SMTP_URL", () => {
       ].join("\n"),
     );
     expect(log).toEqual([]);
+  });
+
+  test("development writes control characters out, in place of letting the terminal act on them", async () => {
+    const { broker } = await startMailer({ NODE_ENV: "development" });
+    const written = terminal();
+    await mailer.call(broker, "send", { ...MAIL, text: "Hello \u001b[2J\nAda\u202e" });
+    expect(written.join("")).toContain("\n  Hello \\u{1b}[2J\n  Ada\\u{202e}\n");
   });
 
   test("production says at start that mail is off, and drops it without its text", async () => {

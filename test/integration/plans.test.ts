@@ -40,8 +40,8 @@ beforeAll(async () => {
   );
   for (const { name } of indexes) await run(`DROP INDEX ${name}`);
   await run(
-    `INSERT INTO users.users (id, email, username, password_hash, created_at, updated_at)
-     SELECT id, id, id, '', now(), now()
+    `INSERT INTO users.users (id, email, username, password_hash, created_at, updated_at, email_key, username_key)
+     SELECT id, id, id, '', now(), now(), id, id
      FROM unnest($1::uuid[] || ARRAY(SELECT gen_random_uuid() FROM generate_series(1, 2000))) AS id`,
     [mine, others],
   );
@@ -112,8 +112,10 @@ beforeAll(async () => {
      SELECT sha256(id::text::bytea), id, now() + interval '1 day' FROM auth.sessions`,
   );
   await run(
-    `INSERT INTO users.users (id, email, username, first_name, last_name, password_hash, created_at, updated_at)
-     SELECT gen_random_uuid(), md5(n::text) || '@example.com', md5(n::text), md5('f' || n), md5('l' || n), '', now(), now()
+    `INSERT INTO users.users (id, email, username, first_name, last_name, password_hash, created_at, updated_at,
+                              email_key, username_key)
+     SELECT gen_random_uuid(), md5(n::text) || '@example.com', md5(n::text), md5('f' || n), md5('l' || n), '', now(), now(),
+            md5(n::text) || '@example.com', md5(n::text)
      FROM generate_series(1, 100000) AS n`,
   );
   // Passwords change: of 1,000 accounts at some time, of few within the last minute.

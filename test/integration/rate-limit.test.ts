@@ -321,13 +321,37 @@ describe("failed logins", () => {
     expectRefusal(await login(first.api, ada.username, PASSWORD, here), "login", 900);
   });
 
-  test("count for the account, by whichever of its names it is tried", async () => {
-    const { api } = await startGateway();
+  test("count for the account, by whichever of its names it is tried: five guesses, and no more", async () => {
+    const { api } = await startGateway({ RATE_LIMIT_LOGIN_FAILURES: { points: 5, duration: 3 } });
     const person = await api.person("two-names");
     expect(statuses(await times(3, () => fail(api, person.username)))).toEqual([401, 401, 401]);
     expect(statuses(await times(2, () => fail(api, person.email)))).toEqual([401, 401]);
     for (const name of [person.username, person.email])
-      expectRefusal(await login(api, name, PASSWORD), "login", 900);
+      expect((await login(api, name, PASSWORD)).status).toBe(401);
+    const opened = async () => (await login(api, person.email, PASSWORD)).status === 200;
+    expect(await until(opened, 6000)).toBe(true);
+  });
+
+  test("do not tell that an e-mail address is the user name's: it is answered as anybody's", async () => {
+    const { api } = await startGateway();
+    const person = await api.person("private");
+    const afterFive = async (address: string) => {
+      expect(statuses(await times(6, () => fail(api, person.username)))).toContain(429);
+      return times(6, () => fail(api, address));
+    };
+    const told = ({ status, headers, body }: Answer) => ({
+      status,
+      body: { ...body, request_id: "" },
+      names: [...headers.keys()],
+    });
+    const [own, anothers, nobodys] = [
+      await afterFive(person.email),
+      await afterFive(bob.email),
+      await afterFive("nobody-at-all@example.com"),
+    ];
+    expect(statuses(own)).toEqual([401, 401, 401, 401, 401, 429]);
+    expect(own.map(told)).toEqual(anothers.map(told));
+    expect(own.map(told)).toEqual(nobodys.map(told));
   });
 
   test("and wrong present passwords at a change of it count alike", async () => {

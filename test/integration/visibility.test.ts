@@ -222,8 +222,8 @@ async function fill({ users, projects, tasks }: World): Promise<void> {
   const owner = users[0]!.id;
   const insert = (text: string, rows: object[]) => client.query(text, [JSON.stringify(rows)]);
   await insert(
-    `INSERT INTO users.users (id, email, username, password_hash, role, created_at, updated_at)
-     SELECT id, id, id, '', role, now(), now() FROM json_populate_recordset(NULL::users.users, $1)`,
+    `INSERT INTO users.users (id, email, username, password_hash, role, created_at, updated_at, email_key, username_key)
+     SELECT id, id, id, '', role, now(), now(), id, id FROM json_populate_recordset(NULL::users.users, $1)`,
     users,
   );
   await insert(

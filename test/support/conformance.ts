@@ -5,12 +5,14 @@
 import { readFileSync } from "node:fs";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
+import { isEmailAddress } from "../../core/text.ts";
 import type { Answer, Wire } from "./api.ts";
 
 const openapi: Wire = JSON.parse(readFileSync(new URL("../../docs/openapi.json", import.meta.url), "utf8"));
 
 const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: true });
 (addFormats as unknown as (to: Ajv2020) => void)(ajv);
+ajv.addFormat("idn-email", isEmailAddress);
 ajv.addSchema(openapi, "openapi.json");
 
 const validators = new Map<string, ValidateFunction>();

@@ -92,6 +92,10 @@ describe("a variable", () => {
     [{ NODE_ID: "tasks-7f9c.pod_2" }, { NODE_ID: "tasks-7f9c.pod_2" }],
     [{ NODE_ENV: "test", BCRYPT_COST: "4" }, { BCRYPT_COST: 4 }],
     [{ LOG_JSON: "true" }, { LOG_JSON: true }],
+    [
+      { ADMIN_EMAIL: " root@example.com ", ADMIN_PASSWORD: "correct horse" },
+      { ADMIN_EMAIL: "root@example.com" },
+    ],
   ])("is read: %j", (env, expected) => {
     expect(loadConfig(env)).toMatchObject(expected);
   });
@@ -110,6 +114,12 @@ describe("one line says what is wrong", () => {
 
   test.each<[what: string, env: NodeJS.ProcessEnv, line: RegExp]>([
     ["a PORT that is no number", { PORT: "http" }, /^PORT: .*"http"/],
+    ["an ADMIN_EMAIL that is no address", { ADMIN_EMAIL: "root" }, /^ADMIN_EMAIL: .*e-mail address/],
+    [
+      "an ADMIN_EMAIL with an escape sequence",
+      { ADMIN_EMAIL: "root\u001b[2J@example.com" },
+      /^ADMIN_EMAIL: needs an e-mail address$/,
+    ],
     ["a PORT beyond 65535", { PORT: "65536" }, /^PORT: /],
     ["an unknown service", { SERVICES: "tasks,cats" }, /^SERVICES: "cats" is none of api-gateway, auth,/],
     ["an unknown NODE_ENV", { NODE_ENV: "staging" }, /^NODE_ENV: .*production/],

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
+import { isEmailAddress } from "../../core/text.ts";
 import FastestValidator from "fastest-validator";
 import { CLIENT, DOCUMENT, generate, readActions } from "../../scripts/openapi.ts";
 import { schemaOf } from "../../services/api-gateway/openapi-rules.ts";
@@ -25,6 +26,7 @@ const operations = (): [string, any][] =>
 const ajv = (): Ajv2020 => {
   const made = new Ajv2020({ strict: false, allErrors: true });
   (addFormats as unknown as (to: Ajv2020) => void)(made);
+  made.addFormat("idn-email", isEmailAddress);
   return made;
 };
 
@@ -166,6 +168,13 @@ describe("a rule as a schema", () => {
     ["trimmed text", { ...rules.text(1, 3), trim: true }, [" a "], ["", "  "]],
     ["what may be null", { ...rules.text(1, 3), nullable: true }, ["a", null], [""]],
     ["an enum that may be null", { type: "enum", values: ["a"], nullable: true }, ["a", null], ["b"]],
+    [
+      "text of one line",
+      { ...rules.line(1, 5), trim: true },
+      ["a b", " abcde "],
+      ["", "abcdef", "a\nb", "a\u202eb", "\u0007"],
+    ],
+    ["an e-mail address", rules.email, ["\u00e9@example.com"], ["a", "a\u202e@example.com"]],
     ["an id", rules.id, ["0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f"], ["x", ""]],
     [
       "a timestamp",
