@@ -68,6 +68,15 @@ BEGIN
 END $function$
 ;
 
+CREATE TABLE auth.mail_budgets (
+  user_id uuid NOT NULL,
+  purpose text NOT NULL,
+  day_began timestamp(3) with time zone NOT NULL,
+  mails integer NOT NULL,
+  mailed_at timestamp(3) with time zone NOT NULL,
+  link integer NOT NULL
+);
+
 CREATE TABLE auth.one_time_tokens (
   hash bytea NOT NULL,
   user_id uuid NOT NULL,
@@ -225,6 +234,10 @@ CREATE TABLE users.users (
   username_key text COLLATE "C" NOT NULL
 );
 
+ALTER TABLE auth.mail_budgets ADD CONSTRAINT mail_budgets_pkey PRIMARY KEY (user_id, purpose);
+
+ALTER TABLE auth.mail_budgets ADD CONSTRAINT mail_budgets_purpose_check CHECK ((purpose = ANY (ARRAY['verify_email'::text, 'reset_password'::text])));
+
 ALTER TABLE auth.one_time_tokens ADD CONSTRAINT one_time_tokens_pkey PRIMARY KEY (hash);
 
 ALTER TABLE auth.one_time_tokens ADD CONSTRAINT one_time_tokens_purpose_check CHECK ((purpose = ANY (ARRAY['verify_email'::text, 'reset_password'::text])));
@@ -270,6 +283,8 @@ ALTER TABLE users.endings ADD CONSTRAINT endings_pkey PRIMARY KEY (user_id);
 ALTER TABLE users.users ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 ALTER TABLE users.users ADD CONSTRAINT users_role_check CHECK ((role = ANY (ARRAY['user'::text, 'manager'::text, 'admin'::text])));
+
+ALTER TABLE auth.mail_budgets ADD CONSTRAINT mail_budgets_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id) ON DELETE CASCADE;
 
 ALTER TABLE auth.one_time_tokens ADD CONSTRAINT one_time_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES users.users(id) ON DELETE CASCADE;
 

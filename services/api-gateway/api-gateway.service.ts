@@ -182,6 +182,8 @@ export default (config: Config): ServiceSchema => {
     let params = bindParams(request, { body, query, path });
     const more = requestsIn(action, params) - 1;
     if (more > 0) await this.limits.admit(request, response, limit, ctx.meta.actor, more);
+    if (route.mails !== undefined && params[route.mails] !== undefined)
+      await this.limits.admit(request, response, "auth", ctx.meta.actor);
     if (route.list === true) {
       request.page = {
         scope: scopeOf(ctx.meta.actor?.id ?? "", `${pattern} ${Object.values(path).join(" ")}`, query),

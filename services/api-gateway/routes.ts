@@ -22,6 +22,8 @@ export interface Route {
   location?: (answer: Record<string, string>, path: Record<string, string>) => string;
   /** A rate limit stricter than the default. */
   limit?: Limit;
+  /** A field that makes a write mail somebody: one that names it costs the budget `auth` too. */
+  mails?: string;
   /** One resource with an entity tag: reads take `If-None-Match`, writes `If-Match`. */
   versioned?: boolean;
   /** A write that can come twice and happen once: takes `Idempotency-Key`. */
@@ -32,7 +34,7 @@ export interface Route {
   list?: boolean;
 }
 
-type Settings = Partial<Pick<Route, "versioned" | "idempotent" | "keyless" | "limit">>;
+type Settings = Partial<Pick<Route, "versioned" | "idempotent" | "keyless" | "limit" | "mails">>;
 
 const route =
   (method: Route["method"], status: Route["status"]) =>
@@ -88,7 +90,7 @@ export const ROUTES: readonly Route[] = [
 
   list("/users", "users.list"),
   get("/users/:id", "users.get", versioned),
-  patch("/users/:id", "users.patch", versioned),
+  patch("/users/:id", "users.patch", { ...versioned, mails: "email" }),
   remove("/users/:id", "users.delete", versioned),
 
   list("/projects", "projects.list"),

@@ -14,7 +14,7 @@ import { user } from "../users/users.schemas.ts";
 import { type AuthContract, type Login, revoked, TOKEN_SCOPES } from "./auth.contract.ts";
 import * as schemas from "./auth.schemas.ts";
 import { resetMail, verificationMail } from "./mails.ts";
-import { findLink, issueToken, spendLink } from "./one-time-tokens.ts";
+import { findLink, giveMailBack, issueToken, type Purpose, spendLink } from "./one-time-tokens.ts";
 import { createToken, findToken, listTokens, revokeToken, TOKEN_SORTS } from "./personal-tokens.ts";
 import { clearRefreshCookie, setRefreshCookie } from "./refresh-cookie.ts";
 import {
@@ -33,6 +33,8 @@ import {
 /** Password mails that are being prepared after their request was answered, and that may wait for it. */
 const MAILS_AT_ONCE = 2;
 const MAILS_WAITING = 100;
+
+const MAILS = { verify_email: verificationMail, reset_password: resetMail } as const;
 
 /** Projects that a personal token can be limited to. */
 const MAX_TOKEN_PROJECTS = 100;
@@ -54,7 +56,7 @@ const cookie = {
 interface Auth extends WithDatabase {
   answer(meta: Meta, session: Session, user: User, cookie: boolean): Login;
   tell(sessions: string[]): void;
-  mailVerification(from: Caller, user: User): Promise<void>;
+  mailLink(from: Caller, purpose: Purpose, user: User): Promise<void>;
   mailReset(from: Caller, email: string): Promise<void>;
 }
 
@@ -81,18 +83,21 @@ export default (config: Config): ServiceSchema => {
         if (sessions.length > 0) broadcast(this.broker, revoked, { sessions });
       },
 
-      async mailVerification(this: Auth, from: Caller, user: User) {
-        const token = await issueToken(this.db, "verify_email", user);
+      /** Mails a link, as often as the user's budget has it. */
+      async mailLink(this: Auth, from: Caller, purpose: Purpose, user: User) {
+        const token = await issueToken(this.db, purpose, user);
         if (token === null) return;
-        await mailer.call(from, "send", verificationMail(config, user.email, token));
+        try {
+          await mailer.call(from, "send", MAILS[purpose](config, user.email, token));
+        } catch (error) {
+          await giveMailBack(this.db, purpose, user.id).catch(() => {});
+          throw error;
+        }
       },
 
       async mailReset(this: Auth, from: Caller, email: string) {
         const user = await users.call(from, "by_email", { email });
-        if (user === null) return;
-        const token = await issueToken(this.db, "reset_password", user);
-        if (token === null) return;
-        await mailer.call(from, "send", resetMail(config, user.email, token));
+        if (user !== null) await this.mailLink(from, "reset_password", user);
       },
     },
 
@@ -111,7 +116,7 @@ export default (config: Config): ServiceSchema => {
         async handler(ctx) {
           const user = await users.call(ctx, "create", ctx.params);
           // The account is there, whatever becomes of the mail: it can be asked for again.
-          await this.mailVerification(ctx, user).catch((error: unknown) =>
+          await this.mailLink(ctx, "verify_email", user).catch((error: unknown) =>
             this.logger.warn(`no verification mail for user ${user.id}`, error),
           );
           return user;
@@ -267,13 +272,14 @@ export default (config: Config): ServiceSchema => {
         auth: "session",
         docs: {
           summary: "Mail the link again",
-          description: "Nothing happens for an address that is verified.",
+          description:
+            "Nothing happens for an address that is verified. A mail that was sent in the last minute is not sent again, and 10 are sent in a day at the most.",
           answer: null,
         },
         rules: {},
         async handler(ctx) {
           const user = await users.call(ctx, "account", { id: ctx.locals.actor.id });
-          if (!user.is_verified) await this.mailVerification(ctx, user);
+          if (!user.is_verified) await this.mailLink(ctx, "verify_email", user);
         },
       },
 
@@ -282,7 +288,8 @@ export default (config: Config): ServiceSchema => {
         auth: "public",
         docs: {
           summary: "Forgot the password",
-          description: "Mails a link if there is such an account. The answer is the same if there is none.",
+          description:
+            "Mails a link if there is such an account. The answer is the same if there is none, and if one was mailed in the last minute or 10 in a day.",
           answer: null,
         },
         rules: { email: { ...rules.line(1, 254), trim: true, example: "ada@example.com" } },

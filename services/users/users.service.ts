@@ -198,7 +198,7 @@ export default (config: Config): ServiceSchema =>
         docs: {
           summary: "Change an account",
           description:
-            "One's own, or any for admins; `role` and `is_active` are for admins. A new e-mail address needs verifying anew. A new role ends the user's sessions.",
+            "One's own, or any for admins; `role` and `is_active` are for admins. A new e-mail address needs verifying anew: it is mailed a link, 10 mails in a day at the most, and such a request costs the stricter budget of the auth routes too. A new role ends the user's sessions.",
           answer: userSchema,
           problems: ["forbidden", "already-exists", "conflict"],
         },

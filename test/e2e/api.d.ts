@@ -182,7 +182,7 @@ export interface paths {
         put?: never;
         /**
          * Mail the link again
-         * @description Nothing happens for an address that is verified. The answer has no body.
+         * @description Nothing happens for an address that is verified. A mail that was sent in the last minute is not sent again, and 10 are sent in a day at the most. The answer has no body.
          */
         post: operations["authResendVerification"];
         delete?: never;
@@ -202,7 +202,7 @@ export interface paths {
         put?: never;
         /**
          * Forgot the password
-         * @description Mails a link if there is such an account. The answer is the same if there is none. The answer has no body.
+         * @description Mails a link if there is such an account. The answer is the same if there is none, and if one was mailed in the last minute or 10 in a day. The answer has no body.
          */
         post: operations["authForgotPassword"];
         delete?: never;
@@ -335,7 +335,7 @@ export interface paths {
         head?: never;
         /**
          * Change an account
-         * @description One's own, or any for admins; `role` and `is_active` are for admins. A new e-mail address needs verifying anew. A new role ends the user's sessions.
+         * @description One's own, or any for admins; `role` and `is_active` are for admins. A new e-mail address needs verifying anew: it is mailed a link, 10 mails in a day at the most, and such a request costs the stricter budget of the auth routes too. A new role ends the user's sessions.
          */
         patch: operations["usersPatch"];
         trace?: never;

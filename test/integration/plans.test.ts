@@ -87,8 +87,8 @@ beforeAll(async () => {
     mine,
   );
   await run(
-    `INSERT INTO tasks.categories (id, user_id, name, color, created_at, updated_at)
-     SELECT gen_random_uuid(), id, 'c' || n, '#000000', now(), now()
+    `INSERT INTO tasks.categories (id, user_id, name, color, created_at, updated_at, name_key)
+     SELECT gen_random_uuid(), id, 'c' || n, '#000000', now(), now(), 'c' || n
      FROM (SELECT id FROM users.users LIMIT 500) u CROSS JOIN generate_series(1, 20) AS n`,
   );
   await run(

@@ -145,6 +145,17 @@ describe("a budget", () => {
     expect((await api.as(ada.token).get("/auth/me")).status).toBe(200);
   });
 
+  test("is stricter for a change that names a new address, which mails somebody", async () => {
+    const { api } = await startGateway({ RATE_LIMIT_AUTH: { points: 2, duration: 60 } });
+    const eve = await unlimited.person("eve");
+    const change = (body: object) => api.as(eve.token).patch(`/users/${eve.id}`, body);
+    const answers = await times(3, () => change({ email: `${newId()}@example.com` }));
+    expect(statuses(answers)).toEqual([200, 200, 429]);
+    expect(answers[0]?.headers.get("ratelimit-policy")).toBe('"default";q=300;w=60, "auth";q=2;w=60');
+    expect(answers[2]?.headers.get("retry-after")).toMatch(/^\d+$/);
+    expect((await change({ first_name: "Eve" })).status).toBe(200);
+  });
+
   test("is shared by all gateways, and no one else's", async () => {
     const [first, second] = [await startGateway(small), await startGateway(small)];
     expect(statuses(await times(2, () => first.api.as(ada.token).get("/auth/me")))).toEqual([200, 200]);

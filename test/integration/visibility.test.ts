@@ -239,8 +239,8 @@ async function fill({ users, projects, tasks }: World): Promise<void> {
     ),
   );
   await insert(
-    `INSERT INTO tasks.categories (id, user_id, name, color, created_at, updated_at)
-     SELECT id, user_id, id, '#000000', now(), now() FROM json_populate_recordset(NULL::tasks.categories, $1)`,
+    `INSERT INTO tasks.categories (id, user_id, name, color, created_at, updated_at, name_key)
+     SELECT id, user_id, id, '#000000', now(), now(), id FROM json_populate_recordset(NULL::tasks.categories, $1)`,
     [...new Set(tasks.map(({ category_id }) => category_id).filter((id) => id !== null))].map((id) => ({
       id,
       user_id: owner,
