@@ -323,8 +323,8 @@ const VARIABLES = {
   }),
   MAIL_FROM: mailbox({ default: "Taskwire <taskwire@localhost>", desc: "sender of mails" }),
   APP_URL: baseUrl({
-    default: "http://127.0.0.1:3000",
-    desc: "where the links in mails lead, without a `/` at its end",
+    default: "",
+    desc: "where the links in mails lead: this server's own pages, or an app that has `/verify-email` and `/reset-password`; empty: where this node listens",
   }),
   LOG_LEVEL: str({
     choices: ["fatal", "error", "warn", "info", "debug", "trace"],
@@ -361,6 +361,13 @@ export class ConfigError extends Error {}
 
 function refuse(problems: string[]): void {
   if (problems.length > 0) throw new ConfigError(problems.join("\n"));
+}
+
+/** Where a browser on this machine finds the node. */
+export function originOf({ HOST, PORT }: { HOST: string; PORT: number }): string {
+  const everywhere = HOST === "0.0.0.0" || HOST === "::";
+  const host = HOST.includes(":") ? `[${HOST}]` : HOST;
+  return `http://${everywhere ? "127.0.0.1" : host}:${PORT}`;
 }
 
 /**
@@ -427,7 +434,8 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
       problems.push("NATS_URL: set it, this node runs only some of the services");
   }
   refuse(problems);
-  return Object.freeze({ ...values, production });
+  const APP_URL = values.APP_URL === "" ? originOf(values) : values.APP_URL;
+  return Object.freeze({ ...values, APP_URL, production });
 }
 
 /** The README's table of variables (Markdown). */

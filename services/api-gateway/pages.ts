@@ -1,5 +1,6 @@
 /**
- * What the gateway shows to people: the API's document in two readers, and what each problem means. At the root alone,
+ * What the gateway shows to people: the API's document in two readers, what each problem means, and where mailed links
+ * lead. At the root alone,
  * and from no other host: each page says by its Content-Security-Policy what it may load, which is nothing from outside.
  */
 import { createHash } from "node:crypto";
@@ -12,6 +13,7 @@ import cors from "cors";
 import Negotiator from "negotiator";
 import { Problem, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
 import { isFresh } from "./conditions.ts";
+import { LINK_HEAD, LINK_POLICY, linkPages, readLinkScript, readLinkStyle } from "./link-pages.ts";
 import { problemExample } from "./problem-example.ts";
 import type { Middleware } from "./web.ts";
 
@@ -144,6 +146,12 @@ const PAGES = new Map<string, MakePage>([
     },
   ],
   ["/problems", allProblems],
+  ...linkPages.map(({ path, title, body }): [string, MakePage] => [
+    path,
+    () => ({ type: HTML, content: document(title, LINK_HEAD, body), policy: LINK_POLICY }),
+  ]),
+  ["/links/start.js", async () => ({ type: SCRIPT, content: await readLinkScript() })],
+  ["/links/style.css", async () => ({ type: STYLE, content: await readLinkStyle() })],
   ...Object.keys(PROBLEMS).map((code): [string, MakePage] => [
     `/problems/${code}`,
     () => aboutProblem(code as ProblemCode),

@@ -1,8 +1,13 @@
 import { type IncomingMessage, request } from "node:http";
 import { buffer } from "node:stream/consumers";
+import { runInNewContext } from "node:vm";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { PROBLEMS } from "../../core/errors.ts";
+import { until } from "../../local/until.ts";
+import { openDatabase as openPool } from "../../mixins/database.ts";
+import { issueToken, type Purpose } from "../../services/auth/one-time-tokens.ts";
+import type { Person } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { expectCommonHeaders, expectProblem, send } from "./support.ts";
 
@@ -27,6 +32,10 @@ const PAGES = [
   ["/redoc/bundle.js", "text/javascript; charset=utf-8"],
   ["/redoc/start.js", "text/javascript; charset=utf-8"],
   ["/problems", "text/html; charset=utf-8"],
+  ["/verify-email", "text/html; charset=utf-8"],
+  ["/reset-password", "text/html; charset=utf-8"],
+  ["/links/start.js", "text/javascript; charset=utf-8"],
+  ["/links/style.css", "text/css; charset=utf-8"],
   ["/openapi.json", "application/json; charset=utf-8"],
   ["/guide", "text/plain; charset=utf-8"],
 ];
@@ -75,7 +84,7 @@ describe.each(PAGES)("%s", (path, type) => {
 });
 
 test("pages refer to nothing outside", async () => {
-  for (const path of ["/docs", "/redoc", "/problems"])
+  for (const path of ["/docs", "/redoc", "/problems", "/verify-email", "/reset-password"])
     expect((await fetchPage(path)).body).not.toMatch(/(src|href)="(https?:)?\/\//);
   // Its maker's logo: where this fails after an upgrade, see REDOC_LOGO in pages.ts.
   expect((await fetchPage("/redoc/bundle.js")).body).not.toMatch(/cdn\.redoc|src:"https?:/);
@@ -155,4 +164,131 @@ test("the guide's examples call the server that serves it", async () => {
   const { body } = await fetchPage("/guide");
   expect(body).toContain(`curl -X POST http://127.0.0.1:${node.config.PORT}/api/v1/auth/register`);
   expect(body).not.toContain("127.0.0.1:3000");
+});
+
+describe("where a mailed link leads", () => {
+  /** As much of a browser's document as the page's script uses, filled from the page that is served. */
+  class Element {
+    textContent = "";
+    className = "";
+    value = "";
+    hidden: boolean;
+    disabled = false;
+    readonly dataset: Record<string, string>;
+    readonly #listeners: Record<string, (event: object) => void> = {};
+
+    constructor(tag: string) {
+      this.hidden = / hidden(?=[ >])/.test(tag);
+      this.dataset = Object.fromEntries(
+        [...tag.matchAll(/ data-([a-z]+)="([^"]*)"/g)].map(([, name, value]) => [name, value]),
+      );
+    }
+    focus() {}
+    addEventListener(type: string, listener: (event: object) => void) {
+      this.#listeners[type] = listener;
+    }
+    dispatch(type: string) {
+      this.#listeners[type]?.({ preventDefault() {}, target: this });
+    }
+    querySelector = (_selector: string): Element => this.button;
+    button!: Element;
+  }
+
+  /** Opens a link of a mail as a browser would. */
+  async function open(path: string, fragment: string, address = node.url) {
+    const { body } = await fetchPage(path);
+    const tagOf = (pattern: RegExp): Element | null => {
+      const [tag] = pattern.exec(body as string) ?? [];
+      return tag === undefined ? null : new Element(tag);
+    };
+    const byId = new Map(
+      ["password", "show", "outcome"].map((id) => [id, tagOf(new RegExp(`<[a-z]+ id="${id}"[^>]*>`))]),
+    );
+    const form = tagOf(/<form[^>]*>/) as Element;
+    form.button = tagOf(/<button[^>]*>/) as Element;
+    const replaced: string[] = [];
+    const page = {
+      location: { hash: fragment, pathname: path },
+      history: { replaceState: (_state: null, _title: string, url: string) => replaced.push(url) },
+      document: { querySelector: () => form, getElementById: (id: string) => byId.get(id) },
+      fetch: (url: string, options: RequestInit) => fetch(`${address}${url}`, options),
+      URLSearchParams,
+    };
+    runInNewContext((await fetchPage("/links/start.js")).body as string, page);
+    const outcome = byId.get("outcome") as Element;
+    const settled = async (): Promise<[text: string, kind: string]> => {
+      expect(await until(() => ["good", "bad"].includes(outcome.className), 5000)).toBe(true);
+      return [outcome.textContent, outcome.className];
+    };
+    const submit = (password: string) => {
+      (byId.get("password") as Element).value = password;
+      outcome.className = "";
+      form.dispatch("submit");
+      return settled();
+    };
+    return { form, replaced, settled, submit };
+  }
+
+  const linkOf = async (person: Person, purpose: Purpose): Promise<string> => {
+    const db = openPool(node.config, () => {});
+    try {
+      // The mail of the registration is none of this test.
+      await db.query({ text: "DELETE FROM auth.mail_budgets WHERE user_id = $1", values: [person.id] });
+      return (await issueToken(db, purpose, person)) as string;
+    } finally {
+      await db.close();
+    }
+  };
+
+  test("/verify-email confirms the address once, and the token leaves the address bar", async () => {
+    const ada = await node.api.person("ada");
+    const token = await linkOf(ada, "verify_email");
+    const first = await open("/verify-email", `#token=${token}`);
+    expect(first.replaced).toEqual(["/verify-email"]);
+    expect(await first.settled()).toEqual([
+      expect.stringMatching(/^Your e-mail address is confirmed/),
+      "good",
+    ]);
+    expect((await ada.api.get("/auth/me")).body.is_verified).toBe(true);
+    const second = await open("/verify-email", `#token=${token}`);
+    expect(await second.settled()).toEqual([expect.stringMatching(/^This link is not valid/), "bad"]);
+    expect(second.form.hidden).toBe(true);
+  });
+
+  test("/reset-password takes a new password, says what is wrong with one, and sets it", async () => {
+    const ada = await node.api.person("ada");
+    const page = await open("/reset-password", `#token=${await linkOf(ada, "reset_password")}`);
+    expect(page.form.hidden).toBe(false);
+    expect(await page.submit("password1")).toEqual([expect.stringMatching(/most common/), "bad"]);
+    expect(page.form.hidden).toBe(false);
+    expect(await page.submit("a new and better one")).toEqual([
+      expect.stringMatching(/^Your new password is set/),
+      "good",
+    ]);
+    const login = { login: ada.username, password: "a new and better one" };
+    expect((await node.api.post("/auth/login", login)).status).toBe(200);
+  });
+
+  test.each(["/verify-email", "/reset-password"])(
+    "%s without its token asks for the whole link",
+    async (path) => {
+      const { settled, form } = await open(path, "");
+      expect(await settled()).toEqual([expect.stringMatching(/^This link is not whole/), "bad"]);
+      expect(form.hidden).toBe(true);
+    },
+  );
+
+  test("a server that can't be reached leaves the way to try again", async () => {
+    const page = await open("/verify-email", "#token=x", "http://127.0.0.1:1");
+    expect(await page.settled()).toEqual([expect.stringMatching(/can't be reached/), "bad"]);
+    expect([page.form.hidden, page.form.button.hidden]).toEqual([false, false]);
+  });
+
+  test("everything that runs or looks is a file of its own: nothing stands in the page", async () => {
+    for (const path of ["/verify-email", "/reset-password"]) {
+      const { body, headers } = await fetchPage(path);
+      expect(headers.get("content-security-policy")).toMatch(/script-src 'self'; style-src 'self';/);
+      expect(body).not.toMatch(/<style|<script(?! src="\/links\/start\.js"><\/script>)| on[a-z]+=| style=/);
+    }
+  });
 });

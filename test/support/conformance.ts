@@ -27,7 +27,7 @@ const TRANSPORT =
   /^(date|connection|keep-alive|content-type|content-length|transfer-encoding|vary|access-control-.*)$/;
 /** Served for people and operators: no part of the document. */
 const PAGES =
-  /^\/(docs|redoc|guide|problems|openapi\.json|asyncapi\.json|health|live|ready|metrics|ws)(\/|$)/;
+  /^\/(docs|redoc|guide|problems|verify-email|reset-password|links|openapi\.json|asyncapi\.json|health|live|ready|metrics|ws)(\/|$)/;
 
 /** JSON Pointer (RFC 6901) */
 const step = (name: string): string =>

@@ -92,6 +92,10 @@ describe("a variable", () => {
     [{ NODE_ID: "tasks-7f9c.pod_2" }, { NODE_ID: "tasks-7f9c.pod_2" }],
     [{ NODE_ENV: "test", BCRYPT_COST: "4" }, { BCRYPT_COST: 4 }],
     [{ LOG_JSON: "true" }, { LOG_JSON: true }],
+    [{ PORT: "8080" }, { APP_URL: "http://127.0.0.1:8080" }],
+    [{ HOST: "0.0.0.0", PORT: "8080" }, { APP_URL: "http://127.0.0.1:8080" }],
+    [{ HOST: "::1" }, { APP_URL: "http://[::1]:3000" }],
+    [{ APP_URL: "https://app.example.com", PORT: "8080" }, { APP_URL: "https://app.example.com" }],
     [
       { ADMIN_EMAIL: " root@example.com ", ADMIN_PASSWORD: "correct horse" },
       { ADMIN_EMAIL: "root@example.com" },
