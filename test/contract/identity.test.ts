@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import jwt from "jsonwebtoken";
 import pg from "pg";
 import { until } from "../../local/until.ts";
-import type { Statement } from "../../mixins/database.ts";
+import { openDatabase, type Statement } from "../../mixins/database.ts";
+import { issueToken } from "../../services/auth/one-time-tokens.ts";
 import { hashOf } from "../../services/auth/secrets.ts";
 import { endSessions } from "../../services/users/endings.ts";
 import type { Api } from "../support/api.ts";
@@ -44,12 +45,15 @@ async function linkFor(email: string, page: string, former = ""): Promise<string
 
 const sessionOf = ({ token }: Person): string => (jwt.decode(token) as { sid: string }).sid;
 
+const inTransaction = {
+  query: async <Row>({ text, values }: Statement) => (await sql.query(text, values)).rows as Row[],
+};
+
 /** Does something while all sessions of a user are ended by a transaction that commits after it. */
 async function whileSessionsEnd<Result>({ id }: Person, work: () => Promise<Result>): Promise<Result> {
   await sql.query("BEGIN");
   try {
-    const query = async <Row>({ text, values }: Statement) => (await sql.query(text, values)).rows as Row[];
-    await endSessions({ query }, id);
+    await endSessions(inTransaction, id);
     return await work();
   } finally {
     await sql.query("COMMIT");
@@ -510,6 +514,28 @@ describe("a forgotten password", () => {
     expect((await login(ada)).status).toBe(200);
   });
 });
+
+test.each(["verify_email", "reset_password"] as const)(
+  "of two links (%s) that are made at once, by any two nodes, one is mailed",
+  async (purpose) => {
+    const ada = await node.api.person("ada");
+    await aMinuteLater(ada);
+    const db = openDatabase(node.config, () => {});
+    try {
+      await sql.query("BEGIN");
+      expect(await issueToken(inTransaction, purpose, ada)).toMatch(/./);
+      let settled = false;
+      const second = issueToken(db, purpose, ada).finally(() => (settled = true));
+      const waits = async () =>
+        settled || (await sql.query("SELECT FROM pg_locks WHERE NOT granted")).rowCount !== 0;
+      expect(await until(waits, 5000)).toBe(true);
+      await sql.query("COMMIT");
+      expect(await second).toBeNull();
+    } finally {
+      await db.close();
+    }
+  },
+);
 
 describe("changing the password", () => {
   test("ends also the session of a login, and a personal token, that are made while it commits", async () => {
