@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { bool, cleanEnv, makeValidator, port, str } from "envalid";
+import { originOf } from "./origin.ts";
 import { isEmailAddress } from "./text.ts";
 
 export const SERVICES = [
@@ -363,13 +364,6 @@ function refuse(problems: string[]): void {
   if (problems.length > 0) throw new ConfigError(problems.join("\n"));
 }
 
-/** Where a browser on this machine finds the node. */
-export function originOf({ HOST, PORT }: { HOST: string; PORT: number }): string {
-  const everywhere = HOST === "0.0.0.0" || HOST === "::";
-  const host = HOST.includes(":") ? `[${HOST}]` : HOST;
-  return `http://${everywhere ? "127.0.0.1" : host}:${PORT}`;
-}
-
 /**
  * Reads and checks the environment once. `NAME_FILE` names a file that holds `NAME`, for secrets (Docker, Kubernetes).
  * @throws ConfigError one line for each variable that is missing or wrong; it never shows a value of a secret
@@ -434,7 +428,7 @@ export function loadConfig(source: NodeJS.ProcessEnv): Config {
       problems.push("NATS_URL: set it, this node runs only some of the services");
   }
   refuse(problems);
-  const APP_URL = values.APP_URL === "" ? originOf(values) : values.APP_URL;
+  const APP_URL = values.APP_URL === "" ? originOf(values.HOST, values.PORT) : values.APP_URL;
   return Object.freeze({ ...values, APP_URL, production });
 }
 
