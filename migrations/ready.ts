@@ -67,7 +67,7 @@ export async function databaseAnswers(
  * @throws Error with one line that says what to do
  */
 export async function mustBeMigrated(url: string): Promise<void> {
-  const known = (await readdir(import.meta.dirname)).filter((name) => /^\d.*\.sql$/.test(name)).sort();
+  const known = (await readdir(import.meta.dirname)).filter((name) => /^\d.*\.(sql|ts)$/.test(name)).sort();
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000, query_timeout: 5000 });
   client.on("error", () => {});
   await client.connect();

@@ -11,6 +11,7 @@ import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
 import { up as addKeys } from "../../migrations/0009-keys.ts";
 import { migrate } from "../../migrations/migrate.ts";
+import { mustBeMigrated } from "../../migrations/ready.ts";
 import { startNode } from "../../node.ts";
 import { type Answer, Api, PASSWORD } from "../support/api.ts";
 import { testConfig } from "../support/node.ts";
@@ -39,8 +40,9 @@ const DECOMPOSED = "CAFE\u0301";
 describe("on a server of another locale", () => {
   let broker: ServiceBroker;
   let api: Api;
+  let database: string;
   beforeAll(async () => {
-    const database = await databaseOfLocaleC();
+    database = await databaseOfLocaleC();
     await migrate(database);
     broker = await startNode(
       testConfig(database, { RATE_LIMIT: "on", RATE_LIMIT_AUTH: { points: 1000, duration: 60 } }),
@@ -71,6 +73,19 @@ describe("on a server of another locale", () => {
     const answers: Answer[] = [];
     for (let at = 0; at < 9; at++) answers.push(await login(spellings[at % 3] as string, "not my password"));
     expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 401, 401, 429, 429, 429, 429]);
+  });
+
+  test("a node waits for the migration that makes the keys as for any other", async () => {
+    const client = new pg.Client({ connectionString: database });
+    await client.connect();
+    try {
+      await client.query("DELETE FROM public.migrations WHERE name = '0009-keys.ts'");
+      await expect(mustBeMigrated(database)).rejects.toThrow(/lacks 1 migration \(0009-keys\.ts\)/);
+      await client.query("INSERT INTO public.migrations (name) VALUES ('0009-keys.ts')");
+      await mustBeMigrated(database);
+    } finally {
+      await client.end();
+    }
   });
 
   test("a category is one, whatever the case and the composition of its letters", async () => {
