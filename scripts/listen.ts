@@ -60,7 +60,7 @@ for (const type of EVENT_TYPES)
   });
 socket.on("stream_closed", ({ stream }: { stream: string }) => console.log(`closed  ${stream}`));
 for (const frame of ["token_expired", "session_ended"])
-  socket.on(frame, ({ detail }: { detail: string }) => console.log(detail));
+  socket.on(frame, ({ detail }: { detail: string }) => console.log(printable(detail)));
 socket.on("connect_error", (error: Error & { data?: { title: string; detail: string } }) => {
   const { data, message } = error;
   console.error(printable(data ? `${data.title}: ${data.detail}` : `${url}: ${message}`));
