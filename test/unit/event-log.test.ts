@@ -50,6 +50,12 @@ describe("the parameter of a write", () => {
       "member_updated",
       "member_removed",
     ]);
+    const changed = (field: string) => ({
+      ...newEvent(idOf("a"), "project_updated"),
+      data: { changes: { [field]: { old: 1, new: 2 } } },
+    });
+    // An archived project takes no writes.
+    expect(await parameter(["name", "status"].map(changed))).toMatchObject([{ access: 0 }, { access: 1 }]);
   });
 });
 

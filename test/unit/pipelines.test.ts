@@ -142,6 +142,14 @@ describe("a connection that is lost", () => {
     await second;
     // It was no loss: nothing was there.
     expect(lost).toEqual([]);
+    // Forgotten: the others connect at once, and together.
+    const rest = Array.from({ length: 6 }, (_, n) => lines.query({ text: `${n}` }));
+    await settled();
+    expect(Connection.made).toHaveLength(1 + LINES);
+    for (const { answer } of all()) answer();
+    await settled();
+    for (const { answer } of all()) answer();
+    await Promise.all(rest);
   });
 });
 

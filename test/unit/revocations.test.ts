@@ -1,4 +1,4 @@
-import { describe, expect, test } from "@jest/globals";
+import { describe, expect, jest, test } from "@jest/globals";
 import { RevokedSessions } from "../../core/revoked-sessions.ts";
 import type { Queryable, Statement } from "../../mixins/database.ts";
 import { RevocationFeed } from "../../mixins/revocations.ts";
@@ -96,6 +96,16 @@ describe("a node that reads what ended", () => {
     asked[1]?.answer(["late"]);
     await Promise.all(later);
     expect([asked.length, feed.has("late")]).toEqual([2, true]);
+    // So it goes on, also after a read that failed: that was nobody's but the first's.
+    const failed = expect(feed.read()).rejects.toThrow("away");
+    const next = feed.read();
+    asked[2]?.fail();
+    await failed;
+    await settled();
+    expect(asked).toHaveLength(4);
+    asked[3]?.answer(["latest"]);
+    await next;
+    expect(feed.has("latest")).toBe(true);
   });
 
   test("lets requests wait for the read that a hint began, and for no other", async () => {
@@ -117,10 +127,36 @@ describe("a node that reads what ended", () => {
     asked[2]?.answer(["ended"]);
     await waiting;
     expect(feed.has("ended")).toBe(true);
+    // The second of two hints needs a read of its own: the end of the first one's lets nobody pass.
+    feed.hinted();
+    feed.hinted();
+    passed = false;
+    const waitsForBoth = feed.current().then(() => (passed = true));
+    asked[3]?.answer([]);
+    await settled();
+    expect([passed, asked.length]).toEqual([false, 5]);
+    asked[4]?.answer([]);
+    await waitsForBoth;
     // A read that fails keeps nobody waiting.
     feed.hinted();
-    asked[3]?.fail();
+    asked[5]?.fail();
     await feed.current();
+  });
+
+  test("forgets with each read what no token can be of any more", async () => {
+    jest.useFakeTimers({ doNotFake: ["setImmediate"] });
+    try {
+      const { db, asked } = heldDatabase();
+      const feed = new RevocationFeed(db, 900);
+      feed.end(["old"]);
+      jest.advanceTimersByTime(960_000);
+      const read = feed.read();
+      asked[0]?.answer([]);
+      await read;
+      expect(feed.has("old")).toBe(false);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   test("tells of each session once", async () => {

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { Database, Statement } from "../../mixins/database.ts";
 import type { LoggedEvent } from "../../mixins/event-log.ts";
 import { type ClientSocket, type PushServer, Streams } from "../../services/notifier/streams.ts";
-import { idOf } from "./support.ts";
+import { idOf, problem } from "./support.ts";
 
 const ADA = idOf("a");
 const STREAM = `project:${idOf("1")}`;
@@ -17,7 +17,7 @@ class HeldDatabase {
     const { promise, resolve } = Promise.withResolvers<object[]>();
     this.asked.push({ statement, answer: resolve });
     const known = this.known.get(statement.name as string);
-    if (known !== undefined) resolve(known(statement.values ?? []));
+    if (known !== undefined) resolve(Promise.try(known, statement.values ?? []));
     return promise as Promise<Row[]>;
   }
 
@@ -59,8 +59,10 @@ class FakeServer {
 
 class FakeSocket {
   readonly frames: [name: string, data: any][] = [];
-  readonly disconnected = false;
-  readonly conn = { writeBuffer: [], transport: {} };
+  disconnected = false;
+  /** How often its connection was closed. */
+  closed = 0;
+  readonly conn = { writeBuffer: [], transport: {}, close: () => (this.closed += 1) };
   readonly rooms: Set<string>;
   readonly data;
   readonly #server: FakeServer;
@@ -101,6 +103,15 @@ const head = (name: string, number: number, members_version = 1) => ({ name, hea
 let db: HeldDatabase;
 let io: FakeServer;
 let streams: Streams;
+const away = (): never => {
+  throw new Error("away");
+};
+/** Lets a socket join the stream, whose last event has this number. */
+async function joined(socket: FakeSocket, last: number): Promise<void> {
+  db.known.set("events-heads", () => [head(STREAM, last)]);
+  if (!db.known.has("notifier-readable")) db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
+  await streams.join(as(socket), new Map([[STREAM, null]]));
+}
 const as = (socket: FakeSocket) => socket as unknown as ClientSocket;
 
 beforeEach(() => {
@@ -176,6 +187,119 @@ describe("a join", () => {
     });
     expect(db.count("events-heads")).toBe(2);
   });
+
+  test("whose cursor is ahead, of a log that can't be read now, fails: that is no loss of events", async () => {
+    let reads = 0;
+    db.known.set("events-heads", () => [head(STREAM, reads++ === 0 ? 1 : 2)]);
+    db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
+    db.known.set("events-read", away);
+    const joining = streams.join(as(io.socket("s", ADA)), new Map([[STREAM, 2]]));
+    await expect(joining).rejects.toEqual(problem("database-unavailable"));
+  });
+
+  test("that the database refused is forgotten: the next one asks anew", async () => {
+    const socket = io.socket("s", ADA);
+    db.known.set("events-heads", away);
+    await expect(streams.join(as(socket), new Map([[STREAM, null]]))).rejects.toThrow("away");
+    await joined(socket, 3);
+    streams.offer([event(4)]);
+    expect(socket.names()).toEqual(["task_updated"]);
+  });
+
+  test("asks again where the socket speaks for a narrower token by now, or a beat found a change", async () => {
+    for (const meanwhile of [
+      (socket: FakeSocket) => void (socket.data.actor = { ...socket.data.actor, projects: [] } as never),
+      async () => {
+        db.known.set("events-heads", () => [head(STREAM, 1, 2)]);
+        db.known.set("notifier-readers", () => []);
+        await streams.beat();
+      },
+    ]) {
+      streams = new Streams(db as unknown as Database, io as unknown as PushServer, { warn: () => {} });
+      db.asked.length = 0;
+      db.known.set("events-heads", () => [head(STREAM, 1, 1)]);
+      const socket = io.socket("s", ADA);
+      const joining = streams.join(as(socket), new Map([[STREAM, null]]));
+      const access = await db.question("notifier-readable");
+      await meanwhile(socket);
+      db.known.set("notifier-readable", () => []);
+      access.answer([{ id: idOf("1") }]);
+      expect((await joining).unreadable).toEqual([STREAM]);
+      expect(socket.rooms.has(STREAM)).toBe(false);
+      db.known.delete("notifier-readable");
+    }
+  });
+
+  test("of a socket that is gone by then leaves nothing behind", async () => {
+    db.known.set("events-heads", () => [head(STREAM, 1)]);
+    const socket = io.socket("s", ADA);
+    const joining = streams.join(as(socket), new Map([[STREAM, null]]));
+    const access = await db.question("notifier-readable");
+    socket.disconnected = true;
+    access.answer([{ id: idOf("1") }]);
+    await joining;
+    expect(io.rooms.size).toBe(0);
+  });
+
+  test("keeps its stream through a beat; a stream without listeners is forgotten", async () => {
+    db.known.set("events-heads", () => [head(STREAM, 1)]);
+    const socket = io.socket("s", ADA);
+    const joining = streams.join(as(socket), new Map([[STREAM, null]]));
+    const access = await db.question("notifier-readable");
+    await streams.beat();
+    access.answer([{ id: idOf("1") }]);
+    await joining;
+    streams.offer([event(2)]);
+    expect(socket.names()).toEqual(["task_updated"]);
+    await streams.leave(as(socket), STREAM);
+    const asked = db.asked.length;
+    await streams.beat();
+    expect(db.asked).toHaveLength(asked);
+  });
+});
+
+describe("a token that renews another", () => {
+  test("closes what it does not reach, once, whatever closes it meanwhile", async () => {
+    const socket = io.socket("s", ADA);
+    await joined(socket, 1);
+    db.known.delete("notifier-readable");
+    const renewing = streams.renewed(as(socket));
+    const access = await db.question("notifier-readable", 2);
+    streams.offer([event(2, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
+    access.answer([]);
+    await renewing;
+    expect(socket.names()).toEqual(["stream_closed"]);
+  });
+
+  test("lets the socket go where nobody can say what it reaches", async () => {
+    const socket = io.socket("s", ADA);
+    await joined(socket, 1);
+    db.known.set("notifier-readable", away);
+    await expect(streams.renewed(as(socket))).rejects.toThrow("away");
+    expect(socket.closed).toBe(1);
+  });
+});
+
+test("a manager who is removed from a project sees it still", async () => {
+  const socket = io.socket("s", ADA);
+  socket.data.actor.role = "manager";
+  db.known.set("notifier-readable-all", () => [{ id: idOf("1") }]);
+  await joined(socket, 1);
+  streams.offer([event(2, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
+  expect(socket.names()).toEqual(["member_removed"]);
+});
+
+test("a log that could not be read is read again by the next beat", async () => {
+  const socket = io.socket("s", ADA);
+  await joined(socket, 1);
+  db.known.set("events-read", away);
+  streams.offer([event(3)]);
+  await nextTurn();
+  db.known.set("events-heads", () => [head(STREAM, 3)]);
+  db.known.set("events-read", () => [event(2), event(3)]);
+  await streams.beat();
+  await nextTurn();
+  expect(socket.frames.map(([, { seq }]) => seq)).toEqual([2, 3]);
 });
 
 test("a project that is deleted closes its stream in the same turn: nothing follows its last event", async () => {
@@ -194,12 +318,15 @@ describe("the beat", () => {
     db.known.set("events-heads", () => [head(STREAM, 1, 1)]);
     for (const socket of [ada, ben]) await streams.join(as(socket), new Map([[STREAM, null]]));
     db.known.set("events-heads", () => [head(STREAM, 1, 2)]);
+    // It goes on until it is answered.
+    db.known.set("notifier-readers", away);
+    await expect(streams.beat()).rejects.toThrow("away");
     db.known.set("notifier-readers", () => [{ user_id: ADA }]);
     await streams.beat();
     expect([ada.names(), ben.names()]).toEqual([[], ["stream_closed"]]);
     streams.offer([event(2)]);
     expect([ada.names(), ben.names()]).toEqual([["task_updated"], ["stream_closed"]]);
     await streams.beat();
-    expect(db.count("notifier-readers")).toBe(1);
+    expect(db.count("notifier-readers")).toBe(2);
   });
 });

@@ -84,8 +84,12 @@ describe("a wait for a turn", () => {
       expect(desk.ask("c1", "bounded", "c")).rejects.toEqual(busy),
       expect(desk.ask("sweep", "bounded")).rejects.toEqual(busy),
     ]);
+    // Who gave up leaves the queue, and takes no turn that comes later.
     await desk.settle(asked);
-    expect(desk.running).toEqual([]);
+    const later = ["c1", "c2", "d1"].map((name) => desk.ask(name, "bounded", name[0]));
+    await desk.end("");
+    expect(desk.running).toEqual(["c1", "c2", "d1"]);
+    await desk.settle(later);
   });
 
   test("is for few of a user and for few of all: more are refused at once", async () => {
