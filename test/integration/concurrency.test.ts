@@ -1,12 +1,14 @@
 /** Many writers at once: nothing is lost, nothing is half done, and nobody stands in a circle. */
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import pg from "pg";
 import { problemCode } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
-import { type Database, openDatabase, type Statement } from "../../mixins/database.ts";
+import { type Database, openDatabase, type Queryable, type Statement } from "../../mixins/database.ts";
+import type { Write } from "../../mixins/event-log.ts";
 import { createComment } from "../../services/tasks/comments.commands.ts";
 import { tasks as tasksService } from "../../services/tasks/tasks.contract.ts";
+import { runBulk } from "../../services/tasks/tasks.bulk.ts";
 import { lockDueSoon } from "../../services/tasks/tasks.queries.ts";
 import { openDatabase as openClient, readStream, tally, upTo } from "../contract/support.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
@@ -300,41 +302,111 @@ describe("a bulk request", () => {
   });
 });
 
-test("a comment on a task that is handed on meanwhile reaches who has it then", async () => {
-  const [owner, former, next] = (await Promise.all(
-    ["owner", "former", "next"].map((name) => node.api.person(name)),
-  )) as [Person, Person, Person];
-  const shared = await owner.api.must("POST", "/projects", { name: "Shared" });
-  for (const { id } of [former, next])
-    await owner.api.must("POST", `/projects/${shared.id}/members`, { user_id: id, role: "viewer" });
-  const task = await owner.api.must("POST", "/tasks", { title: "x", assigned_to: former.id });
+/** A database of its own on which something else happens before a statement of this name is sent for the first time. */
+function lateDatabase(name: string, before: () => Promise<unknown>): Database & { happened(): boolean } {
   const own = openDatabase(node.config, () => {});
-  let handedOn = false;
-  // The task is handed on once the comment has read it, and before it commits.
-  const late: Database = {
-    ...own,
+  let happened = false;
+  const late = (on: Queryable): Queryable => ({
     async query<Row extends object>(statement: Statement): Promise<Row[]> {
-      if (statement.name === "comments-insert" && !handedOn) {
-        handedOn = true;
-        await owner.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: next.id });
+      if (statement.name === name && !happened) {
+        happened = true;
+        await before();
       }
-      return own.query<Row>(statement);
+      return on.query<Row>(statement);
     },
+  });
+  return {
+    ...late(own),
+    transaction: (work, timeoutMs) => own.transaction((tx) => work(late(tx)), timeoutMs),
+    close: () => own.close(),
+    happened: () => happened,
   };
+}
+const writeOf = ({ id }: Person): Write => ({
+  actor: { id, role: "user", session: newId() },
+  requestId: null,
+  time: new Date().toISOString(),
+  conditions: NO_CONDITIONS,
+});
+
+describe("a comment on a task that is handed on meanwhile reaches who has it then", () => {
+  let [owner, former, next]: Person[] = [];
+  let task: Wire;
+  beforeEach(async () => {
+    [owner, former, next] = await Promise.all(
+      ["owner", "former", "next"].map((name) => node.api.person(name)),
+    );
+    const shared = await owner!.api.must("POST", "/projects", { name: "Shared" });
+    for (const { id } of [former!, next!])
+      await owner!.api.must("POST", `/projects/${shared.id}/members`, { user_id: id, role: "viewer" });
+    task = await owner!.api.must("POST", "/tasks", { title: "x", assigned_to: former!.id });
+  });
+  const expectHeardByNext = async (id: string): Promise<void> => {
+    const heard = async (person: Person): Promise<boolean> =>
+      (await readStream(db, `user:${person.id}`)).some(({ data }) => data.comment?.id === id);
+    expect([await heard(owner!), await heard(former!), await heard(next!)]).toEqual([true, false, true]);
+  };
+
+  test("before the comment's statement begins", async () => {
+    const late = lateDatabase("comments-insert", () =>
+      owner!.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: next!.id }),
+    );
+    try {
+      const { answer } = await createComment(late, task.id, "Who hears it?", writeOf(owner!));
+      expect(late.happened()).toBe(true);
+      await expectHeardByNext(answer.id);
+    } finally {
+      await late.close();
+    }
+  });
+
+  test("by a write that is about to commit", async () => {
+    const handing = new pg.Client({ connectionString: node.config.DATABASE_URL });
+    await handing.connect();
+    try {
+      await handing.query("BEGIN");
+      await handing.query("UPDATE tasks.tasks SET assigned_to = $2, version = version + 1 WHERE id = $1", [
+        task.id,
+        next!.id,
+      ]);
+      let answered = false;
+      const commented = owner!.api
+        .must("POST", `/tasks/${task.id}/comments`, { body: "Who hears it?" })
+        .finally(() => (answered = true));
+      const waits = async (): Promise<boolean> =>
+        ((
+          await db.query(
+            `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+          )
+        ).rowCount ?? 0) > 0;
+      expect(await until(async () => answered || (await waits()), 5000)).toBe(true);
+      await handing.query("COMMIT");
+      await expectHeardByNext((await commented).id as string);
+    } finally {
+      await handing.end();
+    }
+  });
+});
+
+test("a bulk request of a member who is removed before it commits does nothing", async () => {
+  const project = await newProject();
+  await ada.api.must("POST", `/projects/${project}/members`, { user_id: ben.id, role: "member" });
+  const { id } = await newTask(project);
+  const late = lateDatabase("tasks-bulk", () =>
+    ada.api.must("DELETE", `/projects/${project}/members/${ben.id}`),
+  );
   try {
-    const actor = { id: owner.id, role: "user", session: newId() } as const;
-    const write = { actor, requestId: null, time: new Date().toISOString(), conditions: NO_CONDITIONS };
-    const { answer } = await createComment(late, task.id, "Who hears it?", write);
-    const heard = async ({ id }: Person): Promise<boolean> =>
-      (await readStream(db, `user:${id}`)).some(({ data }) => data.comment?.id === answer.id);
-    expect([handedOn, await heard(owner), await heard(next), await heard(former)]).toEqual([
-      true,
-      true,
-      true,
-      false,
-    ]);
+    const bulk = runBulk(
+      late,
+      [{ op: "update", id, title: "Late" }],
+      { people: [], categories: [] },
+      writeOf(ben),
+    );
+    expect(problemCode(await bulk.catch((error: unknown) => error))).toBe("bulk-failed");
+    expect([late.happened(), (await rowOf(id)).title]).toEqual([true, "Start"]);
+    expect((await readStream(db, `project:${project}`)).at(-1)?.type).toBe("member_removed");
   } finally {
-    await own.close();
+    await late.close();
   }
 });
 

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
 import { until } from "../../local/until.ts";
+import { openDatabase } from "../../mixins/database.ts";
+import { upTo } from "../contract/support.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 
@@ -116,5 +118,24 @@ test("a write that waits long for a lock waits elsewhere: reads go on, and it ha
     expect([status, body.title, body.version]).toEqual([200, "Written", 2]);
   } finally {
     await holder.end();
+  }
+});
+
+test("reads, writes, transactions and what may be slow have connections of their own: none waits behind another kind", async () => {
+  const own = openDatabase(node.config, () => {});
+  const pid = { text: "SELECT pg_backend_pid() AS pid" };
+  try {
+    const kinds = [pid, { ...pid, write: true }, { ...pid, slow: "bounded" as const }].map(
+      (statement) => () => own.query<{ pid: number }>(statement),
+    );
+    kinds.push(() => own.transaction((tx) => tx.query(pid)));
+    const used = await Promise.all(
+      kinds.map(async (ask) => new Set((await Promise.all(upTo(12).map(ask))).flat().map(({ pid }) => pid))),
+    );
+    expect(used.reduce((all, some) => all.union(some)).size).toBe(
+      used.reduce((sum, { size }) => sum + size, 0),
+    );
+  } finally {
+    await own.close();
   }
 });

@@ -130,9 +130,10 @@ describe("a node that reads what ended", () => {
     // The second of two hints needs a read of its own: the end of the first one's lets nobody pass.
     feed.hinted();
     feed.hinted();
+    asked[3]?.answer([]);
+    await settled();
     passed = false;
     const waitsForBoth = feed.current().then(() => (passed = true));
-    asked[3]?.answer([]);
     await settled();
     expect([passed, asked.length]).toEqual([false, 5]);
     asked[4]?.answer([]);

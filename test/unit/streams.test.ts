@@ -280,13 +280,22 @@ describe("a token that renews another", () => {
   });
 });
 
-test("a manager who is removed from a project sees it still", async () => {
+test("a manager who is removed from a project sees it as long as it is there", async () => {
   const socket = io.socket("s", ADA);
   socket.data.actor.role = "manager";
   db.known.set("notifier-readable-all", () => [{ id: idOf("1") }]);
   await joined(socket, 1);
   streams.offer([event(2, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
   expect(socket.names()).toEqual(["member_removed"]);
+  for (const [version, readers] of [
+    [2, [{ user_id: null }]],
+    [3, []],
+  ] as const) {
+    db.known.set("events-heads", () => [head(STREAM, 2, version)]);
+    db.known.set("notifier-readers", () => [...readers]);
+    await streams.beat();
+  }
+  expect(socket.names()).toEqual(["member_removed", "stream_closed"]);
 });
 
 test("a log that could not be read is read again by the next beat", async () => {
