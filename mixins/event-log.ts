@@ -242,7 +242,13 @@ export interface Span {
   upTo: number;
 }
 
-/** The first events of many spans, at most `limit` of each, in each stream's order. Plan: primary key of events.log. */
+/** Bytes of events, about, that one read of many spans brings. */
+const MANY_BYTES = 1_000_000;
+
+/**
+ * The first events of many spans, at most `limit` of each, in each stream's order, and of them all as many as fit into
+ * MANY_BYTES: a span may have fewer than there are, or none. Plan: primary key of events.log.
+ */
 export async function readLogs(
   db: Queryable,
   spans: Span[],
@@ -250,17 +256,19 @@ export async function readLogs(
 ): Promise<Map<string, LoggedEvent[]>> {
   const events = await db.query<LoggedEvent>({
     name: "events-read-many",
-    text: `SELECT e.id, e.stream, e.seq, e.type, e.time, e.actor_id, e.request_id, e.data
-           FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS span (name, after, up_to)
-           CROSS JOIN LATERAL (
-             SELECT * FROM events.log WHERE stream = span.name AND seq > span.after AND seq <= span.up_to
-             ORDER BY seq LIMIT $4) e
-           ORDER BY e.stream, e.seq`,
+    text: `SELECT id, stream, seq, type, time, actor_id, request_id, data FROM (
+             SELECT e.*, sum(octet_length(e.data::text)) OVER (ORDER BY span.nth, e.seq) AS bytes
+             FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS span (name, after, up_to, nth)
+             CROSS JOIN LATERAL (
+               SELECT * FROM events.log WHERE stream = span.name AND seq > span.after AND seq <= span.up_to
+               ORDER BY seq LIMIT $4) e) page
+           WHERE bytes <= $5 ORDER BY stream, seq`,
     values: [
       spans.map(({ stream }) => stream),
       spans.map(({ after }) => after),
       spans.map(({ upTo }) => upTo),
       limit,
+      MANY_BYTES,
     ],
   });
   return Map.groupBy(events, ({ stream }) => stream);

@@ -46,12 +46,22 @@ export class Budget {
     this.#at = now;
   }
 
-  /** @returns whether there was enough */
-  spend(points: number, now = performance.now()): boolean {
+  /** Points that are left; less than none are owed. */
+  left(now = performance.now()): number {
     this.#left = Math.min(FRAMES_AT_ONCE, this.#left + ((now - this.#at) / 1000) * FRAMES_PER_SECOND);
     this.#at = now;
-    this.#left -= points;
+    return this.#left;
+  }
+
+  /** @returns whether there was enough */
+  spend(points: number, now = performance.now()): boolean {
+    this.#left = this.left(now) - points;
     return this.#left >= 0;
+  }
+
+  /** Whether all that was ever spent has come back. */
+  isFull(now = performance.now()): boolean {
+    return this.left(now) === FRAMES_AT_ONCE;
   }
 }
 

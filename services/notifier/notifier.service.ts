@@ -18,6 +18,7 @@ import { committed } from "../../mixins/event-log.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
 import { revoked } from "../auth/auth.contract.ts";
 import { sessionsEnded } from "../users/users.contract.ts";
+import { Crowd } from "./crowd.ts";
 import { createSocketServer, Door } from "./door.ts";
 import { MAX_HANDSHAKE_BYTES } from "./frames.ts";
 import {
@@ -51,8 +52,9 @@ interface Notifier extends WithDatabase {
   door: Door;
   /** Who a token speaks for. */
   identify(token: string): Promise<Identity>;
-  /** Sockets of each user on this node. */
-  socketsOf: Map<string, number>;
+  /** What the sockets of each user cost this node; without rate limits, nothing is refused by it. */
+  crowd: Crowd;
+  isLimited: boolean;
   streams: Streams;
   revocations: RevocationFeed;
   link: Link | null;
@@ -90,6 +92,8 @@ function answering(self: Service & Notifier, socket: ClientSocket) {
         waiting -= 1;
         if (socket.disconnected) return;
         try {
+          if (self.isLimited && !self.crowd.spend(socket.data.actor.id))
+            throw new Problem("rate-limited", "Your sockets ask for too much: wait a moment");
           reply(await handle((request ?? {}) as Record<string, unknown>));
         } catch (error) {
           if (problemCode(error) === null) self.logger.error(`${event} failed`, error);
@@ -106,6 +110,7 @@ async function connect(self: Service & Notifier, socket: ClientSocket, { streams
   const { names, leftOut } = streams
     ? { names: streams, leftOut: 0 }
     : await usualStreams(self.db, socket.data.actor, MAX_STREAMS);
+  self.crowd.charge(socket.data.actor.id, names.length);
   const wanted = new Map(names.map((name) => [name, cursors.get(name) ?? null]));
   const joined = await self.streams.join(socket, wanted);
   for (const name of joined.unreadable) self.streams.close(socket, name);
@@ -154,15 +159,13 @@ async function admit(self: Service & Notifier, socket: ClientSocket, config: Con
   const handshake = parseHandshake(socket.handshake.auth);
   const { actor, expiresAt } = await self.identify(handshake.token);
   mustBeOpen(self.revocations, actor);
-  const open = self.socketsOf.get(actor.id) ?? 0;
-  if (config.RATE_LIMIT === "on" && open >= config.SOCKETS_PER_USER)
+  const open = self.crowd.open(actor.id);
+  if (self.isLimited && open >= config.SOCKETS_PER_USER)
     throw new Problem("rate-limited", `You have ${open} sockets open: close one of them first`);
-  self.socketsOf.set(actor.id, open + 1);
-  socket.conn.once("close", () => {
-    const left = (self.socketsOf.get(actor.id) ?? 1) - 1;
-    if (left === 0) self.socketsOf.delete(actor.id);
-    else self.socketsOf.set(actor.id, left);
-  });
+  // It comes back by itself, later each time.
+  if (self.isLimited && !self.crowd.spend(actor.id)) throw new Problem("overloaded");
+  // There is nobody to tell that nobody is there.
+  if (!self.crowd.enter(actor.id, socket.conn)) throw new Problem("service-unavailable");
   socket.data = { actor, expiresAt, handshake, follows: handshake.streams === null, leftOut: 0 };
 }
 
@@ -226,7 +229,8 @@ export default (config: Config): ServiceSchema => {
       this.streams = new Streams(this.db, this.io, this.logger);
       this.revocations = closeRevoked(this.db, this.io, config.ACCESS_TOKEN_TTL);
       this.link = null;
-      this.socketsOf = new Map();
+      this.crowd = new Crowd();
+      this.isLimited = config.RATE_LIMIT === "on";
       this.identify = identifier(this.broker, tokens);
 
       this.io.use((socket, next) => {
@@ -289,6 +293,7 @@ export default (config: Config): ServiceSchema => {
       let failing = false;
       this.beat = setInterval(() => {
         sweep(this.io);
+        this.crowd.prune();
         if (beating) return;
         beating = true;
         Promise.all([this.streams.beat(), this.revocations.read()])

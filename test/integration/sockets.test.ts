@@ -5,6 +5,8 @@ import type { ServiceBroker } from "moleculer";
 import pg from "pg";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
+import type { Database } from "../../mixins/database.ts";
+import { readLogs } from "../../mixins/event-log.ts";
 import { startNode } from "../../node.ts";
 import type { Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
@@ -109,6 +111,92 @@ describe("streams", () => {
       full.problem,
     );
   }, 40_000);
+});
+
+describe("what a user's sockets cost together", () => {
+  test("connections that are gone before it is known whose they are don't count", async () => {
+    const gus = await node.api.person("gus");
+    const notifier = node.broker.getLocalService("notifier") as unknown as {
+      io: Wire;
+      identify: (token: string) => Promise<unknown>;
+    };
+    const { identify } = notifier;
+    const looked = Promise.withResolvers<void>();
+    let asked = 0;
+    notifier.identify = async (token) => {
+      asked += 1;
+      await looked.promise;
+      return identify(token);
+    };
+    const before = notifier.io.engine.clientsCount;
+    const gone = Array.from({ length: SOCKETS_PER_USER }, () => {
+      const client = new TestSocket(node.url, { token: gus.token });
+      sockets.push(client);
+      return client;
+    });
+    expect(await until(() => asked === SOCKETS_PER_USER, 5000)).toBe(true);
+    gone.forEach(({ socket }) => socket.io.engine.close());
+    expect(await until(() => notifier.io.engine.clientsCount === before, 5000)).toBe(true);
+    notifier.identify = identify;
+    looked.resolve();
+    const socket = await connect(gus.token);
+    expect(socket.ready).toHaveProperty(`user:${gus.id}`);
+  });
+
+  test("requests share one budget, which is not another user's", async () => {
+    const [hal, ivy] = await Promise.all([node.api.person("hal"), node.api.person("ivy")]);
+    const pair = await Promise.all([connect(hal.token), connect(hal.token)]);
+    const types: string[] = [];
+    for (let n = 0; n < 4; n++) {
+      const asked = pair.flatMap((socket) =>
+        Array.from({ length: 40 }, () => socket.ask("subscribe", { stream: `project:${newId()}` })),
+      );
+      types.push(...(await Promise.all(asked)).map(({ problem }: Wire) => problem.type));
+    }
+    expect(types[0]).toBe("/problems/not-found");
+    expect(types.at(-1)).toBe("/problems/rate-limited");
+    expect(pair.map(({ ends }) => ends)).toEqual([[], []]);
+    const other = await connect(ivy.token);
+    expect(await other.ask("subscribe", { stream: `project:${newId()}` })).toMatchObject({
+      problem: { type: "/problems/not-found" },
+    });
+  });
+
+  test("a replay of many streams is read by the megabyte, and brings everything in order", async () => {
+    const jan = await node.api.person("jan");
+    const { rows } = await sql.query<{ id: string }>(
+      `WITH p AS (
+         INSERT INTO projects.projects (id, slug, name, owner_id, created_at, updated_at)
+         SELECT gen_random_uuid(), 'long-' || n, 'P', $1::uuid, now(), now() FROM generate_series(1, 20) n
+         RETURNING id, created_at),
+       m AS (INSERT INTO projects.members (project_id, user_id, role, created_at)
+         SELECT id, $1, 'owner', created_at FROM p),
+       s AS (INSERT INTO events.streams (name, head, members_version) SELECT 'project:' || id, 4, 1 FROM p),
+       l AS (INSERT INTO events.log (stream, seq, id, type, time, data)
+         SELECT 'project:' || id, seq, gen_random_uuid(), 'project_updated', now(),
+                json_build_object('text', repeat('é', 60000)) FROM p, generate_series(1, 4) seq)
+       SELECT id FROM p`,
+      [jan.id],
+    );
+    const streams = rows.map(({ id }) => `project:${id}`);
+    const { db } = node.broker.getLocalService("notifier") as unknown as { db: Database };
+    const first = await readLogs(
+      db,
+      streams.map((stream) => ({ stream, after: 0, upTo: 4 })),
+      4,
+    );
+    const read = [...first.values()].flat();
+    expect(read.length).toBeGreaterThan(0);
+    expect(Buffer.byteLength(JSON.stringify(read))).toBeLessThan(1_100_000);
+
+    const socket = await connect(jan.token, {
+      cursors: Object.fromEntries(streams.map((name) => [name, 0])),
+    });
+    for (const stream of streams) {
+      expect(socket.ready[stream]).toMatchObject({ seq: 4, recovered: true });
+      expect(socket.of(stream).map(({ seq }) => seq)).toEqual([1, 2, 3, 4]);
+    }
+  });
 });
 
 describe("a personal token", () => {
