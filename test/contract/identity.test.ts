@@ -537,6 +537,23 @@ test.each(["verify_email", "reset_password"] as const)(
   },
 );
 
+test("a storm of logins is turned away at the door beyond fifty, and the door is open again after it", async () => {
+  const ada = await node.api.person("ada");
+  const answers: Answer[] = [];
+  const enter = () => login(ada).then((answer) => void answers.push(answer));
+  const storm = await whileHeld(
+    "auth.sessions",
+    async () => Array.from({ length: 60 }, enter),
+    () => until(() => answers.length >= 10, 5000),
+  );
+  for (const answer of answers.slice(0, 10)) {
+    expectProblem(answer, 503, "overloaded");
+    expect(answer.headers.get("retry-after")).toBe("5");
+  }
+  await Promise.all(storm);
+  expect((await login(ada)).status).toBe(200);
+});
+
 describe("changing the password", () => {
   test("ends also the session of a login, and a personal token, that are made while it commits", async () => {
     const ada = await node.api.person("ada");

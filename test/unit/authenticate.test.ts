@@ -95,3 +95,42 @@ test("a personal token is looked up once, and refused as soon as it is revoked",
   revoked.add(["pat"]);
   await expect(ask("Bearer twp_x")).rejects.toMatchObject({ type: "invalid-token" });
 });
+
+test("a personal token is looked up anew after a minute, long before its end could be forgotten", async () => {
+  jest.useFakeTimers({ doNotFake: ["performance"] });
+  let now = performance.now();
+  const clock = jest.spyOn(performance, "now").mockImplementation(() => now);
+  try {
+    const lookUp = jest.fn(async () => ({ actor, expiresAt: null }));
+    const fresh = new Authenticator(tokens, revoked, lookUp);
+    for (const [wait, lookups] of [
+      [0, 1],
+      [59_000, 1],
+      [2000, 2],
+    ] as const) {
+      now += wait;
+      jest.advanceTimersByTime(wait);
+      await fresh.authenticate({ headers: { authorization: "Bearer twp_minute" } });
+      expect(lookUp).toHaveBeenCalledTimes(lookups);
+    }
+  } finally {
+    clock.mockRestore();
+    jest.useRealTimers();
+  }
+});
+
+test("without a question the gateway knows the holders of access tokens, and of personal ones that it looked up", async () => {
+  personal.mockClear();
+  personal.mockResolvedValue({ actor: { ...actor, session: "found", scope: "read" }, expiresAt: null });
+  const bearer = (it: string) => ({ headers: { authorization: `Bearer ${it}` } });
+  const known = (it: string) => authenticator.known(bearer(it));
+  expect(await known(token)).toEqual(actor);
+  expect(await known("garbage")).toBeNull();
+  expect(await authenticator.known({ headers: {} })).toBeNull();
+  expect([authenticator.mustAsk(bearer("twp_new")), await known("twp_new")]).toEqual([true, null]);
+  expect(personal).not.toHaveBeenCalled();
+  await ask("Bearer twp_new");
+  expect(authenticator.mustAsk(bearer("twp_new"))).toBe(false);
+  expect(await known("twp_new")).toMatchObject({ scope: "read" });
+  expect(authenticator.mustAsk(bearer(token))).toBe(false);
+});
