@@ -265,3 +265,44 @@ test.each([
 ])("the path %s becomes the URI reference %s", (path, instance) => {
   expect(instanceOf(path)).toBe(instance);
 });
+
+describe("an answer does not grow with what was sent:", () => {
+  const failure = (count: number) => ({
+    name: "ValidationError",
+    data: Array.from({ length: count }, (_, at) => ({
+      type: "string",
+      field: `f${at}`,
+      message: `Bad ${at}.`,
+    })),
+  });
+  const unknown = (names: string[]) => ({
+    name: "ValidationError",
+    data: [{ type: "objectStrict", actual: names.join(", ") }],
+  });
+  const names = (count: number) => Array.from({ length: count }, (_, at) => `n${at}`);
+
+  test.each<[string, object, listed: number, more: boolean]>([
+    ["20 errors", failure(20), 20, false],
+    ["21 errors", failure(21), 20, true],
+    ["20 unknown fields", unknown(names(20)), 20, false],
+    ["21 unknown fields", unknown(names(21)), 20, true],
+  ])("%s", (_, error, listed, more) => {
+    const { data, message } = toProblem(error, POST);
+    expect([data.errors?.length, message.endsWith("There are more errors.")]).toEqual([listed, more]);
+  });
+
+  test("a client's name is quoted by its first 40 characters, and never by half of one", () => {
+    const { data } = toProblem(unknown([`${"x".repeat(39)}\u{1f418}${"y".repeat(999)}`]), POST);
+    const quoted = `${"x".repeat(39)}\ufffd…`;
+    expect(data.errors).toEqual([
+      { pointer: `#/${quoted}`, code: "unknown", message: `There is no field '${quoted}' here.` },
+    ]);
+  });
+
+  test("a path is told up to 1,000 characters, and an id that names nothing up to 40", () => {
+    expect(instanceOf(`/${"a".repeat(5000)}`)).toBe(`/${"a".repeat(999)}`);
+    const path = namedBy("/tasks/:id", { id: "a".repeat(5000) });
+    const error = { name: "ValidationError", data: [{ type: "uuid", field: "id" }] };
+    expect(toProblem(error, { method: "GET", path }).data.resource?.id).toBe(`${"a".repeat(40)}…`);
+  });
+});

@@ -3,7 +3,13 @@ import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { toProblem } from "../../services/api-gateway/problem.ts";
-import { bindParams, identify, readBody, traceparentOf } from "../../services/api-gateway/request.ts";
+import {
+  bindParams,
+  identify,
+  parseQuery,
+  readBody,
+  traceparentOf,
+} from "../../services/api-gateway/request.ts";
 import { problem } from "./support.ts";
 
 /** A request as Node's server hands it over, and its response, without a connection. */
@@ -191,5 +197,21 @@ describe("the params of an action", () => {
     const params = bindParams({ method: "POST" }, { ...none, body });
     expect(params.role).toBeUndefined();
     expect(Object.keys(params)).toEqual(["__proto__", "title"]);
+  });
+});
+
+describe("a query is read up to its bounds, and refused beyond them:", () => {
+  const many = (count: number, between = "&") =>
+    `/tasks?${Array.from({ length: count }, (_, at) => `p${at}=1`).join(between)}`;
+  const named = (length: number) => `/tasks?${"x".repeat(length)}=1`;
+  const tooMuch = expect.objectContaining({ type: "validation-failed" });
+
+  test.each<[what: string, most: string, count: number, oneMore: string]>([
+    ["100 parameters", many(100), 100, many(101)],
+    ["100 with nothing between them", many(100, "&&"), 100, many(101, "&&")],
+    ["a name of 256 characters", named(256), 1, named(257)],
+  ])("%s", (_, most, count, oneMore) => {
+    expect(Object.keys(parseQuery(most))).toHaveLength(count);
+    expect(() => parseQuery(oneMore)).toThrow(tooMuch);
   });
 });
