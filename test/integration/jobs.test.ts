@@ -153,6 +153,21 @@ describe("with all services", () => {
     expect(await told()).toEqual([event, { ...event, due: moved.due_date }]);
   });
 
+  test("of more than a hundred tasks that are due soon, one run tells of all", async () => {
+    const { id: project_id } = await project("Many");
+    const operations = Array.from({ length: 75 }, () => ({
+      op: "create",
+      title: "Soon",
+      project_id,
+      due_date: inHours(2),
+    }));
+    for (let n = 0; n < 2; n++) await ada.api.must("POST", "/tasks/bulk", { operations });
+    await runJob(queue, "announce-due");
+    expect(
+      await count("events.log WHERE stream = $1 AND type = 'task_due_soon'", `project:${project_id}`),
+    ).toBe(150);
+  });
+
   test("what was deleted before the retention is gone for good, and what was later can be restored", async () => {
     const { RETENTION_DAYS } = node.config;
     const kept = await project("Kept");

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/gl
 import pg from "pg";
 import { createTokens } from "../../core/tokens.ts";
 import { newId } from "../../core/ids.ts";
-import type { Person } from "../support/api.ts";
+import { PASSWORD, type Person, type Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
 
@@ -364,5 +364,71 @@ describe("on an open socket", () => {
     expect(ended.ends).toEqual(["io server disconnect"]);
     expect(renewed.socket.connected).toBe(true);
     expect(renewed.dismissed).toEqual([]);
+  });
+
+  test("a token of a session that ended renews nothing", async () => {
+    const socket = await connect(ben);
+    const other = await node.api.must("POST", "/auth/login", { login: ben.username, password: PASSWORD });
+    await node.api.as(other.access_token).must("POST", "/auth/logout");
+    expect(await socket.ask("authenticate", { token: other.access_token })).toMatchObject({
+      problem: { status: 401, type: "/problems/invalid-token" },
+    });
+    expect(socket.socket.connected).toBe(true);
+  });
+
+  test("requests are answered however many there are, one after the other; who does not wait for answers is cut off", async () => {
+    const stream = `project:${newId()}`;
+    const [patient, hasty] = [await connect(ben), await connect(ben)];
+    for (let n = 0; n < 110; n++) expect(await patient.ask("unsubscribe", { stream })).toEqual({ stream });
+    for (let n = 0; n < 150; n++) hasty.socket.emit("subscribe", { stream });
+    await hasty.waitFor(() => hasty.ends.length > 0, "being cut off");
+    expect(hasty.ends[0]).toMatch(/^transport/);
+    expect(patient.ends).toEqual([]);
+  });
+});
+
+describe("on the way in", () => {
+  interface Inside {
+    io: { use(middleware: (socket: { data: Wire }, next: () => void) => void): void };
+    revocations: { end(sessions: string[]): void };
+    streams: { join(...args: unknown[]): Promise<unknown> };
+  }
+  const inside = () => node.broker.getLocalService("notifier") as unknown as Inside;
+
+  test("a session that ends is told so, and its socket stays away", async () => {
+    const cleo = await node.api.person("cleo");
+    // After the token was looked at, and before there is a socket that could be closed.
+    inside().io.use(({ data }, next) => {
+      if (data.actor.id === cleo.id) inside().revocations.end([data.actor.session]);
+      next();
+    });
+    const socket = new TestSocket(node.url, { token: cleo.token });
+    sockets.push(socket);
+    await socket.waitFor(() => socket.ends.length > 0, "the end");
+    expect([socket.ends, socket.dismissed.map(({ frame }) => frame)]).toEqual([
+      ["io server disconnect"],
+      ["session_ended"],
+    ]);
+  });
+
+  test("a client whose streams could not be read is let go, and comes back by itself", async () => {
+    const { streams } = inside();
+    const join = streams.join.bind(streams);
+    streams.join = () => {
+      streams.join = join;
+      return Promise.reject(new Error("away"));
+    };
+    const socket = await connect(ben, {}, { reconnection: true, reconnectionDelay: 10 });
+    expect(socket.ends).toEqual(["transport close"]);
+  });
+
+  test("a connection without its socket is closed", async () => {
+    const connection = new WebSocket(`${node.url.replace("http", "ws")}/ws/?EIO=4&transport=websocket`);
+    const closed = new Promise<void>((resolve) => (connection.onclose = () => resolve()));
+    connection.onopen = () => connection.send(`40${JSON.stringify({ token: ben.token })}`);
+    connection.onmessage = ({ data }) => {
+      if (String(data).startsWith('42["ready"')) connection.send("41");
+    };
+    await closed;
   });
 });

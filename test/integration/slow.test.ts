@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
+import { problemCode } from "../../core/errors.ts";
 import { until } from "../../local/until.ts";
 import { openDatabase } from "../../mixins/database.ts";
 import { upTo } from "../contract/support.ts";
@@ -135,6 +136,20 @@ test("reads, writes, transactions and what may be slow have connections of their
     expect(used.reduce((all, some) => all.union(some)).size).toBe(
       used.reduce((sum, { size }) => sum + size, 0),
     );
+  } finally {
+    await own.close();
+  }
+});
+
+test("a transaction that says nothing for two seconds is over, and what it held is free", async () => {
+  const own = openDatabase(node.config, () => {});
+  try {
+    const silent = own.transaction(async (tx) => {
+      await tx.query({ text: "SELECT FROM tasks.tasks WHERE id = $1 FOR UPDATE", values: [task.id] });
+      await db.query("UPDATE tasks.tasks SET title = title WHERE id = $1", [task.id]);
+      await tx.query({ text: "SELECT 1" });
+    });
+    expect(problemCode(await silent.catch((error: unknown) => error))).toBe("database-unavailable");
   } finally {
     await own.close();
   }
