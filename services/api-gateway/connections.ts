@@ -14,6 +14,11 @@ const READ_WITHIN_MS = 30_000;
 const MAX_WAITING_BYTES = 32 * 1024 * 1024;
 /** Bytes of answers that wait for all clients together. */
 const MAX_ALL_WAITING_BYTES = 256 * 1024 * 1024;
+/**
+ * Milliseconds that a node which stops keeps idle connections: a request may be on its way already, and one that meets
+ * a closed connection is lost for a client that can't know whether it was carried out (RFC 9112 §9.6).
+ */
+const LINGER_MS = 1000;
 /** Milliseconds that a node which stops gives to clients that read, or send, slowly. */
 const DRAIN_MS = 2000;
 /** Milliseconds that it gives to writes which are under way: longer than any call may take. */
@@ -117,19 +122,20 @@ export class Connections {
   }
 
   /**
-   * Ends the connections: idle ones at once, others after their answer, whatever clients keep open. A write that is under
-   * way is finished.
+   * Ends the connections, each after its next answer; those that ask for nothing more after a moment, whatever clients
+   * keep open. A write that is under way is finished.
    */
   async drain(): Promise<void> {
     if (this.#server?.listening !== true) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onEmpty = resolve;
+    // Node ends idle connections as soon as its server closes: here they have their moment.
+    this.#server.closeIdleConnections = () => {};
     this.#server.close();
     for (const link of this.#own()) {
       // Of several answers in a row the last one ends the connection.
       const last = [...link.exchanges.keys()].at(-1);
-      if (last === undefined) link.socket.destroy();
-      else if (!last.headersSent) last.setHeader("Connection", "close");
+      if (last !== undefined && !last.headersSent) last.setHeader("Connection", "close");
     }
     const cutAll = (which: (link: Link) => boolean) => () =>
       this.#own()
@@ -140,6 +146,10 @@ export class Connections {
         ([response, request]) => !isRead(request) && request.complete && !response.writableEnded,
       );
     const timers = [
+      setTimeout(
+        cutAll(({ exchanges }) => exchanges.size === 0),
+        LINGER_MS,
+      ),
       setTimeout(
         cutAll((link) => !isWriting(link)),
         DRAIN_MS,

@@ -175,6 +175,8 @@ describe("a node that stops", () => {
   test("finishes a write, and is gone in 2 seconds whatever its clients keep open", async () => {
     const kept = await RawClient.dial(node.url, head("GET", "/auth/me"));
     await kept.waitFor("an answer", ({ statuses }) => statuses.length === 1);
+    const late = await RawClient.dial(node.url, head("GET", "/auth/me"));
+    await late.waitFor("an answer", ({ statuses }) => statuses.length === 1);
     const half = await RawClient.dial(node.url, "GET /tasks HTTP/1.1\r\n");
     const started = await RawClient.dial(node.url, `${head("POST", "/tasks", withBody(ada.token, "{}"))}{`);
     const pushed = await TestSocket.connect(node.url, { token: ada.token });
@@ -202,8 +204,13 @@ describe("a node that stops", () => {
 
     const began = performance.now();
     stopping = node.stop();
-    await kept.waitFor("the end of an idle connection", ({ ended }) => ended, 1000);
-    await half.waitFor("the end of half a head", ({ ended }) => ended, 1000);
+    // A request that was on its way when the node was told to stop.
+    late.socket.write(head("GET", "/auth/me"));
+    await late.waitFor("its last answer", ({ ended }) => ended, 1000);
+    expect(late.got.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 401", "HTTP/1.1 401"]);
+    expect(late.got).toMatch(/\r\nConnection: close\r\n/i);
+    await kept.waitFor("the end of an idle connection", ({ ended }) => ended, 1500);
+    await half.waitFor("the end of half a head", ({ ended }) => ended, 500);
     expect(await until(() => lanes.every(({ ended }) => ended), 1000)).toBe(true);
     const refused = connect(Number(new URL(node.url).port), "127.0.0.1");
     expect(await once(refused, "error").then(([error]: Error[]) => error)).toMatchObject({
