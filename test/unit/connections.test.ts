@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "@jest/globals";
+import { afterEach, expect, jest, test } from "@jest/globals";
 import { once } from "node:events";
 import { createServer, ServerResponse, type IncomingMessage } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
@@ -92,4 +92,58 @@ test("beyond what all clients together may leave unread the longest wait ends", 
   first.socket.on("data", (chunk: Buffer) => (got += chunk.length)).resume();
   await once(first.socket, "close");
   expect(got).toBeLessThan(16 * MIB);
+});
+
+test("a server that stops gives reads 2 seconds, and writes that came whole 10", async () => {
+  const connections = new Connections({
+    perAddress: 0,
+    addressOf: () => "here",
+    isPush: () => false,
+    refuse: (socket) => socket.destroy(),
+  });
+  const held: ServerResponse[] = [];
+  const server = createServer((request, response) => {
+    connections.begin(request, response);
+    held.push(response);
+  });
+  connections.watch(server);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const ask = async (head: string): Promise<Socket> => {
+    const socket = connect(port, "127.0.0.1")
+      .on("error", () => {})
+      .resume();
+    ends.push(async () => socket.destroy());
+    const before = held.length;
+    socket.write(`${head}\r\nHost: x\r\n`);
+    socket.write("\r\n");
+    expect(await until(() => held.length > before, 5000)).toBe(true);
+    return socket;
+  };
+  const read = await ask("GET / HTTP/1.1");
+  const half = await ask("POST / HTTP/1.1\r\nContent-Length: 9");
+  const answered = await ask("DELETE / HTTP/1.1");
+  const silent = await ask("DELETE / HTTP/1.1");
+
+  jest.useFakeTimers({ doNotFake: ["nextTick", "queueMicrotask", "setImmediate", "performance", "Date"] });
+  try {
+    const drained = connections.drain();
+    const closing = [read, half].map((socket) => once(socket, "close"));
+    jest.advanceTimersByTime(1999);
+    expect(held.map(({ destroyed }) => destroyed)).toEqual([false, false, false, false]);
+    jest.advanceTimersByTime(1);
+    await Promise.all(closing);
+    jest.advanceTimersByTime(7000);
+    expect(held.map(({ socket }) => socket?.destroyed ?? true)).toEqual([true, true, false, false]);
+    const got = once(answered, "data");
+    held[2]?.end("done");
+    expect(String((await got)[0])).toMatch(/^HTTP\/1.1 200 OK\r\nConnection: close\r\n/i);
+    await once(answered, "close");
+    const end = once(silent, "close");
+    jest.advanceTimersByTime(1000);
+    await Promise.all([end, drained]);
+  } finally {
+    jest.useRealTimers();
+  }
 });
