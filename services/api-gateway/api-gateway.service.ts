@@ -16,7 +16,7 @@ import type { ApiGatewayContract } from "./api-gateway.contract.ts";
 import { Authenticator } from "./authenticate.ts";
 import { clientAddress } from "../../core/client-address.ts";
 import { mustHaveNoKey, readIdempotencyKey, readIfMatch } from "./conditions.ts";
-import { allowOriginsOf } from "./cors.ts";
+import { allowOriginsOf, boundPreflight } from "./cors.ts";
 import type { Connections } from "./connections.ts";
 import { createCursors, scopeOf } from "./cursors.ts";
 import { createHttpServer } from "./http-server.ts";
@@ -354,6 +354,7 @@ export default (config: Config): ServiceSchema => {
           // The absolute form names the server too (RFC 9112 §3.2.2).
           request.url = request.url?.replace(/^https?:\/\/[^/?#]*/i, "") || "/";
           const isOptions = request.method === "OPTIONS";
+          if (isOptions) boundPreflight(request);
           if (!isOptions) await run(allowOrigins, request, response);
           await this.begin(request, response);
           if (request.httpVersion === "1.1" && request.headers.host === undefined)

@@ -3,6 +3,9 @@ import type { IncomingMessage } from "node:http";
 import cors, { type CorsOptions } from "cors";
 import type { Middleware } from "./web.ts";
 
+/** Characters of the names that a preflight asks for, and is answered. Clients refuse heads of more than 16 kB. */
+const MAX_ASKED = 2048;
+
 const SHARED: CorsOptions = {
   exposedHeaders: [
     "ETag",
@@ -17,6 +20,12 @@ const SHARED: CorsOptions = {
   ],
   maxAge: 600,
 };
+
+/** A preflight is answered with the names that it asks for: too many of them are not there, for any answer. */
+export function boundPreflight({ headers }: IncomingMessage): void {
+  if ((headers["access-control-request-headers"]?.length ?? 0) > MAX_ASKED)
+    delete headers["access-control-request-headers"];
+}
 
 /**
  * An origin that is listed may send the refresh cookie too (contract.md §2, cookie mode); all those that `*` lets in
