@@ -338,8 +338,12 @@ export default (config: Config): ServiceSchema => {
         this.connections.mustHaveRoom(request, request.client);
       },
 
-      /** A storm of logins is turned away at the door, before it costs a query. @throws Problem overloaded */
+      /**
+       * A storm of logins is turned away at the door, before it costs a query.
+       * @throws Problem overloaded; malformed-request for a client that hung up meanwhile: its slot would be nobody's to free
+       */
       enterLogin(this: Gateway, response: ServerResponse) {
+        if (response.closed) throw new Problem("malformed-request", "The client hung up");
         if (this.loginsUnderWay >= LOGINS_AT_ONCE)
           throw new Problem("overloaded", "Too many logins at once", { headers: { "Retry-After": "5" } });
         this.loginsUnderWay += 1;

@@ -48,8 +48,15 @@ afterEach(() => {
   for (const { socket } of clients.splice(0)) socket.destroy();
 });
 
-const serverOf = ({ broker }: TestNode): Server =>
-  (broker.getLocalService("api-gateway") as unknown as { server: Server }).server;
+interface Gateway {
+  server: Server;
+  limits: { admit(...args: unknown[]): Promise<void> };
+}
+const gatewayOf = ({ broker }: TestNode): Gateway =>
+  broker.getLocalService("api-gateway") as unknown as Gateway;
+const serverOf = (node: TestNode): Server => gatewayOf(node).server;
+const connectionsOf = (node: TestNode): Promise<number> =>
+  new Promise((resolve) => serverOf(node).getConnections((_error, count) => resolve(count)));
 
 const head = (method: string, path: string, lines: string[] = []): string =>
   [`${method} ${path} HTTP/1.1`, "Host: taskwire", ...lines, "", ""].join("\r\n");
@@ -73,13 +80,35 @@ describe("a slow client", () => {
 
   test("that sends no more than the beginning of its login keeps nobody from logging in", async () => {
     const half = await Promise.all(Array.from({ length: 80 }, () => RawClient.dial(node.url, `${login}{`)));
-    const server = serverOf(node);
-    const connected = () =>
-      new Promise<number>((resolve) => server.getConnections((_error, count) => resolve(count)));
-    expect(await until(async () => (await connected()) >= half.length, 5000)).toBe(true);
+    expect(await until(async () => (await connectionsOf(node)) >= half.length, 5000)).toBe(true);
     const answer = await node.api.post("/auth/login", { login: ada.username, password: PASSWORD });
     expect(answer.status).toBe(200);
     expect(half.flatMap(({ statuses }) => statuses)).toEqual([]);
+  });
+
+  test("that hangs up before its login begins holds no place of those that come later", async () => {
+    const { limits } = gatewayOf(node);
+    const admit = limits.admit.bind(limits);
+    const { promise: answer, resolve: redisAnswers } = Promise.withResolvers<void>();
+    let waiting = 0;
+    limits.admit = async (...args) => {
+      waiting += 1;
+      await answer;
+      return admit(...args);
+    };
+    try {
+      const before = await connectionsOf(node);
+      const empty = head("POST", "/auth/login", ["Content-Length: 0"]);
+      const gone = await Promise.all(Array.from({ length: 60 }, () => RawClient.dial(node.url, empty)));
+      expect(await until(() => waiting === gone.length, 5000)).toBe(true);
+      for (const { socket } of gone) socket.resetAndDestroy();
+      expect(await until(async () => (await connectionsOf(node)) <= before, 5000)).toBe(true);
+    } finally {
+      limits.admit = admit;
+      redisAnswers();
+    }
+    const login = await node.api.post("/auth/login", { login: ada.username, password: PASSWORD });
+    expect(login.status).toBe(200);
   });
 
   test("has 5 seconds for a head and 10 for all of a request, then 408 and the end", async () => {
