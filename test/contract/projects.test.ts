@@ -220,6 +220,17 @@ describe("GET /projects", () => {
       expect([total, items[0].role]).toEqual([rows[0]?.count, null]);
     }
   });
+
+  test("a global manager sees at once what becomes of a project that they are no member of", async () => {
+    const { api } = await personWithRole(node, db, "manager");
+    const newest = async () => (await api.must("GET", "/projects?limit=1")).items[0];
+    const { id } = (await create({ name: "Draft" })).body;
+    expect((await newest()).name).toBe("Draft");
+    await owner.api.must("PATCH", `/projects/${id}`, { name: "Launch" });
+    expect((await newest()).name).toBe("Launch");
+    await owner.api.must("DELETE", `/projects/${id}`);
+    expect((await newest()).id).not.toBe(id);
+  });
 });
 
 describe("GET /projects/{project}", () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type pg from "pg";
 import { newId } from "../../core/ids.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
+import { until } from "../../local/until.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { expectProblem, openDatabase, personWithRole, readStream } from "./support.ts";
 
@@ -531,6 +532,16 @@ describe("GET /tasks", () => {
       await dora.api.must("PATCH", `/tasks/${id}`, { title: "Horse", description: null });
       expect([await total("zeb"), await total("縞馬"), await total("hor")]).toEqual([0, 0, 1]);
     });
+  });
+
+  test("what is overdue changes by time alone, also in a project whose lists were just read", async () => {
+    const { id } = await team("Pressed");
+    const overdue = async (): Promise<unknown[]> =>
+      (await people.owner.api.must("GET", `/projects/${id}/tasks?overdue=true`)).items;
+    await make({ project_id: id, due_date: new Date(Date.now() + 700).toISOString() });
+    expect(await overdue()).toEqual([]);
+    // Sooner than any answer that was kept is forgotten.
+    expect(await until(async () => (await overdue()).length === 1, 4000)).toBe(true);
   });
 
   test("archived=false leaves out the tasks of archived projects, and archived=true all others", async () => {
