@@ -139,7 +139,6 @@ describe("POST /projects", () => {
     ["description", "of 10,001 characters", "x".repeat(10_001)],
     ["description", "a list", []],
     ["slug", "null", null],
-    ["slug", "empty", ""],
     ["slug", "of 65 characters", "a".repeat(65)],
     ["slug", "with capitals", "Launch"],
     ["slug", "with a slash", "a/b"],

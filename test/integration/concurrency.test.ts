@@ -388,6 +388,36 @@ describe("a comment on a task that is handed on meanwhile reaches who has it the
   });
 });
 
+test("what was kept of answers is outdated before anybody hears of the write", async () => {
+  const project = await newProject();
+  const { id } = await newTask(project);
+  const told: string[] = [];
+  const cacher = node.broker.cacher as unknown as { set(key: string, ...rest: unknown[]): Promise<unknown> };
+  const set = cacher.set.bind(cacher);
+  cacher.set = (key, ...rest) => {
+    if (key.startsWith("mark:")) told.push("outdated");
+    return set(key, ...rest);
+  };
+  const listener = node.broker.createService({
+    name: "listener",
+    events: { "events.committed": () => void told.push("heard") },
+  });
+  try {
+    for (const write of [
+      () => ada.api.must("PATCH", `/tasks/${id}`, { title: "Written" }),
+      () => ada.api.must("PATCH", `/projects/${project}`, { name: "Written" }),
+    ]) {
+      told.length = 0;
+      await write();
+      expect(await until(() => told.includes("heard"), 5000)).toBe(true);
+      expect([told[0], told.at(-1)]).toEqual(["outdated", "heard"]);
+    }
+  } finally {
+    cacher.set = set;
+    await node.broker.destroyService(listener);
+  }
+});
+
 test("a bulk request of a member who is removed before it commits does nothing", async () => {
   const project = await newProject();
   await ada.api.must("POST", `/projects/${project}/members`, { user_id: ben.id, role: "member" });
