@@ -17,7 +17,8 @@ export interface Answer {
 }
 
 /** How long an answer is kept; that to a generated key, while the gateway may still send the request again. */
-const KEPT = "CASE WHEN k.generated THEN interval '5 minutes' ELSE interval '24 hours' END";
+const [KEPT_GENERATED, KEPT_NAMED] = ["interval '5 minutes'", "interval '24 hours'"];
+const KEPT = `CASE WHEN k.generated THEN ${KEPT_GENERATED} ELSE ${KEPT_NAMED} END`;
 
 /** The part of a WITH clause that remembers the answer if `row` wrote anything; `answerParameter` fills parameter `n`. */
 export const rememberAnswer = (n: number): string => `
@@ -92,16 +93,66 @@ function redacted(value: unknown, id: string, texts: object): unknown {
   return copy.id === id ? { ...copy, ...texts } : copy;
 }
 
+/** Answers that are looked through at once. */
+const LOOKED_THROUGH = 20_000;
+
+/** Which answers tell of something, but for those that were remembered after `since`. */
+export interface Telling {
+  since: string;
+  keys: { user_id: string; key: string }[];
+}
+
 /**
- * Puts `texts` in place of what remembered answers say of a task or a comment. Plan: all keys are looked through, which
- * are those of a day; a key is never looked for by what it holds otherwise, and an index would cost every write.
+ * Looks through all answers for those that tell of a task or a comment: of a day, millions perhaps, and an index would
+ * cost every write. So it goes by turns with all that is slow, a piece at a time. Plan: keys_kept_until_idx.
+ * @param by the id of the user whose request it is
  */
-export async function redactAnswers(tx: Queryable, id: string, texts: object): Promise<void> {
+export async function answersTelling(db: Queryable, id: string, by: string): Promise<Telling> {
+  const telling: Telling = { since: "", keys: [] };
+  for (let after = "-infinity"; ;) {
+    const [piece] = await db.query<{ now: string; n: number; last: string; keys: Telling["keys"] | null }>({
+      name: "idempotency-telling",
+      slow: "bounded",
+      by,
+      text: `SELECT now()::text AS now, count(*)::int AS n, max(kept_until)::text AS last,
+                    json_agg(json_build_object('user_id', user_id, 'key', key))
+                      FILTER (WHERE strpos(response::text, $1) > 0) AS keys
+             FROM (SELECT * FROM idempotency.keys WHERE kept_until > $2 ORDER BY kept_until LIMIT $3) piece`,
+      values: [id, after, LOOKED_THROUGH],
+    });
+    if (piece === undefined) return telling;
+    telling.since ||= piece.now;
+    telling.keys.push(...(piece.keys ?? []));
+    if (piece.n < LOOKED_THROUGH) return telling;
+    after = piece.last;
+  }
+}
+
+/**
+ * Puts `texts` in place of what remembered answers say of a task or a comment: those that were found, and those that
+ * were remembered since (a minute earlier: a commit is later than the time that it bears). Nobody may write of the thing
+ * meanwhile. Plan: keys_pkey and keys_kept_until_idx.
+ */
+export async function redactAnswers(
+  tx: Queryable,
+  id: string,
+  texts: object,
+  { since, keys }: Telling,
+): Promise<void> {
   const held = await tx.query<{ user_id: string; key: string; response: unknown }>({
-    name: "idempotency-holding",
-    text: `SELECT user_id, key, response FROM idempotency.keys
-           WHERE strpos(response::text, $1) > 0 ORDER BY user_id, key FOR UPDATE`,
-    values: [id],
+    // Without a name, so that it is planned for these times, which are the last minutes of each kind.
+    text: `WITH telling AS (
+             SELECT user_id, key FROM unnest($2::uuid[], $3::text[]) AS found (user_id, key)
+             UNION
+             SELECT user_id, key FROM idempotency.keys
+             WHERE kept_until >= $4::timestamptz - interval '1 minute' + ${KEPT_NAMED} AND strpos(response::text, $1) > 0
+             UNION
+             SELECT user_id, key FROM idempotency.keys
+             WHERE kept_until BETWEEN $4::timestamptz - interval '1 minute' + ${KEPT_GENERATED}
+                                  AND statement_timestamp() + ${KEPT_GENERATED} AND strpos(response::text, $1) > 0)
+           SELECT k.user_id, k.key, k.response FROM telling JOIN idempotency.keys k USING (user_id, key)
+           ORDER BY k.user_id, k.key FOR UPDATE OF k`,
+    values: [id, keys.map(({ user_id }) => user_id), keys.map(({ key }) => key), since],
   });
   if (held.length === 0) return;
   const answers = held.map(({ user_id, key, response }) => ({

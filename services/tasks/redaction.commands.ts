@@ -2,8 +2,9 @@
  * Takes a pasted secret out of a task or a comment: out of the row, out of all that the log tells of it in whatever
  * stream, and out of answers that idempotency keys remember. One transaction, with the event that says so.
  *
- * The task's row is locked first. Whatever else writes these texts takes that lock too, and so has either committed what
- * is found here, or begins with the row that this leaves.
+ * Which answers tell of it is looked up before anything is locked, since that takes the longest, and only for those who
+ * may do this. Then the task's row is locked. Whatever else writes these texts takes that lock too, and so has either
+ * committed what is found here, or begins with the row that this leaves.
  */
 import { mustMatch } from "../../core/conditions.ts";
 import { missing, problemCode } from "../../core/errors.ts";
@@ -16,7 +17,7 @@ import {
   withEvents,
   type Write,
 } from "../../mixins/event-log.ts";
-import { redactAnswers, rememberUnchanged } from "../../mixins/idempotency.ts";
+import { answersTelling, redactAnswers, rememberUnchanged, type Telling } from "../../mixins/idempotency.ts";
 import { findComment } from "./comments.queries.ts";
 import { lockedAttempts, updateOf, type Written } from "./tasks.commands.ts";
 import type { Comment, Task } from "./tasks.contract.ts";
@@ -27,19 +28,24 @@ import { findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
 import { commentView, REDACTED, taskView } from "./tasks.view.ts";
 
 /**
- * A task under its lock; for those who may redact it also a deleted one: deleting it is what most try first.
+ * A task, under its lock where that is asked for; for those who may redact it also a deleted one: deleting it is what
+ * most try first.
  * @throws Problem not-found
  */
-async function lockTask(tx: Queryable, write: Write, id: string): Promise<FoundTask> {
+async function anyTask(on: Queryable, write: Write, id: string, lock: boolean): Promise<FoundTask> {
   try {
-    return await findTask(tx, write.actor, id, { lock: true });
+    return await findTask(on, write.actor, id, { lock });
   } catch (error) {
     if (problemCode(error) !== "not-found") throw error;
-    const task = await findTask(tx, write.actor, id, { lock: true, deleted: true });
+    const task = await findTask(on, write.actor, id, { lock, deleted: true });
     if (!may(write.actor, "redact", task)) throw error;
     return task;
   }
 }
+
+/** A tag names the comment's version where a comment is what goes. @throws Problem forbidden, project-archived */
+const mustBeAllowedIn = (task: FoundTask, write: Write): void =>
+  mustBeAllowed(task, ["redact"], { ...write, conditions: { ...write.conditions, ifMatch: null } });
 
 interface Redaction<Answer> {
   answer: Answer;
@@ -55,11 +61,11 @@ async function carryOut<Answer extends Task | Comment>(
   kind: "task" | "comment",
   { answer, statement, events, changes }: Redaction<Answer>,
   unchanged: Answer,
-  { task, write }: { task: FoundTask; write: Write },
+  { task, write, telling }: { task: FoundTask; write: Write; telling: Telling },
 ): Promise<Written<Answer> | null> {
   const { id } = answer;
   const cleared = await redactLog(tx, { kind, id, texts: REDACTED[kind] });
-  await redactAnswers(tx, id, REDACTED[kind]);
+  await redactAnswers(tx, id, REDACTED[kind], telling);
   const remembered = { userId: write.actor.id, key: write.conditions.key };
   if (!changes && cleared === 0) {
     await rememberUnchanged(tx, { ...remembered, response: unchanged });
@@ -70,9 +76,11 @@ async function carryOut<Answer extends Task | Comment>(
 }
 
 /** @throws Problem not-found, forbidden, precondition-failed, project-archived */
-export function redactTask(db: Database, id: string, write: Write): Promise<Written> {
+export async function redactTask(db: Database, id: string, write: Write): Promise<Written> {
+  redaction(write)(await anyTask(db, write, id, false));
+  const telling = await answersTelling(db, id, write.actor.id);
   return lockedAttempts(db, async (tx) => {
-    const task = await lockTask(tx, write, id);
+    const task = await anyTask(tx, write, id, true);
     const { next, events } = redaction(write)(task);
     const { title, description } = REDACTED.task;
     const found = {
@@ -81,7 +89,7 @@ export function redactTask(db: Database, id: string, write: Write): Promise<Writ
       events,
       changes: task.title !== title || task.description !== description,
     };
-    return carryOut(tx, "task", found, taskView(task), { task, write });
+    return carryOut(tx, "task", found, taskView(task), { task, write, telling });
   });
 }
 
@@ -109,16 +117,18 @@ async function commentOrTrace(
 }
 
 /** @throws Problem not-found (the task, the comment), forbidden, precondition-failed, project-archived */
-export function redactComment(
+export async function redactComment(
   db: Database,
   taskId: string,
   id: string,
   write: Write,
 ): Promise<Written<Comment>> {
+  mustBeAllowedIn(await anyTask(db, write, taskId, false), write);
+  const telling = await answersTelling(db, id, write.actor.id);
   return lockedAttempts(db, async (tx) => {
-    const task = await lockTask(tx, write, taskId);
+    const task = await anyTask(tx, write, taskId, true);
     const { comment, isThere } = await commentOrTrace(tx, taskId, id);
-    mustBeAllowed(task, ["redact"], { ...write, conditions: { ...write.conditions, ifMatch: null } });
+    mustBeAllowedIn(task, write);
     mustMatch(write.conditions, comment.version);
     const { body } = REDACTED.comment;
     const next = isThere
@@ -132,6 +142,6 @@ export function redactComment(
       events: commentEvents("comment_redacted", task, next, write),
       changes: isThere && comment.body !== body,
     };
-    return carryOut(tx, "comment", found, isThere ? comment : next, { task, write });
+    return carryOut(tx, "comment", found, isThere ? comment : next, { task, write, telling });
   });
 }

@@ -3,6 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type pg from "pg";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
+import type { Database } from "../../mixins/database.ts";
+import { answersTelling, redactAnswers } from "../../mixins/idempotency.ts";
+import { REDACTED } from "../../services/tasks/tasks.view.ts";
 import type { Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
@@ -60,6 +63,33 @@ const eventsOf = async (id: string): Promise<Wire[]> =>
   );
 
 describe("a task", () => {
+  test("is looked for in more answers than one look takes, and in those that are remembered after it", async () => {
+    const secret = `later-${newId()}`;
+    const made = await inProject({ title: secret });
+    await db.query(
+      `INSERT INTO idempotency.keys (user_id, key, fingerprint, response, kept_until)
+       SELECT $1::uuid, 'many-' || n, '', CASE WHEN n = 1 THEN $2::json ELSE '{}' END, now() + interval '1 day' + n * interval '1 ms'
+       FROM generate_series(1, 20001) n
+       UNION ALL SELECT $1::uuid, 'first', '', $2::json, now() + interval '1 hour'`,
+      [owner.id, JSON.stringify({ results: [{ task: made }] })],
+    );
+    const { db: tasksDb } = node.broker.getLocalService("tasks") as unknown as { db: Database };
+    const { keys } = await answersTelling(tasksDb, made.id, owner.id);
+    const early = await answersTelling(tasksDb, newId(), owner.id);
+    expect(keys.map(({ key }) => key)).toEqual(expect.arrayContaining(["first", "many-1"]));
+    const copy = await owner.api.post(`/tasks/${made.id}/assign`, { assigned_to: member.id });
+    expect(copy.status).toBe(200);
+    const named = { "Idempotency-Key": newId() };
+    await owner.api.post(`/tasks/${made.id}/transitions`, { to: "in_progress" }, named);
+    const held = keys.filter(({ key }) => key === "first");
+    await redactAnswers(tasksDb, made.id, REDACTED.task, { ...early, keys: held });
+    expect((await traces(secret)).filter((place) => place === "key")).toEqual([]);
+
+    await manager.api.must("POST", `/tasks/${made.id}/redact`);
+    expect(await traces(secret)).toEqual([]);
+    await db.query("DELETE FROM idempotency.keys WHERE key LIKE 'many-%'");
+  });
+
   test("loses its texts in the row, in every event of every stream, and in remembered answers", async () => {
     const other = await inProject({ title: `${SECRET} of another` });
     const key = { "Idempotency-Key": newId() };

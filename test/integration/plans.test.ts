@@ -16,6 +16,7 @@ import {
   type TaskFilter,
 } from "../../services/tasks/tasks.queries.ts";
 import { findInLog, readLog, readLogPage, redactLog } from "../../mixins/event-log.ts";
+import { answersTelling, redactAnswers } from "../../mixins/idempotency.ts";
 import { revokedWithin } from "../../mixins/revocations.ts";
 import { searchUsers } from "../../services/users/users.queries.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -106,6 +107,13 @@ beforeAll(async () => {
      SELECT $1, n, gen_random_uuid(), 'task_updated', now(), json_build_object('task', json_build_object('id', gen_random_uuid()))
      FROM generate_series(1, 50000) AS n`,
     `project:${first}`,
+  );
+  // A day's answers, most of them under keys of clients.
+  await run(
+    `INSERT INTO idempotency.keys (user_id, key, fingerprint, response, kept_until)
+     SELECT $1, n, '', json_build_object('id', gen_random_uuid(), 'title', repeat('x', 200)), now() + n * interval '1.7 s'
+     FROM generate_series(1, 50000) AS n`,
+    mine,
   );
   await run(
     `INSERT INTO auth.refresh_tokens (hash, session_id, expires_at)
@@ -229,6 +237,16 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     (db) => findInLog(db, { kind: "comment", id: commented }),
     ["log_thing_idx"],
   ],
+  [
+    "a piece of the answers that may tell of a task",
+    (db) => answersTelling(db, commented, mine),
+    ["keys_kept_until_idx"],
+  ],
+  [
+    "the answers that tell of a task, under its lock",
+    (db) => redactAnswers(db, commented, {}, { since: new Date().toISOString(), keys: [] }),
+    ["keys_pkey", "keys_kept_until_idx"],
+  ],
   ["a task's comments", (db) => listComments(db, user, commented, offset), ["comments_task_idx"]],
   ["somebody's categories", (db) => listCategories(db, mine, offset), ["categories_name_key"]],
   ["somebody's projects", (db) => listProjects(db, user, {}, offset), ["members_user_idx"]],
@@ -278,9 +296,17 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
   const scanned = plan.filter(
     (node) =>
       node["Node Type"] === "Seq Scan" &&
-      ["tasks", "comments", "categories", "members", "log", "sessions", "personal_tokens", "users"].includes(
-        node["Relation Name"] ?? "",
-      ),
+      [
+        "tasks",
+        "comments",
+        "categories",
+        "members",
+        "log",
+        "sessions",
+        "personal_tokens",
+        "users",
+        "keys",
+      ].includes(node["Relation Name"] ?? ""),
   );
   expect(scanned).toEqual([]);
   const used = plan.map((node) => node["Index Name"]);
