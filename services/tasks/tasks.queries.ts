@@ -195,7 +195,7 @@ const SORTS = {
 /** Weights of English stems in descriptions and in titles, and of words as they are in both (migrations/0012). */
 const WEIGHTS = "'{0.3, 0.8, 0.4, 1}'";
 /** Titles before descriptions, and whole words before those that begin with what was asked for. */
-const rankOf = (words: string, request: string): string =>
+export const rankOf = (words: string, request: string): string =>
   `ts_rank(${WEIGHTS}, t.words, ${words}) + ts_rank(${WEIGHTS}, t.words, websearch_to_tsquery('english', ${request}))`;
 export const TASK_SORTS = [...Object.keys(SORTS), "rank"];
 

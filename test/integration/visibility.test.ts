@@ -23,6 +23,7 @@ import {
   findDetail,
   findTask,
   listTasks,
+  rankOf,
   type TaskFilter,
 } from "../../services/tasks/tasks.queries.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -154,14 +155,16 @@ const optional = <Value>(value: fc.Arbitrary<Value>) =>
 
 const SORTS = ["created_at", "updated_at", "due_date", "priority", "status", "title"];
 /** What can be searched for, and which words, in order, a task must have for it. */
-const SEARCHES: Record<string, (words: string[]) => boolean> = {
+const SEARCHES: Record<string, (words: string[], texts: string[][]) => boolean> = {
   alpha: (all) => all.includes("alpha"),
   Beta: (all) => all.includes("beta"),
   "alpha gamma": (all) => all.includes("alpha") && all.includes("gamma"),
   "alpha or gamma": (all) => all.includes("alpha") || all.includes("gamma"),
   "beta -gamma": (all) => all.includes("beta") && !all.includes("gamma"),
   "-alpha": (all) => !all.includes("alpha"),
-  '"alpha beta"': (all) => all.some((word, n) => word === "alpha" && all[n + 1] === "beta"),
+  // A title's end and a description's beginning are no phrase.
+  '"alpha beta"': (_all, texts) =>
+    texts.some((text) => text.some((word, n) => word === "alpha" && text[n + 1] === "beta")),
   omega: () => false,
 };
 
@@ -281,7 +284,7 @@ function matches(task: Task, filter: TaskFilter, me: string): boolean {
     due_date < new Date().toISOString() &&
     ["pending", "in_progress"].includes(task.status);
   const assignee = assigned_to === "me" ? me : assigned_to === "none" ? null : assigned_to;
-  const text = `${task.title} ${task.description ?? ""}`.toLowerCase().trim().split(" ");
+  const texts = [task.title, task.description ?? ""].map((text) => text.toLowerCase().split(" "));
   return (
     (status === undefined || status.includes(task.status)) &&
     (priority === undefined || priority.includes(task.priority)) &&
@@ -293,7 +296,7 @@ function matches(task: Task, filter: TaskFilter, me: string): boolean {
     (due_date_to === undefined || (due_date !== null && due_date <= due_date_to)) &&
     (overdue === undefined || late === overdue) &&
     (updated_since === undefined || task.updated_at >= updated_since) &&
-    (q === undefined || SEARCHES[q]!(text))
+    (q === undefined || SEARCHES[q]!(texts.flat(), texts))
   );
 }
 
@@ -396,7 +399,7 @@ async function checkTasks(world: World, request: TaskRequest): Promise<void> {
   );
   // How well a text matches is Postgres's to say; what comes before what, and where equals go, is not.
   const ranked = await client.query<{ id: string; rank: number }>(
-    "SELECT id, ts_rank(words, websearch_to_tsquery('english', $1)) AS rank FROM tasks.tasks",
+    `SELECT t.id, ${rankOf("tasks.search_query($1)", "$1")} AS rank FROM tasks.tasks t`,
     [q ?? ""],
   );
   const ranks = new Map(ranked.rows.map(({ id, rank }) => [id, rank]));
