@@ -92,6 +92,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
   /** Takes a comment's text out of its row and out of the log. @throws Problem not-found, forbidden, precondition-failed, project-archived */
   redact_comment: {
     auth: "user",
+    projectBound: true,
     idempotent: true,
     rules: { id: rules.id, comment_id: rules.id },
     docs: {

@@ -359,6 +359,7 @@ export default (config: Config): ServiceSchema =>
       /** Takes a task's texts out of its row and out of the log. @throws Problem not-found, forbidden, precondition-failed, project-archived */
       redact: {
         auth: "user",
+        projectBound: true,
         idempotent: true,
         rules: { id: rules.id },
         docs: {
