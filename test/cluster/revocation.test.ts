@@ -143,3 +143,89 @@ test("a session that ends while NATS is away is closed on both notifiers within 
     expect(await until(refused, 5000)).toBe(true);
   }
 }, 40_000);
+
+test("NATS dies while an account is changed in each of the four ways: what was committed holds everywhere, and the rest is done", async () => {
+  const people = await Promise.all(
+    ["root", "demoted", "deactivated", "erased", "changed"].map((name) => cluster.api.person(name)),
+  );
+  const [root, demoted, deactivated, erased, changed] = people as [Person, Person, Person, Person, Person];
+  const login = (person: Person, password = PASSWORD) =>
+    cluster.api.must("POST", "/auth/login", { login: person.username, password });
+  await withClient((client) =>
+    client.query("UPDATE users.users SET role = 'admin' WHERE id = $1", [root.id]),
+  );
+  const admin = cluster.api.as((await login(root)).access_token as string);
+  const other = await login(changed);
+  const owner = await cluster.api.person("owner");
+  const { id } = await owner.api.must("POST", "/projects", { name: "Left" });
+  await owner.api.must("POST", `/projects/${id}/members`, { user_id: erased.id, role: "member" });
+  await owner.api.must("POST", `/projects/${id}/tasks`, { title: "Theirs", assigned_to: erased.id });
+  const ended = [demoted.token, deactivated.token, erased.token, other.access_token as string];
+  const open = (await Promise.all(ended.map(sockets))).flat();
+  const kept = await sockets(changed.token);
+
+  // All four wait to commit, and do when the broker is gone: neither their answers nor hints can leave.
+  const requests = await withClient(async (client) => {
+    await client.query("BEGIN; LOCK TABLE users.endings IN SHARE MODE");
+    const waiting = () =>
+      withClient(async (watch) => {
+        const text = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query NOT LIKE 'UPDATE users.endings%'`;
+        return (await watch.query(text)).rowCount;
+      });
+    const erasing = erased.api.delete(`/users/${erased.id}`);
+    expect(await until(async () => (await waiting()) === 1, 5000)).toBe(true);
+    const others = [
+      admin.patch(`/users/${demoted.id}`, { role: "manager" }),
+      admin.patch(`/users/${deactivated.id}`, { is_active: false }),
+      changed.api.post("/auth/password/change", {
+        current_password: PASSWORD,
+        password: "another correct horse",
+      }),
+    ];
+    expect(await until(async () => (await waiting()) === 4, 5000)).toBe(true);
+    await cluster.nats.kill();
+    await client.query("ROLLBACK");
+    return [erasing, ...others];
+  });
+  try {
+    const began = performance.now();
+    expect(await until(closed(open), 10_000)).toBe(true);
+    expect(performance.now() - began).toBeLessThan(5000);
+    expect(closed(kept)()).toBe(false);
+    for (const { status } of await Promise.all(requests)) expect([503, 504]).toContain(status);
+  } finally {
+    await cluster.nats.restart();
+  }
+
+  // Nothing answers while the broker is away; from its first answer on the gateway knows them.
+  for (const token of ended) {
+    const statuses = new Set<number>();
+    const refused = async () => {
+      const { status } = await cluster.api.as(token).get("/auth/me");
+      statuses.add(status);
+      return status === 401;
+    };
+    expect(await until(refused, 10_000)).toBe(true);
+    expect(statuses).not.toContain(200);
+  }
+  const left = () =>
+    withClient(
+      async (client) =>
+        (
+          await client.query(
+            `SELECT id FROM tasks.tasks WHERE assigned_to = $1
+             UNION ALL SELECT project_id FROM projects.members WHERE user_id = $1`,
+            [erased.id],
+          )
+        ).rowCount,
+    );
+  expect(await until(async () => (await left()) === 0, 10_000)).toBe(true);
+  const refresh = async (refresh_token: string) =>
+    (await cluster.api.post("/auth/refresh", { refresh_token })).status;
+  for (const token of [demoted, deactivated, erased].map((person) => person.refreshToken))
+    expect(await until(async () => (await refresh(token)) === 401, 5000)).toBe(true);
+  expect(await refresh(other.refresh_token as string)).toBe(401);
+  expect((await changed.api.get("/auth/me")).status).toBe(200);
+  expect((await login(changed, "another correct horse")).user.id).toBe(changed.id);
+  kept.forEach((socket) => socket.close());
+}, 60_000);
