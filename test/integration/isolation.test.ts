@@ -100,13 +100,16 @@ const onMember =
     all(404, `/projects/${own.project}/members/${ids.member}`, body),
   ];
 
-/** A comment by its own path, by that of a task of one's own, and one's own comment by the path of theirs. */
+/**
+ * A comment by its own path, by that of a task of one's own, and one's own comment by the path of theirs.
+ * @param elsewhere what a viewer gets for a comment that is not the task's: 403 where rights are judged before it is sought
+ */
 const onComment =
-  (viewer: number, body?: object, rest = ""): Attempts =>
+  (viewer: number, body?: object, rest = "", elsewhere = 404): Attempts =>
   (ids, own) => [
     ...onTask(`/comments/${ids.comment}${rest}`, viewer, body)({ ...ids, personal: ids.lostTask }, own),
     all(404, `/tasks/${own.task}/comments/${ids.comment}${rest}`, body),
-    all(404, `/tasks/${ids.task}/comments/${own.comment}${rest}`, body),
+    { ...all(404, `/tasks/${ids.task}/comments/${own.comment}${rest}`, body), viewer: elsewhere },
   ];
 
 /** An operation in a bulk request by itself, and after one that would do. */
@@ -286,7 +289,7 @@ const TRIED: Record<string, Attempts> = {
   ],
   "POST /tasks/:id/transitions": onTask("/transitions", 403, { to: "completed" }),
   "POST /tasks/:id/redact": onTask("/redact", 403),
-  "POST /tasks/:id/comments/:comment_id/redact": onComment(403, undefined, "/redact"),
+  "POST /tasks/:id/comments/:comment_id/redact": onComment(403, undefined, "/redact", 403),
   "GET /tasks/:id/comments": onTask("/comments", 200),
   "POST /tasks/:id/comments": onTask("/comments", 403, { body: "Mine" }),
   "GET /tasks/:id/comments/:comment_id": onComment(200),
