@@ -53,8 +53,8 @@ export default defineConfig(
   {
     files: ["services/**"],
     rules: borders(
-      "A service imports core, mixins and other services' *.contract.ts and *.schemas.ts, and nothing else of theirs.",
-      "^\\.\\./(?!\\.\\.)[^/]+/(?!.*\\.(contract|schemas)\\.ts$)",
+      "A service imports core, mixins and other services' *.contract.ts and *.answers.ts, and nothing else of theirs.",
+      "^\\.\\./(?!\\.\\.)[^/]+/(?!.*\\.(contract|answers)\\.ts$)",
       "/(local|scripts|middlewares|migrations)/",
     ),
   },

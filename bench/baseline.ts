@@ -120,7 +120,7 @@ function actorOf(authorization = ""): Actor {
   return known.actor;
 }
 
-const causeOf = (actor: Actor) =>
+const writeContext = (actor: Actor) =>
   ({ actor, requestId: newId(), time: new Date().toISOString() }) satisfies Cause;
 
 async function findTask(id: string, actor: Actor, text = FIND): Promise<Task> {
@@ -170,7 +170,7 @@ app.get<{ Params: { id: string } }>("/tasks/:id", async ({ headers, params }) =>
 app.post<{ Params: { id: string }; Body: { title: string } }>(
   "/projects/:id/tasks",
   async ({ headers, params, body }, reply) => {
-    const cause = causeOf(actorOf(headers.authorization));
+    const cause = writeContext(actorOf(headers.authorization));
     const [project] = await db.query<{ id: string; status: string; role: string | null }>({
       name: "project",
       text: PROJECT,
@@ -217,7 +217,7 @@ app.post<{ Params: { id: string }; Body: { title: string } }>(
 app.patch<{ Params: { id: string }; Body: { title: string } }>(
   "/tasks/:id",
   async ({ headers, params, body }) => {
-    const cause = causeOf(actorOf(headers.authorization));
+    const cause = writeContext(actorOf(headers.authorization));
     const before = await findTask(params.id, cause.actor);
     const task: Task = { ...before, title: body.title, version: before.version + 1, updated_at: cause.time };
     const changes = { title: { old: before.title, new: task.title } };

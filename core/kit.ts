@@ -15,7 +15,7 @@
  */
 import type { ValidationRule, ValidationRuleObject } from "fastest-validator";
 import type { ProblemCode } from "./errors.ts";
-import type { Schema } from "./schema.ts";
+import type { Schema } from "./json-schema.ts";
 import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
 
 export type Role = "user" | "manager" | "admin";

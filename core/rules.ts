@@ -15,7 +15,7 @@ export const VALIDATOR = {
 };
 
 /** The params that were sent: the validator leaves a key without a value for some that were not. */
-export const given = <Params extends object>(params: Params): Partial<Params> =>
+export const omitUndefined = <Params extends object>(params: Params): Partial<Params> =>
   Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined)) as Partial<Params>;
 
 /** An id, in lower case as Postgres writes it. */

@@ -9,7 +9,7 @@ import type { ServiceBroker } from "moleculer";
 import { newId } from "../core/ids.ts";
 import { type ActionContext, type Actor, type Conditions, emit, hint } from "../core/kit.ts";
 import type { Queryable, Statement } from "./database.ts";
-import { type Answer, answerParameter, rememberAnswer } from "./idempotency.ts";
+import { type RememberedResponse, responseParameter, rememberResponse } from "./idempotency.ts";
 
 export const EVENT_TYPES = [
   "task_created",
@@ -65,7 +65,7 @@ export interface Cause {
 }
 
 /** What somebody's own request causes. */
-export interface Write extends Cause {
+export interface WriteContext extends Cause {
   actor: Actor;
   conditions: Conditions;
 }
@@ -86,7 +86,7 @@ export function newEvent(stream: string, type: EventType, data: object, cause: C
 }
 
 /** The cause of what a request writes. */
-export const causeOf = (ctx: ActionContext<unknown, Actor>): Write => ({
+export const writeContext = (ctx: ActionContext<unknown, Actor>): WriteContext => ({
   actor: ctx.locals.actor,
   conditions: ctx.locals.conditions,
   requestId: ctx.requestID,
@@ -144,7 +144,7 @@ heads AS (
     WHERE s.members_version = coalesce((SELECT max(guard) FROM input WHERE stream = s.name), s.members_version)
   RETURNING s.name, s.head
 ),
-${rememberAnswer(next + 1)}
+${rememberResponse(next + 1)}
 INSERT INTO events.log (stream, seq, id, type, time, actor_id, request_id, data)
 SELECT i.stream, h.head - i.of + i.nth, i.id, i.type, i.time, i.actor_id, i.request_id, i.data
 -- A stream whose guard failed has no head: the number is null, which fails the statement as a whole.
@@ -188,7 +188,7 @@ export async function commit(
   db: Queryable,
   { values = [], ...statement }: Statement,
   events: NewEvent[],
-  answer?: Answer,
+  answer?: RememberedResponse,
   guards: Guards = {},
 ): Promise<LoggedEvent[] | null> {
   if (events.length === 0) throw new Error("a write without an event needs no event log");
@@ -196,7 +196,7 @@ export async function commit(
     const rows = await db.query<{ id: string; seq: number }>({
       ...statement,
       write: true,
-      values: [...values, eventsParameter(events, guards), answerParameter(answer)],
+      values: [...values, eventsParameter(events, guards), responseParameter(answer)],
     });
     if (rows.length === 0) return null;
     const seqs = new Map(rows.map(({ id, seq }) => [id, seq]));

@@ -10,7 +10,7 @@ import type { ActionContext, Actor, IdempotencyKey } from "../core/kit.ts";
 import { type Queryable, violatedConstraint } from "./database.ts";
 
 /** An answer that is to be remembered. Without a key it is not. */
-export interface Answer {
+export interface RememberedResponse {
   userId: string;
   key: IdempotencyKey | null;
   response: unknown;
@@ -20,8 +20,8 @@ export interface Answer {
 const [KEPT_GENERATED, KEPT_NAMED] = ["interval '5 minutes'", "interval '24 hours'"];
 const KEPT = `CASE WHEN k.generated THEN ${KEPT_GENERATED} ELSE ${KEPT_NAMED} END`;
 
-/** The part of a WITH clause that remembers the answer if `row` wrote anything; `answerParameter` fills parameter `n`. */
-export const rememberAnswer = (n: number): string => `
+/** The part of a WITH clause that remembers the answer if `row` wrote anything; `responseParameter` fills parameter `n`. */
+export const rememberResponse = (n: number): string => `
 key AS (
   INSERT INTO idempotency.keys (user_id, key, fingerprint, response, kept_until)
   SELECT k.user_id, k.key, k.fingerprint, k.response, now() + ${KEPT}
@@ -29,18 +29,18 @@ key AS (
   WHERE k.key IS NOT NULL AND EXISTS (SELECT FROM row)
 )`;
 
-export const answerParameter = (answer: Answer | undefined): string | null =>
+export const responseParameter = (answer: RememberedResponse | undefined): string | null =>
   answer === undefined || answer.key === null
     ? null
     : JSON.stringify({ user_id: answer.userId, ...answer.key, response: answer.response });
 
 /** Remembers what a request answers that found nothing to change: its key, too, stands for that answer from now on. */
-export async function rememberUnchanged(db: Queryable, answer: Answer): Promise<void> {
-  const parameter = answerParameter(answer);
+export async function rememberUnchanged(db: Queryable, answer: RememberedResponse): Promise<void> {
+  const parameter = responseParameter(answer);
   if (parameter === null) return;
   await db.query({
     name: "idempotency-remember",
-    text: `WITH row AS (SELECT 1), ${rememberAnswer(1)} SELECT`,
+    text: `WITH row AS (SELECT 1), ${rememberResponse(1)} SELECT`,
     values: [parameter],
   });
 }
@@ -52,11 +52,11 @@ function mayHaveHappened(error: unknown): boolean {
 }
 
 /**
- * Runs a write that inserts its key (`rememberAnswer`). When it fails and its key is known, this is a request that came
+ * Runs a write that inserts its key (`rememberResponse`). When it fails and its key is known, this is a request that came
  * again: it gets the first one's answer, even where it would be refused by now.
  * @throws Problem idempotency-key-reused when the key stands for another request; what `write` throws
  */
-export async function once<Result>(
+export async function withIdempotencyKey<Result>(
   db: Queryable,
   ctx: ActionContext<object, Actor>,
   write: () => Promise<Result>,
@@ -74,9 +74,9 @@ export async function once<Result>(
     });
     if (first === undefined || first.expired) {
       if (violatedConstraint(error) !== "keys_pkey") throw error;
-      await forgetAnswers(db, ctx.locals.actor.id);
+      await forgetResponses(db, ctx.locals.actor.id);
       // Others may be at it too, and have removed it already: of them one is first again.
-      return once(db, ctx, write);
+      return withIdempotencyKey(db, ctx, write);
     }
     if (first.fingerprint !== key.fingerprint) throw new Problem("idempotency-key-reused");
     ctx.meta.replayed = true;
@@ -97,7 +97,7 @@ function redacted(value: unknown, id: string, texts: object): unknown {
 const LOOKED_THROUGH = 20_000;
 
 /** Which answers tell of something, but for those that were remembered after `since`. */
-export interface Telling {
+export interface ResponsesAbout {
   since: string;
   keys: { user_id: string; key: string }[];
 }
@@ -107,10 +107,15 @@ export interface Telling {
  * cost every write. So it goes by turns with all that is slow, a piece at a time. Plan: keys_kept_until_idx.
  * @param by the id of the user whose request it is
  */
-export async function answersTelling(db: Queryable, id: string, by: string): Promise<Telling> {
-  const telling: Telling = { since: "", keys: [] };
+export async function responsesAbout(db: Queryable, id: string, by: string): Promise<ResponsesAbout> {
+  const telling: ResponsesAbout = { since: "", keys: [] };
   for (let after = "-infinity"; ;) {
-    const [piece] = await db.query<{ now: string; n: number; last: string; keys: Telling["keys"] | null }>({
+    const [piece] = await db.query<{
+      now: string;
+      n: number;
+      last: string;
+      keys: ResponsesAbout["keys"] | null;
+    }>({
       name: "idempotency-telling",
       slow: "bounded",
       by,
@@ -133,11 +138,11 @@ export async function answersTelling(db: Queryable, id: string, by: string): Pro
  * were remembered since (a minute earlier: a commit is later than the time that it bears). Nobody may write of the thing
  * meanwhile. Plan: keys_pkey and keys_kept_until_idx.
  */
-export async function redactAnswers(
+export async function redactResponses(
   tx: Queryable,
   id: string,
   texts: object,
-  { since, keys }: Telling,
+  { since, keys }: ResponsesAbout,
 ): Promise<void> {
   const held = await tx.query<{ user_id: string; key: string; response: unknown }>({
     // Without a name, so that it is planned for these times, which are the last minutes of each kind.
@@ -170,7 +175,7 @@ export async function redactAnswers(
 }
 
 /** Removes what has been kept long enough; of one user where that is named. @returns how many */
-export async function forgetAnswers(db: Queryable, userId: string | null = null): Promise<number> {
+export async function forgetResponses(db: Queryable, userId: string | null = null): Promise<number> {
   const rows = await db.query({
     name: "idempotency-forget",
     text: `WITH gone AS (

@@ -11,7 +11,7 @@
  * | any number of rows | a filter or an order that no index holds, a search | the slow ones, of which half at the most |
  */
 import { Problem } from "../core/errors.ts";
-import { COUNTED, type Page, type PageOf, parseSort } from "../core/page.ts";
+import { COUNTED, type Page, type PageOf, parseSort } from "../core/pagination.ts";
 import type { Queryable, Statement } from "./database.ts";
 import type { Cost } from "./turns.ts";
 

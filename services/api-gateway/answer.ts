@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import type { Context } from "moleculer";
 import { PROBLEMS, problemCode, problemDocument } from "../../core/errors.ts";
 import type { Meta } from "../../core/kit.ts";
-import type { Page } from "../../core/page.ts";
+import type { Page } from "../../core/pagination.ts";
 import type { EventPage } from "../projects/projects.contract.ts";
 import { challenge } from "./authenticate.ts";
 import { entityTag, isFresh } from "./conditions.ts";

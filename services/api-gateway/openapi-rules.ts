@@ -1,5 +1,5 @@
 /** Validator rules (core/rules.ts) as JSON Schemas: what the document says of a request is what is checked. */
-import type { Schema } from "../../core/schema.ts";
+import type { Schema } from "../../core/json-schema.ts";
 
 /** A rule of fastest-validator, with the annotations that it passes over: `description`, `example`. */
 export type Rule = Record<string, unknown> & { type: string };
@@ -59,7 +59,7 @@ function bareSchema(rule: Rule): Schema {
   const { type, min, max } = rule;
   switch (type) {
     case "string":
-      // core/page.ts, sort
+      // core/pagination.ts, sort
       return rule.terms === undefined ? stringSchema(rule) : { ...listOf(rule.terms), uniqueItems: true };
     case "uuid":
       return { type: "string", format: "uuid" };

@@ -1,5 +1,5 @@
 import { type Actor, hint, remote, type ServiceContract } from "../../core/kit.ts";
-import type { Page, PageParams } from "../../core/page.ts";
+import type { Page, PageParams } from "../../core/pagination.ts";
 import type { NewUser, User } from "../users/users.contract.ts";
 
 /** The answer to a login or a refresh (contract.md §2). In cookie mode the refresh token is in the cookie alone. */

@@ -2,7 +2,7 @@
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Actor, Role } from "../../core/kit.ts";
-import type { Page, PageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/pagination.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import { PERSONAL_TOKEN_PREFIX, type PersonalToken, type TokenScope } from "./auth.contract.ts";

@@ -11,7 +11,7 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { newId } from "../../core/ids.ts";
 import type { Meta } from "../../core/kit.ts";
-import type { Page, PageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/pagination.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { SessionItem } from "./auth.contract.ts";

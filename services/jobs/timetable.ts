@@ -1,7 +1,7 @@
 import type { Config } from "../../core/config.ts";
 import type { Caller } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
-import { forgetAnswers } from "../../mixins/idempotency.ts";
+import { forgetResponses } from "../../mixins/idempotency.ts";
 import { projects } from "../projects/projects.contract.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
 
@@ -40,7 +40,7 @@ export function timetable({ RETENTION_DAYS }: Config, caller: Caller, db: Querya
     {
       name: "forget-answers",
       cron: "*/5 * * * *",
-      steps: [async () => (await forgetAnswers(db)) > 0],
+      steps: [async () => (await forgetResponses(db)) > 0],
     },
   ];
 }

@@ -1,16 +1,16 @@
 import { invalidField, missing } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, actionsOf } from "../../core/kit.ts";
-import { pageRules, type PageOf } from "../../core/page.ts";
+import { pageRules, type PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { page } from "../../core/schema.ts";
-import { causeOf } from "../../mixins/event-log.ts";
-import { once } from "../../mixins/idempotency.ts";
+import { page } from "../../core/json-schema.ts";
+import { writeContext } from "../../mixins/event-log.ts";
+import { withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { users } from "../users/users.contract.ts";
 import { changeMember } from "./projects.commands.ts";
 import { type Member, PROJECT_ROLES, type ProjectsContract } from "./projects.contract.ts";
 import { findMember, findProject, listMembers, MEMBER_SORTS, type MemberRow } from "./projects.queries.ts";
-import { member } from "./projects.schemas.ts";
+import { member } from "./projects.answers.ts";
 import type { ProjectsLend } from "./projects.service.ts";
 
 const project = rules.text(1, 100);
@@ -68,13 +68,13 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
     },
     handler(ctx) {
       const { user_id, role } = ctx.params;
-      return once(this.db, ctx, async () => {
+      return withIdempotencyKey(this.db, ctx, async () => {
         const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "manage_members");
         const [person] = await users.call(ctx, "people", { ids: [user_id] });
         if (person?.is_active !== true)
           throw invalidField("user_id", "unknown", "There is no active user with this id");
         const change = { expects: "stranger", to: role } as const;
-        const { member, events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
+        const { member, events } = await changeMember(this.db, found.id, person, change, writeContext(ctx));
         await this.publish(found.id, events);
         return member;
       });
@@ -112,7 +112,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
       if (ctx.params.role === "owner" && !person.is_active)
         throw invalidField("role", "inactive", "This account is closed: it can't own a project");
       const change = { expects: "member", to: ctx.params.role } as const;
-      const { member, events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
+      const { member, events } = await changeMember(this.db, found.id, person, change, writeContext(ctx));
       await this.publish(found.id, events);
       return member;
     },
@@ -133,7 +133,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
       const found = await findProject(this.db, ctx.locals.actor, ctx.params.project, "read");
       const person = await personOf(ctx, ctx.params.user_id);
       const change = { expects: "member", to: null } as const;
-      const { events } = await changeMember(this.db, found.id, person, change, causeOf(ctx));
+      const { events } = await changeMember(this.db, found.id, person, change, writeContext(ctx));
       await this.publish(found.id, events, [person.id]);
     },
   },

@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
 import slugify from "@sindresorhus/slugify";
-import { mustMatch } from "../../core/conditions.ts";
+import { mustMatch } from "../../core/preconditions.ts";
 import { invalidField, missing, Problem, problemCode } from "../../core/errors.ts";
 import { isId, newId } from "../../core/ids.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
@@ -15,7 +15,7 @@ import {
   projectStream,
   userStream,
   withEvents,
-  type Write,
+  type WriteContext,
 } from "../../mixins/event-log.ts";
 import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
 import type { Person } from "../users/users.contract.ts";
@@ -96,7 +96,7 @@ export async function createProject(
   db: Database,
   owner: Person,
   input: { name: string; description?: string | null; slug?: string },
-  write: Write,
+  write: WriteContext,
 ): Promise<{ answer: Project; events: LoggedEvent[] }> {
   if (input.slug !== undefined && isId(input.slug)) throw slugLikeId();
   const { name, description = null } = input;
@@ -171,7 +171,7 @@ async function changeProject(
   db: Database,
   reference: string,
   verb: ProjectVerb,
-  write: Write,
+  write: WriteContext,
   decide: (project: ProjectRow, tx: Queryable) => Decision | null | Promise<Decision | null>,
   { deleted = false, answerOf = (project) => project }: ChangeOptions = {},
 ): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
@@ -207,7 +207,7 @@ export function patchProject(
   db: Database,
   reference: string,
   fields: Partial<ProjectInput>,
-  write: Write,
+  write: WriteContext,
 ): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
   if (fields.slug !== undefined && isId(fields.slug)) throw slugLikeId();
   return changeProject(db, reference, "edit", write, (before) => {
@@ -228,7 +228,7 @@ export function patchProject(
 export function deleteProject(
   db: Database,
   reference: string,
-  write: Write,
+  write: WriteContext,
 ): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
   return changeProject(db, reference, "delete", write, ({ status }) => {
     if (status === "archived") throw new Problem("project-archived");
@@ -251,7 +251,7 @@ export async function restoreProject(
   db: Database,
   id: string,
   since: string,
-  write: Write,
+  write: WriteContext,
   answerOf: (project: ProjectRow) => unknown,
 ): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
   const decide = async ({ slug: old, deleted_at }: ProjectRow, tx: Queryable): Promise<Decision> => {
@@ -324,7 +324,7 @@ export async function changeMember(
   projectId: string,
   person: Person,
   change: { expects: "member" | "stranger"; to: ProjectRole | null },
-  write: Write,
+  write: WriteContext,
 ): Promise<{ member: Member; events: LoggedEvent[] }> {
   return db.transaction(async (tx) => {
     // As it is now: what was read before decided only that there is such a project.

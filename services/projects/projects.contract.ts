@@ -1,5 +1,5 @@
 import { remote, type ServiceContract } from "../../core/kit.ts";
-import type { Page, PageParams } from "../../core/page.ts";
+import type { Page, PageParams } from "../../core/pagination.ts";
 import type { LoggedEvent } from "../../mixins/event-log.ts";
 import type { Person } from "../users/users.contract.ts";
 

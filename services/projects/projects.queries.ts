@@ -1,7 +1,7 @@
 import { missing, Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import { type Actor, reaches } from "../../core/kit.ts";
-import type { Page, PageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/pagination.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
 import {

@@ -3,20 +3,20 @@ import type { Config } from "../../core/config.ts";
 import { Problem, problemCode } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
-import { pageRules, type PageOf } from "../../core/page.ts";
+import { pageRules, type PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { page } from "../../core/schema.ts";
+import { page } from "../../core/json-schema.ts";
 import { cache, viewerOf, viewOf, type WithCache } from "../../mixins/cache.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import {
-  causeOf,
+  writeContext,
   emitCommitted,
   type LoggedEvent,
   projectStream,
   readHeads,
   readLogPage,
 } from "../../mixins/event-log.ts";
-import { once } from "../../mixins/idempotency.ts";
+import { withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
 import { users } from "../users/users.contract.ts";
 import { memberActions } from "./members.actions.ts";
@@ -42,7 +42,7 @@ import {
   PROJECT_SORTS,
   type ProjectRow,
 } from "./projects.queries.ts";
-import { eventPage, project as projectSchema, projectItem } from "./projects.schemas.ts";
+import { eventPage, project as projectSchema, projectItem } from "./projects.answers.ts";
 
 const project = rules.text(1, 100);
 const name = { ...rules.line(1, 100), trim: true } as const;
@@ -113,9 +113,9 @@ export default (config: Config): ServiceSchema => {
           problems: ["already-exists"],
         },
         handler(ctx) {
-          return once(this.db, ctx, async () => {
+          return withIdempotencyKey(this.db, ctx, async () => {
             const owner = await users.call(ctx, "account", { id: ctx.locals.actor.id });
-            const { answer, events } = await createProject(this.db, owner, ctx.params, causeOf(ctx));
+            const { answer, events } = await createProject(this.db, owner, ctx.params, writeContext(ctx));
             await this.publish(answer.id, events);
             return answer;
           });
@@ -141,7 +141,7 @@ export default (config: Config): ServiceSchema => {
         },
         handler(ctx) {
           const { status, q, include_deleted, ...page } = ctx.params;
-          const filter = rules.given({ status, q, include_deleted });
+          const filter = rules.omitUndefined({ status, q, include_deleted });
           const { actor } = ctx.locals;
           const read = () => listProjects(this.db, actor, filter, page as PageOf);
           if (page.cursor || page.offset) return read();
@@ -182,8 +182,8 @@ export default (config: Config): ServiceSchema => {
         },
         async handler(ctx) {
           const { project, ...given } = ctx.params;
-          const input = { description: null, status: "active" as const, ...rules.given(given) };
-          const written = await patchProject(this.db, project, input, causeOf(ctx));
+          const input = { description: null, status: "active" as const, ...rules.omitUndefined(given) };
+          const written = await patchProject(this.db, project, input, writeContext(ctx));
           await this.publish(written.project.id, written.events);
           return this.detail(ctx, written.project);
         },
@@ -203,7 +203,7 @@ export default (config: Config): ServiceSchema => {
         },
         async handler(ctx) {
           const { project, ...given } = ctx.params;
-          const written = await patchProject(this.db, project, rules.given(given), causeOf(ctx));
+          const written = await patchProject(this.db, project, rules.omitUndefined(given), writeContext(ctx));
           await this.publish(written.project.id, written.events);
           return this.detail(ctx, written.project);
         },
@@ -222,7 +222,7 @@ export default (config: Config): ServiceSchema => {
           problems: ["forbidden", "project-archived"],
         },
         async handler(ctx) {
-          const { project, events } = await deleteProject(this.db, ctx.params.project, causeOf(ctx));
+          const { project, events } = await deleteProject(this.db, ctx.params.project, writeContext(ctx));
           await this.publish(project.id, events);
         },
       },
@@ -241,7 +241,7 @@ export default (config: Config): ServiceSchema => {
           problems: ["forbidden", "conflict"],
         },
         handler(ctx) {
-          return once(this.db, ctx, async () => {
+          return withIdempotencyKey(this.db, ctx, async () => {
             const { db } = this;
             const { id } = await findProject(db, ctx.locals.actor, ctx.params.project, "delete", {
               deleted: true,
@@ -253,7 +253,7 @@ export default (config: Config): ServiceSchema => {
               db,
               id,
               retentionStart(),
-              causeOf(ctx),
+              writeContext(ctx),
               answerOf,
             );
             await this.publish(id, events);
@@ -300,7 +300,7 @@ export default (config: Config): ServiceSchema => {
         async handler(ctx) {
           const { user_id } = ctx.params;
           const actor: Actor = { id: user_id, role: "user", session: user_id };
-          const write = { ...causeOf(ctx as Asking), actor };
+          const write = { ...writeContext(ctx as Asking), actor };
           const change = async (project: string, id: string, to: ProjectRole | null, who: Actor) => {
             const person = { id, username: "", first_name: null, last_name: null };
             const as = { ...write, actor: who };

@@ -1,15 +1,15 @@
 import { actionsOf, type Actor, type Conditions } from "../../core/kit.ts";
-import { pageRules, type PageOf } from "../../core/page.ts";
+import { pageRules, type PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { page } from "../../core/schema.ts";
-import { causeOf } from "../../mixins/event-log.ts";
-import { once } from "../../mixins/idempotency.ts";
+import { page } from "../../core/json-schema.ts";
+import { writeContext } from "../../mixins/event-log.ts";
+import { withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { createCategory, deleteCategory, forgetCategory, patchCategory } from "./categories.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
 import { CATEGORY_SORTS, findCategory, findDeletedCategory, listCategories } from "./categories.queries.ts";
 import { findCategorized } from "./tasks.queries.ts";
-import { categoryName, color } from "./tasks.rules.ts";
-import { category } from "./tasks.schemas.ts";
+import { categoryName, color } from "./tasks.params.ts";
+import { category } from "./tasks.answers.ts";
 import type { TasksLend } from "./tasks.service.ts";
 
 /** Tasks of a category that are shown anew at once when it changes; there is hardly one with more. */
@@ -51,7 +51,7 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
       problems: ["already-exists"],
     },
     handler(ctx) {
-      return once(this.db, ctx, () => createCategory(this.db, ctx.params, causeOf(ctx)));
+      return withIdempotencyKey(this.db, ctx, () => createCategory(this.db, ctx.params, writeContext(ctx)));
     },
   },
 
@@ -77,7 +77,7 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
     docs: { summary: "Change a category", answer: category, problems: ["already-exists"] },
     async handler(ctx) {
       const { id, ...params } = ctx.params;
-      const category = await patchCategory(this.db, id, rules.given(params), causeOf(ctx));
+      const category = await patchCategory(this.db, id, rules.omitUndefined(params), writeContext(ctx));
       const shown = await findCategorized(this.db, id, SHOWN);
       await this.outdate(shown.map((task) => `task:${task}`));
       return category;
@@ -95,7 +95,7 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
     async handler(ctx) {
       const { id } = ctx.params;
-      const write = causeOf(ctx);
+      const write = writeContext(ctx);
       await deleteCategory(this.db, id, write);
       const until = performance.now() + PATIENCE;
       while (await this.publishBatch(await forgetCategory(this.db, id, { ...write, conditions: ANY })))

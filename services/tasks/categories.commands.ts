@@ -1,11 +1,11 @@
 /** Writes of categories, which are their owner's alone: no event tells of them, but of the tasks that lose one. */
-import { mustMatch } from "../../core/conditions.ts";
+import { mustMatch } from "../../core/preconditions.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { keyOf } from "../../core/text.ts";
 import { type Database, violatedConstraint } from "../../mixins/database.ts";
-import type { Write } from "../../mixins/event-log.ts";
-import { answerParameter, rememberAnswer } from "../../mixins/idempotency.ts";
+import type { WriteContext } from "../../mixins/event-log.ts";
+import { responseParameter, rememberResponse } from "../../mixins/idempotency.ts";
 import { type Batch, uncategorize } from "./tasks.commands.ts";
 import type { Category } from "./tasks.contract.ts";
 import { findCategory } from "./categories.queries.ts";
@@ -21,7 +21,7 @@ function taken(error: unknown): never {
 export async function createCategory(
   db: Database,
   { name, color }: Pick<Category, "name" | "color">,
-  write: Write,
+  write: WriteContext,
 ): Promise<Category> {
   const { actor, time, conditions } = write;
   const category: Category = { id: newId(), name, color, version: 1, created_at: time, updated_at: time };
@@ -32,9 +32,9 @@ export async function createCategory(
       text: `WITH row AS (
                INSERT INTO tasks.categories (id, user_id, name, color, created_at, updated_at, name_key)
                VALUES ($1, $2, $3, $4, $5, $5, $7) RETURNING id),
-             ${rememberAnswer(6)}
+             ${rememberResponse(6)}
              SELECT id FROM row`,
-      values: [category.id, actor.id, name, color, time, answerParameter(answer), keyOf(name)],
+      values: [category.id, actor.id, name, color, time, responseParameter(answer), keyOf(name)],
     })
     .catch(taken);
   return category;
@@ -45,7 +45,7 @@ export async function patchCategory(
   db: Database,
   id: string,
   fields: Partial<Pick<Category, "name" | "color">>,
-  { actor, time, conditions }: Write,
+  { actor, time, conditions }: WriteContext,
 ): Promise<Category> {
   return db.transaction(async (tx) => {
     const before = await findCategory(tx, actor.id, id, { lock: true });
@@ -65,7 +65,7 @@ export async function patchCategory(
 }
 
 /** Deletes a category: from now on it is gone for its owner. @throws Problem not-found, precondition-failed */
-export async function deleteCategory(db: Database, id: string, write: Write): Promise<void> {
+export async function deleteCategory(db: Database, id: string, write: WriteContext): Promise<void> {
   await db.transaction(async (tx) => {
     const { version } = await findCategory(tx, write.actor.id, id, { lock: true });
     mustMatch(write.conditions, version);
@@ -81,7 +81,7 @@ export async function deleteCategory(db: Database, id: string, write: Write): Pr
  * Takes a deleted category off a batch of its tasks; off the last of them, the row goes as well. A task that was being
  * given it at that moment is found the next time.
  */
-export async function forgetCategory(db: Database, id: string, write: Write): Promise<Batch> {
+export async function forgetCategory(db: Database, id: string, write: WriteContext): Promise<Batch> {
   const { events, more } = await uncategorize(db, id, write);
   if (more) return { events, more };
   try {

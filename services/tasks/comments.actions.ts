@@ -1,16 +1,16 @@
 import { actionsOf } from "../../core/kit.ts";
-import { pageRules, type PageOf } from "../../core/page.ts";
+import { pageRules, type PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { page } from "../../core/schema.ts";
-import { causeOf } from "../../mixins/event-log.ts";
-import { once } from "../../mixins/idempotency.ts";
+import { page } from "../../core/json-schema.ts";
+import { writeContext } from "../../mixins/event-log.ts";
+import { withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { createComment, deleteComment, patchComment } from "./comments.commands.ts";
 import { redactComment } from "./redaction.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
 import { COMMENT_SORTS, findComment, listComments } from "./comments.queries.ts";
 import { findTask } from "./tasks.queries.ts";
-import { body } from "./tasks.rules.ts";
-import { comment } from "./tasks.schemas.ts";
+import { body } from "./tasks.params.ts";
+import { comment } from "./tasks.answers.ts";
 import type { TasksLend } from "./tasks.service.ts";
 
 type Names =
@@ -40,8 +40,8 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     docs: { summary: "Comment on a task", answer: comment, problems: ["forbidden", "project-archived"] },
     handler(ctx) {
       const { id, body } = ctx.params;
-      return once(this.db, ctx, async () =>
-        this.publish(await createComment(this.db, id, body, causeOf(ctx))),
+      return withIdempotencyKey(this.db, ctx, async () =>
+        this.publish(await createComment(this.db, id, body, writeContext(ctx))),
       );
     },
   },
@@ -68,7 +68,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     docs: { summary: "Edit your comment", answer: comment, problems: ["forbidden", "project-archived"] },
     async handler(ctx) {
       const { id, comment_id, body } = ctx.params;
-      return this.publish(await patchComment(this.db, id, comment_id, body, causeOf(ctx)));
+      return this.publish(await patchComment(this.db, id, comment_id, body, writeContext(ctx)));
     },
   },
 
@@ -85,7 +85,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
     async handler(ctx) {
       const { id, comment_id } = ctx.params;
-      await this.publish(await deleteComment(this.db, id, comment_id, causeOf(ctx)));
+      await this.publish(await deleteComment(this.db, id, comment_id, writeContext(ctx)));
     },
   },
 
@@ -104,8 +104,8 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
     handler(ctx) {
       const { id, comment_id } = ctx.params;
-      return once(this.db, ctx, async () =>
-        this.publish(await redactComment(this.db, id, comment_id, causeOf(ctx))),
+      return withIdempotencyKey(this.db, ctx, async () =>
+        this.publish(await redactComment(this.db, id, comment_id, writeContext(ctx))),
       );
     },
   },

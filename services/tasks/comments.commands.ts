@@ -1,9 +1,9 @@
 /** Writes of comments. Each holds the task still while it commits, so that its event reaches who sees the task then. */
-import { mustMatch } from "../../core/conditions.ts";
+import { mustMatch } from "../../core/preconditions.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Database, Statement } from "../../mixins/database.ts";
-import { commit, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
+import { commit, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
 import { attempts, type Written } from "./tasks.commands.ts";
 import type { Comment } from "./tasks.contract.ts";
 import { commentEvents } from "./tasks.events.ts";
@@ -44,7 +44,7 @@ interface Decision<Answer> {
 function writeComment<Answer>(
   db: Database,
   taskId: string,
-  write: Write,
+  write: WriteContext,
   decide: (task: FoundTask, find: () => Promise<Comment>) => Promise<Decision<Answer>>,
   commentId = "",
 ): Promise<Written<Answer>> {
@@ -67,7 +67,7 @@ export function createComment(
   db: Database,
   taskId: string,
   body: string,
-  write: Write,
+  write: WriteContext,
 ): Promise<Written<Comment>> {
   return writeComment(db, taskId, write, async (task) => {
     if (!may(write.actor, "comment", task)) throw new Problem("forbidden", whyNot("comment", task));
@@ -99,7 +99,7 @@ export function patchComment(
   taskId: string,
   commentId: string,
   body: string,
-  write: Write,
+  write: WriteContext,
 ): Promise<Written<Comment>> {
   const decide = async (task: FoundTask, find: () => Promise<Comment>): Promise<Decision<Comment>> => {
     const before = await find();
@@ -127,7 +127,7 @@ export function deleteComment(
   db: Database,
   taskId: string,
   commentId: string,
-  write: Write,
+  write: WriteContext,
 ): Promise<Written<null>> {
   const decide = async (task: FoundTask, find: () => Promise<Comment>): Promise<Decision<null>> => {
     const comment = await find();

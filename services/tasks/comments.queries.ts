@@ -1,7 +1,7 @@
 import { missing } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
-import type { Page, PageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/pagination.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { Comment } from "./tasks.contract.ts";

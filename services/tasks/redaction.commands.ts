@@ -6,7 +6,7 @@
  * may do this. Then the task's row is locked. Whatever else writes these texts takes that lock too, and so has either
  * committed what is found here, or begins with the row that this leaves.
  */
-import { mustMatch } from "../../core/conditions.ts";
+import { mustMatch } from "../../core/preconditions.ts";
 import { missing, problemCode } from "../../core/errors.ts";
 import type { Database, Queryable, Statement } from "../../mixins/database.ts";
 import {
@@ -15,9 +15,14 @@ import {
   type NewEvent,
   redactLog,
   withEvents,
-  type Write,
+  type WriteContext,
 } from "../../mixins/event-log.ts";
-import { answersTelling, redactAnswers, rememberUnchanged, type Telling } from "../../mixins/idempotency.ts";
+import {
+  responsesAbout,
+  redactResponses,
+  rememberUnchanged,
+  type ResponsesAbout,
+} from "../../mixins/idempotency.ts";
 import { findComment } from "./comments.queries.ts";
 import { lockedAttempts, updateOf, type Written } from "./tasks.commands.ts";
 import type { Comment, Task } from "./tasks.contract.ts";
@@ -32,7 +37,7 @@ import { commentView, REDACTED, taskView } from "./tasks.view.ts";
  * most try first.
  * @throws Problem not-found
  */
-async function anyTask(on: Queryable, write: Write, id: string, lock: boolean): Promise<FoundTask> {
+async function anyTask(on: Queryable, write: WriteContext, id: string, lock: boolean): Promise<FoundTask> {
   try {
     return await findTask(on, write.actor, id, { lock });
   } catch (error) {
@@ -44,7 +49,7 @@ async function anyTask(on: Queryable, write: Write, id: string, lock: boolean): 
 }
 
 /** A tag names the comment's version where a comment is what goes. @throws Problem forbidden, project-archived */
-const mustBeAllowedIn = (task: FoundTask, write: Write): void =>
+const mustBeAllowedIn = (task: FoundTask, write: WriteContext): void =>
   mustBeAllowed(task, ["redact"], { ...write, conditions: { ...write.conditions, ifMatch: null } });
 
 interface Redaction<Answer> {
@@ -61,11 +66,11 @@ async function carryOut<Answer extends Task | Comment>(
   kind: "task" | "comment",
   { answer, statement, events, changes }: Redaction<Answer>,
   unchanged: Answer,
-  { task, write, telling }: { task: FoundTask; write: Write; telling: Telling },
+  { task, write, telling }: { task: FoundTask; write: WriteContext; telling: ResponsesAbout },
 ): Promise<Written<Answer> | null> {
   const { id } = answer;
   const cleared = await redactLog(tx, { kind, id, texts: REDACTED[kind] });
-  await redactAnswers(tx, id, REDACTED[kind], telling);
+  await redactResponses(tx, id, REDACTED[kind], telling);
   const remembered = { userId: write.actor.id, key: write.conditions.key };
   if (!changes && cleared === 0) {
     await rememberUnchanged(tx, { ...remembered, response: unchanged });
@@ -76,9 +81,9 @@ async function carryOut<Answer extends Task | Comment>(
 }
 
 /** @throws Problem not-found, forbidden, precondition-failed, project-archived */
-export async function redactTask(db: Database, id: string, write: Write): Promise<Written> {
+export async function redactTask(db: Database, id: string, write: WriteContext): Promise<Written> {
   redaction(write)(await anyTask(db, write, id, false));
-  const telling = await answersTelling(db, id, write.actor.id);
+  const telling = await responsesAbout(db, id, write.actor.id);
   return lockedAttempts(db, async (tx) => {
     const task = await anyTask(tx, write, id, true);
     const { next, events } = redaction(write)(task);
@@ -121,10 +126,10 @@ export async function redactComment(
   db: Database,
   taskId: string,
   id: string,
-  write: Write,
+  write: WriteContext,
 ): Promise<Written<Comment>> {
   mustBeAllowedIn(await anyTask(db, write, taskId, false), write);
-  const telling = await answersTelling(db, id, write.actor.id);
+  const telling = await responsesAbout(db, id, write.actor.id);
   return lockedAttempts(db, async (tx) => {
     const task = await anyTask(tx, write, taskId, true);
     const { comment, isThere } = await commentOrTrace(tx, taskId, id);

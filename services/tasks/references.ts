@@ -2,7 +2,7 @@
 import { invalidField, Problem } from "../../core/errors.ts";
 import { type ActionContext, type Actor, reaches, type Role } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
-import type { Write } from "../../mixins/event-log.ts";
+import type { WriteContext } from "../../mixins/event-log.ts";
 import { users } from "../users/users.contract.ts";
 import { ownCategories } from "./categories.queries.ts";
 import type { TaskInput } from "./tasks.contract.ts";
@@ -96,7 +96,7 @@ function checkCategory(id: string, { categories }: References): void {
 }
 
 /** Who may create this where. @throws Problem forbidden, project-archived */
-export function checkCreation(write: Write, within: ProjectStanding | null, input: TaskInput): void {
+export function checkCreation(write: WriteContext, within: ProjectStanding | null, input: TaskInput): void {
   if (within === null) {
     if (!reaches(write.actor, null)) throw new Problem("forbidden", "This token is limited to some projects");
     return;

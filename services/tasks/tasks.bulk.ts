@@ -4,9 +4,9 @@
  * queries whether it has two operations or a hundred.
  */
 import { missing, Problem, problemCode, problemDocument, PROBLEMS } from "../../core/errors.ts";
-import { given } from "../../core/rules.ts";
+import { omitUndefined } from "../../core/rules.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
-import { commit, type Guards, type NewEvent, withEvents, type Write } from "../../mixins/event-log.ts";
+import { commit, type Guards, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
 import { checkCreation, checkReferences, readSight, type References } from "./references.ts";
 import { lockedAttempts, missingCategory, type Written } from "./tasks.commands.ts";
@@ -112,7 +112,7 @@ export const assigneesOf = (operations: BulkOperation[]): string[] => valuesOf(o
 export const categoriesOf = (operations: BulkOperation[]): string[] => valuesOf(operations, "category_id");
 
 /** Who would get which of the tasks that were found, and of those that are to be made. */
-function assignmentsOf(operations: BulkOperation[], found: FoundTask[], write: Write) {
+function assignmentsOf(operations: BulkOperation[], found: FoundTask[], write: WriteContext) {
   const byId = new Map(found.map((task) => [task.id, task]));
   return operations.flatMap((operation) => {
     const { assigned_to } = operation as { assigned_to?: string | null };
@@ -129,7 +129,7 @@ function assignmentsOf(operations: BulkOperation[], found: FoundTask[], write: W
 function decideCreation(
   { project_id = null, ...input }: { project_id?: string | null } & TaskInput,
   world: World,
-  write: Write,
+  write: WriteContext,
 ): Decision {
   const within = project_id === null ? null : world.projects.find(({ id }) => id === project_id);
   if (within === undefined) throw missing("project", String(project_id));
@@ -142,7 +142,7 @@ function decideCreation(
 function decideChange(
   operation: Exclude<BulkOperation, { op: "create" }>,
   world: World,
-  write: Write,
+  write: WriteContext,
 ): Decide {
   switch (operation.op) {
     case "transition":
@@ -150,7 +150,7 @@ function decideChange(
     case "delete":
       return deletion(write);
     default: {
-      const { op, id: _id, ...fields } = given(operation) as typeof operation;
+      const { op, id: _id, ...fields } = omitUndefined(operation) as typeof operation;
       const decide =
         op === "assign" ? assignment(operation.assigned_to ?? null, write) : patch(fields, write);
       return (task) => {
@@ -180,7 +180,7 @@ export async function runBulk(
   db: Database,
   operations: BulkOperation[],
   references: Pick<References, "people" | "categories">,
-  write: Write,
+  write: WriteContext,
 ): Promise<Written<{ results: BulkResult[] }>> {
   const attempt = async (tx: Queryable) => {
     const ids = operations.flatMap((operation) => (operation.op === "create" ? [] : [operation.id]));
@@ -233,4 +233,4 @@ export async function runBulk(
 }
 
 const withoutOp = ({ op: _op, ...rest }: Extract<BulkOperation, { op: "create" }>) =>
-  given(rest) as typeof rest;
+  omitUndefined(rest) as typeof rest;

@@ -11,7 +11,7 @@ import {
   type LoggedEvent,
   type NewEvent,
   withEvents,
-  type Write,
+  type WriteContext,
 } from "../../mixins/event-log.ts";
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
 import type { Task } from "./tasks.contract.ts";
@@ -83,7 +83,7 @@ export function missingCategory(error: unknown): never {
 export async function createTask(
   db: Queryable,
   { next, events }: Decision,
-  write: Write,
+  write: WriteContext,
   guards: Guards,
 ): Promise<Written | null> {
   const answer = taskView(next);
@@ -136,7 +136,7 @@ export function updateOf(next: TaskRow, found: FoundTask): Statement {
 }
 
 /** @returns null when somebody was faster */
-function update(db: Queryable, next: TaskRow, found: FoundTask, events: NewEvent[], write: Write) {
+function update(db: Queryable, next: TaskRow, found: FoundTask, events: NewEvent[], write: WriteContext) {
   const answer = { userId: write.actor.id, key: write.conditions.key, response: taskView(next) };
   return commit(db, updateOf(next, found), events, answer, guardsOf(found));
 }
@@ -149,7 +149,7 @@ function update(db: Queryable, next: TaskRow, found: FoundTask, events: NewEvent
 export async function changeTask(
   db: Database,
   id: string,
-  write: Write,
+  write: WriteContext,
   decide: Decide,
   { deleted = false, check }: { deleted?: boolean; check?: (task: FoundTask) => Promise<void> } = {},
 ): Promise<Written> {
@@ -191,9 +191,9 @@ async function clear(
   field: "assigned_to" | "category_id",
   value: string,
   ids: string[],
-  write: Write,
+  write: WriteContext,
 ): Promise<Batch> {
-  const everywhere: Write = {
+  const everywhere: WriteContext = {
     ...write,
     actor: { ...write.actor, role: "admin" },
     conditions: { ifMatch: null, key: null },
@@ -223,11 +223,11 @@ async function clear(
 }
 
 /** Unassigns a batch of the tasks of a user who leaves, also in archived projects and where the caller sees nothing. */
-export const unassignUser = async (db: Database, userId: string, write: Write): Promise<Batch> =>
+export const unassignUser = async (db: Database, userId: string, write: WriteContext): Promise<Batch> =>
   clear(db, "assigned_to", userId, await findAssigned(db, userId, BATCH), write);
 
 /** Takes a category off a batch of its tasks. */
-export const uncategorize = async (db: Database, categoryId: string, write: Write): Promise<Batch> =>
+export const uncategorize = async (db: Database, categoryId: string, write: WriteContext): Promise<Batch> =>
   clear(db, "category_id", categoryId, await findCategorized(db, categoryId, BATCH), write);
 
 const ANNOUNCE = withEvents(

@@ -2,10 +2,10 @@
  * What each write makes of the task that it found: pure, so that single writes and bulk ones decide alike. Each looks in
  * the same order: may the caller do this, is it still the version that they saw, does the task's state allow it.
  */
-import { mustMatch } from "../../core/conditions.ts";
+import { mustMatch } from "../../core/preconditions.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
-import type { NewEvent, Write } from "../../mixins/event-log.ts";
+import type { NewEvent, WriteContext } from "../../mixins/event-log.ts";
 import type { TaskInput, TaskStatus } from "./tasks.contract.ts";
 import {
   changeEvents,
@@ -39,7 +39,7 @@ const DEFAULTS = {
 } as const satisfies Omit<Required<TaskInput>, "title">;
 
 /** @throws Problem forbidden, precondition-failed, project-archived */
-export function mustBeAllowed(task: FoundTask, verbs: readonly TaskVerb[], write: Write): void {
+export function mustBeAllowed(task: FoundTask, verbs: readonly TaskVerb[], write: WriteContext): void {
   const refused = verbs.find((verb) => !may(write.actor, verb, task));
   if (refused !== undefined) throw new Problem("forbidden", whyNot(refused, task));
   mustMatch(write.conditions, task.version);
@@ -56,7 +56,7 @@ function rowOf({
 }
 
 /** The row after `fields` were set. A write that changes nothing leaves no event, and so no new version. */
-function changed(task: FoundTask, fields: Partial<TaskInput>, write: Write): Decision {
+function changed(task: FoundTask, fields: Partial<TaskInput>, write: WriteContext): Decision {
   const before = rowOf(task);
   const status = fields.status ?? before.status;
   const completed_at = completedAt(before, status, write.time);
@@ -67,7 +67,7 @@ function changed(task: FoundTask, fields: Partial<TaskInput>, write: Write): Dec
 }
 
 /** A new task. Who may, and whether assignee and category will do, is decided before. @throws Problem illegal-transition */
-export function creation(input: TaskInput, projectId: string | null, write: Write): Decision {
+export function creation(input: TaskInput, projectId: string | null, write: WriteContext): Decision {
   const fields = { ...DEFAULTS, ...input };
   const { status } = fields;
   if (status !== "pending") checkTransition("pending", status);
@@ -91,7 +91,7 @@ export function creation(input: TaskInput, projectId: string | null, write: Writ
  * @throws Problem forbidden, precondition-failed, project-archived, illegal-transition
  */
 export const patch =
-  (fields: Partial<TaskInput>, write: Write): Decide =>
+  (fields: Partial<TaskInput>, write: WriteContext): Decide =>
   (task) =>
     setFields(task, fields, write, { givesBack: fields.assigned_to === null });
 
@@ -99,7 +99,7 @@ export const patch =
 function setFields(
   task: FoundTask,
   fields: Partial<TaskInput>,
-  write: Write,
+  write: WriteContext,
   { givesBack }: { givesBack: boolean },
 ): Decision {
   const { assigned_to, ...edits } = fields;
@@ -120,7 +120,7 @@ function setFields(
  * back: that takes `assigned_to: null`, in so many words. @throws the same
  */
 export const replacement =
-  (fields: TaskInput, write: Write): Decide =>
+  (fields: TaskInput, write: WriteContext): Decide =>
   (task) =>
     setFields(task, { ...DEFAULTS, ...fields }, write, { givesBack: fields.assigned_to === null });
 
@@ -129,7 +129,7 @@ export const replacement =
  * @throws Problem forbidden, precondition-failed, project-archived, illegal-transition (the present status too)
  */
 export const transition =
-  (to: TaskStatus, write: Write): Decide =>
+  (to: TaskStatus, write: WriteContext): Decide =>
   (task) => {
     mustBeAllowed(task, ["edit"], write);
     checkTransition(task.status, to);
@@ -137,11 +137,12 @@ export const transition =
   };
 
 /** Gives a task to somebody, or to nobody. @throws Problem forbidden, precondition-failed, project-archived */
-export const assignment = (assigned_to: string | null, write: Write): Decide => patch({ assigned_to }, write);
+export const assignment = (assigned_to: string | null, write: WriteContext): Decide =>
+  patch({ assigned_to }, write);
 
 /** Deletes a task softly. @throws Problem forbidden, precondition-failed, project-archived */
 export const deletion =
-  (write: Write): Decide =>
+  (write: WriteContext): Decide =>
   (task) => {
     mustBeAllowed(task, ["delete"], write);
     const before = rowOf(task);
@@ -151,7 +152,7 @@ export const deletion =
 
 /** Brings a deleted task back. @throws Problem forbidden, precondition-failed, project-archived */
 export const restoration =
-  (write: Write): Decide =>
+  (write: WriteContext): Decide =>
   (task) => {
     mustBeAllowed(task, ["delete"], write);
     const before = rowOf(task);
@@ -161,7 +162,7 @@ export const restoration =
 
 /** Takes its texts out of a task, whatever they are. @throws Problem forbidden, precondition-failed, project-archived */
 export const redaction =
-  (write: Write): Decide =>
+  (write: WriteContext): Decide =>
   (task) => {
     mustBeAllowed(task, ["redact"], write);
     const before = rowOf(task);
@@ -171,6 +172,6 @@ export const redaction =
 
 /** Takes a task from whoever leaves, or a category off it: whoever asks, and also in an archived project. */
 export const clearing =
-  (field: "assigned_to" | "category_id", value: string, write: Write): Decide =>
+  (field: "assigned_to" | "category_id", value: string, write: WriteContext): Decide =>
   (task) =>
     task[field] === value ? changed(task, { [field]: null }, write) : { next: rowOf(task), events: [] };

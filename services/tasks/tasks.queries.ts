@@ -1,7 +1,7 @@
 import { missing, Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
-import type { Page, PageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/pagination.ts";
 import type { Queryable, Statement } from "../../mixins/database.ts";
 import { type Guards, projectStream } from "../../mixins/event-log.ts";
 import { type Branch, type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";

@@ -2,13 +2,13 @@ import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
-import { type Page, pageRules, type PageOf } from "../../core/page.ts";
+import { type Page, pageRules, type PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { page } from "../../core/schema.ts";
+import { page } from "../../core/json-schema.ts";
 import { cache, viewerOf, viewOf, type WithCache } from "../../mixins/cache.ts";
 import { type Database, database, type WithDatabase } from "../../mixins/database.ts";
-import { causeOf, emitCommitted } from "../../mixins/event-log.ts";
-import { once } from "../../mixins/idempotency.ts";
+import { writeContext, emitCommitted } from "../../mixins/event-log.ts";
+import { withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { users } from "../users/users.contract.ts";
 import { categoryActions } from "./categories.actions.ts";
 import { commentActions } from "./comments.actions.ts";
@@ -46,8 +46,8 @@ import {
   TASK_SORTS,
   type TaskFilter,
 } from "./tasks.queries.ts";
-import { fields, filters, operations, project, status, title } from "./tasks.rules.ts";
-import { bulkAnswer, task, taskDetail } from "./tasks.schemas.ts";
+import { fields, filters, operations, project, status, title } from "./tasks.params.ts";
+import { bulkAnswer, task, taskDetail } from "./tasks.answers.ts";
 import { detailView } from "./tasks.view.ts";
 
 type Asking = ActionContext<object, Actor>;
@@ -67,8 +67,8 @@ async function create(
   reference: string | null,
   params: Partial<TaskInput>,
 ): Promise<Written> {
-  const input = rules.given(params) as TaskInput;
-  const write = causeOf(ctx);
+  const input = rules.omitUndefined(params) as TaskInput;
+  const write = writeContext(ctx);
   return attempts(db, async (on) => {
     const within = reference === null ? null : await findProject(on, write.actor, reference);
     checkCreation(write, within, input);
@@ -105,7 +105,7 @@ const change = (
   input: Partial<TaskInput>,
   decide: Decide,
 ): Promise<Written> =>
-  changeTask(db, id, causeOf(ctx), decide, { check: (found) => checkNamed(ctx, db, found, input) });
+  changeTask(db, id, writeContext(ctx), decide, { check: (found) => checkNamed(ctx, db, found, input) });
 
 /** Tasks, their comments, and the categories that people put them in. */
 export default (config: Config): ServiceSchema =>
@@ -191,7 +191,9 @@ export default (config: Config): ServiceSchema =>
         },
         handler(ctx) {
           const { project_id = null, ...input } = ctx.params;
-          return once(this.db, ctx, async () => this.publish(await create(ctx, this.db, project_id, input)));
+          return withIdempotencyKey(this.db, ctx, async () =>
+            this.publish(await create(ctx, this.db, project_id, input)),
+          );
         },
       },
 
@@ -208,7 +210,9 @@ export default (config: Config): ServiceSchema =>
         },
         handler(ctx) {
           const { project, ...input } = ctx.params;
-          return once(this.db, ctx, async () => this.publish(await create(ctx, this.db, project, input)));
+          return withIdempotencyKey(this.db, ctx, async () =>
+            this.publish(await create(ctx, this.db, project, input)),
+          );
         },
       },
 
@@ -248,8 +252,8 @@ export default (config: Config): ServiceSchema =>
         },
         async handler(ctx) {
           const { id, ...params } = ctx.params;
-          const input = rules.given(params) as TaskInput;
-          const decide = replacement(input, causeOf(ctx));
+          const input = rules.omitUndefined(params) as TaskInput;
+          const decide = replacement(input, writeContext(ctx));
           return this.publish(await change(ctx, this.db, id, input, decide));
         },
       },
@@ -268,8 +272,8 @@ export default (config: Config): ServiceSchema =>
         },
         async handler(ctx) {
           const { id, ...params } = ctx.params;
-          const edits = rules.given(params);
-          return this.publish(await change(ctx, this.db, id, edits, patch(edits, causeOf(ctx))));
+          const edits = rules.omitUndefined(params);
+          return this.publish(await change(ctx, this.db, id, edits, patch(edits, writeContext(ctx))));
         },
       },
 
@@ -286,7 +290,7 @@ export default (config: Config): ServiceSchema =>
           problems: ["forbidden", "project-archived"],
         },
         async handler(ctx) {
-          const write = causeOf(ctx);
+          const write = writeContext(ctx);
           await this.publish(await changeTask(this.db, ctx.params.id, write, deletion(write)));
         },
       },
@@ -304,9 +308,9 @@ export default (config: Config): ServiceSchema =>
           problems: ["forbidden", "project-archived"],
         },
         handler(ctx) {
-          const write = causeOf(ctx);
+          const write = writeContext(ctx);
           const { id } = ctx.params;
-          return once(this.db, ctx, async () =>
+          return withIdempotencyKey(this.db, ctx, async () =>
             this.publish(await changeTask(this.db, id, write, restoration(write), { deleted: true })),
           );
         },
@@ -327,8 +331,8 @@ export default (config: Config): ServiceSchema =>
         },
         handler(ctx) {
           const { id, assigned_to } = ctx.params;
-          const decide = assignment(assigned_to, causeOf(ctx));
-          return once(this.db, ctx, async () =>
+          const decide = assignment(assigned_to, writeContext(ctx));
+          return withIdempotencyKey(this.db, ctx, async () =>
             this.publish(await change(ctx, this.db, id, { assigned_to }, decide)),
           );
         },
@@ -349,8 +353,8 @@ export default (config: Config): ServiceSchema =>
         },
         handler(ctx) {
           const { id, to } = ctx.params;
-          const write = causeOf(ctx);
-          return once(this.db, ctx, async () =>
+          const write = writeContext(ctx);
+          return withIdempotencyKey(this.db, ctx, async () =>
             this.publish(await changeTask(this.db, id, write, transition(to, write))),
           );
         },
@@ -370,8 +374,8 @@ export default (config: Config): ServiceSchema =>
           problems: ["forbidden", "project-archived"],
         },
         handler(ctx) {
-          return once(this.db, ctx, async () =>
-            this.publish(await redactTask(this.db, ctx.params.id, causeOf(ctx))),
+          return withIdempotencyKey(this.db, ctx, async () =>
+            this.publish(await redactTask(this.db, ctx.params.id, writeContext(ctx))),
           );
         },
       },
@@ -392,13 +396,13 @@ export default (config: Config): ServiceSchema =>
         },
         handler(ctx) {
           const { operations: given } = ctx.params;
-          return once(this.db, ctx, async () => {
+          return withIdempotencyKey(this.db, ctx, async () => {
             const { people, categories } = await readReferences(ctx, this.db, {
               assignees: assigneesOf(given),
               categories: categoriesOf(given),
               tasks: [],
             });
-            return this.publish(await runBulk(this.db, given, { people, categories }, causeOf(ctx)));
+            return this.publish(await runBulk(this.db, given, { people, categories }, writeContext(ctx)));
           });
         },
       },
@@ -421,7 +425,7 @@ export default (config: Config): ServiceSchema =>
           const { user_id, by } = ctx.params;
           const actor: Actor = { id: by, role: "user", session: by };
           return this.publishBatch(
-            await unassignUser(this.db, user_id, { ...causeOf(ctx as Asking), actor }),
+            await unassignUser(this.db, user_id, { ...writeContext(ctx as Asking), actor }),
           );
         },
       },

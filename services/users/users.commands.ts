@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { type Model, type ModelStatic, Op } from "sequelize";
-import { mustMatch } from "../../core/conditions.ts";
+import { mustMatch } from "../../core/preconditions.ts";
 import { missing, Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Actor, Conditions, Role } from "../../core/kit.ts";

@@ -1,5 +1,5 @@
 import { hint, remote, type Role, type ServiceContract } from "../../core/kit.ts";
-import type { Page, PageParams } from "../../core/page.ts";
+import type { Page, PageParams } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
 
 /** contract.md §3. */

@@ -1,6 +1,6 @@
 import { missing } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
-import type { Page, PageOf } from "../../core/page.ts";
+import type { Page, PageOf } from "../../core/pagination.ts";
 import { keyOf } from "../../core/text.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";

@@ -3,7 +3,7 @@ import { atMost } from "../../core/at-most.ts";
 import type { Config } from "../../core/config.ts";
 import { missing, Problem, problemCode } from "../../core/errors.ts";
 import { broadcast, type Caller, service } from "../../core/kit.ts";
-import { pageRules, type PageOf } from "../../core/page.ts";
+import { pageRules, type PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
 import { cache, type WithCache } from "../../mixins/cache.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
@@ -34,7 +34,7 @@ import {
 import { type UserRow, userModel } from "./users.model.ts";
 import { may } from "./users.policy.ts";
 import { accountOf, findByEmail, findUser, searchUsers } from "./users.queries.ts";
-import { people, ROLES, user as userSchema, userOrPerson } from "./users.schemas.ts";
+import { people, ROLES, user as userSchema, userOrPerson } from "./users.answers.ts";
 import { personView, userView } from "./users.view.ts";
 
 const { email, username, first_name, last_name, password: characters } = accountRules;

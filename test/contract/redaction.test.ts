@@ -4,7 +4,7 @@ import type pg from "pg";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
 import type { Database } from "../../mixins/database.ts";
-import { answersTelling, redactAnswers } from "../../mixins/idempotency.ts";
+import { responsesAbout, redactResponses } from "../../mixins/idempotency.ts";
 import { REDACTED } from "../../services/tasks/tasks.view.ts";
 import type { Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
@@ -74,15 +74,15 @@ describe("a task", () => {
       [owner.id, JSON.stringify({ results: [{ task: made }] })],
     );
     const { db: tasksDb } = node.broker.getLocalService("tasks") as unknown as { db: Database };
-    const { keys } = await answersTelling(tasksDb, made.id, owner.id);
-    const early = await answersTelling(tasksDb, newId(), owner.id);
+    const { keys } = await responsesAbout(tasksDb, made.id, owner.id);
+    const early = await responsesAbout(tasksDb, newId(), owner.id);
     expect(keys.map(({ key }) => key)).toEqual(expect.arrayContaining(["first", "many-1"]));
     const copy = await owner.api.post(`/tasks/${made.id}/assign`, { assigned_to: member.id });
     expect(copy.status).toBe(200);
     const named = { "Idempotency-Key": newId() };
     await owner.api.post(`/tasks/${made.id}/transitions`, { to: "in_progress" }, named);
     const held = keys.filter(({ key }) => key === "first");
-    await redactAnswers(tasksDb, made.id, REDACTED.task, { ...early, keys: held });
+    await redactResponses(tasksDb, made.id, REDACTED.task, { ...early, keys: held });
     expect((await traces(secret)).filter((place) => place === "key")).toEqual([]);
 
     await manager.api.must("POST", `/tasks/${made.id}/redact`);

@@ -58,8 +58,8 @@ test("a project from its first day to its last", async () => {
       body: { title, priority: "high", category_id: category.id, due_date: "2030-01-01T00:00:00Z" },
     });
   const key = randomUUID();
-  const task = await ok(create("Write Note G", key));
-  const again = await create("Write Note G", key);
+  const task = await ok(create("WriteContext Note G", key));
+  const again = await create("WriteContext Note G", key);
   expect([again.data?.id, again.response.headers.get("idempotency-replayed")]).toEqual([task.id, "true"]);
   expect(await refused(create("Another", key))).toBe("422 idempotency-key-reused");
 
@@ -77,7 +77,7 @@ test("a project from its first day to its last", async () => {
   expect(unchanged.response.status).toBe(304);
   const patch = (title: string) =>
     ben.client.PATCH("/tasks/{id}", { params: { ...params, header: { "If-Match": etag } }, body: { title } });
-  expect((await ok(patch("Write the whole of Note G"))).version).toBe(task.version + 1);
+  expect((await ok(patch("WriteContext the whole of Note G"))).version).toBe(task.version + 1);
   expect(await refused(patch("Too late"))).toBe("412 precondition-failed");
 
   // Assigned, worked on, talked about, done.
@@ -154,7 +154,14 @@ test("a project from its first day to its last", async () => {
     titles.push(...page.items.map(({ title }) => title));
     cursor = page.next_cursor;
   }
-  expect(titles).toEqual(["Card 0", "Card 1", "Card 2", "Card 3", "Card 4", "Write the whole of Note G"]);
+  expect(titles).toEqual([
+    "Card 0",
+    "Card 1",
+    "Card 2",
+    "Card 3",
+    "Card 4",
+    "WriteContext the whole of Note G",
+  ]);
   const mine = await ok(
     ben.client.GET("/tasks", {
       params: {

@@ -5,7 +5,7 @@ import { problemCode } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
 import { type Database, openDatabase, type Queryable, type Statement } from "../../mixins/database.ts";
-import type { Write } from "../../mixins/event-log.ts";
+import type { WriteContext } from "../../mixins/event-log.ts";
 import { createComment } from "../../services/tasks/comments.commands.ts";
 import { tasks as tasksService } from "../../services/tasks/tasks.contract.ts";
 import { runBulk } from "../../services/tasks/tasks.bulk.ts";
@@ -322,7 +322,7 @@ function lateDatabase(name: string, before: () => Promise<unknown>): Database & 
     happened: () => happened,
   };
 }
-const writeOf = ({ id }: Person): Write => ({
+const writeOf = ({ id }: Person): WriteContext => ({
   actor: { id, role: "user", session: newId() },
   requestId: null,
   time: new Date().toISOString(),

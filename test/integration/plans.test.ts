@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
 import { newId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
-import type { PageOf } from "../../core/page.ts";
+import type { PageOf } from "../../core/pagination.ts";
 import type { Queryable, Statement } from "../../mixins/database.ts";
 import { listCategories } from "../../services/tasks/categories.queries.ts";
 import { listComments } from "../../services/tasks/comments.queries.ts";
@@ -16,7 +16,7 @@ import {
   type TaskFilter,
 } from "../../services/tasks/tasks.queries.ts";
 import { findInLog, readLog, readLogPage, redactLog } from "../../mixins/event-log.ts";
-import { answersTelling, redactAnswers } from "../../mixins/idempotency.ts";
+import { responsesAbout, redactResponses } from "../../mixins/idempotency.ts";
 import { revokedWithin } from "../../mixins/revocations.ts";
 import { searchUsers } from "../../services/users/users.queries.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -239,12 +239,12 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
   ],
   [
     "a piece of the answers that may tell of a task",
-    (db) => answersTelling(db, commented, mine),
+    (db) => responsesAbout(db, commented, mine),
     ["keys_kept_until_idx"],
   ],
   [
     "the answers that tell of a task, under its lock",
-    (db) => redactAnswers(db, commented, {}, { since: new Date().toISOString(), keys: [] }),
+    (db) => redactResponses(db, commented, {}, { since: new Date().toISOString(), keys: [] }),
     ["keys_pkey", "keys_kept_until_idx"],
   ],
   ["a task's comments", (db) => listComments(db, user, commented, offset), ["comments_task_idx"]],

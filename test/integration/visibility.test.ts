@@ -8,7 +8,7 @@ import fc from "fast-check";
 import pg from "pg";
 import { problemCode } from "../../core/errors.ts";
 import type { Actor, Role } from "../../core/kit.ts";
-import { type Page, type PageOf, parseSort } from "../../core/page.ts";
+import { type Page, type PageOf, parseSort } from "../../core/pagination.ts";
 import { type Database, openDatabase } from "../../mixins/database.ts";
 import type { ProjectRole, ProjectStatus } from "../../services/projects/projects.contract.ts";
 import { listProjects, type ProjectFilter } from "../../services/projects/projects.queries.ts";
@@ -346,7 +346,7 @@ async function walk<Item extends { id: string }>(
 }
 
 const actorOf = ({ id, role }: User): Actor => ({ id, role, session: id });
-const given = <Fields extends object>(fields: Fields) =>
+const omitUndefined = <Fields extends object>(fields: Fields) =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 
 type TaskRequest = typeof taskRequest extends fc.Arbitrary<infer Value> ? Value : never;
@@ -358,7 +358,7 @@ async function checkTasks(world: World, request: TaskRequest): Promise<void> {
   const { within, q, status, priority, overdue, updated_since, include_deleted, limit, byCursor } = request;
   const person = (n: number | undefined) => (n === undefined ? undefined : nth(users, n).id);
   const project = within === undefined || projects.length === 0 ? undefined : nth(projects, within[0]);
-  const filter: TaskFilter = given({
+  const filter: TaskFilter = omitUndefined({
     project: within?.[1] === true ? project?.id : project?.slug,
     status,
     priority,
@@ -433,7 +433,7 @@ type ProjectRequest = typeof projectRequest extends fc.Arbitrary<infer Value> ? 
 async function checkProjects(world: World, request: ProjectRequest): Promise<void> {
   const user = nth(world.users, request.who);
   const { status, q, include_deleted, limit, byCursor, sort } = request;
-  const filter: ProjectFilter = given({ status, q, include_deleted });
+  const filter: ProjectFilter = omitUndefined({ status, q, include_deleted });
   const expected = world.projects.filter(
     ({ roles, deleted_at, name, slug, ...project }) =>
       (user.role !== "user" || roles.has(user.id)) &&

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { problemDocument } from "../../core/errors.ts";
-import { exampleOf } from "../../core/schema.ts";
-import { user } from "../../services/users/users.schemas.ts";
+import { exampleOf } from "../../core/json-schema.ts";
+import { user } from "../../services/users/users.answers.ts";
 import type { Answer } from "../support/api.ts";
 import { mustConform } from "../support/conformance.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import type { PageOf } from "../../core/page.ts";
+import type { PageOf } from "../../core/pagination.ts";
 import { costOf, listStatement, type Listing, Parameters, readPage } from "../../mixins/listing.ts";
 import { taskListStatement, type TaskFilter } from "../../services/tasks/tasks.queries.ts";
 import { actorOf, idOf } from "./support.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import FastestValidator, { type ValidationError } from "fastest-validator";
 import { isId, newId } from "../../core/ids.ts";
-import { pageRules } from "../../core/page.ts";
+import { pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
 import { idOf } from "./support.ts";
 

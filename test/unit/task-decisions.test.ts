@@ -1,7 +1,7 @@
 /** What each write makes of the task that it found, on its own: no database, no broker. */
 import { describe, expect, test } from "@jest/globals";
 import { problemCode } from "../../core/errors.ts";
-import type { Write } from "../../mixins/event-log.ts";
+import type { WriteContext } from "../../mixins/event-log.ts";
 import type { ProjectRole } from "../../services/projects/projects.contract.ts";
 import { checkReferences, type References } from "../../services/tasks/references.ts";
 import {
@@ -17,7 +17,7 @@ import { actorOf, idOf } from "./support.ts";
 const [ADA, BEN, EVE] = [idOf("a"), idOf("b"), idOf("e")];
 const [THEN, NOW] = ["2026-11-20T08:00:00.000Z", "2026-11-21T09:30:00.000Z"];
 
-const writeOf = (id: string): Write => ({
+const writeOf = (id: string): WriteContext => ({
   actor: actorOf("user", id),
   requestId: null,
   time: NOW,

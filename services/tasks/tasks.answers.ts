@@ -11,8 +11,8 @@ import {
   text,
   timestamp,
   uuid,
-} from "../../core/schema.ts";
-import { person } from "../users/users.schemas.ts";
+} from "../../core/json-schema.ts";
+import { person } from "../users/users.answers.ts";
 import {
   type BulkOperation,
   type BulkResult,
@@ -37,7 +37,7 @@ const versionFields = {
 
 const taskFields = {
   id: uuid(TASK),
-  title: text("Write Note G"),
+  title: text("WriteContext Note G"),
   description: nullable(text("How the engine computes Bernoulli numbers.")),
   status: enumOf(TASK_STATUSES),
   priority: like(enumOf(PRIORITIES), "high"),

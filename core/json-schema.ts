@@ -3,7 +3,7 @@
  * an object's is made of its properties'.
  */
 import { type FieldError, type ProblemDocument, type Resource, RESOURCES } from "./errors.ts";
-import { COUNTED } from "./page.ts";
+import { COUNTED } from "./pagination.ts";
 
 export interface Schema {
   readonly title?: string;

@@ -11,11 +11,11 @@ import {
   text,
   timestamp,
   uuid,
-} from "../../core/schema.ts";
+} from "../../core/json-schema.ts";
 import { EVENT_TYPES, type LoggedEvent } from "../../mixins/event-log.ts";
 import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
-import { task } from "../tasks/tasks.schemas.ts";
-import { person } from "../users/users.schemas.ts";
+import { task } from "../tasks/tasks.answers.ts";
+import { person } from "../users/users.answers.ts";
 import {
   type EventPage,
   type Member,

@@ -10,7 +10,7 @@ import {
   text,
   timestamp,
   uuid,
-} from "../../core/schema.ts";
+} from "../../core/json-schema.ts";
 import type { FoundPerson, Person, User } from "./users.contract.ts";
 
 export const ROLES = ["user", "manager", "admin"] as const;

@@ -10,8 +10,8 @@ import {
   text,
   timestamp,
   uuid,
-} from "../../core/schema.ts";
-import { user } from "../users/users.schemas.ts";
+} from "../../core/json-schema.ts";
+import { user } from "../users/users.answers.ts";
 import { type Login, type PersonalToken, type SessionItem, TOKEN_SCOPES } from "./auth.contract.ts";
 
 export const login = object<Login>(
