@@ -37,7 +37,7 @@ const versionFields = {
 
 const taskFields = {
   id: uuid(TASK),
-  title: text("WriteContext Note G"),
+  title: text("Write Note G"),
   description: nullable(text("How the engine computes Bernoulli numbers.")),
   status: enumOf(TASK_STATUSES),
   priority: like(enumOf(PRIORITIES), "high"),

@@ -85,7 +85,7 @@ export const operations = {
   /** For the OpenAPI document: what the items are. */
   oneOf: Object.values(OPERATIONS),
   example: [
-    { op: "create", title: "WriteContext Note G", priority: "high" },
+    { op: "create", title: "Write Note G", priority: "high" },
     { op: "transition", id: "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d", to: "completed" },
   ],
   messages: {

@@ -764,7 +764,7 @@ export interface components {
          * Task
          * @example {
          *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-         *       "title": "WriteContext Note G",
+         *       "title": "Write Note G",
          *       "description": "How the engine computes Bernoulli numbers.",
          *       "status": "pending",
          *       "priority": "high",
@@ -785,7 +785,7 @@ export interface components {
              * @example 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
              */
             id: string;
-            /** @example WriteContext Note G */
+            /** @example Write Note G */
             title: string;
             /** @example How the engine computes Bernoulli numbers. */
             description: string | null;
@@ -959,7 +959,7 @@ export interface components {
          *       "status": 201,
          *       "task": {
          *         "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-         *         "title": "WriteContext Note G",
+         *         "title": "Write Note G",
          *         "description": "How the engine computes Bernoulli numbers.",
          *         "status": "pending",
          *         "priority": "high",
@@ -998,7 +998,7 @@ export interface components {
          *           "status": 201,
          *           "task": {
          *             "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-         *             "title": "WriteContext Note G",
+         *             "title": "Write Note G",
          *             "description": "How the engine computes Bernoulli numbers.",
          *             "status": "pending",
          *             "priority": "high",
@@ -1024,7 +1024,7 @@ export interface components {
              *         "status": 201,
              *         "task": {
              *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-             *           "title": "WriteContext Note G",
+             *           "title": "Write Note G",
              *           "description": "How the engine computes Bernoulli numbers.",
              *           "status": "pending",
              *           "priority": "high",
@@ -2048,7 +2048,7 @@ export interface components {
          *       "data": {
          *         "task": {
          *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-         *           "title": "WriteContext Note G",
+         *           "title": "Write Note G",
          *           "description": "How the engine computes Bernoulli numbers.",
          *           "status": "pending",
          *           "priority": "high",
@@ -2100,7 +2100,7 @@ export interface components {
              * @example {
              *       "task": {
              *         "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-             *         "title": "WriteContext Note G",
+             *         "title": "Write Note G",
              *         "description": "How the engine computes Bernoulli numbers.",
              *         "status": "pending",
              *         "priority": "high",
@@ -2133,7 +2133,7 @@ export interface components {
          *           "data": {
          *             "task": {
          *               "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-         *               "title": "WriteContext Note G",
+         *               "title": "Write Note G",
          *               "description": "How the engine computes Bernoulli numbers.",
          *               "status": "pending",
          *               "priority": "high",
@@ -2168,7 +2168,7 @@ export interface components {
              *         "data": {
              *           "task": {
              *             "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-             *             "title": "WriteContext Note G",
+             *             "title": "Write Note G",
              *             "description": "How the engine computes Bernoulli numbers.",
              *             "status": "pending",
              *             "priority": "high",
@@ -2201,7 +2201,7 @@ export interface components {
          *       "items": [
          *         {
          *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-         *           "title": "WriteContext Note G",
+         *           "title": "Write Note G",
          *           "description": "How the engine computes Bernoulli numbers.",
          *           "status": "pending",
          *           "priority": "high",
@@ -2228,7 +2228,7 @@ export interface components {
              * @example [
              *       {
              *         "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-             *         "title": "WriteContext Note G",
+             *         "title": "Write Note G",
              *         "description": "How the engine computes Bernoulli numbers.",
              *         "status": "pending",
              *         "priority": "high",
@@ -2275,7 +2275,7 @@ export interface components {
         /**
          * TasksCreateInProjectBody
          * @example {
-         *       "title": "WriteContext Note G",
+         *       "title": "Write Note G",
          *       "description": "How the engine computes Bernoulli numbers.",
          *       "status": "pending",
          *       "priority": "high",
@@ -2300,7 +2300,7 @@ export interface components {
         /**
          * TasksCreateBody
          * @example {
-         *       "title": "WriteContext Note G",
+         *       "title": "Write Note G",
          *       "description": "How the engine computes Bernoulli numbers.",
          *       "status": "pending",
          *       "priority": "high",
@@ -2330,7 +2330,7 @@ export interface components {
          *       "operations": [
          *         {
          *           "op": "create",
-         *           "title": "WriteContext Note G",
+         *           "title": "Write Note G",
          *           "priority": "high"
          *         },
          *         {
@@ -2346,7 +2346,7 @@ export interface components {
              * @example [
              *       {
              *         "op": "create",
-             *         "title": "WriteContext Note G",
+             *         "title": "Write Note G",
              *         "priority": "high"
              *       },
              *       {
@@ -2458,7 +2458,7 @@ export interface components {
          * TaskDetail
          * @example {
          *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-         *       "title": "WriteContext Note G",
+         *       "title": "Write Note G",
          *       "description": "How the engine computes Bernoulli numbers.",
          *       "status": "pending",
          *       "priority": "high",
@@ -2502,7 +2502,7 @@ export interface components {
              * @example 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
              */
             id: string;
-            /** @example WriteContext Note G */
+            /** @example Write Note G */
             title: string;
             /** @example How the engine computes Bernoulli numbers. */
             description: string | null;
@@ -2600,7 +2600,7 @@ export interface components {
         /**
          * TasksReplaceBody
          * @example {
-         *       "title": "WriteContext Note G",
+         *       "title": "Write Note G",
          *       "description": "How the engine computes Bernoulli numbers.",
          *       "status": "pending",
          *       "priority": "high",
@@ -2625,7 +2625,7 @@ export interface components {
         /**
          * TasksPatchBody
          * @example {
-         *       "title": "WriteContext Note G",
+         *       "title": "Write Note G",
          *       "description": "How the engine computes Bernoulli numbers.",
          *       "status": "pending",
          *       "priority": "high",
@@ -6519,7 +6519,7 @@ export interface operations {
                      *           "data": {
                      *             "task": {
                      *               "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *               "title": "WriteContext Note G",
+                     *               "title": "Write Note G",
                      *               "description": "How the engine computes Bernoulli numbers.",
                      *               "status": "pending",
                      *               "priority": "high",
@@ -6632,7 +6632,7 @@ export interface operations {
                      *       "items": [
                      *         {
                      *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *           "title": "WriteContext Note G",
+                     *           "title": "Write Note G",
                      *           "description": "How the engine computes Bernoulli numbers.",
                      *           "status": "pending",
                      *           "priority": "high",
@@ -6692,7 +6692,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "title": "WriteContext Note G",
+                 *       "title": "Write Note G",
                  *       "description": "How the engine computes Bernoulli numbers.",
                  *       "status": "pending",
                  *       "priority": "high",
@@ -6732,7 +6732,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *       "title": "WriteContext Note G",
+                     *       "title": "Write Note G",
                      *       "description": "How the engine computes Bernoulli numbers.",
                      *       "status": "pending",
                      *       "priority": "high",
@@ -6841,7 +6841,7 @@ export interface operations {
                      *       "items": [
                      *         {
                      *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *           "title": "WriteContext Note G",
+                     *           "title": "Write Note G",
                      *           "description": "How the engine computes Bernoulli numbers.",
                      *           "status": "pending",
                      *           "priority": "high",
@@ -6897,7 +6897,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "title": "WriteContext Note G",
+                 *       "title": "Write Note G",
                  *       "description": "How the engine computes Bernoulli numbers.",
                  *       "status": "pending",
                  *       "priority": "high",
@@ -6937,7 +6937,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *       "title": "WriteContext Note G",
+                     *       "title": "Write Note G",
                      *       "description": "How the engine computes Bernoulli numbers.",
                      *       "status": "pending",
                      *       "priority": "high",
@@ -6994,7 +6994,7 @@ export interface operations {
                  *       "operations": [
                  *         {
                  *           "op": "create",
-                 *           "title": "WriteContext Note G",
+                 *           "title": "Write Note G",
                  *           "priority": "high"
                  *         },
                  *         {
@@ -7041,7 +7041,7 @@ export interface operations {
                      *           "status": 201,
                      *           "task": {
                      *             "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *             "title": "WriteContext Note G",
+                     *             "title": "Write Note G",
                      *             "description": "How the engine computes Bernoulli numbers.",
                      *             "status": "pending",
                      *             "priority": "high",
@@ -7124,7 +7124,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *       "title": "WriteContext Note G",
+                     *       "title": "Write Note G",
                      *       "description": "How the engine computes Bernoulli numbers.",
                      *       "status": "pending",
                      *       "priority": "high",
@@ -7224,7 +7224,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "title": "WriteContext Note G",
+                 *       "title": "Write Note G",
                  *       "description": "How the engine computes Bernoulli numbers.",
                  *       "status": "pending",
                  *       "priority": "high",
@@ -7262,7 +7262,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *       "title": "WriteContext Note G",
+                     *       "title": "Write Note G",
                      *       "description": "How the engine computes Bernoulli numbers.",
                      *       "status": "pending",
                      *       "priority": "high",
@@ -7381,7 +7381,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "title": "WriteContext Note G",
+                 *       "title": "Write Note G",
                  *       "description": "How the engine computes Bernoulli numbers.",
                  *       "status": "pending",
                  *       "priority": "high",
@@ -7419,7 +7419,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *       "title": "WriteContext Note G",
+                     *       "title": "Write Note G",
                      *       "description": "How the engine computes Bernoulli numbers.",
                      *       "status": "pending",
                      *       "priority": "high",
@@ -7505,7 +7505,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *       "title": "WriteContext Note G",
+                     *       "title": "Write Note G",
                      *       "description": "How the engine computes Bernoulli numbers.",
                      *       "status": "pending",
                      *       "priority": "high",
@@ -7599,7 +7599,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *       "title": "WriteContext Note G",
+                     *       "title": "Write Note G",
                      *       "description": "How the engine computes Bernoulli numbers.",
                      *       "status": "pending",
                      *       "priority": "high",
@@ -7693,7 +7693,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *       "title": "WriteContext Note G",
+                     *       "title": "Write Note G",
                      *       "description": "How the engine computes Bernoulli numbers.",
                      *       "status": "pending",
                      *       "priority": "high",
@@ -7778,7 +7778,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-                     *       "title": "WriteContext Note G",
+                     *       "title": "Write Note G",
                      *       "description": "How the engine computes Bernoulli numbers.",
                      *       "status": "pending",
                      *       "priority": "high",

@@ -58,8 +58,8 @@ test("a project from its first day to its last", async () => {
       body: { title, priority: "high", category_id: category.id, due_date: "2030-01-01T00:00:00Z" },
     });
   const key = randomUUID();
-  const task = await ok(create("WriteContext Note G", key));
-  const again = await create("WriteContext Note G", key);
+  const task = await ok(create("Write Note G", key));
+  const again = await create("Write Note G", key);
   expect([again.data?.id, again.response.headers.get("idempotency-replayed")]).toEqual([task.id, "true"]);
   expect(await refused(create("Another", key))).toBe("422 idempotency-key-reused");
 
