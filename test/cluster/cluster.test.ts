@@ -37,7 +37,7 @@ describe("each service in a process of its own", () => {
     const eve = await cluster.api.person("eve");
     const [first, second, stranger] = await Promise.all([connect(0, ada), connect(1, ben), connect(1, eve)]);
 
-    const task = await ada.api.must("POST", `/projects/${id}/tasks`, { title: "WriteContext it" });
+    const task = await ada.api.must("POST", `/projects/${id}/tasks`, { title: "Write it" });
     await ada.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: ben.id });
     await ben.api.must("POST", `/tasks/${task.id}/transitions`, { to: "completed" });
 

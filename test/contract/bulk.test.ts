@@ -32,7 +32,7 @@ async function place(): Promise<Wire> {
   return made;
 }
 const make = (fields: object = {}): Promise<Wire> =>
-  owner.api.must("POST", "/tasks", { title: "WriteContext it", project_id: project.id, ...fields });
+  owner.api.must("POST", "/tasks", { title: "Write it", project_id: project.id, ...fields });
 const bulk = (operations: unknown, who = owner): Promise<Answer> =>
   who.api.post("/tasks/bulk", { operations });
 const read = (id: string): Promise<Wire> => owner.api.must("GET", `/tasks/${id}`);
@@ -115,7 +115,7 @@ describe("each operation", () => {
       [
         "task_updated",
         {
-          title: { old: "WriteContext it", new: "Mend it" },
+          title: { old: "Write it", new: "Mend it" },
           due_date: { old: null, new: "2030-01-31T12:00:00.000Z" },
         },
       ],
@@ -158,7 +158,7 @@ describe("each operation", () => {
     const before = await eventCount();
     const { status, body } = await bulk([
       { op: "update", id: task.id },
-      { op: "update", id: task.id, title: "WriteContext it", status: "pending" },
+      { op: "update", id: task.id, title: "Write it", status: "pending" },
       { op: "assign", id: task.id, assigned_to: null },
     ]);
     expect(status).toBe(200);

@@ -44,7 +44,7 @@ afterAll(async () => {
 });
 
 const make = (fields: object = {}): Promise<Wire> =>
-  people.owner.api.must("POST", "/tasks", { title: "WriteContext it", ...fields });
+  people.owner.api.must("POST", "/tasks", { title: "Write it", ...fields });
 const say = (body: unknown, who: Person, on = task): Promise<Answer> =>
   who.api.post(`/tasks/${on.id}/comments`, { body });
 const said = async (who: Person, on = task): Promise<Wire> => (await say("x", who, on)).body;

@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 const make = (fields: object = {}): Promise<Wire> =>
-  ada.api.must("POST", "/tasks", { title: "WriteContext it", ...fields });
+  ada.api.must("POST", "/tasks", { title: "Write it", ...fields });
 const tagOf = ({ headers }: Answer): string => headers.get("etag") ?? "none";
 const read = (path: string, headers: Record<string, string> = {}, who = ada): Promise<Answer> =>
   who.api.get(path, headers);

@@ -21,7 +21,7 @@ beforeAll(async () => {
   node = await startTestNode({ CORS_ORIGINS: [ORIGIN] });
   ada = await node.api.person("ada");
   project = (await ada.api.must("POST", "/projects", { name: "Launch" })).id;
-  task = (await ada.api.must("POST", "/tasks", { title: "WriteContext it" })).id;
+  task = (await ada.api.must("POST", "/tasks", { title: "Write it" })).id;
   comment = (await ada.api.must("POST", `/tasks/${task}/comments`, { body: "x" })).id;
   category = (await ada.api.must("POST", "/categories", { name: "x", color: "#000000" })).id;
 });
@@ -158,9 +158,9 @@ describe("the API is served under /api/v1 and at the root", () => {
     "under '%s', Location carries the prefix and leads to what was made",
     async (prefix) => {
       for (const [path, body] of [
-        ["/tasks", { title: "WriteContext it" }],
+        ["/tasks", { title: "Write it" }],
         ["/projects", { name: "Launch" }],
-        [`/projects/${project}/tasks`, { title: "WriteContext it" }],
+        [`/projects/${project}/tasks`, { title: "Write it" }],
       ] as const) {
         const created = await ada.api.post(`${prefix}${path}`, body);
         expect(created.status).toBe(201);
@@ -210,7 +210,7 @@ describe("the API is served under /api/v1 and at the root", () => {
   );
 
   test("a trailing slash works for writes and for what an id names", async () => {
-    const created = await ada.api.post("/tasks/", { title: "WriteContext it" });
+    const created = await ada.api.post("/tasks/", { title: "Write it" });
     expect(created.status).toBe(201);
     expect((await ada.api.patch(`/tasks/${created.body.id}/`, { title: "Mend it" })).body.title).toBe(
       "Mend it",
@@ -691,7 +691,7 @@ describe("fields and parameters", () => {
     expectProblem(await ada.api.patch(`/tasks/${task}?title=x`, {}), 422, "validation-failed", ["?title"]);
     expectProblem(await ada.api.delete(`/tasks/${task}?force=1`), 422, "validation-failed", ["?force"]);
     expect(await countTasks()).toBe(before);
-    expect((await ada.api.get(`/tasks/${task}`)).body.title).toBe("WriteContext it");
+    expect((await ada.api.get(`/tasks/${task}`)).body.title).toBe("Write it");
   });
 
   test("?role=admin can't speak for a registration", async () => {

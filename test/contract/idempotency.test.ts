@@ -31,7 +31,7 @@ async function place(): Promise<Wire> {
   return made;
 }
 const make = (fields: object = {}): Promise<Wire> =>
-  ada.api.must("POST", "/tasks", { title: "WriteContext it", ...fields });
+  ada.api.must("POST", "/tasks", { title: "Write it", ...fields });
 
 interface Request {
   path: string;

@@ -47,7 +47,7 @@ async function team(name: string): Promise<Wire> {
 
 /** A personal task of the owner's, or with `project_id` one of the project. */
 const make = (fields: object = {}, who = people.owner): Promise<Wire> =>
-  who.api.must("POST", "/tasks", { title: "WriteContext it", ...fields });
+  who.api.must("POST", "/tasks", { title: "Write it", ...fields });
 const inProject = (fields: object = {}): Promise<Wire> => make({ project_id: project.id, ...fields });
 const replace = (id: string, fields: object, who = people.owner): Promise<Answer> =>
   who.api.put(`/tasks/${id}`, fields);
@@ -172,7 +172,7 @@ describe("PUT /tasks/{id}", () => {
         { status: { old: "pending", new: "completed" }, completed_at: { old: null, new: completed_at } },
       ],
       assigned,
-      ["task_updated", { title: { old: "WriteContext it", new: "Mend it" } }],
+      ["task_updated", { title: { old: "Write it", new: "Mend it" } }],
     ]);
     expect(await told(`user:${id}`, task.id)).toEqual([assigned]);
   });

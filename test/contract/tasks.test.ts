@@ -42,7 +42,7 @@ afterAll(async () => {
 
 /** A personal task of the owner's, or with `project_id` one of the project. */
 const make = (fields: object = {}): Promise<Wire> =>
-  people.owner.api.must("POST", "/tasks", { title: "WriteContext it", ...fields });
+  people.owner.api.must("POST", "/tasks", { title: "Write it", ...fields });
 const inProject = (fields: object = {}): Promise<Wire> => make({ project_id: project.id, ...fields });
 const create = (fields: object): Promise<Answer> =>
   people.owner.api.post("/tasks", { title: "x", ...fields });
@@ -55,7 +55,7 @@ const move = (id: string, to: unknown, who = people.owner): Promise<Answer> =>
 
 const defaults = () => ({
   id: expect.stringMatching(ID),
-  title: "WriteContext it",
+  title: "Write it",
   description: null,
   status: "pending",
   priority: "medium",
@@ -72,7 +72,7 @@ const defaults = () => ({
 
 describe("creating a task", () => {
   test("POST /tasks makes a personal one: 201, Location, defaults", async () => {
-    const { status, headers, body } = await people.owner.api.post("/tasks", { title: "WriteContext it" });
+    const { status, headers, body } = await people.owner.api.post("/tasks", { title: "Write it" });
     expect(status).toBe(201);
     expect(headers.get("location")).toBe(`/tasks/${body.id}`);
     expect(body).toEqual(defaults());
@@ -89,7 +89,7 @@ describe("creating a task", () => {
       [`/projects/${slug}/tasks`, {}],
     ] as const) {
       const { status, headers, body } = await people.owner.api.post(path, {
-        title: "WriteContext it",
+        title: "Write it",
         ...more,
       });
       expect(status).toBe(201);
@@ -100,7 +100,7 @@ describe("creating a task", () => {
 
   test("all that a client may set is kept", async () => {
     const fields = {
-      title: "WriteContext it",
+      title: "Write it",
       description: "At length",
       status: "in_progress",
       priority: "urgent",
@@ -323,7 +323,7 @@ describe("listing tasks", () => {
 
 describe("PATCH /tasks/{id}", () => {
   const FULL = {
-    title: "WriteContext it",
+    title: "Write it",
     description: "At length",
     status: "in_progress",
     priority: "high",
@@ -502,7 +502,7 @@ describe("POST /tasks/{id}/assign", () => {
       expect(tally(answers)).toEqual({ 200: 3 });
       // A PUT sets the rest as well, which takes who may edit; and it has to say so.
       const put = (fields: object) =>
-        viewer.api.put(`/tasks/${byPut}`, { title: "WriteContext it", ...fields });
+        viewer.api.put(`/tasks/${byPut}`, { title: "Write it", ...fields });
       expectProblem(await put({}), 403, "forbidden");
       const own = place.project_id === undefined;
       expect((await put(back)).status).toBe(own ? 200 : 403);
@@ -528,7 +528,7 @@ describe("POST /tasks/{id}/assign", () => {
       403,
       "forbidden",
     );
-    expect((await read(task.id)).title).toBe("WriteContext it");
+    expect((await read(task.id)).title).toBe("Write it");
   });
 });
 

@@ -26,7 +26,7 @@ async function newProject(role = "member"): Promise<{ id: string; stream: string
   return { id, stream: `project:${id}` };
 }
 
-const createTask = (project: string, title = "WriteContext it") =>
+const createTask = (project: string, title = "Write it") =>
   ada.api.must("POST", `/projects/${project}/tasks`, { title });
 /** Writes one more event of a person's own, and waits until all of them have it: whatever else was sent came before. */
 async function settle(person: Person, ...clients: TestSocket[]): Promise<void> {
@@ -111,7 +111,7 @@ describe("an event", () => {
     const socket = await connect(ben);
     const answer = await ada.api.post(
       `/projects/${id}/tasks`,
-      { title: "WriteContext it" },
+      { title: "Write it" },
       { "X-Request-ID": "my-request" },
     );
     await socket.waitFor(() => socket.of(stream).length === 1);

@@ -28,7 +28,7 @@ describe("a task on its way from REST to the sockets", () => {
     const stream = `project:${project.id}`;
     expect(clients[0]!.ready[stream]).toEqual({ seq: 2, recovered: false });
 
-    const task = await ada!.api.must("POST", `/projects/${project.slug}/tasks`, { title: "WriteContext it" });
+    const task = await ada!.api.must("POST", `/projects/${project.slug}/tasks`, { title: "Write it" });
     await ada!.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: ben!.id });
     await ben!.api.must("POST", `/tasks/${task.id}/transitions`, { to: "completed" });
 
