@@ -355,7 +355,7 @@ describe("PATCH /tasks/{id}", () => {
 
   test.each<[fields: object]>([
     [{}],
-    [{ title: " WriteContext it " }],
+    [{ title: " Write it " }],
     [{ status: "in_progress" }],
     [{ due_date: "2030-01-31T14:00:00+02:00" }],
     [FULL],

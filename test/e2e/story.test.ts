@@ -77,7 +77,7 @@ test("a project from its first day to its last", async () => {
   expect(unchanged.response.status).toBe(304);
   const patch = (title: string) =>
     ben.client.PATCH("/tasks/{id}", { params: { ...params, header: { "If-Match": etag } }, body: { title } });
-  expect((await ok(patch("WriteContext the whole of Note G"))).version).toBe(task.version + 1);
+  expect((await ok(patch("Write the whole of Note G"))).version).toBe(task.version + 1);
   expect(await refused(patch("Too late"))).toBe("412 precondition-failed");
 
   // Assigned, worked on, talked about, done.
@@ -160,7 +160,7 @@ test("a project from its first day to its last", async () => {
     "Card 2",
     "Card 3",
     "Card 4",
-    "WriteContext the whole of Note G",
+    "Write the whole of Note G",
   ]);
   const mine = await ok(
     ben.client.GET("/tasks", {
