@@ -82,6 +82,9 @@ export interface Meta {
 
 export type ActionContext<Params, Who> = Context<Params, Meta, { actor: Who; conditions: Conditions }>;
 
+/** The context of an action that only a logged-in user reaches. */
+export type UserContext<Params = object> = ActionContext<Params, Actor>;
+
 /** What the OpenAPI document says of an action that clients reach, beside what follows from its rules and its route. */
 export interface ActionDocs {
   summary: string;
@@ -109,7 +112,7 @@ type ActionDefinition<Params, Result> =
   | (ActionBasics<Params> & {
       auth: Role | "session";
       docs: ActionDocs;
-      handler(ctx: ActionContext<Params, Actor>): Result | Promise<Result>;
+      handler(ctx: UserContext<Params>): Result | Promise<Result>;
     })
   | (ActionBasics<Params> & {
       auth: "public";

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { PgBoss, type Queue } from "pg-boss";
 import { atMost } from "../core/at-most.ts";
 import type { Config } from "../core/config.ts";
+import type { Log } from "../core/log.ts";
 
 /** Made by `npm run migrate` (migrations/jobs.ts): a node needs no right to change it. */
 export const JOBS_SCHEMA = "jobs";
@@ -12,15 +13,10 @@ const SWEEP = 60;
 /** Milliseconds beyond the grace after which a node stops though its database does not answer. */
 const STOP_MS = 3000;
 
-export interface Log {
-  warn(...args: unknown[]): void;
-  error(...args: unknown[]): void;
-}
-
 interface Options {
   /** Begins its log lines and names its connections: `mail queue`. */
   label: string;
-  log: Log;
+  log: Log<"warn">;
   /** Milliseconds that attempts which run get to end in when the node stops. */
   grace: number;
   /** Seconds between two looks for what is due by a schedule, at most 45; without it, this node leaves that to others. */

@@ -1,14 +1,17 @@
 /**
- * What ended before its tokens expire, as a gateway or notifier knows it: read from the view `auth.revoked`, which holds
- * what ended by itself (a logout) and what is behind its account's generation (a new password). Postgres is asked, never a
- * service: a node that starts while auth is away knows all the same whom to refuse.
+ * The sessions and personal tokens that ended before they expire, as one gateway or notifier knows them. The view
+ * `auth.revoked` lists those that were ended one by one (a logout) and those of an older generation than their account
+ * (a new password). The node reads Postgres and asks no service, so it can refuse them while auth is away.
  *
  *     hint with ids ──▶ known at once              hint of an account ──▶ read at once
- *     every second  ──▶ read: a hint that was lost costs a second
+ *     every POLL_MS ──▶ read: a lost hint costs no more than that
  */
 import { RevokedSessions } from "../core/revoked-sessions.ts";
+import type { Log } from "../core/log.ts";
 import type { Queryable } from "./database.ts";
 
+/** Milliseconds between two reads: with the read itself, less than the second in which a revocation takes effect. */
+const POLL_MS = 800;
 /** Milliseconds that reads overlap: more than any statement takes, since a commit is later than the time that it bears. */
 const OVERLAP_MS = 60_000;
 
@@ -32,10 +35,11 @@ export class RevocationFeed {
   #reading: Promise<void> | null = null;
   #next: Promise<void> | null = null;
   #hinted: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | undefined;
 
   /**
    * @param tokenTtl seconds that an access token lives
-   * @param onEnded is told of each session and personal token once
+   * @param onEnded gets the id of each ended session and personal token once
    */
   constructor(db: Queryable, tokenTtl: number, onEnded: (sessionIds: string[]) => void = () => {}) {
     this.#db = db;
@@ -44,21 +48,43 @@ export class RevocationFeed {
     this.sessions = new RevokedSessions(tokenTtl);
   }
 
-  /** Whether a session or personal token has ended; null as long as this node could not ask. */
+  /**
+   * Reads now, and every POLL_MS until `stop`. An outage is logged once.
+   * @returns when the first read has ended, even if it failed
+   */
+  async start(log: Log<"warn">): Promise<void> {
+    let isAway = false;
+    const poll = () =>
+      this.read().then(
+        () => void (isAway = false),
+        (error: Error) => {
+          if (!isAway) log.warn(`ended sessions can't be read now: ${error.message}`);
+          isAway = true;
+        },
+      );
+    this.#timer = setInterval(() => void poll(), POLL_MS);
+    await poll();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Whether a session or personal token has ended; null until a first read succeeded. */
   has(sessionId: string): boolean | null {
     if (this.sessions.has(sessionId)) return true;
     return this.#readAt === null ? null : false;
   }
 
-  /** These ended: a hint says so. */
+  /** A hint names sessions that ended. */
   end(sessionIds: readonly string[]): void {
     const fresh = this.sessions.add(sessionIds);
     if (fresh.length > 0) this.#onEnded(fresh);
   }
 
   /**
-   * Reads what ended. One read runs at a time: calls that come meanwhile share one more after it, since what they were
-   * told of may be too new for the first.
+   * Reads what ended. One read runs at a time. Calls that come meanwhile share a second one, because the first may have
+   * begun too early for the commit that they are about.
    * @throws Problem database-unavailable
    */
   read(): Promise<void> {
@@ -75,7 +101,7 @@ export class RevocationFeed {
     return this.#next;
   }
 
-  /** Sessions of some account ended: a hint says so. `current` waits for the read. A read that fails is the next one's. */
+  /** A hint says that an account's sessions ended: `current` waits for the read. The next poll makes up for a failed one. */
   hinted(): void {
     const read = this.read()
       .catch(() => {})
@@ -86,8 +112,8 @@ export class RevocationFeed {
   }
 
   /**
-   * Waits until this node knows what it has been told of.
-   * @throws Problem database-unavailable as long as it could not ask at all
+   * Waits until this node has read what hints announced.
+   * @throws Problem database-unavailable until a first read succeeds
    */
   async current(): Promise<void> {
     if (this.#readAt === null) await (this.#reading ?? this.read());

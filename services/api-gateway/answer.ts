@@ -3,6 +3,7 @@ import type { ServerResponse } from "node:http";
 import type { Context } from "moleculer";
 import { PROBLEMS, problemCode, problemDocument } from "../../core/errors.ts";
 import type { Meta } from "../../core/kit.ts";
+import type { Log } from "../../core/log.ts";
 import type { Page } from "../../core/pagination.ts";
 import type { EventPage } from "../projects/projects.contract.ts";
 import { challenge } from "./authenticate.ts";
@@ -15,10 +16,6 @@ import type { Request } from "./web.ts";
 
 /** Characters of a `Link`. */
 const MAX_LINK = 4096;
-
-interface Log {
-  error(...args: unknown[]): void;
-}
 
 /**
  * Status, headers and body of a success, as the table says (contract.md §1).
@@ -92,7 +89,7 @@ function linkNext(
 }
 
 /** The one place where an error becomes an answer (RFC 9457). */
-export function answerError(log: Log, request: Request, response: ServerResponse, error: unknown) {
+export function answerError(log: Log<"error">, request: Request, response: ServerResponse, error: unknown) {
   const origin = {
     method: request.method ?? "GET",
     path: namedBy(request.$alias?.path ?? "", request.pathParams ?? {}),

@@ -34,9 +34,6 @@ import {
 import { type Route, ROUTES } from "./routes.ts";
 import { type Alias, type Request, run, web } from "./web.ts";
 
-/** Milliseconds between two reads of what ended: how late a revocation may be whose hint was lost. */
-const POLL_MS = 800;
-
 /** Logins that one gateway has under way: about as many as can be hashed before their clients give up. */
 const LOGINS_AT_ONCE = 50;
 
@@ -53,7 +50,6 @@ interface Gateway extends WithDatabase {
   ): Promise<void>;
   enterLogin(response: ServerResponse): void;
   revocations: RevocationFeed;
-  poll: NodeJS.Timeout;
   authenticator: Authenticator;
   limits: RateLimits;
   aliases: Alias[];
@@ -293,15 +289,10 @@ export default (config: Config): ServiceSchema => {
       });
     },
     started() {
-      const read = () =>
-        this.revocations
-          .read()
-          .catch((error: unknown) => this.logger.debug("revocations could not be read", error));
-      this.poll = setInterval(() => void read(), POLL_MS);
-      void read();
+      void this.revocations.start(this.logger);
     },
     stopped() {
-      clearInterval(this.poll);
+      this.revocations.stop();
       this.limits.close();
     },
     methods: {

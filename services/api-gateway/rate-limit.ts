@@ -23,6 +23,7 @@ import {
 import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
+import type { Log } from "../../core/log.ts";
 import { clientAddress } from "../../core/client-address.ts";
 import { keyOf } from "../../core/text.ts";
 
@@ -35,11 +36,6 @@ const TURN = 1000;
 
 /** What a route counts against. `login` is `auth`, and counts its failures for each account besides. */
 export type Limit = "auth" | "login";
-
-interface Log {
-  warn(...args: unknown[]): void;
-  info(...args: unknown[]): void;
-}
 
 /** Told what operators want to see (contract.md §7). */
 export interface Watch {

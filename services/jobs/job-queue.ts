@@ -1,5 +1,6 @@
 import type { Config } from "../../core/config.ts";
-import { Boss, type Log } from "../../mixins/boss.ts";
+import type { Log } from "../../core/log.ts";
+import { Boss } from "../../mixins/boss.ts";
 import type { Pace } from "./pace.ts";
 import type { Job } from "./timetable.ts";
 
@@ -20,7 +21,7 @@ async function run({ steps }: Job, { step: limit }: Pace, signal: AbortSignal): 
  * it. A job that is due again while it waits, runs, or is about to be tried again is not queued a second time
  * (`exclusive`). One that was due while no node was there is run once when there is.
  */
-export const serveJobs = (config: Config, jobs: Job[], pace: Pace, log: Log): Boss =>
+export const serveJobs = (config: Config, jobs: Job[], pace: Pace, log: Log<"warn">): Boss =>
   new Boss(config, {
     label: "job queue",
     log,

@@ -1,7 +1,8 @@
 import type { JobResult, JobWithMetadata } from "pg-boss";
 import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
-import { Boss, type Log } from "../../mixins/boss.ts";
+import type { Log } from "../../core/log.ts";
+import { Boss } from "../../mixins/boss.ts";
 import { databaseProblem } from "../../mixins/database.ts";
 import type { Mail } from "./mailer.contract.ts";
 import type { Pace } from "./pace.ts";
@@ -21,10 +22,10 @@ export class MailQueue {
   readonly #boss: Boss;
   readonly #smtp: Smtp;
   readonly #pace: Pace;
-  readonly #log: Log;
+  readonly #log: Log<"warn" | "error">;
   #worker = "";
 
-  constructor(config: Config, pace: Pace, log: Log) {
+  constructor(config: Config, pace: Pace, log: Log<"warn" | "error">) {
     this.#pace = pace;
     this.#log = log;
     this.#smtp = openSmtp(config, pace);

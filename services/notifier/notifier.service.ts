@@ -284,10 +284,8 @@ export default (config: Config): ServiceSchema => {
         await promise;
       }
 
-      // Before the first socket knocks; while the database is away the beat goes on trying.
-      await this.revocations
-        .read()
-        .catch((error: Error) => this.logger.warn(`no revocations yet: ${error.message}`));
+      // Before the first socket knocks.
+      await this.revocations.start(this.logger);
 
       let beating = false;
       let failing = false;
@@ -296,7 +294,8 @@ export default (config: Config): ServiceSchema => {
         this.crowd.prune();
         if (beating) return;
         beating = true;
-        Promise.all([this.streams.beat(), this.revocations.read()])
+        this.streams
+          .beat()
           .then(() => (failing = false))
           .catch((error: Error) => {
             if (!failing) this.logger.warn(`the log can't be read now: ${error.message}`);
@@ -314,6 +313,7 @@ export default (config: Config): ServiceSchema => {
       );
       if (this.io.engine !== undefined) await endSockets(this.io, this.upgraded, config.DRAIN_SECONDS * 1000);
       clearInterval(this.beat);
+      this.revocations.stop();
       this.link?.close();
       this.ownServer?.closeAllConnections();
       await closed;

@@ -1,6 +1,6 @@
 import { invalidField, missing } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
-import { type ActionContext, type Actor, actionsOf } from "../../core/kit.ts";
+import { actionsOf, type UserContext } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
 import { page } from "../../core/json-schema.ts";
@@ -16,11 +16,10 @@ import type { ProjectsLend } from "./projects.service.ts";
 const project = rules.text(1, 100);
 const role = { type: "enum", values: [...PROJECT_ROLES] } as const;
 
-type Asking = ActionContext<object, Actor>;
 type Names = "list_members" | "add_member" | "get_member" | "update_member" | "remove_member";
 
 /** Members under their names: one call for all of them. */
-async function named(ctx: Asking, members: MemberRow[]): Promise<Member[]> {
+async function named(ctx: UserContext, members: MemberRow[]): Promise<Member[]> {
   const ids = members.map(({ user_id }) => user_id);
   const people = ids.length === 0 ? [] : await users.call(ctx, "people", { ids });
   const byId = new Map(people.map((person) => [person.id, person]));
@@ -31,7 +30,7 @@ async function named(ctx: Asking, members: MemberRow[]): Promise<Member[]> {
 }
 
 /** Somebody whom the path names as a member. @throws Problem not-found */
-async function personOf(ctx: Asking, id: string) {
+async function personOf(ctx: UserContext, id: string) {
   const [person] = isId(id) ? await users.call(ctx, "people", { ids: [id] }) : [];
   if (person === undefined) throw missing("member", id);
   return person;

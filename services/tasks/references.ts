@@ -1,6 +1,6 @@
 /** What tasks refer to and the database's foreign keys can't judge: who may be assigned, whose category it is. */
 import { invalidField, Problem } from "../../core/errors.ts";
-import { type ActionContext, type Actor, reaches, type Role } from "../../core/kit.ts";
+import { reaches, type Role, type UserContext } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import type { WriteContext } from "../../mixins/event-log.ts";
 import { users } from "../users/users.contract.ts";
@@ -27,7 +27,7 @@ export interface Assignable {
 
 /** Looks up at once what a request names: at the most one call and two queries, and none where nothing is named. */
 export async function readReferences(
-  ctx: ActionContext<object, Actor>,
+  ctx: UserContext,
   db: Queryable,
   named: {
     assignees: string[];

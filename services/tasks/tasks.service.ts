@@ -1,7 +1,7 @@
 import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { isId } from "../../core/ids.ts";
-import { type ActionContext, type Actor, service } from "../../core/kit.ts";
+import { type Actor, service, type UserContext } from "../../core/kit.ts";
 import { type Page, pageRules, type PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
 import { page } from "../../core/json-schema.ts";
@@ -50,8 +50,6 @@ import { fields, filters, operations, project, status, title } from "./tasks.par
 import { bulkAnswer, task, taskDetail } from "./tasks.answers.ts";
 import { detailView } from "./tasks.view.ts";
 
-type Asking = ActionContext<object, Actor>;
-
 /** What the actions' `this` has besides. */
 export interface TasksLend extends WithDatabase, WithCache {
   publish<Answer>(written: Written<Answer>): Promise<Answer>;
@@ -62,7 +60,7 @@ export interface TasksLend extends WithDatabase, WithCache {
 
 /** Creates a task, in the project that `reference` (id or slug) names or a personal one. */
 async function create(
-  ctx: Asking,
+  ctx: UserContext,
   db: Database,
   reference: string | null,
   params: Partial<TaskInput>,
@@ -82,7 +80,7 @@ async function create(
 
 /** Whether the task may come to refer to what `input` names, by a look at what it names. @throws Problem validation-failed */
 async function checkNamed(
-  ctx: Asking,
+  ctx: UserContext,
   db: Database,
   from: Assignable,
   input: Partial<TaskInput>,
@@ -99,7 +97,7 @@ async function checkNamed(
 
 /** Changes a task that comes to refer to others. Whether the caller may is decided first: a refusal tells nothing of those. */
 const change = (
-  ctx: Asking,
+  ctx: UserContext,
   db: Database,
   id: string,
   input: Partial<TaskInput>,
@@ -425,7 +423,7 @@ export default (config: Config): ServiceSchema =>
           const { user_id, by } = ctx.params;
           const actor: Actor = { id: by, role: "user", session: by };
           return this.publishBatch(
-            await unassignUser(this.db, user_id, { ...writeContext(ctx as Asking), actor }),
+            await unassignUser(this.db, user_id, { ...writeContext(ctx as UserContext), actor }),
           );
         },
       },
