@@ -2,7 +2,7 @@ import { Errors } from "moleculer";
 
 /**
  * The one table of problem codes. A problem's `type` is `/problems/<code>`; status and title come from here
- * and nowhere else (RFC 9457, contract.md §1).
+ * and nowhere else (RFC 9457, docs/reference.md, Errors).
  */
 export const PROBLEMS = {
   "malformed-request": {
@@ -229,7 +229,7 @@ export function problemCode(error: unknown): ProblemCode | null {
   return typeof type === "string" && Object.hasOwn(PROBLEMS, type) ? (type as ProblemCode) : null;
 }
 
-/** 404 for one thing: the same whether it doesn't exist or the caller may not know that it does (contract.md §1). */
+/** 404 for one thing: the same whether it doesn't exist or the caller may not know that it does (docs/reference.md, Errors). */
 export function missing(type: Resource["type"], id: string): Problem {
   return new Problem("not-found", `There is no ${RESOURCES[type]} ${id}`, { resource: { type, id } });
 }

@@ -49,7 +49,7 @@ export interface ServiceContract {
 
 export type ActionName<C extends ServiceContract> = `${C["name"]}.${keyof C["actions"] & string}`;
 
-/** Under which conditions a request wants its write to happen (contract.md §1). */
+/** Under which conditions a request wants its write to happen (docs/reference.md, Optimistic concurrency; docs/reference.md, Idempotency). */
 export interface Conditions {
   /** Versions of which the resource must have one (`If-Match`); null: any will do. */
   readonly ifMatch: readonly number[] | null;

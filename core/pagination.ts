@@ -6,7 +6,7 @@ type CheckErrors = CheckerFunctionError[];
 /** Rows that are counted for a total, and that an offset may skip: beyond them a list goes on by cursor. */
 export const COUNTED = 10_000;
 
-/** What a caller may ask of a list (contract.md §1, Lists). */
+/** What a caller may ask of a list (docs/reference.md, Lists). */
 export interface PageParams {
   limit?: number;
   offset?: number;

@@ -41,7 +41,7 @@ export const nullableId = { ...id, optional: true, nullable: true } satisfies Va
  */
 const INVISIBLE = /^[\s\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]*$/u;
 
-/** Text as it is kept and compared (contract.md §1): in Unicode NFC, and empty where nobody sees anything of it. */
+/** Text as it is kept and compared (docs/reference.md, Text): in Unicode NFC, and empty where nobody sees anything of it. */
 const kept = (value: string): string => (INVISIBLE.test(value) ? "" : value.normalize("NFC"));
 
 /**

@@ -117,7 +117,7 @@ async function mark(service: Lends, store: Store, names: Iterable<string>): Prom
     }, AGAIN).unref();
 }
 
-/** Counts what was found and what was not (contract.md §7). */
+/** Counts what was found and what was not (docs/reference.md, Health and metrics). */
 function count(broker: ServiceBroker, found: boolean, kind: string): void {
   broker.metrics.increment(found ? "cache.hits" : "cache.misses", { kind });
 }

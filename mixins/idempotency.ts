@@ -1,5 +1,5 @@
 /**
- * Idempotency keys (contract.md §1): a write that comes twice happens once, and answers the same twice.
+ * Idempotency keys (docs/reference.md, Idempotency): a write that comes twice happens once, and answers the same twice.
  *
  * The key is a row that the write's own statement inserts, with the answer. So a second one, however soon, waits for the
  * first to commit, fails on the row's primary key, writes nothing, and finds the answer there. A crash leaves both

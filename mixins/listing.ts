@@ -1,5 +1,5 @@
 /**
- * Lists as contract.md §1 has them, each as one statement: a page by offset with its total, or a page by cursor, which
+ * Lists (docs/reference.md, Lists), each as one statement: a page by offset with its total, or a page by cursor, which
  * costs the same however far it lies (keyset: the rows after the last one's position, by an index in that order).
  *
  * What a page may have to read decides which connections it gets (`costOf`; mixins/database.ts):

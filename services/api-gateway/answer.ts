@@ -18,7 +18,7 @@ import type { Request } from "./web.ts";
 const MAX_LINK = 4096;
 
 /**
- * Status, headers and body of a success, as the table says (contract.md §1).
+ * Status, headers and body of a success, as the table says (docs/reference.md, Conventions).
  * @returns the body as JSON; null for none
  */
 export function answerOf(
@@ -117,7 +117,7 @@ export function answerError(log: Log<"error">, request: Request, response: Serve
   });
   // RFC 9110 §15.5.2: a 401 always says how to do better.
   if (status === 401) response.setHeader("WWW-Authenticate", challenge().headers["WWW-Authenticate"]);
-  // contract.md §1: what may be tried again says when; the problem may know better.
+  // docs/reference.md, Errors: what may be tried again says when; the problem may know better.
   if ([429, 503, 504].includes(status)) response.setHeader("Retry-After", "1");
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.writeHead(status, {

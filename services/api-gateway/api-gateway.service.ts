@@ -110,7 +110,7 @@ const methodNotAllowed = ({ method }: Request, allowed: string[]): Problem =>
     headers: { Allow: [...allowed, "OPTIONS"].join(", ") },
   });
 
-/** HTTP in front of the services: contract.md §1. Holds nothing and decides nothing but who is asking. */
+/** HTTP in front of the services: docs/reference.md, Conventions. Holds nothing and decides nothing but who is asking. */
 export default (config: Config): ServiceSchema => {
   const tokens = createTokens(config);
   const cursors = createCursors(config.JWT_SECRET);

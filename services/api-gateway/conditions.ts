@@ -1,4 +1,4 @@
-/** Conditional requests and retries (contract.md §1; RFC 9110 §13, RFC 6585 §3, draft-ietf-httpapi-idempotency-key-header). */
+/** Conditional requests and retries (docs/reference.md, Optimistic concurrency; docs/reference.md, Idempotency; RFC 9110 §13, RFC 6585 §3, draft-ietf-httpapi-idempotency-key-header). */
 import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { Problem } from "../../core/errors.ts";

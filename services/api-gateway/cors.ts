@@ -28,7 +28,7 @@ export function boundPreflight({ headers }: IncomingMessage): void {
 }
 
 /**
- * An origin that is listed may send the refresh cookie too (contract.md §2, cookie mode); all those that `*` lets in
+ * An origin that is listed may send the refresh cookie too (docs/reference.md, Cookie mode); all those that `*` lets in
  * may not. Ends preflight requests itself.
  * @param origins CORS_ORIGINS
  */

@@ -234,7 +234,7 @@ export async function servePage(
     return false;
   }
   if (request.method === "OPTIONS") response.setHeader("Allow", "GET, HEAD, OPTIONS");
-  // What a listed origin may have of the API is more than `*` may (contract.md §2).
+  // What a listed origin may have of the API is more than `*` may (docs/reference.md, Cookie mode).
   response.removeHeader("Access-Control-Allow-Credentials");
   // It answers OPTIONS itself, preflight or not.
   shareWithAll(request, response, () => {});

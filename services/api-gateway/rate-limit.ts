@@ -1,5 +1,5 @@
 /**
- * Rate limits (contract.md §1). Three budgets, each a fixed window that opens with its first request:
+ * Rate limits (docs/reference.md, Rate limits). Three budgets, each a fixed window that opens with its first request:
  *
  *     default   requests of a user, or of an address where nobody is logged in
  *     auth      the same for routes that take a secret from anybody, and stricter
@@ -37,7 +37,7 @@ const TURN = 1000;
 /** What a route counts against. `login` is `auth`, and counts its failures for each account besides. */
 export type Limit = "auth" | "login";
 
-/** Told what operators want to see (contract.md §7). */
+/** Told what operators want to see (docs/reference.md, Health and metrics). */
 export interface Watch {
   /** Whether this gateway counts by itself because Redis is away. */
   fallback(on: boolean): void;

@@ -103,7 +103,7 @@ export function mustBeAcceptable(request: Pick<IncomingMessage, "headers">): voi
 }
 
 /**
- * In cookie mode the refresh token comes in its cookie, and its successor goes there (contract.md §2). A browser sends
+ * In cookie mode the refresh token comes in its cookie, and its successor goes there (docs/reference.md, Cookie mode). A browser sends
  * the cookie by itself, so the page that asks has to be one that may.
  * @param origins that may act by cookie
  * @throws Problem forbidden for a page of another origin

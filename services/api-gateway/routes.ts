@@ -64,7 +64,7 @@ const idempotent = { idempotent: true } as const;
 /** Of a resource with an entity tag, and safe to send again. */
 const both = { ...versioned, ...idempotent } as const;
 
-/** The table of contract.md, one line a route. Each is served under /api/v1 and at the root. */
+/** The routes of docs/reference.md, one line each. Each is served under /api/v1 and at the root. */
 export const ROUTES: readonly Route[] = [
   create("/auth/register", "auth.register", ({ id }) => `/users/${id}`, {
     limit: "auth",

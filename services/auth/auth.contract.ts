@@ -2,7 +2,7 @@ import { type Actor, hint, remote, type ServiceContract } from "../../core/kit.t
 import type { Page, PageParams } from "../../core/pagination.ts";
 import type { NewUser, User } from "../users/users.contract.ts";
 
-/** The answer to a login or a refresh (contract.md §2). In cookie mode the refresh token is in the cookie alone. */
+/** The answer to a login or a refresh (docs/reference.md, Sessions). In cookie mode the refresh token is in the cookie alone. */
 export interface Login {
   access_token: string;
   token_type: "Bearer";

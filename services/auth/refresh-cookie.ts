@@ -1,7 +1,7 @@
 import { stringifySetCookie } from "cookie";
 import { REFRESH_COOKIE } from "./auth.contract.ts";
 
-/** Both prefixes of the API: a cookie has one path (contract.md §2). */
+/** Both prefixes of the API: a cookie has one path (docs/reference.md, Cookie mode). */
 const PATHS = ["/auth", "/api/v1/auth"];
 
 const cookies = (value: string, maxAge: number): string[] =>

@@ -32,7 +32,7 @@ export function parseCursor(value: unknown, pointer: string): number {
 }
 
 /**
- * What a client says when it connects (contract.md §6): `auth: {token, streams?, cursors?}`.
+ * What a client says when it connects (docs/reference.md, Connecting): `auth: {token, streams?, cursors?}`.
  * @throws Problem unauthenticated without a token; validation-failed; too-many-streams
  */
 export function parseHandshake(auth: unknown): Handshake {

@@ -105,7 +105,7 @@ function answering(self: Service & Notifier, socket: ClientSocket) {
   };
 }
 
-/** Sends what the socket asked for, then says `ready` (contract.md §6). */
+/** Sends what the socket asked for, then says `ready` (docs/reference.md, Connecting). */
 async function connect(self: Service & Notifier, socket: ClientSocket, { streams, cursors }: Handshake) {
   const { names, leftOut } = streams
     ? { names: streams, leftOut: 0 }
@@ -176,7 +176,7 @@ function mustBeOpen(revocations: RevocationFeed, actor: Actor): void {
   if (ended) throw new Problem("invalid-token", "The session was ended: log in again");
 }
 
-/** Tells a client why it may not go on, and to stay away until somebody has logged in (contract.md §6 "Ends"). */
+/** Tells a client why it may not go on, and to stay away until somebody has logged in (docs/reference.md, How a connection ends). */
 function dismiss(socket: ClientSocket, frame: "session_ended" | "token_expired", why: string): void {
   socket.emit(frame, problemDocument("invalid-token", why));
   socket.disconnect(true);

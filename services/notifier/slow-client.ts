@@ -104,7 +104,7 @@ export function slowSockets<Of extends AnySocket>(
 
 /**
  * Closes the transport under a socket, after what was sent. A stock client answers that by connecting again, where
- * `socket.disconnect()` would tell it to stay away (contract.md §6 "Ends").
+ * `socket.disconnect()` would tell it to stay away (docs/reference.md, How a connection ends).
  */
 export function letGo({ conn }: Pick<AnySocket, "conn">): void {
   conn.close();

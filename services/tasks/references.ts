@@ -67,7 +67,7 @@ export async function readSight(
 
 /**
  * The assignee must exist, be active, and be able to see the task's project, or share a project with the creator of a
- * personal task (contract.md §5): strangers push nothing into each other's lists.
+ * personal task (docs/reference.md, Assignment): strangers push nothing into each other's lists.
  * @throws Problem validation-failed
  */
 function checkAssignee(

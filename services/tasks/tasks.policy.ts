@@ -22,7 +22,7 @@ const PROJECT: Record<ProjectRole, readonly TaskVerb[]> = {
 };
 const CREATOR: readonly TaskVerb[] = ["read", "create", "edit", "assign", "delete", "comment", "redact"];
 const ASSIGNEE: readonly TaskVerb[] = ["read", "edit", "comment"];
-/** A global manager sees everything, and may edit and assign anywhere (contract.md §3). */
+/** A global manager sees everything, and may edit and assign anywhere (docs/reference.md, Roles and permissions). */
 const GLOBAL_MANAGER: readonly TaskVerb[] = ["read", "edit", "assign"];
 
 const DOES: Record<TaskVerb, string> = {

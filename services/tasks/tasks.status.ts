@@ -2,7 +2,7 @@ import { Problem } from "../../core/errors.ts";
 import type { TaskStatus } from "./tasks.contract.ts";
 
 /**
- * The life of a task (contract.md §5):
+ * The life of a task (docs/reference.md, Status):
  *
  *     pending ◀──▶ in_progress ◀──▶ completed ──▶ archived
  *        ▲ └──────────────────────────▲                ▲

@@ -7,7 +7,7 @@ import { keyOf } from "../../core/text.ts";
 
 /** How many of the passwords that are long enough are refused, at the least. */
 const MOST_COMMON = 3000;
-/** Characters; contract.md §2. */
+/** Characters; docs/reference.md, Passwords. */
 const SHORTEST = 8;
 
 const ranked = dictionary["passwords-common"];

@@ -1,5 +1,5 @@
 /**
- * The first admin (contract.md §3), of ADMIN_EMAIL and ADMIN_PASSWORD. Where some active account is admin already,
+ * The first admin (docs/reference.md, Users), of ADMIN_EMAIL and ADMIN_PASSWORD. Where some active account is admin already,
  * nothing happens, so it may run at every start of every node.
  *
  * Somebody may have registered that address before, and it need not be theirs: such an account gets the password, is made

@@ -2,7 +2,7 @@ import { hint, remote, type Role, type ServiceContract } from "../../core/kit.ts
 import type { Page, PageParams } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
 
-/** contract.md §3. */
+/** docs/reference.md, Users. */
 export interface User {
   id: string;
   email: string;

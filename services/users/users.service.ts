@@ -38,7 +38,7 @@ import { people, ROLES, user as userSchema, userOrPerson } from "./users.answers
 import { personView, userView } from "./users.view.ts";
 
 const { email, username, first_name, last_name, password: characters } = accountRules;
-/** A password that is being set: contract.md §2. */
+/** A password that is being set: docs/reference.md, Passwords. */
 const newPassword = {
   ...characters,
   messages: { ...characters.messages, common: "This password is one of the most common ones." },

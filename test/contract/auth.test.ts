@@ -32,7 +32,7 @@ const login = (login: string, password = PASSWORD): Promise<Answer> =>
 const refresh = (refresh_token: string): Promise<Answer> => node.api.post("/auth/refresh", { refresh_token });
 const me = (token: string): Promise<Answer> => node.api.as(token).get("/auth/me");
 
-/** A user with nothing filled in that they didn't say: contract.md §3. */
+/** A user with nothing filled in that they didn't say: docs/reference.md, Users. */
 const userLike = (fields: object) => ({
   id: expect.stringMatching(ID),
   first_name: null,

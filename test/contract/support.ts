@@ -9,7 +9,7 @@ import { type Answer, PASSWORD, type Person, type Wire } from "../support/api.ts
 import { mustConform } from "../support/conformance.ts";
 import type { TestNode } from "../support/node.ts";
 
-/** contract.md §1: UUIDv7, lower case; timestamps in UTC with `Z`. */
+/** docs/reference.md, Conventions: UUIDv7, lower case; timestamps in UTC with `Z`. */
 export const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 export const TIMESTAMP = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
 
@@ -26,7 +26,7 @@ const SECURITY_HEADERS = [
   "x-frame-options",
 ];
 
-/** Of every answer: contract.md §1. */
+/** Of every answer: docs/reference.md, Conventions. */
 export function expectCommonHeaders({ headers }: Answer): void {
   expect(headers.get("x-request-id")).toMatch(/^[A-Za-z0-9._-]{1,128}$/);
   expect(headers.get("x-process-time")).toMatch(/^\d+\.\d\dms$/);

@@ -501,8 +501,7 @@ describe("POST /tasks/{id}/assign", () => {
       ];
       expect(tally(answers)).toEqual({ 200: 3 });
       // A PUT sets the rest as well, which takes who may edit; and it has to say so.
-      const put = (fields: object) =>
-        viewer.api.put(`/tasks/${byPut}`, { title: "Write it", ...fields });
+      const put = (fields: object) => viewer.api.put(`/tasks/${byPut}`, { title: "Write it", ...fields });
       expectProblem(await put({}), 403, "forbidden");
       const own = place.project_id === undefined;
       expect((await put(back)).status).toBe(own ? 200 : 403);
@@ -534,7 +533,7 @@ describe("POST /tasks/{id}/assign", () => {
 
 describe("POST /tasks/{id}/transitions", () => {
   const STATUSES = ["pending", "in_progress", "completed", "cancelled", "archived"];
-  /** Contract.md §5, and how to get there. */
+  /** docs/reference.md, Status, and how to get there. */
   const LEADS_TO: [from: string, path: string[], to: string[]][] = [
     ["pending", [], ["in_progress", "completed", "cancelled"]],
     ["in_progress", ["in_progress"], ["pending", "completed", "cancelled"]],

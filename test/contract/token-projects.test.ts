@@ -1,4 +1,4 @@
-/** Personal tokens with `project_ids` (contract.md §2): they reach these projects, and nothing else of their owner's. */
+/** Personal tokens with `project_ids` (docs/reference.md, Personal access tokens): they reach these projects, and nothing else of their owner's. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { ROUTES } from "../../services/api-gateway/routes.ts";
 import type { Api, Person, Wire } from "../support/api.ts";

@@ -7,7 +7,7 @@ import { Api, type Person } from "../support/api.ts";
 import { freshDatabase } from "../support/database.ts";
 import { type MeasuredNode, startMeasuredNode } from "../support/measured-node.ts";
 
-/** Whatever a client sends within the limits of size, the node goes on serving others: contract.md §1 and §6. */
+/** Whatever a client sends within the limits of size, the node goes on serving others: docs/reference.md, Size and time limits. */
 const BLOCK_MS = 50;
 /** Bytes out that need no bytes in: a socket that opens is told its streams. */
 const FREE_BYTES = 20_000;

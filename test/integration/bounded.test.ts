@@ -1,5 +1,5 @@
 /**
- * Work is bounded before it is done (contract.md §1): whatever fits into the limits of sizes, in whatever form, blocks the
+ * Work is bounded before it is done (docs/reference.md, Size and time limits): whatever fits into the limits of sizes, in whatever form, blocks the
  * server for a moment at the most, is answered by little more than came in, and leaves nothing in memory.
  */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";

@@ -1,4 +1,4 @@
-/** The HTTP edge under clients that are slow, greedy or do not go (contract.md §1 and §7). */
+/** The HTTP edge under clients that are slow, greedy or do not go (docs/reference.md, Size and time limits; docs/reference.md, Health and metrics). */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { once } from "node:events";
 import type { Server } from "node:http";

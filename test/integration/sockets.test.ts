@@ -12,7 +12,7 @@ import type { Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
 
-/** What sockets may cost, and what they answer to who can't use them: contract.md §6 "Connect" and "Ends". */
+/** What sockets may cost, and what they answer to who can't use them: docs/reference.md, Connecting; docs/reference.md, How a connection ends. */
 let node: TestNode;
 /** A notifier without gateway and auth service on the same database. */
 let alone: ServiceBroker;

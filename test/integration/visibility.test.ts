@@ -261,7 +261,7 @@ async function fill({ users, projects, tasks }: World): Promise<void> {
 
 const MANAGES: readonly (ProjectRole | undefined)[] = ["manager", "owner"];
 
-/** Who sees a task that is not deleted (contract.md §3 to §5). */
+/** Who sees a task that is not deleted (docs/reference.md, Roles and permissions). */
 function sees({ projects }: World, { id, role }: User, task: Task): boolean {
   const project = projects.find((one) => one.id === task.project_id);
   if (project !== undefined && project.deleted_at !== null) return false;

@@ -12,7 +12,7 @@ import { actorOf, idOf } from "./support.ts";
 
 const [SELF, OTHER, THIRD, PROJECT] = [idOf("1"), idOf("2"), idOf("3"), idOf("4")];
 
-describe("a task (contract.md §3 to §5)", () => {
+describe("a task (docs/reference.md, Roles and permissions)", () => {
   /** A verb that is not named here does not compile. */
   const VERBS = Object.keys({
     read: 0,
@@ -94,7 +94,7 @@ describe("a task (contract.md §3 to §5)", () => {
   });
 });
 
-describe("a project (contract.md §3 and §4)", () => {
+describe("a project (docs/reference.md, Roles and permissions)", () => {
   const VERBS = Object.keys({
     read: 0,
     edit: 0,

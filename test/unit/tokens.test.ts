@@ -19,7 +19,7 @@ const claims = payload as jwt.JwtPayload;
 const now = Math.floor(Date.now() / 1000);
 
 describe("a signed token", () => {
-  test("pins its algorithm, names its key, and has the claims of contract.md §2", () => {
+  test("pins its algorithm, names its key, and has the claims of docs/reference.md, Sessions", () => {
     expect(header).toEqual({ alg: "HS256", typ: "JWT", kid: expect.stringMatching(/^[\w-]{12}$/) });
     expect(claims).toEqual({
       iss: "taskwire",

@@ -5,7 +5,7 @@ import { actorOf, idOf } from "./support.ts";
 
 const [SELF, OTHER] = [idOf("1"), idOf("2")];
 
-describe("an account (contract.md §3)", () => {
+describe("an account (docs/reference.md, Users)", () => {
   /** A verb that is not named here does not compile. */
   const VERBS = Object.keys({
     read: 0,
