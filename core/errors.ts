@@ -234,9 +234,28 @@ export function missing(type: Resource["type"], id: string): Problem {
   return new Problem("not-found", `There is no ${RESOURCES[type]} ${id}`, { resource: { type, id } });
 }
 
+/**
+ * A problem that passes by itself: the client may send the same request again.
+ * @param seconds to wait before that (`Retry-After`, RFC 9110 §10.2.3)
+ */
+export function retryLater(code: ProblemCode, detail?: string, seconds = 1): Problem {
+  return new Problem(code, detail, { headers: { "Retry-After": String(seconds) } });
+}
+
 /** 422 for one field of the body. */
 export function invalidField(field: string, code: string, message: string): Problem {
   return new Problem("validation-failed", message, { errors: [{ pointer: `#/${field}`, code, message }] });
+}
+
+/** 422 for one parameter of the query. */
+export function invalidParameter(name: string, code: string, message: string): Problem {
+  return new Problem("validation-failed", message, { errors: [{ pointer: `?${name}`, code, message }] });
+}
+
+/** 409 for one field of the body whose value must be unique. */
+export function takenField(field: string, message: string): Problem {
+  const errors = [{ pointer: `#/${field}`, code: "taken", message }];
+  return new Problem("already-exists", message, { errors });
 }
 
 /** An RFC 9457 document: the body of an error answer, and `err.data` of a socket's `connect_error`. */

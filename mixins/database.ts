@@ -1,7 +1,7 @@
 import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
 import pg from "pg";
 import type { Config } from "../core/config.ts";
-import { Problem } from "../core/errors.ts";
+import { Problem, retryLater } from "../core/errors.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type Cost, Turns } from "./turns.ts";
 
@@ -71,7 +71,6 @@ const LOST = /^(Connection terminated|timeout expired|Client (has encountered|wa
 /** Its words for connections that are all in use, and for an answer that did not come in time. */
 const BUSY = /^timeout exceeded/;
 const SILENT = /^Query read timeout/;
-const RETRY = { headers: { "Retry-After": "1" } };
 
 /** The unique constraint or index that a write ran into (`23503`: the foreign key); null when `error` is another. */
 export function violatedConstraint(error: unknown, sqlState: "23505" | "23503" = "23505"): string | null {
@@ -90,16 +89,15 @@ export function databaseProblem(error: unknown): unknown {
     where = "",
   } = error as { code?: string; message?: string; where?: string };
   if (AWAY.test(code) || UNREACHABLE.includes(code) || LOST.test(message))
-    return new Problem("database-unavailable", undefined, RETRY);
-  if (BUSY.test(message))
-    return new Problem("overloaded", "All connections to the database are in use", RETRY);
+    return retryLater("database-unavailable");
+  if (BUSY.test(message)) return retryLater("overloaded", "All connections to the database are in use");
   // The request that holds the same idempotency key has not committed yet (mixins/idempotency.ts).
   if (code === "55P03" && where.includes('relation "keys_pkey"'))
-    return new Problem("idempotency-key-in-flight", undefined, RETRY);
+    return retryLater("idempotency-key-in-flight");
   // Two writes waited for each other: none should, and one of them was undone.
-  if (code === "40P01") return new Problem("overloaded", "Two writes stood in each other's way", RETRY);
+  if (code === "40P01") return retryLater("overloaded", "Two writes stood in each other's way");
   if (code === "57014" || code === "55P03" || SILENT.test(message))
-    return new Problem("timeout", "The database took too long", RETRY);
+    return retryLater("timeout", "The database took too long");
   if (code === "22021" || code === "22P05")
     return new Problem("validation-failed", "Text must not contain the character U+0000");
   return error;

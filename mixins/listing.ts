@@ -10,7 +10,7 @@
  * | some thousand rows | the same with a total or an offset, both of at most COUNTED rows; a page out of several indexes; all that one person has | the slow ones |
  * | any number of rows | a filter or an order that no index holds, a search | the slow ones, of which half at the most |
  */
-import { Problem } from "../core/errors.ts";
+import { invalidParameter, type Problem } from "../core/errors.ts";
 import { COUNTED, type Page, type PageOf, parseSort } from "../core/pagination.ts";
 import type { Queryable, Statement } from "./database.ts";
 import type { Cost } from "./turns.ts";
@@ -180,9 +180,7 @@ function readPosition(cursor: string, length: number): string[] {
 }
 
 export const invalidCursor = (): Problem =>
-  new Problem("validation-failed", "The cursor does not belong to this list", {
-    errors: [{ pointer: "?cursor", code: "cursor", message: "The cursor does not belong to this list" }],
-  });
+  invalidParameter("cursor", "cursor", "The cursor does not belong to this list");
 
 /** Runs a list. @returns its page, and a row of it as it came, for what `about` says */
 export async function readPage<Row extends { id: string }, Item = Row>(

@@ -1,4 +1,4 @@
-import { Problem } from "../core/errors.ts";
+import { type Problem, retryLater } from "../core/errors.ts";
 
 /** What a statement that is no page of an index may have to read (mixins/listing.ts): some thousand rows, or any number. */
 export type Cost = "bounded" | "unbounded";
@@ -22,8 +22,6 @@ interface Turn {
   by: string | undefined;
   begin(): void;
 }
-
-const RETRY = { headers: { "Retry-After": "1" } };
 
 /**
  * Turns at the few connections of slow statements: first come, first served, but a statement whose kind or whose user
@@ -102,8 +100,8 @@ export class Turns {
   #refusal({ by }: Turn): Problem {
     const { each } = this.#limits;
     return this.#isFull(by)
-      ? new Problem("rate-limited", `${each} of your lists and searches are still being read`, RETRY)
-      : new Problem("overloaded", "Too many lists and searches are being read", RETRY);
+      ? retryLater("rate-limited", `${each} of your lists and searches are still being read`)
+      : retryLater("overloaded", "Too many lists and searches are being read");
   }
 }
 

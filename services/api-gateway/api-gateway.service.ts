@@ -2,7 +2,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from "n
 import helmet from "helmet";
 import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import { Problem } from "../../core/errors.ts";
+import { Problem, retryLater } from "../../core/errors.ts";
 import { type Actor, type Meta, on, service } from "../../core/kit.ts";
 import { SECURITY_HEADERS } from "../../core/security-headers.ts";
 import { originOf } from "../../core/origin.ts";
@@ -336,7 +336,7 @@ export default (config: Config): ServiceSchema => {
       enterLogin(this: Gateway, response: ServerResponse) {
         if (response.closed) throw new Problem("malformed-request", "The client hung up");
         if (this.loginsUnderWay >= LOGINS_AT_ONCE)
-          throw new Problem("overloaded", "Too many logins at once", { headers: { "Retry-After": "5" } });
+          throw retryLater("overloaded", "Too many logins at once", 5);
         this.loginsUnderWay += 1;
         response.once("close", () => (this.loginsUnderWay -= 1));
       },

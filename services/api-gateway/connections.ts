@@ -6,7 +6,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Socket } from "node:net";
-import { Problem } from "../../core/errors.ts";
+import { retryLater } from "../../core/errors.ts";
 
 /** Milliseconds in which a client reads an answer. */
 const READ_WITHIN_MS = 30_000;
@@ -116,9 +116,7 @@ export class Connections {
     if (link === undefined) return;
     link.client = client;
     if (this.#unread.size > 0 && this.#waitingFor(client) + bytes > this.#settings.maxWaitingBytes)
-      throw new Problem("overloaded", "Read the answers that wait for you first", {
-        headers: { "Retry-After": "1" },
-      });
+      throw retryLater("overloaded", "Read the responses that wait for you first");
   }
 
   /**

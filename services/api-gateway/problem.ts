@@ -1,4 +1,11 @@
-import { type FieldError, missing, Problem, problemCode, type Resource } from "../../core/errors.ts";
+import {
+  type FieldError,
+  missing,
+  Problem,
+  problemCode,
+  type Resource,
+  retryLater,
+} from "../../core/errors.ts";
 
 /** Parts of the errors that come here: Moleculer's, http-errors' (the body parser's) and our own, all without classes. */
 interface Failure {
@@ -32,8 +39,6 @@ const BODY: Record<
     "Send the body uncompressed or as gzip, deflate, br or zstd",
   ],
 };
-
-const RETRY = { headers: { "Retry-After": "1" } };
 
 /** Errors that one answer lists: a client mends those, and asks again. */
 const MAX_ERRORS = 20;
@@ -164,16 +169,16 @@ export function toProblem(error: unknown, origin: Origin): Problem {
     case "ServiceUnavailableError":
     case "RequestRejectedError":
     case "BrokerDisconnectedError":
-      return new Problem("service-unavailable", undefined, RETRY);
+      return retryLater("service-unavailable");
     case "QueueIsFullError":
-      return new Problem("overloaded", undefined, RETRY);
+      return retryLater("overloaded");
     case "RequestTimeoutError":
     case "RequestSkippedError":
-      return new Problem("timeout", undefined, RETRY);
+      return retryLater("timeout");
     default:
       // moleculer-web says 503 when no node offers a routed action.
       return code === 503
-        ? new Problem("service-unavailable", undefined, RETRY)
+        ? retryLater("service-unavailable")
         : new Problem("internal-error", "The server failed; it has logged the request_id");
   }
 }

@@ -21,7 +21,7 @@ import {
   RateLimiterRes,
 } from "rate-limiter-flexible";
 import type { Config } from "../../core/config.ts";
-import { Problem } from "../../core/errors.ts";
+import { type Problem, retryLater } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Log } from "../../core/log.ts";
 import { clientAddress } from "../../core/client-address.ts";
@@ -253,7 +253,7 @@ export function createRateLimits(config: Config, log: Log, watch: Watch): RateLi
 
   const refuse = (name: string, state: RateLimiterRes, detail: string): Problem => {
     watch.refused(name);
-    return new Problem("rate-limited", detail, { headers: { "Retry-After": String(secondsLeft(state)) } });
+    return retryLater("rate-limited", detail, secondsLeft(state));
   };
 
   return {

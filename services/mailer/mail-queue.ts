@@ -1,6 +1,6 @@
 import type { JobResult, JobWithMetadata } from "pg-boss";
 import type { Config } from "../../core/config.ts";
-import { Problem } from "../../core/errors.ts";
+import { retryLater } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { Boss } from "../../mixins/boss.ts";
 import { databaseProblem } from "../../mixins/database.ts";
@@ -39,8 +39,7 @@ export class MailQueue {
 
   /** @throws Problem database-unavailable when Postgres does not take it; validation-failed for text that it cannot hold */
   async send(mail: Mail): Promise<void> {
-    if (!(await this.#boss.opened(OPENING_MS)))
-      throw new Problem("database-unavailable", undefined, { headers: { "Retry-After": "1" } });
+    if (!(await this.#boss.opened(OPENING_MS))) throw retryLater("database-unavailable");
     try {
       await this.#boss.pg.send(QUEUE, mail);
     } catch (error) {

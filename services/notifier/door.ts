@@ -8,7 +8,14 @@ import cors from "cors";
 import type { Socket } from "socket.io";
 import { clientAddress } from "../../core/client-address.ts";
 import type { Config } from "../../core/config.ts";
-import { Problem, problemCode, problemDocument, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
+import {
+  Problem,
+  problemCode,
+  problemDocument,
+  type ProblemCode,
+  PROBLEMS,
+  retryLater,
+} from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { SECURITY_HEADERS } from "../../core/security-headers.ts";
 import { guardFrames } from "./frames.ts";
@@ -228,13 +235,10 @@ export class Door {
   }
 
   #refuseNew(address: string): Problem | null {
-    const headers = { "Retry-After": "1" };
-    if (this.#shut) return new Problem("service-unavailable", "This node is stopping", { headers });
-    if (this.#unknown.size >= MAX_UNKNOWN) return new Problem("overloaded", undefined, { headers });
+    if (this.#shut) return retryLater("service-unavailable", "This node is stopping");
+    if (this.#unknown.size >= MAX_UNKNOWN) return retryLater("overloaded");
     if (this.#counts && (this.#ofAddress.get(address) ?? 0) >= MAX_UNKNOWN_OF_ADDRESS)
-      return new Problem("rate-limited", "Too many connections of your address wait for a token", {
-        headers,
-      });
+      return retryLater("rate-limited", "Too many connections of your address wait for a token");
     return null;
   }
 }

@@ -1,4 +1,4 @@
-import { Problem } from "../../core/errors.ts";
+import { invalidField, Problem } from "../../core/errors.ts";
 import { isStreamName } from "./notifier.queries.ts";
 
 /** Streams that one socket may have open. */
@@ -14,21 +14,20 @@ export interface Handshake {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const invalid = (pointer: string, message: string) =>
-  new Problem("validation-failed", message, { errors: [{ pointer, code: "invalid", message }] });
+const invalid = (field: string, message: string): Problem => invalidField(field, "invalid", message);
 
-export function parseStream(value: unknown, pointer: string): string {
+export function parseStream(value: unknown, field: string): string {
   if (typeof value === "string" && isStreamName(value)) return value;
-  throw invalid(pointer, "A stream is named project:<id> or user:<id>");
+  throw invalid(field, "A stream is named project:<id> or user:<id>");
 }
 
 export const tooManyStreams = (): Problem =>
   new Problem("too-many-streams", `A socket has ${MAX_STREAMS} streams at most`);
 
 /** A cursor: the number of the last event that the client has. */
-export function parseCursor(value: unknown, pointer: string): number {
+export function parseCursor(value: unknown, field: string): number {
   if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
-  throw invalid(pointer, "A cursor is a whole number from 0 on");
+  throw invalid(field, "A cursor is a whole number from 0 on");
 }
 
 /**
@@ -39,17 +38,17 @@ export function parseHandshake(auth: unknown): Handshake {
   if (!isRecord(auth) || typeof auth.token !== "string" || auth.token === "")
     throw new Problem("unauthenticated", "Connect with auth: {token: <access_token>}");
   const { streams = null, cursors = {} } = auth;
-  if (streams !== null && !Array.isArray(streams)) throw invalid("#/streams", "streams is a list of names");
-  if (!isRecord(cursors)) throw invalid("#/cursors", "cursors is an object of numbers");
+  if (streams !== null && !Array.isArray(streams)) throw invalid("streams", "streams is a list of names");
+  if (!isRecord(cursors)) throw invalid("cursors", "cursors is an object of numbers");
   if ((streams?.length ?? 0) > MAX_STREAMS || Object.keys(cursors).length > MAX_STREAMS)
     throw tooManyStreams();
   return {
     token: auth.token,
-    streams: streams?.map((name, at) => parseStream(name, `#/streams/${at}`)) ?? null,
+    streams: streams?.map((name, at) => parseStream(name, `streams/${at}`)) ?? null,
     cursors: new Map(
       Object.entries(cursors).map(([name, cursor]) => [
-        parseStream(name, "#/cursors"),
-        parseCursor(cursor, `#/cursors/${name}`),
+        parseStream(name, "cursors"),
+        parseCursor(cursor, `cursors/${name}`),
       ]),
     ),
   };

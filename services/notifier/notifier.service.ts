@@ -122,8 +122,8 @@ function listen(self: Service & Notifier, socket: ClientSocket): void {
   const on = answering(self, socket);
 
   on("subscribe", async ({ stream, cursor }) => {
-    const name = parseStream(stream, "#/stream");
-    const from = cursor === undefined ? null : parseCursor(cursor, "#/cursor");
+    const name = parseStream(stream, "stream");
+    const from = cursor === undefined ? null : parseCursor(cursor, "cursor");
     if (socket.rooms.has(name)) throw new Problem("conflict", "The socket has this stream already");
     const { positions, leftOut } = await self.streams.join(socket, new Map([[name, from]]));
     if (leftOut > 0) throw tooManyStreams();
@@ -133,7 +133,7 @@ function listen(self: Service & Notifier, socket: ClientSocket): void {
   });
 
   on("unsubscribe", async ({ stream }) => {
-    const name = parseStream(stream, "#/stream");
+    const name = parseStream(stream, "stream");
     await self.streams.leave(socket, name);
     return { stream: name };
   });

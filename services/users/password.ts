@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import bcrypt from "bcrypt";
 import pLimit from "p-limit";
-import { Problem } from "../../core/errors.ts";
+import { type Problem, retryLater } from "../../core/errors.ts";
 
 /**
  * bcrypt runs in libuv's four threads, which files and DNS need too, and takes a core each: more than two hashes at
@@ -16,8 +16,7 @@ const PATIENCE = 8000;
 
 const turns = pLimit(AT_ONCE);
 
-const overloaded = (): Problem =>
-  new Problem("overloaded", "Too many logins at once", { headers: { "Retry-After": "5" } });
+const overloaded = (): Problem => retryLater("overloaded", "Too many logins at once", 5);
 
 /** @throws Problem overloaded when the queue is full: asked before any other work is done for a login */
 export function mustHaveRoom(): void {

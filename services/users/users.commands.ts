@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type Model, type ModelStatic, Op } from "sequelize";
 import { mustMatch } from "../../core/preconditions.ts";
-import { missing, Problem } from "../../core/errors.ts";
+import { missing, Problem, takenField } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Actor, Conditions, Role } from "../../core/kit.ts";
 import { keyOf } from "../../core/text.ts";
@@ -21,11 +21,7 @@ const UNIQUE: Record<string, string> = { users_email_key: "email", users_usernam
 
 function takenProblem(error: unknown): unknown {
   const field = UNIQUE[violatedConstraint(error) ?? ""];
-  if (field === undefined) return error;
-  const message = `This ${field} is taken`;
-  return new Problem("already-exists", message, {
-    errors: [{ pointer: `#/${field}`, code: "taken", message }],
-  });
+  return field === undefined ? error : takenField(field, `This ${field} is taken`);
 }
 
 /** @throws Problem already-exists for an e-mail address or user name that is taken, in any case of its letters */

@@ -1,12 +1,15 @@
 import { describe, expect, test } from "@jest/globals";
 import {
   invalidField,
+  invalidParameter,
   missing,
   PROBLEMS,
   Problem,
   type ProblemCode,
   problemCode,
   problemDocument,
+  retryLater,
+  takenField,
 } from "../../core/errors.ts";
 
 describe("the table of problems", () => {
@@ -52,6 +55,34 @@ describe("a problem", () => {
       code: 404,
       message: "There is no category 7",
       data: { resource: { type: "category", id: "7" } },
+    });
+  });
+
+  test("that passes by itself says when to come back: after a second where nothing else is known", () => {
+    expect(retryLater("timeout")).toMatchObject({
+      message: PROBLEMS.timeout.explain,
+      data: { headers: { "Retry-After": "1" } },
+    });
+    expect(retryLater("overloaded", "Too many logins at once", 5)).toMatchObject({
+      type: "overloaded",
+      message: "Too many logins at once",
+      data: { headers: { "Retry-After": "5" } },
+    });
+  });
+
+  test("of one parameter points to it in the query", () => {
+    expect(invalidParameter("cursor", "cursor", "No such cursor")).toMatchObject({
+      type: "validation-failed",
+      message: "No such cursor",
+      data: { errors: [{ pointer: "?cursor", code: "cursor", message: "No such cursor" }] },
+    });
+  });
+
+  test("of a value that must be unique points to its field", () => {
+    expect(takenField("slug", "This slug is taken")).toMatchObject({
+      type: "already-exists",
+      message: "This slug is taken",
+      data: { errors: [{ pointer: "#/slug", code: "taken", message: "This slug is taken" }] },
     });
   });
 
