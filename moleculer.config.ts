@@ -7,6 +7,7 @@ import { VALIDATOR } from "./core/rules.ts";
 import { authorize } from "./middlewares/authorize.ts";
 import { failureDetector } from "./middlewares/failure-detector.ts";
 import { MetricsReporter } from "./middlewares/metrics-reporter.ts";
+import { connectRedis, RedisOutage } from "./mixins/redis.ts";
 
 /** pino, one JSON object a line, for machines; Moleculer's console, short, for people. */
 function logger(config: Config): LoggerConfig {
@@ -34,52 +35,44 @@ function logger(config: Config): LoggerConfig {
 }
 
 /** Answers and marks that one process keeps. The longest answers (mixins/cache.ts) make 64 MB of it. */
-const IN_MEMORY = 1000;
-/** Milliseconds that somebody waits for the cache before they do without. */
-const CACHE_TIMEOUT = 50;
+const ANSWERS_IN_MEMORY = 1000;
+/** How long a caller waits for the cache before it reads from Postgres. */
+const CACHE_TIMEOUT_MS = 50;
 
-/** Moleculer's Redis cacher, that says once when Redis is away, and closes though it is. */
+/** Moleculer's Redis cacher on a client of ours. */
 class RedisCacher extends Cachers.Redis<Redis> {
-  override init(broker: ServiceBroker): void {
-    super.init(broker);
-    let away = false;
-    this.client.removeAllListeners("error");
-    this.client.on("error", ({ message }: Error) => {
-      if (!away) this.logger.warn(`Redis is away, nothing is cached: ${message}`);
-      away = true;
-    });
-    this.client.on("ready", () => (away = false));
+  readonly #url: string;
+
+  constructor(url: string) {
+    // Moleculer's own client never connects.
+    super({ redis: { lazyConnect: true } });
+    this.#url = url;
   }
 
+  override init(broker: ServiceBroker): void {
+    super.init(broker);
+    const outage = new RedisOutage(this.logger, {
+      away: "nothing is cached",
+      back: "answers are cached again",
+    });
+    this.client = connectRedis(this.#url, outage, {
+      // The commands of one turn of the event loop share a round trip.
+      enableAutoPipelining: true,
+      commandTimeout: CACHE_TIMEOUT_MS,
+    }).on("ready", () => outage.ended());
+  }
+
+  /** Closes though Redis is away: Moleculer would wait for its answer. */
   override close(): Promise<void> {
     this.client.disconnect();
     return Promise.resolve();
   }
 }
 
-/** What all nodes share, or the memory of the only one; none where several nodes have no Redis to agree by. */
+/** Redis where nodes share one, the memory of a lone node, and none where several nodes have no Redis to agree by. */
 function cacher(config: Config): BrokerOptions["cacher"] {
-  if (config.REDIS_URL !== "") {
-    const url = new URL(config.REDIS_URL);
-    return new RedisCacher({
-      redis: {
-        host: url.hostname,
-        port: Number(url.port || 6379),
-        ...(url.username !== "" && { username: decodeURIComponent(url.username) }),
-        ...(url.password !== "" && { password: decodeURIComponent(url.password) }),
-        ...(url.protocol === "rediss:" && { tls: {} }),
-        db: Number(url.pathname.slice(1) || 0),
-        // What is asked in one turn goes in one round trip.
-        enableAutoPipelining: true,
-        enableOfflineQueue: false,
-        maxRetriesPerRequest: 0,
-        commandTimeout: CACHE_TIMEOUT,
-        connectTimeout: 1000,
-        retryStrategy: (attempt: number) => Math.min(attempt * 100, 1000),
-      },
-    });
-  }
-  return config.NATS_URL === "" ? { type: "MemoryLRU", options: { max: IN_MEMORY } } : null;
+  if (config.REDIS_URL !== "") return new RedisCacher(config.REDIS_URL);
+  return config.NATS_URL === "" ? { type: "MemoryLRU", options: { max: ANSWERS_IN_MEMORY } } : null;
 }
 
 /** How a node of the cluster behaves, whichever services it runs. Times in milliseconds unless Moleculer wants seconds. */

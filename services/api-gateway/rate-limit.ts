@@ -12,7 +12,6 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { finished } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import { Redis } from "ioredis";
 import type { ServiceBroker } from "moleculer";
 import {
   type RateLimiterAbstract,
@@ -26,6 +25,7 @@ import type { Actor } from "../../core/kit.ts";
 import type { Log } from "../../core/log.ts";
 import { clientAddress } from "../../core/client-address.ts";
 import { keyOf } from "../../core/text.ts";
+import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
 
 /** Milliseconds that a request waits for Redis; a login asks it up to five times. */
 const REDIS_TIMEOUT = 50;
@@ -126,30 +126,17 @@ const UNLIMITED: RateLimits = {
   close: () => {},
 };
 
-/** A client that fails at once instead of waiting, and says once when Redis is gone and once when it is back. */
+/** The client that counts, and a look each second at whether it does. */
 function connect(url: string, beatKey: string, log: Log, watch: Watch) {
-  const redis = new Redis(url, {
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
+  const outage = new RedisOutage(log, {
+    away: "this gateway counts requests by itself",
+    back: "the gateways count requests together",
+    onChange: (isAway) => watch.fallback(isAway),
+  });
+  const redis = connectRedis(url, outage, {
     commandTimeout: REDIS_TIMEOUT,
     disconnectTimeout: REDIS_TIMEOUT,
-    connectTimeout: BEAT,
-    retryStrategy: (attempt) => Math.min(attempt * 100, 1000),
   });
-  let away = false;
-  let closing = false;
-  const onAway = (reason: string) => {
-    if (away || closing) return;
-    away = true;
-    watch.fallback(true);
-    log.warn(`Redis is away, this gateway counts requests by itself: ${reason}`);
-  };
-  const onBack = () => {
-    if (!away) return;
-    away = false;
-    watch.fallback(false);
-    log.info("Redis is back, the gateways count requests together");
-  };
   // A Redis that answers and takes no writes (full, a replica) does not count either.
   const write = () => redis.set(beatKey, "", "PX", 2 * BEAT);
   const look = async () => {
@@ -157,22 +144,21 @@ function connect(url: string, beatKey: string, log: Log, watch: Watch) {
     try {
       // Twice: after a long turn of the event loop its own timers come before an answer that is already there.
       await write().catch(write);
-      onBack();
+      outage.ended();
     } catch (error) {
       const { message } = error as Error;
-      onAway(message);
+      outage.began(message);
       // One that hangs would cost each request the timeout: while there is no connection nobody waits.
       if (redis.status === "ready" && message === "Command timed out") redis.disconnect(true);
     }
   };
-  redis.on("error", (error) => onAway(error.message));
-  redis.on("close", () => onAway("the connection closed"));
+  redis.on("close", () => outage.began("the connection closed"));
   redis.on("ready", () => void look());
   const beat = setInterval(() => void look(), BEAT);
   return {
     redis,
     close() {
-      closing = true;
+      outage.stop();
       clearInterval(beat);
       redis.disconnect();
     },

@@ -1,0 +1,60 @@
+import { Redis, type RedisOptions } from "ioredis";
+import type { Log } from "../core/log.ts";
+
+/** What an outage means to the owner of a client; each text ends a log line. */
+interface Meaning {
+  /** "nothing is cached" */
+  away: string;
+  /** "answers are cached again" */
+  back: string;
+  onChange?(isAway: boolean): void;
+}
+
+/** Owns the errors of one or more clients: one log line when Redis goes away, one when it is back. */
+export class RedisOutage {
+  readonly #log: Log;
+  readonly #meaning: Meaning;
+  #isAway = false;
+  #stopped = false;
+
+  constructor(log: Log, meaning: Meaning) {
+    this.#log = log;
+    this.#meaning = meaning;
+  }
+
+  began(reason: string): void {
+    if (this.#isAway || this.#stopped) return;
+    this.#isAway = true;
+    this.#log.warn(`Redis is away, ${this.#meaning.away}: ${reason}`);
+    this.#meaning.onChange?.(true);
+  }
+
+  ended(): void {
+    if (!this.#isAway) return;
+    this.#isAway = false;
+    this.#log.info(`Redis is back, ${this.#meaning.back}`);
+    this.#meaning.onChange?.(false);
+  }
+
+  /** Says no more: a client that its owner closes is no outage. */
+  stop(): void {
+    this.#stopped = true;
+  }
+}
+
+/**
+ * A client that reconnects for ever, within a second of Redis' return. Its commands fail at once while Redis is away,
+ * so that nothing waits in memory. Its owner calls `outage.ended`, and decides what counts as being back.
+ */
+export function connectRedis(url: string, outage: RedisOutage, options: RedisOptions = {}): Redis {
+  const client = new Redis(url, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: 1000,
+    retryStrategy: (attempt) => Math.min(attempt * 100, 1000),
+    ...options,
+  });
+  // An error that no listener takes would end the process.
+  client.on("error", ({ message }) => outage.began(message));
+  return client;
+}
