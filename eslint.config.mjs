@@ -51,7 +51,7 @@ export default defineConfig(
     rules: borders("mixins and middlewares import core alone.", "/(services|local|scripts)/"),
   },
   {
-    files: ["services/**"],
+    files: ["services/*/**"],
     rules: borders(
       "A service imports core, mixins and other services' *.contract.ts and *.answers.ts, and nothing else of theirs.",
       "^\\.\\./(?!\\.\\.)[^/]+/(?!.*\\.(contract|answers)\\.ts$)",

@@ -10,6 +10,7 @@ import { newId } from "../core/ids.ts";
 import type { Actor } from "../core/kit.ts";
 import { createTokens, type VerifiedToken } from "../core/tokens.ts";
 import { isoTimestamp, type Queryable, type Statement } from "../mixins/database.ts";
+import { type Change, declareEvents, event } from "../core/events.ts";
 import { type Cause, commit, newEvent, projectStream, withEvents } from "../mixins/event-log.ts";
 
 interface Task {
@@ -134,6 +135,11 @@ async function findTask(id: string, actor: Actor, text = FIND): Promise<Task> {
   return task;
 }
 
+const events = declareEvents({
+  task_created: event<{ task: Task }>("A task was created."),
+  task_updated: event<{ task: Task; changes: { title: Change<string> } }>("A task was changed."),
+});
+
 const app = fastify();
 
 app.get<{ Params: { id: string }; Querystring: { limit?: string; offset?: string } }>(
@@ -194,7 +200,7 @@ app.post<{ Params: { id: string }; Body: { title: string } }>(
       created_at: cause.time,
       updated_at: cause.time,
     };
-    const events = [newEvent(projectStream(project.id), "task_created", { task }, cause)];
+    const logged = [newEvent(projectStream(project.id), events.task_created, { task }, cause)];
     const values = [
       task.id,
       task.title,
@@ -208,7 +214,7 @@ app.post<{ Params: { id: string }; Body: { title: string } }>(
       task.completed_at,
       task.created_at,
     ];
-    await commit(db, { name: "insert", text: INSERT, values }, events);
+    await commit(db, { name: "insert", text: INSERT, values }, logged);
     reply.code(201);
     return task;
   },
@@ -221,7 +227,7 @@ app.patch<{ Params: { id: string }; Body: { title: string } }>(
     const before = await findTask(params.id, cause.actor);
     const task: Task = { ...before, title: body.title, version: before.version + 1, updated_at: cause.time };
     const changes = { title: { old: before.title, new: task.title } };
-    const events = [newEvent(projectStream(task.project_id), "task_updated", { task, changes }, cause)];
+    const logged = [newEvent(projectStream(task.project_id), events.task_updated, { task, changes }, cause)];
     const values = [
       task.id,
       before.version,
@@ -234,7 +240,7 @@ app.patch<{ Params: { id: string }; Body: { title: string } }>(
       task.completed_at,
       task.updated_at,
     ];
-    if ((await commit(db, { name: "update", text: UPDATE, values }, events)) === null) throw refuse(409);
+    if ((await commit(db, { name: "update", text: UPDATE, values }, logged)) === null) throw refuse(409);
     return task;
   },
 );

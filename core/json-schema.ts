@@ -42,6 +42,7 @@ export const array = (items: Schema): Schema => like({ type: "array", items }, [
 
 /** `schema`, or null; the example is `schema`'s. A schema with a title stays itself, to be referred to by it. */
 export const nullable = (schema: Schema): Schema => {
+  if (Array.isArray(schema.type)) return schema;
   if (schema.title !== undefined) return { anyOf: [schema, { type: "null" }], examples: schema.examples };
   const values = schema.enum as readonly string[] | undefined;
   return { ...schema, type: [schema.type, "null"], ...(values && { enum: [...values, null] }) };
@@ -72,6 +73,28 @@ export const object = <T extends object>(
 };
 
 type OptionalKey<T> = { [K in keyof T & string]-?: object extends Pick<T, K> ? K : never }[keyof T & string];
+
+/** The changes that an event tells: of each field that changed, and of no other. The first field makes the example. */
+export const changes = (title: string, fields: Readonly<Record<string, Schema>>): Schema => {
+  const change = ({ description: _description, examples: _examples, ...field }: Schema): Schema => {
+    const value = nullable(field);
+    return {
+      type: "object",
+      properties: { old: value, new: value },
+      required: ["old", "new"],
+      additionalProperties: false,
+    };
+  };
+  const named = Object.entries(fields);
+  const example = named.slice(0, 1).map(([name, field]) => [name, { old: null, new: exampleOf(field) }]);
+  return {
+    title,
+    type: "object",
+    properties: Object.fromEntries(named.map(([name, field]) => [name, change(field)])),
+    additionalProperties: false,
+    examples: [Object.fromEntries(example)],
+  };
+};
 
 /** A list's answer (contract.md §1, Lists). */
 export const page = (item: Schema): Schema =>

@@ -6,56 +6,17 @@
  * number order is commit order, and a write that is rolled back leaves no hole. `nextval` would do neither.
  */
 import type { ServiceBroker } from "moleculer";
+import type { EventDeclaration, LoggedEvent } from "../core/events.ts";
 import { newId } from "../core/ids.ts";
 import { type ActionContext, type Actor, type Conditions, emit, hint } from "../core/kit.ts";
 import type { Queryable, Statement } from "./database.ts";
 import { type RememberedResponse, responseParameter, rememberResponse } from "./idempotency.ts";
 
-export const EVENT_TYPES = [
-  "task_created",
-  "task_updated",
-  "task_assigned",
-  "task_completed",
-  "task_deleted",
-  "task_restored",
-  "task_redacted",
-  "comment_created",
-  "comment_updated",
-  "comment_deleted",
-  "comment_redacted",
-  "project_updated",
-  "project_deleted",
-  "project_restored",
-  "member_added",
-  "member_updated",
-  "member_removed",
-  "task_due_soon",
-] as const;
-export type EventType = (typeof EVENT_TYPES)[number];
-
-/** Events after which some user may see more or less of the stream: they move its `members_version`. */
-export const CHANGES_ACCESS: readonly EventType[] = [
-  "member_added",
-  "member_updated",
-  "member_removed",
-  "project_deleted",
-  "project_restored",
-];
-
-/** An event as clients see it and as the log holds it (contract.md §6). */
-export interface LoggedEvent {
-  id: string;
-  stream: string;
-  seq: number;
-  type: EventType;
-  time: string;
-  actor_id: string | null;
-  request_id: string | null;
-  data: object;
-}
-
 /** An event that is about to be committed: it gets its number from the database. */
-export type NewEvent = Omit<LoggedEvent, "seq">;
+export interface NewEvent extends Omit<LoggedEvent, "seq"> {
+  /** Whether it moves the stream's `members_version`; not part of the event. */
+  movesAccess: boolean;
+}
 
 /** Who did it, in which request, and when; nobody, where time itself did it. */
 export interface Cause {
@@ -73,17 +34,22 @@ export interface WriteContext extends Cause {
 export const projectStream = (id: string): string => `project:${id}`;
 export const userStream = (id: string): string => `user:${id}`;
 
-export function newEvent(stream: string, type: EventType, data: object, cause: Cause): NewEvent {
-  return {
-    id: newId(),
-    stream,
-    type,
-    time: cause.time,
-    actor_id: cause.actor?.id ?? null,
-    request_id: cause.requestId,
-    data,
-  };
-}
+/** A declared event, to be committed to a stream. */
+export const newEvent = <Data extends object>(
+  stream: string,
+  declaration: EventDeclaration<string, Data>,
+  data: Data,
+  cause: Cause,
+): NewEvent => ({
+  id: newId(),
+  stream,
+  type: declaration.type,
+  time: cause.time,
+  actor_id: cause.actor?.id ?? null,
+  request_id: cause.requestId,
+  data,
+  movesAccess: declaration.movesAccess(data),
+});
 
 /** The cause of what a request writes. */
 export const writeContext = (ctx: ActionContext<unknown, Actor>): WriteContext => ({
@@ -152,17 +118,12 @@ FROM input i LEFT JOIN heads h ON h.name = i.stream
 RETURNING stream, seq, id`;
 }
 
-/** Whether somebody may do more or less in what the stream is about, once this has happened. */
-const movesAccess = ({ type, data }: NewEvent): boolean =>
-  CHANGES_ACCESS.includes(type) ||
-  (type === "project_updated" && "status" in ((data as { changes?: object }).changes ?? {}));
-
 const eventsParameter = (events: NewEvent[], guards: Guards): string =>
   JSON.stringify(
-    events.map((event, ord) => ({
+    events.map(({ movesAccess, ...event }, ord) => ({
       ...event,
       ord,
-      access: movesAccess(event) ? 1 : 0,
+      access: movesAccess ? 1 : 0,
       guard: guards[event.stream] ?? null,
     })),
   );
@@ -200,7 +161,12 @@ export async function commit(
     });
     if (rows.length === 0) return null;
     const seqs = new Map(rows.map(({ id, seq }) => [id, seq]));
-    return events.map(({ id, stream, ...rest }) => ({ id, stream, seq: seqs.get(id) as number, ...rest }));
+    return events.map(({ movesAccess: _moves, id, stream, ...rest }) => ({
+      id,
+      stream,
+      seq: seqs.get(id) as number,
+      ...rest,
+    }));
   } catch (error) {
     if (guardFailed(error)) return null;
     throw error;

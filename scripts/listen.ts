@@ -6,7 +6,8 @@
 import { io } from "socket.io-client";
 import { originOf, systemOf } from "../core/origin.ts";
 import { printable } from "../core/text.ts";
-import { EVENT_TYPES, type LoggedEvent } from "../mixins/event-log.ts";
+import type { LoggedEvent } from "../core/events.ts";
+import { EVENT_TYPES } from "../services/events.ts";
 
 const [token, ...rest] = process.argv.slice(2);
 const argument = rest[0]?.includes("://") ? rest.shift() : undefined;

@@ -1,6 +1,6 @@
 import { createAdapter } from "@socket.io/redis-adapter";
 import { Redis } from "ioredis";
-import type { LoggedEvent } from "../../mixins/event-log.ts";
+import type { LoggedEvent } from "../../core/events.ts";
 import type { PushServer } from "./streams.ts";
 
 /** The name under which notifiers hand each other hints. */

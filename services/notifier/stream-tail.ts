@@ -1,4 +1,4 @@
-import type { LoggedEvent } from "../../mixins/event-log.ts";
+import type { LoggedEvent } from "../../core/events.ts";
 
 /**
  * The tail of one stream on one node: the actor that turns hints, which may be lost, repeated or out of order, into

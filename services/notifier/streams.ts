@@ -10,17 +10,12 @@
 import { setImmediate } from "node:timers/promises";
 import type { Server, Socket } from "socket.io";
 import { Problem, problemDocument } from "../../core/errors.ts";
+import { isEvent, type LoggedEvent } from "../../core/events.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Database } from "../../mixins/database.ts";
-import {
-  CHANGES_ACCESS,
-  type LoggedEvent,
-  projectStream,
-  readHeads,
-  readLog,
-  readLogs,
-  type StreamHead,
-} from "../../mixins/event-log.ts";
+import { projectStream, readHeads, readLog, readLogs, type StreamHead } from "../../mixins/event-log.ts";
+import { movesAccess } from "../events.ts";
+import { projectEvents } from "../projects/projects.contract.ts";
 import { type Handshake, MAX_STREAMS } from "./handshake.ts";
 import { readableStreams, readersOf } from "./notifier.queries.ts";
 import { cutOff, drained, isTooSlow, letGo, sentBytes } from "./slow-client.ts";
@@ -337,11 +332,12 @@ export class Streams {
         .to(name)
         .emit("ready", { streams: { [name]: { seq: entry.tail.last, recovered: false } } });
     for (const event of deliver) {
-      if (CHANGES_ACCESS.includes(event.type)) this.#beforeAccessChange(name, entry, event);
+      if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);
       this.#io.local.to(name).emit(event.type, event);
-      if (event.type === "project_deleted")
+      if (isEvent(event, projectEvents.project_deleted))
         this.#listeners(name).forEach((socket) => this.close(socket, name));
-      if (event.type === "member_added" || event.type === "project_restored") this.#follow(name, event);
+      if (isEvent(event, projectEvents.member_added) || isEvent(event, projectEvents.project_restored))
+        this.#follow(name, projectStream(event.data.project.id));
     }
     if (deliver.length > 0) this.#listeners(name).filter(isTooSlow).forEach(cutOff);
   }
@@ -349,16 +345,16 @@ export class Streams {
   /** Who is removed from a project hears of it on their own stream, and nothing more on the project's. */
   #beforeAccessChange(name: string, entry: Entry, event: LoggedEvent): void {
     entry.epoch += 1;
-    if (event.type !== "member_removed" || event.stream !== projectStream(memberEvent(event).project.id))
-      return;
+    if (!isEvent(event, projectEvents.member_removed)) return;
+    const { project, member } = event.data;
+    if (event.stream !== projectStream(project.id)) return;
     for (const socket of this.#listeners(name))
-      if (socket.data.actor.id === memberEvent(event).member.user_id && socket.data.actor.role === "user")
+      if (socket.data.actor.id === member.user_id && socket.data.actor.role === "user")
         this.close(socket, name);
   }
 
   /** The sockets of a new member that follow their user get the project's stream; so do all members of one that is back. */
-  #follow(name: string, event: LoggedEvent): void {
-    const stream = projectStream(memberEvent(event).project.id);
+  #follow(name: string, stream: string): void {
     if (name === stream) return;
     for (const socket of this.#listeners(name)) {
       if (!socket.data.follows || socket.rooms.has(stream)) continue;
@@ -389,6 +385,3 @@ export class Streams {
     return [...(adapter.rooms.get(name) ?? [])].flatMap((id) => sockets.get(id) ?? []);
   }
 }
-
-const memberEvent = (event: LoggedEvent) =>
-  event.data as { member: { user_id: string }; project: { id: string } };

@@ -1,8 +1,8 @@
 /** projects.contract.ts as JSON Schemas. */
+import type { DataSchemas, EventData } from "../../core/events.ts";
 import {
-  array,
+  changes,
   enumOf,
-  exampleOf,
   integer,
   like,
   nullable,
@@ -12,15 +12,16 @@ import {
   timestamp,
   uuid,
 } from "../../core/json-schema.ts";
-import { EVENT_TYPES, type LoggedEvent } from "../../mixins/event-log.ts";
 import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
-import { task } from "../tasks/tasks.answers.ts";
 import { person } from "../users/users.answers.ts";
+import type { projectEvents } from "./projects.contract.ts";
 import {
-  type EventPage,
+  type EventMembership,
+  type EventProject,
   type Member,
   PROJECT_ROLES,
   type Project,
+  type ProjectChanges,
   type ProjectItem,
 } from "./projects.contract.ts";
 
@@ -46,13 +47,15 @@ const counts = Object.fromEntries(TASK_STATUSES.map((status) => [status, integer
   Schema
 >;
 
+const description = nullable(text("A general-purpose computing machine."));
+
 export const projectItem = object<ProjectItem>("ProjectItem", itemFields, ["deleted_at"]);
 
 export const project = object<Project>(
   "Project",
   {
     ...itemFields,
-    description: nullable(text("A general-purpose computing machine.")),
+    description,
     task_counts: object<typeof counts>("TaskCounts", counts),
   },
   ["deleted_at"],
@@ -60,30 +63,53 @@ export const project = object<Project>(
 
 const { properties: { id: _id, ...personFields } = {} } = person;
 
-export const member = object<Member>("Member", {
+const memberFields = {
   user_id: uuid("0193a5c4-2f7a-7d85-a3b9-1e0d9c8b7a65"),
   ...(personFields as Record<"username" | "first_name" | "last_name", Schema>),
   role: like(enumOf(PROJECT_ROLES), "member"),
   created_at: timestamp("2026-11-21T09:30:00.000Z"),
+};
+
+export const member = object<Member>("Member", memberFields);
+
+type DataOf<Type extends keyof typeof projectEvents> = EventData<(typeof projectEvents)[Type]>;
+
+const { role: _role, ...sharedFields } = itemFields;
+const eventProject = object<EventProject>("EventProject", { ...sharedFields, description }, ["deleted_at"]);
+const projectChanges = changes("ProjectChanges", {
+  name: sharedFields.name,
+  description,
+  slug: sharedFields.slug,
+  status: sharedFields.status,
+  owner_id: sharedFields.owner_id,
+} satisfies Record<keyof ProjectChanges, Schema>);
+
+const { id, slug, name } = itemFields;
+const { user_id, role, created_at } = memberFields;
+const membership = {
+  project: object<EventMembership["project"]>("EventMemberProject", { id, slug, name }),
+  member: object<EventMembership["member"]>("EventMember", { user_id, role, created_at }),
+};
+const membershipAlone = object<DataOf<"member_added">>("MembershipEventData", {
+  ...membership,
+  changes: { type: "object", additionalProperties: false, maxProperties: 0, examples: [{}] },
 });
 
-export const event = object<LoggedEvent>("Event", {
-  id: uuid("0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"),
-  stream: text(`project:${ID}`),
-  seq: integer(1, "Counts the stream's events: 1, 2, 3 …, without a hole."),
-  type: enumOf(EVENT_TYPES),
-  time: timestamp("2026-11-21T09:30:00.000Z"),
-  actor_id: nullable(uuid("0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f")),
-  request_id: nullable(text("0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75")),
-  data: {
-    type: "object",
-    description: "What happened; `task_*` carry the `task` as lists show it, and `changes`.",
-    examples: [{ task: exampleOf(task) }],
-  },
-});
-
-export const eventPage = object<EventPage>("EventPage", {
-  items: array(event),
-  limit: integer(20),
-  head: integer(1, "The number of the last event: there is more to fetch while the last item's is smaller."),
-});
+export const projectEventData: DataSchemas<typeof projectEvents> = {
+  project_updated: object<DataOf<"project_updated">>("ProjectChangeData", {
+    project: eventProject,
+    changes: projectChanges,
+  }),
+  project_deleted: object<DataOf<"project_deleted">>("ProjectEventData", { project: eventProject }),
+  project_restored: object<DataOf<"project_restored">>(
+    "ProjectRestoredData",
+    { project: eventProject, changes: projectChanges },
+    ["changes"],
+  ),
+  member_added: membershipAlone,
+  member_updated: object<DataOf<"member_updated">>("MembershipChangeData", {
+    ...membership,
+    changes: changes("MembershipChanges", { role }),
+  }),
+  member_removed: membershipAlone,
+};

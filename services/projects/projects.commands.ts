@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import slugify from "@sindresorhus/slugify";
+import type { EventDeclaration, LoggedEvent } from "../../core/events.ts";
 import { mustMatch } from "../../core/preconditions.ts";
 import { invalidField, missing, Problem, problemCode } from "../../core/errors.ts";
 import { isId, newId } from "../../core/ids.ts";
@@ -7,10 +8,9 @@ import { type Database, type Queryable, violatedConstraint } from "../../mixins/
 import {
   type Cause,
   commit,
-  type EventType,
   forgetEvents,
   forgetStream,
-  type LoggedEvent,
+  type NewEvent,
   newEvent,
   projectStream,
   userStream,
@@ -19,7 +19,15 @@ import {
 } from "../../mixins/event-log.ts";
 import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
 import type { Person } from "../users/users.contract.ts";
-import type { Member, Project, ProjectInput, ProjectRole } from "./projects.contract.ts";
+import {
+  type EventMembership,
+  type EventProject,
+  type Member,
+  type Project,
+  projectEvents,
+  type ProjectInput,
+  type ProjectRole,
+} from "./projects.contract.ts";
 import { mayChangeMember, type ProjectVerb, whyNotMember } from "./projects.policy.ts";
 import { findProject, listMemberIds, readStanding, type ProjectRow } from "./projects.queries.ts";
 
@@ -33,25 +41,16 @@ const INSERT = withEvents(
   7,
 );
 
-interface ProjectRef {
-  id: string;
-  slug: string;
-  name: string;
-}
-
-/** The same news twice: for the project, and for the member, who may not see the project (yet, or any more). */
-function memberEvents(
-  type: EventType,
-  project: ProjectRef,
-  member: Member,
-  changes: object,
+/** The same event twice: for the project, and for the member, who may not see the project (yet, or any more). */
+function memberEvents<Changes extends object>(
+  declaration: EventDeclaration<string, EventMembership & { changes: Changes }>,
+  { id, slug, name }: EventMembership["project"],
+  { user_id, role, created_at }: Member,
+  changes: Changes,
   cause: Cause,
-): ReturnType<typeof newEvent>[] {
-  const { id, slug, name } = project;
-  const { user_id, role, created_at } = member;
-  // No names of people: the log keeps what it is told, and they may want theirs erased.
+): NewEvent[] {
   const data = { project: { id, slug, name }, member: { user_id, role, created_at }, changes };
-  return [projectStream(id), userStream(user_id)].map((stream) => newEvent(stream, type, data, cause));
+  return [projectStream(id), userStream(user_id)].map((stream) => newEvent(stream, declaration, data, cause));
 }
 
 function memberOf(person: Person, role: ProjectRole, joined: string): Member {
@@ -103,7 +102,7 @@ export async function createProject(
   const id = newId();
   for (const slug of slugsFor(name, input.slug)) {
     const member = memberOf(owner, "owner", write.time);
-    const events = memberEvents("member_added", { id, slug, name }, member, {}, write);
+    const events = memberEvents(projectEvents.member_added, { id, slug, name }, member, {}, write);
     const answer: Project = {
       id,
       slug,
@@ -153,8 +152,8 @@ const UPDATE = withEvents(
 
 interface Decision {
   fields: Partial<Pick<ProjectRow, "slug" | "name" | "description" | "status" | "deleted_at">>;
-  type: EventType;
-  changes?: object;
+  /** The event for a stream, made of the project as it is then. */
+  eventFor: (stream: string, project: EventProject) => NewEvent;
   /** The users who hear of it on streams of their own. */
   told?: string[];
 }
@@ -180,11 +179,10 @@ async function changeProject(
     mustMatch(write.conditions, before.version);
     const decision = await decide(before, tx);
     if (decision === null) return { project: before, events: [] };
-    const { fields, type, changes, told = [] } = decision;
+    const { fields, eventFor, told = [] } = decision;
     const project = { ...before, ...fields, updated_at: write.time, version: before.version + 1 };
-    const data = changes === undefined ? { project: shared(project) } : { project: shared(project), changes };
     const streams = [projectStream(project.id), ...told.map(userStream)];
-    const events = streams.map((stream) => newEvent(stream, type, data, write));
+    const events = streams.map((stream) => eventFor(stream, shared(project)));
     const { id, slug, name, description, status, updated_at, deleted_at } = project;
     const values = [id, slug, name, description, status, updated_at, deleted_at];
     const answer = { userId: write.actor.id, key: write.conditions.key, response: answerOf(project) };
@@ -220,7 +218,11 @@ export function patchProject(
     );
     if (Object.keys(changes).length === 0) return null;
     if (before.status === "archived" && after.status === "archived") throw new Problem("project-archived");
-    return { fields, type: "project_updated", changes };
+    return {
+      fields,
+      eventFor: (stream, project) =>
+        newEvent(stream, projectEvents.project_updated, { project, changes }, write),
+    };
   });
 }
 
@@ -232,7 +234,10 @@ export function deleteProject(
 ): Promise<{ project: ProjectRow; events: LoggedEvent[] }> {
   return changeProject(db, reference, "delete", write, ({ status }) => {
     if (status === "archived") throw new Problem("project-archived");
-    return { fields: { deleted_at: write.time }, type: "project_deleted" };
+    return {
+      fields: { deleted_at: write.time },
+      eventFor: (stream, project) => newEvent(stream, projectEvents.project_deleted, { project }, write),
+    };
   });
 }
 
@@ -259,7 +264,12 @@ export async function restoreProject(
     const told = await listMemberIds(tx, id);
     const slug = await freeSlug(tx, old);
     const changes = slug === old ? {} : { changes: { slug: { old, new: slug } } };
-    return { fields: { slug, deleted_at: null }, type: "project_restored", told, ...changes };
+    return {
+      fields: { slug, deleted_at: null },
+      eventFor: (stream, project) =>
+        newEvent(stream, projectEvents.project_restored, { project, ...changes }, write),
+      told,
+    };
   };
   for (let race = 1; ; race++) {
     try {
@@ -309,7 +319,7 @@ async function succeed(tx: Queryable, project: ProjectRow, cause: Cause): Promis
     project: { ...shared(project), owner_id, version: project.version + 1, updated_at: cause.time },
     changes: { owner_id: { old: project.owner_id, new: owner_id } },
   };
-  const events = [newEvent(projectStream(project.id), "project_updated", data, cause)];
+  const events = [newEvent(projectStream(project.id), projectEvents.project_updated, data, cause)];
   const values = [project.id, owner_id, cause.time];
   return (await commit(tx, { name: "projects-succeed", text: SUCCEED, values }, events)) ?? [];
 }
@@ -343,10 +353,18 @@ export async function changeMember(
 
     const member = memberOf(person, to ?? (from as ProjectRole), joined ?? write.time);
     if (from === to) return { member, events: [] };
-    const type: EventType =
-      to === null ? "member_removed" : from === null ? "member_added" : "member_updated";
-    const changes = type === "member_updated" ? { role: { old: from, new: to } } : {};
-    const events = memberEvents(type, project, member, changes, write);
+    const events =
+      to === null
+        ? memberEvents(projectEvents.member_removed, project, member, {}, write)
+        : from === null
+          ? memberEvents(projectEvents.member_added, project, member, {}, write)
+          : memberEvents(
+              projectEvents.member_updated,
+              project,
+              member,
+              { role: { old: from, new: to } },
+              write,
+            );
     const key = [project.id, person.id];
     const statement =
       to === null

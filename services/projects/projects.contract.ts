@@ -1,6 +1,6 @@
+import { type Change, declareEvents, event, type LoggedEvent } from "../../core/events.ts";
 import { remote, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/pagination.ts";
-import type { LoggedEvent } from "../../mixins/event-log.ts";
 import type { Person } from "../users/users.contract.ts";
 
 export type ProjectRole = "viewer" | "member" | "manager" | "owner";
@@ -85,3 +85,44 @@ export interface ProjectsContract extends ServiceContract {
 }
 
 export const projects = remote<ProjectsContract>("projects");
+
+/** A project as everybody in it may know it: without the caller's own role and without counts. */
+export type EventProject = Omit<Project, "role" | "task_counts">;
+
+/** The changes of a project that events tell. */
+export type ProjectChanges = {
+  [Field in "slug" | "name" | "description" | "status" | "owner_id"]?: Change<Project[Field]>;
+};
+
+/** A membership as events show it. The log keeps no names of people: they may want theirs erased. */
+export interface EventMembership {
+  project: Pick<Project, "id" | "slug" | "name">;
+  member: Pick<Member, "user_id" | "role" | "created_at">;
+}
+
+export const projectEvents = declareEvents({
+  project_updated: event<{ project: EventProject; changes: ProjectChanges }>(
+    "Fields of a project changed. An archived project takes no writes.",
+    { movesAccess: ({ changes }) => changes.status !== undefined },
+  ),
+  project_deleted: event<{ project: EventProject }>(
+    "A project was deleted: its stream closes after this event. It can be restored for a while.",
+    { movesAccess: true },
+  ),
+  project_restored: event<{ project: EventProject; changes?: ProjectChanges }>(
+    "A deleted project is back, perhaps under another slug. Its members get this on their own streams too.",
+    { movesAccess: true },
+  ),
+  member_added: event<EventMembership & { changes: Record<string, never> }>(
+    "A user became a member of a project. The user gets this on their own stream too.",
+    { movesAccess: true },
+  ),
+  member_updated: event<EventMembership & { changes: { role: Change<ProjectRole> } }>(
+    "A member of a project has another role. The member gets this on their own stream too.",
+    { movesAccess: true },
+  ),
+  member_removed: event<EventMembership & { changes: Record<string, never> }>(
+    "A user is no longer a member of a project. The user gets this on their own stream; the project's stream is closed for them.",
+    { movesAccess: true },
+  ),
+});

@@ -1,6 +1,7 @@
 import type { Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { Problem, problemCode } from "../../core/errors.ts";
+import type { LoggedEvent } from "../../core/events.ts";
 import { isId } from "../../core/ids.ts";
 import { type ActionContext, type Actor, service } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/pagination.ts";
@@ -11,12 +12,12 @@ import { database, type WithDatabase } from "../../mixins/database.ts";
 import {
   writeContext,
   emitCommitted,
-  type LoggedEvent,
   projectStream,
   readHeads,
   readLogPage,
 } from "../../mixins/event-log.ts";
 import { withIdempotencyKey } from "../../mixins/idempotency.ts";
+import { eventPage } from "../events.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
 import { users } from "../users/users.contract.ts";
 import { memberActions } from "./members.actions.ts";
@@ -42,7 +43,7 @@ import {
   PROJECT_SORTS,
   type ProjectRow,
 } from "./projects.queries.ts";
-import { eventPage, project as projectSchema, projectItem } from "./projects.answers.ts";
+import { project as projectSchema, projectItem } from "./projects.answers.ts";
 
 const project = rules.text(1, 100);
 const name = { ...rules.line(1, 100), trim: true } as const;

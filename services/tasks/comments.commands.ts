@@ -5,7 +5,7 @@ import { newId } from "../../core/ids.ts";
 import type { Database, Statement } from "../../mixins/database.ts";
 import { commit, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
 import { attempts, type Written } from "./tasks.commands.ts";
-import type { Comment } from "./tasks.contract.ts";
+import { type Comment, taskEvents } from "./tasks.contract.ts";
 import { commentEvents } from "./tasks.events.ts";
 import { may, whyNot } from "./tasks.policy.ts";
 import { findComment } from "./comments.queries.ts";
@@ -87,7 +87,7 @@ export function createComment(
         text: INSERT,
         values: [taskId, task.version, comment.id, comment.author_id, body, write.time],
       },
-      events: commentEvents("comment_created", task, comment, write),
+      events: commentEvents(taskEvents.comment_created, task, { comment }, write),
       answer: comment,
     };
   });
@@ -116,7 +116,12 @@ export function patchComment(
       events:
         body === before.body
           ? []
-          : commentEvents("comment_updated", task, comment, write, { body: { old: before.body, new: body } }),
+          : commentEvents(
+              taskEvents.comment_updated,
+              task,
+              { comment, changes: { body: { old: before.body, new: body } } },
+              write,
+            ),
     };
   };
   return writeComment(db, taskId, write, decide, commentId);
@@ -144,7 +149,7 @@ export function deleteComment(
     const values = [taskId, task.version, commentId, comment.version];
     return {
       statement: { name: "comments-delete", text: DELETE, values },
-      events: commentEvents("comment_deleted", task, comment, write),
+      events: commentEvents(taskEvents.comment_deleted, task, { comment }, write),
       answer: null,
     };
   };

@@ -25,7 +25,7 @@ import {
 } from "../../mixins/idempotency.ts";
 import { findComment } from "./comments.queries.ts";
 import { lockedAttempts, updateOf, type Written } from "./tasks.commands.ts";
-import type { Comment, Task } from "./tasks.contract.ts";
+import { type Comment, type Task, taskEvents } from "./tasks.contract.ts";
 import { mustBeAllowed, redaction } from "./tasks.decisions.ts";
 import { commentEvents } from "./tasks.events.ts";
 import { may } from "./tasks.policy.ts";
@@ -144,7 +144,7 @@ export async function redactComment(
       statement: isThere
         ? { name: "comments-redact", text: UPDATE, values: [id, body, write.time] }
         : { name: "comments-redact-trace", text: LOG_ALONE, values: [id] },
-      events: commentEvents("comment_redacted", task, next, write),
+      events: commentEvents(taskEvents.comment_redacted, task, { comment: next }, write),
       changes: isThere && comment.body !== body,
     };
     return carryOut(tx, "comment", found, isThere ? comment : next, { task, write, telling });

@@ -1,6 +1,8 @@
 /** tasks.contract.ts as JSON Schemas. */
+import type { DataSchemas, EventData } from "../../core/events.ts";
 import {
   array,
+  changes,
   enumOf,
   exampleOf,
   integer,
@@ -8,11 +10,13 @@ import {
   nullable,
   object,
   problem,
+  type Schema,
   text,
   timestamp,
   uuid,
 } from "../../core/json-schema.ts";
 import { person } from "../users/users.answers.ts";
+import type { taskEvents } from "./tasks.contract.ts";
 import {
   type BulkOperation,
   type BulkResult,
@@ -78,13 +82,15 @@ export const taskDetail = object<TaskDetail>(
   ["deleted_at"],
 );
 
-export const comment = object<Comment>("Comment", {
+const commentFields = {
   id: uuid("0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f"),
   task_id: uuid(TASK),
   author_id: uuid(ADA),
   body: text("The table of operations is done."),
   ...versionFields,
-});
+};
+
+export const comment = object<Comment>("Comment", commentFields);
 
 export const category = object<Category>("Category", { ...categoryFields, ...versionFields });
 
@@ -110,3 +116,51 @@ const bulkResult = object<BulkResult>(
 export const bulkAnswer = object<{ results: BulkResult[] }>("BulkAnswer", {
   results: array(like(bulkResult, { op: "create", status: 201, task: exampleOf(task) })),
 });
+
+type DataOf<Type extends keyof typeof taskEvents> = EventData<(typeof taskEvents)[Type]>;
+
+const eventTask = object<DataOf<"task_created">["task"]>(
+  "EventTask",
+  { ...taskFields, title: nullable(text("Write Note G", "Null where the task was redacted.")) },
+  ["deleted_at"],
+);
+const taskAlone = object<DataOf<"task_created">>("TaskEventData", { task: eventTask });
+const { title, description, status, priority, category_id, assigned_to, due_date, completed_at } = taskFields;
+const taskChanges = changes("TaskChanges", {
+  title,
+  description,
+  status,
+  priority,
+  category_id,
+  assigned_to,
+  due_date,
+  completed_at,
+} satisfies Record<keyof DataOf<"task_updated">["changes"], Schema>);
+const taskWithChanges = object<DataOf<"task_updated">>("TaskChangeData", {
+  task: eventTask,
+  changes: taskChanges,
+});
+
+const eventComment = object<DataOf<"comment_created">["comment"]>("EventComment", {
+  ...commentFields,
+  body: nullable(text("The table of operations is done.", "Null where the comment was redacted.")),
+});
+const commentAlone = object<DataOf<"comment_created">>("CommentEventData", { comment: eventComment });
+
+export const taskEventData: DataSchemas<typeof taskEvents> = {
+  task_created: taskAlone,
+  task_updated: taskWithChanges,
+  task_assigned: taskWithChanges,
+  task_completed: taskWithChanges,
+  task_deleted: taskAlone,
+  task_restored: taskAlone,
+  task_redacted: taskAlone,
+  task_due_soon: taskAlone,
+  comment_created: commentAlone,
+  comment_updated: object<DataOf<"comment_updated">>("CommentChangeData", {
+    comment: eventComment,
+    changes: changes("CommentChanges", { body: text("The table of operations is done.") }),
+  }),
+  comment_deleted: commentAlone,
+  comment_redacted: commentAlone,
+};

@@ -3,16 +3,10 @@
  * the version and sets it. No lock is held while we think. Who loses the race reads and decides again; who lost it twice
  * decides once more with the row locked, so that a busy task fails nobody.
  */
+import type { LoggedEvent } from "../../core/events.ts";
 import { Problem, problemCode } from "../../core/errors.ts";
 import { type Database, type Queryable, type Statement, violatedConstraint } from "../../mixins/database.ts";
-import {
-  commit,
-  type Guards,
-  type LoggedEvent,
-  type NewEvent,
-  withEvents,
-  type WriteContext,
-} from "../../mixins/event-log.ts";
+import { commit, type Guards, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
 import type { Task } from "./tasks.contract.ts";
 import { clearing, type Decide, type Decision } from "./tasks.decisions.ts";

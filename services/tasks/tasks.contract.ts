@@ -1,3 +1,4 @@
+import { type Change, declareEvents, event } from "../../core/events.ts";
 import { remote, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/pagination.ts";
 import type { ProblemDocument } from "../../core/errors.ts";
@@ -155,3 +156,34 @@ export interface TasksContract extends ServiceContract {
 }
 
 export const tasks = remote<TasksContract>("tasks");
+
+/** A task as events show it: the log keeps no title of a task that was redacted. */
+export type EventTask = Omit<Task, "title"> & { title: string | null };
+/** A comment as events show it: the log keeps no text of a comment that was redacted. */
+export type EventComment = Omit<Comment, "body"> & { body: string | null };
+
+/** The changes of a task that events tell: what a client may set, and what follows from it. */
+export type TaskChanges = { [Field in keyof TaskInput | "completed_at"]?: Change<Task[Field]> };
+
+export const taskEvents = declareEvents({
+  task_created: event<{ task: EventTask }>("A task was created."),
+  task_updated: event<{ task: EventTask; changes: TaskChanges }>(
+    "Fields of a task changed, other than those that task_completed and task_assigned tell.",
+  ),
+  task_assigned: event<{ task: EventTask; changes: TaskChanges }>(
+    "A task has another assignee, or none. The new assignee gets it on their own stream too, and so does the former assignee of a personal task.",
+  ),
+  task_completed: event<{ task: EventTask; changes: TaskChanges }>("A task was completed."),
+  task_deleted: event<{ task: EventTask }>("A task was deleted; it can be restored for a while."),
+  task_restored: event<{ task: EventTask }>("A deleted task is back."),
+  task_redacted: event<{ task: EventTask }>("The texts of a task were taken out of it and out of the log."),
+  task_due_soon: event<{ task: EventTask }>("An open task is due soon. Sent once for each due date."),
+  comment_created: event<{ comment: EventComment }>("A task has a new comment."),
+  comment_updated: event<{ comment: EventComment; changes: { body: Change<string> } }>(
+    "The author edited a comment.",
+  ),
+  comment_deleted: event<{ comment: EventComment }>("A comment was deleted."),
+  comment_redacted: event<{ comment: EventComment }>(
+    "The text of a comment was taken out of it and out of the log.",
+  ),
+});

@@ -1,23 +1,9 @@
-import {
-  type Cause,
-  type EventType,
-  type NewEvent,
-  newEvent,
-  projectStream,
-  userStream,
-} from "../../mixins/event-log.ts";
-import type { Comment, Task } from "./tasks.contract.ts";
+import type { EventDeclaration } from "../../core/events.ts";
+import { type Cause, type NewEvent, newEvent, projectStream, userStream } from "../../mixins/event-log.ts";
+import { type Comment, type Task, type TaskChanges, taskEvents } from "./tasks.contract.ts";
 import { taskView, type TaskRow } from "./tasks.view.ts";
 
-type Field =
-  | "title"
-  | "description"
-  | "status"
-  | "priority"
-  | "category_id"
-  | "assigned_to"
-  | "due_date"
-  | "completed_at";
+type Field = keyof TaskChanges;
 const FIELDS: readonly Field[] = [
   "title",
   "description",
@@ -29,10 +15,8 @@ const FIELDS: readonly Field[] = [
   "completed_at",
 ];
 
-export type Changes = Partial<Record<Field, { old: unknown; new: unknown }>>;
-
 /** What differs between two states of a task; empty when a write changed nothing. */
-export function changesBetween(before: TaskRow, after: TaskRow): Changes {
+export function changesBetween(before: TaskRow, after: TaskRow): TaskChanges {
   return Object.fromEntries(
     FIELDS.filter((field) => before[field] !== after[field]).map((field) => [
       field,
@@ -41,11 +25,13 @@ export function changesBetween(before: TaskRow, after: TaskRow): Changes {
   );
 }
 
-const pick = (changes: Changes, fields: readonly Field[]): Changes =>
+const pick = (changes: TaskChanges, fields: readonly Field[]): TaskChanges =>
   Object.fromEntries(Object.entries(changes).filter(([field]) => fields.includes(field as Field)));
 
+type ChangeEvent = (typeof taskEvents)["task_completed" | "task_assigned" | "task_updated"];
+
 /** One event for each meaning of a change (contract.md §6): completed, assigned, and updated for what is left. */
-function meanings(changes: Changes): [EventType, Changes][] {
+function meanings(changes: TaskChanges): [ChangeEvent, TaskChanges][] {
   const completed = changes.status?.new === "completed" ? pick(changes, ["status", "completed_at"]) : {};
   const assigned = pick(changes, ["assigned_to"]);
   const spokenFor = [...Object.keys(completed), ...Object.keys(assigned)];
@@ -53,10 +39,10 @@ function meanings(changes: Changes): [EventType, Changes][] {
     changes,
     FIELDS.filter((field) => !spokenFor.includes(field)),
   );
-  const all: [EventType, Changes][] = [
-    ["task_completed", completed],
-    ["task_assigned", assigned],
-    ["task_updated", rest],
+  const all: [ChangeEvent, TaskChanges][] = [
+    [taskEvents.task_completed, completed],
+    [taskEvents.task_assigned, assigned],
+    [taskEvents.task_updated, rest],
   ];
   return all.filter(([, part]) => Object.keys(part).length > 0);
 }
@@ -65,62 +51,67 @@ function meanings(changes: Changes): [EventType, Changes][] {
  * Who hears of a task's event: a project's stream; for a personal task its creator and its assignee. An assignment is
  * news on the new assignee's own stream too, wherever the task lies.
  */
-function audience(task: Pick<Task, "project_id" | "created_by" | "assigned_to">, type: EventType): string[] {
+function audience(
+  task: Pick<Task, "project_id" | "created_by" | "assigned_to">,
+  { type }: { type: string },
+): string[] {
   const own = task.project_id === null ? [userStream(task.created_by)] : [projectStream(task.project_id)];
-  const assigneeHears = task.project_id === null || type === "task_assigned";
+  const assigneeHears = task.project_id === null || type === taskEvents.task_assigned.type;
   if (task.assigned_to !== null && assigneeHears) own.push(userStream(task.assigned_to));
   return [...new Set(own)];
 }
 
-function eventsFor(type: EventType, row: TaskRow, changes: Changes | undefined, cause: Cause): NewEvent[] {
-  const task = taskView(row);
-  const data = changes === undefined ? { task } : { task, changes };
-  return audience(task, type).map((stream) => newEvent(stream, type, data, cause));
+function eventsFor<Data extends object>(
+  declaration: EventDeclaration<string, Data>,
+  row: TaskRow,
+  data: Data,
+  cause: Cause,
+): NewEvent[] {
+  return audience(row, declaration).map((stream) => newEvent(stream, declaration, data, cause));
 }
 
 export function creationEvents(row: TaskRow, cause: Cause): NewEvent[] {
-  const created = eventsFor("task_created", row, undefined, cause);
+  const task = taskView(row);
+  const created = eventsFor(taskEvents.task_created, row, { task }, cause);
   if (row.assigned_to === null || row.project_id === null) return created;
   // The project hears of the new task, assignee and all; the assignee may not be looking at the project.
-  const changes: Changes = { assigned_to: { old: null, new: row.assigned_to } };
+  const changes: TaskChanges = { assigned_to: { old: null, new: row.assigned_to } };
   return [
     ...created,
-    newEvent(userStream(row.assigned_to), "task_assigned", { task: taskView(row), changes }, cause),
+    newEvent(userStream(row.assigned_to), taskEvents.task_assigned, { task, changes }, cause),
   ];
 }
 
 export function changeEvents(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {
   const changes = changesBetween(before, after);
   return [
-    ...meanings(changes).flatMap(([type, part]) => eventsFor(type, after, part, cause)),
+    ...meanings(changes).flatMap(([declaration, part]) =>
+      eventsFor(declaration, after, { task: taskView(after), changes: part }, cause),
+    ),
     ...farewell(before, after, cause),
   ];
 }
 
 export const deletionEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
-  eventsFor("task_deleted", row, undefined, cause);
+  eventsFor(taskEvents.task_deleted, row, { task: taskView(row) }, cause);
 
 export const restorationEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
-  eventsFor("task_restored", row, undefined, cause);
+  eventsFor(taskEvents.task_restored, row, { task: taskView(row) }, cause);
 
 /** Without `changes`: they would tell what was taken out. */
 export const redactionEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
-  eventsFor("task_redacted", row, undefined, cause);
+  eventsFor(taskEvents.task_redacted, row, { task: taskView(row) }, cause);
 
 export const dueSoonEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
-  eventsFor("task_due_soon", row, undefined, cause);
+  eventsFor(taskEvents.task_due_soon, row, { task: taskView(row) }, cause);
 
 /** What happened to a comment is news to those who see its task. */
-export const commentEvents = (
-  type: "comment_created" | "comment_updated" | "comment_deleted" | "comment_redacted",
+export const commentEvents = <Data extends object>(
+  declaration: EventDeclaration<string, Data>,
   task: TaskRow,
-  comment: Comment,
+  data: Data & { comment: Comment },
   cause: Cause,
-  changes?: { body: { old: string; new: string } },
-): NewEvent[] =>
-  audience(task, type).map((stream) =>
-    newEvent(stream, type, changes === undefined ? { comment } : { comment, changes }, cause),
-  );
+): NewEvent[] => eventsFor(declaration, task, data, cause);
 
 /** Who loses sight of a personal task hears that, and sees no more of it than they could before. */
 function farewell(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {
@@ -131,7 +122,7 @@ function farewell(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {
     task: { ...taskView(before), assigned_to: null },
     changes: { assigned_to: { old: former, new: null } },
   };
-  return [newEvent(userStream(former), "task_assigned", data, cause)];
+  return [newEvent(userStream(former), taskEvents.task_assigned, data, cause)];
 }
 
 /** The names (mixins/cache.ts) of what answers were made of that an event outdates. */

@@ -2036,6 +2036,1730 @@ export interface components {
             role: "viewer" | "member" | "manager" | "owner";
         };
         /**
+         * EventTask
+         * @example {
+         *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *       "title": "Write Note G",
+         *       "description": "How the engine computes Bernoulli numbers.",
+         *       "status": "pending",
+         *       "priority": "high",
+         *       "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *       "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "due_date": "2026-12-01T17:00:00.000Z",
+         *       "completed_at": null,
+         *       "version": 1,
+         *       "created_at": "2026-11-21T09:30:00.000Z",
+         *       "updated_at": "2026-11-21T09:30:00.000Z"
+         *     }
+         */
+        EventTask: {
+            /**
+             * Format: uuid
+             * @example 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
+             */
+            id: string;
+            /**
+             * @description Null where the task was redacted.
+             * @example Write Note G
+             */
+            title: string | null;
+            /** @example How the engine computes Bernoulli numbers. */
+            description: string | null;
+            /**
+             * @example pending
+             * @enum {string}
+             */
+            status: "pending" | "in_progress" | "completed" | "cancelled" | "archived";
+            /**
+             * @example high
+             * @enum {string}
+             */
+            priority: "low" | "medium" | "high" | "urgent";
+            /**
+             * Format: uuid
+             * @description Null for a personal task.
+             * @example 0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21
+             */
+            project_id: string | null;
+            /**
+             * Format: uuid
+             * @example 0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e
+             */
+            category_id: string | null;
+            /**
+             * Format: uuid
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            created_by: string;
+            /**
+             * Format: uuid
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            assigned_to: string | null;
+            /**
+             * Format: date-time
+             * @example 2026-12-01T17:00:00.000Z
+             */
+            due_date: string | null;
+            /**
+             * Format: date-time
+             * @description Follows `status`.
+             * @example null
+             */
+            completed_at: string | null;
+            /**
+             * @description Counts the changes; the `ETag` is made of it.
+             * @example 1
+             */
+            version: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            updated_at: string;
+            /**
+             * Format: date-time
+             * @description There in a deleted task alone.
+             */
+            deleted_at?: string;
+        };
+        /**
+         * TaskEventData
+         * @example {
+         *       "task": {
+         *         "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *         "title": "Write Note G",
+         *         "description": "How the engine computes Bernoulli numbers.",
+         *         "status": "pending",
+         *         "priority": "high",
+         *         "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *         "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *         "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "due_date": "2026-12-01T17:00:00.000Z",
+         *         "completed_at": null,
+         *         "version": 1,
+         *         "created_at": "2026-11-21T09:30:00.000Z",
+         *         "updated_at": "2026-11-21T09:30:00.000Z"
+         *       }
+         *     }
+         */
+        TaskEventData: {
+            task: components["schemas"]["EventTask"];
+        };
+        /**
+         * TaskCreatedEvent
+         * @description A task was created.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "task_created",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "task": {
+         *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "title": "Write Note G",
+         *           "description": "How the engine computes Bernoulli numbers.",
+         *           "status": "pending",
+         *           "priority": "high",
+         *           "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *           "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "due_date": "2026-12-01T17:00:00.000Z",
+         *           "completed_at": null,
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         }
+         *       }
+         *     }
+         */
+        TaskCreatedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example task_created
+             * @constant
+             */
+            type: "task_created";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["TaskEventData"];
+        };
+        /**
+         * TaskChanges
+         * @example {
+         *       "title": {
+         *         "old": null,
+         *         "new": "Write Note G"
+         *       }
+         *     }
+         */
+        TaskChanges: {
+            title?: {
+                old: string | null;
+                new: string | null;
+            };
+            description?: {
+                old: string | null;
+                new: string | null;
+            };
+            status?: {
+                /** @enum {string|null} */
+                old: "pending" | "in_progress" | "completed" | "cancelled" | "archived" | null;
+                /** @enum {string|null} */
+                new: "pending" | "in_progress" | "completed" | "cancelled" | "archived" | null;
+            };
+            priority?: {
+                /** @enum {string|null} */
+                old: "low" | "medium" | "high" | "urgent" | null;
+                /** @enum {string|null} */
+                new: "low" | "medium" | "high" | "urgent" | null;
+            };
+            category_id?: {
+                /** Format: uuid */
+                old: string | null;
+                /** Format: uuid */
+                new: string | null;
+            };
+            assigned_to?: {
+                /** Format: uuid */
+                old: string | null;
+                /** Format: uuid */
+                new: string | null;
+            };
+            due_date?: {
+                /** Format: date-time */
+                old: string | null;
+                /** Format: date-time */
+                new: string | null;
+            };
+            completed_at?: {
+                /** Format: date-time */
+                old: string | null;
+                /** Format: date-time */
+                new: string | null;
+            };
+        };
+        /**
+         * TaskChangeData
+         * @example {
+         *       "task": {
+         *         "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *         "title": "Write Note G",
+         *         "description": "How the engine computes Bernoulli numbers.",
+         *         "status": "pending",
+         *         "priority": "high",
+         *         "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *         "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *         "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "due_date": "2026-12-01T17:00:00.000Z",
+         *         "completed_at": null,
+         *         "version": 1,
+         *         "created_at": "2026-11-21T09:30:00.000Z",
+         *         "updated_at": "2026-11-21T09:30:00.000Z"
+         *       },
+         *       "changes": {
+         *         "title": {
+         *           "old": null,
+         *           "new": "Write Note G"
+         *         }
+         *       }
+         *     }
+         */
+        TaskChangeData: {
+            task: components["schemas"]["EventTask"];
+            changes: components["schemas"]["TaskChanges"];
+        };
+        /**
+         * TaskUpdatedEvent
+         * @description Fields of a task changed, other than those that task_completed and task_assigned tell.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "task_updated",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "task": {
+         *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "title": "Write Note G",
+         *           "description": "How the engine computes Bernoulli numbers.",
+         *           "status": "pending",
+         *           "priority": "high",
+         *           "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *           "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "due_date": "2026-12-01T17:00:00.000Z",
+         *           "completed_at": null,
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         },
+         *         "changes": {
+         *           "title": {
+         *             "old": null,
+         *             "new": "Write Note G"
+         *           }
+         *         }
+         *       }
+         *     }
+         */
+        TaskUpdatedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example task_updated
+             * @constant
+             */
+            type: "task_updated";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["TaskChangeData"];
+        };
+        /**
+         * TaskAssignedEvent
+         * @description A task has another assignee, or none. The new assignee gets it on their own stream too, and so does the former assignee of a personal task.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "task_assigned",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "task": {
+         *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "title": "Write Note G",
+         *           "description": "How the engine computes Bernoulli numbers.",
+         *           "status": "pending",
+         *           "priority": "high",
+         *           "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *           "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "due_date": "2026-12-01T17:00:00.000Z",
+         *           "completed_at": null,
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         },
+         *         "changes": {
+         *           "title": {
+         *             "old": null,
+         *             "new": "Write Note G"
+         *           }
+         *         }
+         *       }
+         *     }
+         */
+        TaskAssignedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example task_assigned
+             * @constant
+             */
+            type: "task_assigned";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["TaskChangeData"];
+        };
+        /**
+         * TaskCompletedEvent
+         * @description A task was completed.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "task_completed",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "task": {
+         *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "title": "Write Note G",
+         *           "description": "How the engine computes Bernoulli numbers.",
+         *           "status": "pending",
+         *           "priority": "high",
+         *           "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *           "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "due_date": "2026-12-01T17:00:00.000Z",
+         *           "completed_at": null,
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         },
+         *         "changes": {
+         *           "title": {
+         *             "old": null,
+         *             "new": "Write Note G"
+         *           }
+         *         }
+         *       }
+         *     }
+         */
+        TaskCompletedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example task_completed
+             * @constant
+             */
+            type: "task_completed";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["TaskChangeData"];
+        };
+        /**
+         * TaskDeletedEvent
+         * @description A task was deleted; it can be restored for a while.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "task_deleted",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "task": {
+         *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "title": "Write Note G",
+         *           "description": "How the engine computes Bernoulli numbers.",
+         *           "status": "pending",
+         *           "priority": "high",
+         *           "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *           "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "due_date": "2026-12-01T17:00:00.000Z",
+         *           "completed_at": null,
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         }
+         *       }
+         *     }
+         */
+        TaskDeletedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example task_deleted
+             * @constant
+             */
+            type: "task_deleted";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["TaskEventData"];
+        };
+        /**
+         * TaskRestoredEvent
+         * @description A deleted task is back.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "task_restored",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "task": {
+         *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "title": "Write Note G",
+         *           "description": "How the engine computes Bernoulli numbers.",
+         *           "status": "pending",
+         *           "priority": "high",
+         *           "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *           "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "due_date": "2026-12-01T17:00:00.000Z",
+         *           "completed_at": null,
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         }
+         *       }
+         *     }
+         */
+        TaskRestoredEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example task_restored
+             * @constant
+             */
+            type: "task_restored";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["TaskEventData"];
+        };
+        /**
+         * TaskRedactedEvent
+         * @description The texts of a task were taken out of it and out of the log.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "task_redacted",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "task": {
+         *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "title": "Write Note G",
+         *           "description": "How the engine computes Bernoulli numbers.",
+         *           "status": "pending",
+         *           "priority": "high",
+         *           "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *           "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "due_date": "2026-12-01T17:00:00.000Z",
+         *           "completed_at": null,
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         }
+         *       }
+         *     }
+         */
+        TaskRedactedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example task_redacted
+             * @constant
+             */
+            type: "task_redacted";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["TaskEventData"];
+        };
+        /**
+         * TaskDueSoonEvent
+         * @description An open task is due soon. Sent once for each due date.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "task_due_soon",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "task": {
+         *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "title": "Write Note G",
+         *           "description": "How the engine computes Bernoulli numbers.",
+         *           "status": "pending",
+         *           "priority": "high",
+         *           "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *           "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "due_date": "2026-12-01T17:00:00.000Z",
+         *           "completed_at": null,
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         }
+         *       }
+         *     }
+         */
+        TaskDueSoonEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example task_due_soon
+             * @constant
+             */
+            type: "task_due_soon";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["TaskEventData"];
+        };
+        /**
+         * EventComment
+         * @example {
+         *       "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
+         *       "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *       "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "body": "The table of operations is done.",
+         *       "version": 1,
+         *       "created_at": "2026-11-21T09:30:00.000Z",
+         *       "updated_at": "2026-11-21T09:30:00.000Z"
+         *     }
+         */
+        EventComment: {
+            /**
+             * Format: uuid
+             * @example 0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f
+             */
+            id: string;
+            /**
+             * Format: uuid
+             * @example 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
+             */
+            task_id: string;
+            /**
+             * Format: uuid
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            author_id: string;
+            /**
+             * @description Null where the comment was redacted.
+             * @example The table of operations is done.
+             */
+            body: string | null;
+            /**
+             * @description Counts the changes; the `ETag` is made of it.
+             * @example 1
+             */
+            version: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            updated_at: string;
+        };
+        /**
+         * CommentEventData
+         * @example {
+         *       "comment": {
+         *         "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
+         *         "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *         "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "body": "The table of operations is done.",
+         *         "version": 1,
+         *         "created_at": "2026-11-21T09:30:00.000Z",
+         *         "updated_at": "2026-11-21T09:30:00.000Z"
+         *       }
+         *     }
+         */
+        CommentEventData: {
+            comment: components["schemas"]["EventComment"];
+        };
+        /**
+         * CommentCreatedEvent
+         * @description A task has a new comment.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "comment_created",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "comment": {
+         *           "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
+         *           "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "body": "The table of operations is done.",
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         }
+         *       }
+         *     }
+         */
+        CommentCreatedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example comment_created
+             * @constant
+             */
+            type: "comment_created";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["CommentEventData"];
+        };
+        /**
+         * CommentChanges
+         * @example {
+         *       "body": {
+         *         "old": null,
+         *         "new": "The table of operations is done."
+         *       }
+         *     }
+         */
+        CommentChanges: {
+            body?: {
+                old: string | null;
+                new: string | null;
+            };
+        };
+        /**
+         * CommentChangeData
+         * @example {
+         *       "comment": {
+         *         "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
+         *         "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *         "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "body": "The table of operations is done.",
+         *         "version": 1,
+         *         "created_at": "2026-11-21T09:30:00.000Z",
+         *         "updated_at": "2026-11-21T09:30:00.000Z"
+         *       },
+         *       "changes": {
+         *         "body": {
+         *           "old": null,
+         *           "new": "The table of operations is done."
+         *         }
+         *       }
+         *     }
+         */
+        CommentChangeData: {
+            comment: components["schemas"]["EventComment"];
+            changes: components["schemas"]["CommentChanges"];
+        };
+        /**
+         * CommentUpdatedEvent
+         * @description The author edited a comment.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "comment_updated",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "comment": {
+         *           "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
+         *           "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "body": "The table of operations is done.",
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         },
+         *         "changes": {
+         *           "body": {
+         *             "old": null,
+         *             "new": "The table of operations is done."
+         *           }
+         *         }
+         *       }
+         *     }
+         */
+        CommentUpdatedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example comment_updated
+             * @constant
+             */
+            type: "comment_updated";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["CommentChangeData"];
+        };
+        /**
+         * CommentDeletedEvent
+         * @description A comment was deleted.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "comment_deleted",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "comment": {
+         *           "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
+         *           "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "body": "The table of operations is done.",
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         }
+         *       }
+         *     }
+         */
+        CommentDeletedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example comment_deleted
+             * @constant
+             */
+            type: "comment_deleted";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["CommentEventData"];
+        };
+        /**
+         * CommentRedactedEvent
+         * @description The text of a comment was taken out of it and out of the log.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "comment_redacted",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "comment": {
+         *           "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
+         *           "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "body": "The table of operations is done.",
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         }
+         *       }
+         *     }
+         */
+        CommentRedactedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example comment_redacted
+             * @constant
+             */
+            type: "comment_redacted";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["CommentEventData"];
+        };
+        /**
+         * EventProject
+         * @example {
+         *       "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "slug": "analytical-engine",
+         *       "name": "Analytical Engine",
+         *       "status": "active",
+         *       "owner_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "version": 1,
+         *       "created_at": "2026-11-21T09:30:00.000Z",
+         *       "updated_at": "2026-11-21T09:30:00.000Z",
+         *       "description": "A general-purpose computing machine."
+         *     }
+         */
+        EventProject: {
+            /**
+             * Format: uuid
+             * @example 0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21
+             */
+            id: string;
+            /**
+             * @description May stand for the id in paths.
+             * @example analytical-engine
+             */
+            slug: string;
+            /** @example Analytical Engine */
+            name: string;
+            /**
+             * @description An archived project takes no writes but un-archiving.
+             * @example active
+             * @enum {string}
+             */
+            status: "active" | "archived";
+            /**
+             * Format: uuid
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            owner_id: string;
+            /**
+             * @description Counts the changes; the `ETag` is made of it.
+             * @example 1
+             */
+            version: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            updated_at: string;
+            /**
+             * Format: date-time
+             * @description There in a deleted project alone.
+             */
+            deleted_at?: string;
+            /** @example A general-purpose computing machine. */
+            description: string | null;
+        };
+        /**
+         * ProjectChanges
+         * @example {
+         *       "name": {
+         *         "old": null,
+         *         "new": "Analytical Engine"
+         *       }
+         *     }
+         */
+        ProjectChanges: {
+            name?: {
+                old: string | null;
+                new: string | null;
+            };
+            description?: {
+                old: string | null;
+                new: string | null;
+            };
+            slug?: {
+                old: string | null;
+                new: string | null;
+            };
+            status?: {
+                /** @enum {string|null} */
+                old: "active" | "archived" | null;
+                /** @enum {string|null} */
+                new: "active" | "archived" | null;
+            };
+            owner_id?: {
+                /** Format: uuid */
+                old: string | null;
+                /** Format: uuid */
+                new: string | null;
+            };
+        };
+        /**
+         * ProjectChangeData
+         * @example {
+         *       "project": {
+         *         "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *         "slug": "analytical-engine",
+         *         "name": "Analytical Engine",
+         *         "status": "active",
+         *         "owner_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "version": 1,
+         *         "created_at": "2026-11-21T09:30:00.000Z",
+         *         "updated_at": "2026-11-21T09:30:00.000Z",
+         *         "description": "A general-purpose computing machine."
+         *       },
+         *       "changes": {
+         *         "name": {
+         *           "old": null,
+         *           "new": "Analytical Engine"
+         *         }
+         *       }
+         *     }
+         */
+        ProjectChangeData: {
+            project: components["schemas"]["EventProject"];
+            changes: components["schemas"]["ProjectChanges"];
+        };
+        /**
+         * ProjectUpdatedEvent
+         * @description Fields of a project changed. An archived project takes no writes.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "project_updated",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "project": {
+         *           "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "slug": "analytical-engine",
+         *           "name": "Analytical Engine",
+         *           "status": "active",
+         *           "owner_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z",
+         *           "description": "A general-purpose computing machine."
+         *         },
+         *         "changes": {
+         *           "name": {
+         *             "old": null,
+         *             "new": "Analytical Engine"
+         *           }
+         *         }
+         *       }
+         *     }
+         */
+        ProjectUpdatedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example project_updated
+             * @constant
+             */
+            type: "project_updated";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["ProjectChangeData"];
+        };
+        /**
+         * ProjectEventData
+         * @example {
+         *       "project": {
+         *         "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *         "slug": "analytical-engine",
+         *         "name": "Analytical Engine",
+         *         "status": "active",
+         *         "owner_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "version": 1,
+         *         "created_at": "2026-11-21T09:30:00.000Z",
+         *         "updated_at": "2026-11-21T09:30:00.000Z",
+         *         "description": "A general-purpose computing machine."
+         *       }
+         *     }
+         */
+        ProjectEventData: {
+            project: components["schemas"]["EventProject"];
+        };
+        /**
+         * ProjectDeletedEvent
+         * @description A project was deleted: its stream closes after this event. It can be restored for a while.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "project_deleted",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "project": {
+         *           "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "slug": "analytical-engine",
+         *           "name": "Analytical Engine",
+         *           "status": "active",
+         *           "owner_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z",
+         *           "description": "A general-purpose computing machine."
+         *         }
+         *       }
+         *     }
+         */
+        ProjectDeletedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example project_deleted
+             * @constant
+             */
+            type: "project_deleted";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["ProjectEventData"];
+        };
+        /**
+         * ProjectRestoredData
+         * @example {
+         *       "project": {
+         *         "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *         "slug": "analytical-engine",
+         *         "name": "Analytical Engine",
+         *         "status": "active",
+         *         "owner_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "version": 1,
+         *         "created_at": "2026-11-21T09:30:00.000Z",
+         *         "updated_at": "2026-11-21T09:30:00.000Z",
+         *         "description": "A general-purpose computing machine."
+         *       },
+         *       "changes": {
+         *         "name": {
+         *           "old": null,
+         *           "new": "Analytical Engine"
+         *         }
+         *       }
+         *     }
+         */
+        ProjectRestoredData: {
+            project: components["schemas"]["EventProject"];
+            changes?: components["schemas"]["ProjectChanges"];
+        };
+        /**
+         * ProjectRestoredEvent
+         * @description A deleted project is back, perhaps under another slug. Its members get this on their own streams too.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "project_restored",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "project": {
+         *           "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "slug": "analytical-engine",
+         *           "name": "Analytical Engine",
+         *           "status": "active",
+         *           "owner_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z",
+         *           "description": "A general-purpose computing machine."
+         *         },
+         *         "changes": {
+         *           "name": {
+         *             "old": null,
+         *             "new": "Analytical Engine"
+         *           }
+         *         }
+         *       }
+         *     }
+         */
+        ProjectRestoredEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example project_restored
+             * @constant
+             */
+            type: "project_restored";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["ProjectRestoredData"];
+        };
+        /**
+         * EventMemberProject
+         * @example {
+         *       "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "slug": "analytical-engine",
+         *       "name": "Analytical Engine"
+         *     }
+         */
+        EventMemberProject: {
+            /**
+             * Format: uuid
+             * @example 0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21
+             */
+            id: string;
+            /**
+             * @description May stand for the id in paths.
+             * @example analytical-engine
+             */
+            slug: string;
+            /** @example Analytical Engine */
+            name: string;
+        };
+        /**
+         * EventMember
+         * @example {
+         *       "user_id": "0193a5c4-2f7a-7d85-a3b9-1e0d9c8b7a65",
+         *       "role": "member",
+         *       "created_at": "2026-11-21T09:30:00.000Z"
+         *     }
+         */
+        EventMember: {
+            /**
+             * Format: uuid
+             * @example 0193a5c4-2f7a-7d85-a3b9-1e0d9c8b7a65
+             */
+            user_id: string;
+            /**
+             * @example member
+             * @enum {string}
+             */
+            role: "viewer" | "member" | "manager" | "owner";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            created_at: string;
+        };
+        /**
+         * MembershipEventData
+         * @example {
+         *       "project": {
+         *         "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *         "slug": "analytical-engine",
+         *         "name": "Analytical Engine"
+         *       },
+         *       "member": {
+         *         "user_id": "0193a5c4-2f7a-7d85-a3b9-1e0d9c8b7a65",
+         *         "role": "member",
+         *         "created_at": "2026-11-21T09:30:00.000Z"
+         *       },
+         *       "changes": {}
+         *     }
+         */
+        MembershipEventData: {
+            project: components["schemas"]["EventMemberProject"];
+            member: components["schemas"]["EventMember"];
+            /** @example {} */
+            changes: Record<string, never>;
+        };
+        /**
+         * MemberAddedEvent
+         * @description A user became a member of a project. The user gets this on their own stream too.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "member_added",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "project": {
+         *           "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "slug": "analytical-engine",
+         *           "name": "Analytical Engine"
+         *         },
+         *         "member": {
+         *           "user_id": "0193a5c4-2f7a-7d85-a3b9-1e0d9c8b7a65",
+         *           "role": "member",
+         *           "created_at": "2026-11-21T09:30:00.000Z"
+         *         },
+         *         "changes": {}
+         *       }
+         *     }
+         */
+        MemberAddedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example member_added
+             * @constant
+             */
+            type: "member_added";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["MembershipEventData"];
+        };
+        /**
+         * MembershipChanges
+         * @example {
+         *       "role": {
+         *         "old": null,
+         *         "new": "member"
+         *       }
+         *     }
+         */
+        MembershipChanges: {
+            role?: {
+                /** @enum {string|null} */
+                old: "viewer" | "member" | "manager" | "owner" | null;
+                /** @enum {string|null} */
+                new: "viewer" | "member" | "manager" | "owner" | null;
+            };
+        };
+        /**
+         * MembershipChangeData
+         * @example {
+         *       "project": {
+         *         "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *         "slug": "analytical-engine",
+         *         "name": "Analytical Engine"
+         *       },
+         *       "member": {
+         *         "user_id": "0193a5c4-2f7a-7d85-a3b9-1e0d9c8b7a65",
+         *         "role": "member",
+         *         "created_at": "2026-11-21T09:30:00.000Z"
+         *       },
+         *       "changes": {
+         *         "role": {
+         *           "old": null,
+         *           "new": "member"
+         *         }
+         *       }
+         *     }
+         */
+        MembershipChangeData: {
+            project: components["schemas"]["EventMemberProject"];
+            member: components["schemas"]["EventMember"];
+            changes: components["schemas"]["MembershipChanges"];
+        };
+        /**
+         * MemberUpdatedEvent
+         * @description A member of a project has another role. The member gets this on their own stream too.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "member_updated",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "project": {
+         *           "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "slug": "analytical-engine",
+         *           "name": "Analytical Engine"
+         *         },
+         *         "member": {
+         *           "user_id": "0193a5c4-2f7a-7d85-a3b9-1e0d9c8b7a65",
+         *           "role": "member",
+         *           "created_at": "2026-11-21T09:30:00.000Z"
+         *         },
+         *         "changes": {
+         *           "role": {
+         *             "old": null,
+         *             "new": "member"
+         *           }
+         *         }
+         *       }
+         *     }
+         */
+        MemberUpdatedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example member_updated
+             * @constant
+             */
+            type: "member_updated";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["MembershipChangeData"];
+        };
+        /**
+         * MemberRemovedEvent
+         * @description A user is no longer a member of a project. The user gets this on their own stream; the project's stream is closed for them.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "member_removed",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "project": {
+         *           "id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "slug": "analytical-engine",
+         *           "name": "Analytical Engine"
+         *         },
+         *         "member": {
+         *           "user_id": "0193a5c4-2f7a-7d85-a3b9-1e0d9c8b7a65",
+         *           "role": "member",
+         *           "created_at": "2026-11-21T09:30:00.000Z"
+         *         },
+         *         "changes": {}
+         *       }
+         *     }
+         */
+        MemberRemovedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example member_removed
+             * @constant
+             */
+            type: "member_removed";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null where time itself is the cause.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            data: components["schemas"]["MembershipEventData"];
+        };
+        /**
          * Event
          * @example {
          *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
@@ -2065,59 +3789,7 @@ export interface components {
          *       }
          *     }
          */
-        Event: {
-            /**
-             * Format: uuid
-             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
-             */
-            id: string;
-            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
-            stream: string;
-            /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
-             * @example 1
-             */
-            seq: number;
-            /**
-             * @example task_created
-             * @enum {string}
-             */
-            type: "task_created" | "task_updated" | "task_assigned" | "task_completed" | "task_deleted" | "task_restored" | "task_redacted" | "comment_created" | "comment_updated" | "comment_deleted" | "comment_redacted" | "project_updated" | "project_deleted" | "project_restored" | "member_added" | "member_updated" | "member_removed" | "task_due_soon";
-            /**
-             * Format: date-time
-             * @example 2026-11-21T09:30:00.000Z
-             */
-            time: string;
-            /**
-             * Format: uuid
-             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
-             */
-            actor_id: string | null;
-            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
-            request_id: string | null;
-            /**
-             * @description What happened; `task_*` carry the `task` as lists show it, and `changes`.
-             * @example {
-             *       "task": {
-             *         "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-             *         "title": "Write Note G",
-             *         "description": "How the engine computes Bernoulli numbers.",
-             *         "status": "pending",
-             *         "priority": "high",
-             *         "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
-             *         "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
-             *         "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
-             *         "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
-             *         "due_date": "2026-12-01T17:00:00.000Z",
-             *         "completed_at": null,
-             *         "version": 1,
-             *         "created_at": "2026-11-21T09:30:00.000Z",
-             *         "updated_at": "2026-11-21T09:30:00.000Z"
-             *       }
-             *     }
-             */
-            data: Record<string, never>;
-        };
+        Event: components["schemas"]["TaskCreatedEvent"] | components["schemas"]["TaskUpdatedEvent"] | components["schemas"]["TaskAssignedEvent"] | components["schemas"]["TaskCompletedEvent"] | components["schemas"]["TaskDeletedEvent"] | components["schemas"]["TaskRestoredEvent"] | components["schemas"]["TaskRedactedEvent"] | components["schemas"]["TaskDueSoonEvent"] | components["schemas"]["CommentCreatedEvent"] | components["schemas"]["CommentUpdatedEvent"] | components["schemas"]["CommentDeletedEvent"] | components["schemas"]["CommentRedactedEvent"] | components["schemas"]["ProjectUpdatedEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ProjectRestoredEvent"] | components["schemas"]["MemberAddedEvent"] | components["schemas"]["MemberUpdatedEvent"] | components["schemas"]["MemberRemovedEvent"];
         /**
          * EventPage
          * @example {

@@ -154,14 +154,7 @@ test("a project from its first day to its last", async () => {
     titles.push(...page.items.map(({ title }) => title));
     cursor = page.next_cursor;
   }
-  expect(titles).toEqual([
-    "Card 0",
-    "Card 1",
-    "Card 2",
-    "Card 3",
-    "Card 4",
-    "Write the whole of Note G",
-  ]);
+  expect(titles).toEqual(["Card 0", "Card 1", "Card 2", "Card 3", "Card 4", "Write the whole of Note G"]);
   const mine = await ok(
     ben.client.GET("/tasks", {
       params: {

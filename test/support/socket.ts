@@ -1,7 +1,8 @@
 import { io, type Socket } from "socket.io-client";
 import type { Wire } from "./api.ts";
 import { until } from "../../local/until.ts";
-import { EVENT_TYPES, type LoggedEvent } from "../../mixins/event-log.ts";
+import type { LoggedEvent } from "../../core/events.ts";
+import { EVENT_TYPES } from "../../services/events.ts";
 
 export interface Ready {
   streams: Record<string, { seq: number; recovered: boolean }>;

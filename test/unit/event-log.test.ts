@@ -1,24 +1,20 @@
 import { describe, expect, jest, test } from "@jest/globals";
 import type { ServiceBroker } from "moleculer";
 import type { Statement } from "../../mixins/database.ts";
-import {
-  commit,
-  emitCommitted,
-  EVENT_TYPES,
-  type EventType,
-  type LoggedEvent,
-  type NewEvent,
-} from "../../mixins/event-log.ts";
+import { declareEvents, event, isEvent, type LoggedEvent } from "../../core/events.ts";
+import { commit, emitCommitted, newEvent as declared, type NewEvent } from "../../mixins/event-log.ts";
+import { EVENT_TYPES, EVENTS } from "../../services/events.ts";
 import { actorOf, idOf } from "./support.ts";
 
-const newEvent = (id: string, type: EventType = "task_created"): NewEvent => ({
+const newEvent = (id: string): NewEvent => ({
   id,
   stream: "project:p",
-  type,
+  type: "task_created",
   time: "2026-11-21T09:30:00.000Z",
   actor_id: actorOf("user").id,
   request_id: null,
   data: { task: { title: "T" } },
+  movesAccess: false,
 });
 
 describe("the parameter of a write", () => {
@@ -35,27 +31,47 @@ describe("the parameter of a write", () => {
   test("holds the events whole, in order", async () => {
     const events = [newEvent(idOf("a")), newEvent(idOf("b"))];
     expect(await parameter(events)).toEqual(
-      events.map((event, ord) => ({ ...event, ord, access: 0, guard: null })),
+      events.map(({ movesAccess: _moves, ...event }, ord) => ({ ...event, ord, access: 0, guard: null })),
     );
   });
 
-  test("marks those, and only those, after which somebody may see more or less of the stream", async () => {
-    const marked = (await parameter(EVENT_TYPES.map((type) => newEvent(type, type)))).filter(
-      (event) => (event as { access: number }).access === 1,
-    );
-    expect(marked.map((event) => (event as NewEvent).type)).toEqual([
+  test("marks those whose declaration says that somebody may see or do more or less", async () => {
+    const thing = declareEvents({
+      named: event<{ name: string }>("It has a name."),
+      shown: event<object>("It is shown.", { movesAccess: true }),
+      painted: event<{ colour: string }>("It is painted.", { movesAccess: ({ colour }) => colour === "red" }),
+    });
+    const cause = { actor: null, requestId: null, time: "2026-11-21T09:30:00.000Z" };
+    const events = [
+      declared("project:p", thing.named, { name: "N" }, cause),
+      declared("project:p", thing.shown, {}, cause),
+      declared("project:p", thing.painted, { colour: "red" }, cause),
+      declared("project:p", thing.painted, { colour: "blue" }, cause),
+    ];
+    expect(await parameter(events)).toMatchObject([0, 1, 1, 0].map((access) => ({ access })));
+    expect(JSON.stringify(await parameter(events))).not.toContain("movesAccess");
+    const [named] = events.map((one): LoggedEvent => ({ ...one, seq: 1 }));
+    expect([isEvent(named as LoggedEvent, thing.named), isEvent(named as LoggedEvent, thing.shown)]).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  test("which are memberships, a project that goes or comes back, and one that is archived", () => {
+    const moving = EVENT_TYPES.filter((type) => EVENTS[type].movesAccess({ changes: {} } as never));
+    expect(moving.toSorted()).toEqual([
+      "member_added",
+      "member_removed",
+      "member_updated",
       "project_deleted",
       "project_restored",
-      "member_added",
-      "member_updated",
-      "member_removed",
     ]);
-    const changed = (field: string) => ({
-      ...newEvent(idOf("a"), "project_updated"),
-      data: { changes: { [field]: { old: 1, new: 2 } } },
-    });
+    const changed = (field: string) => ({ changes: { [field]: { old: 1, new: 2 } } }) as never;
     // An archived project takes no writes.
-    expect(await parameter(["name", "status"].map(changed))).toMatchObject([{ access: 0 }, { access: 1 }]);
+    expect(["name", "status"].map((field) => EVENTS.project_updated.movesAccess(changed(field)))).toEqual([
+      false,
+      true,
+    ]);
   });
 });
 
@@ -69,9 +85,10 @@ describe("a commit", () => {
       { id: idOf("a"), seq: 7 },
     ]);
     const events = [newEvent(idOf("a")), newEvent(idOf("b"))];
+    const [first, second] = events.map(({ movesAccess: _moves, ...event }) => event);
     await expect(commit(db, statement, events)).resolves.toEqual([
-      { ...events[0], seq: 7 },
-      { ...events[1], seq: 8 },
+      { ...first, seq: 7 },
+      { ...second, seq: 8 },
     ]);
   });
 

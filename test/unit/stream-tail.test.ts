@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "@jest/globals";
-import type { LoggedEvent } from "../../mixins/event-log.ts";
+import type { LoggedEvent } from "../../core/events.ts";
 import { type Step, StreamTail } from "../../services/notifier/stream-tail.ts";
 
 const event = (seq: number): LoggedEvent => ({

@@ -76,6 +76,7 @@ describe("an event", () => {
         task: { ...task, title: "New", version: 2, updated_at: NOW },
         changes: { title: { old: "Old title", new: "New" } },
       },
+      movesAccess: false,
     });
   });
 

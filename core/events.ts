@@ -1,0 +1,82 @@
+/**
+ * Domain events: what the streams carry. The service that owns an event declares it in its contract:
+ *
+ *     export const taskEvents = declareEvents({
+ *       task_created: event<{ task: EventTask }>("A task was created."),
+ *     });
+ *
+ * Its commands build events from the declaration (`newEvent(stream, taskEvents.task_created, { task }, cause)`), readers
+ * ask `isEvent(event, taskEvents.task_created)` and get the type of its data. services/events.ts lists all of them.
+ */
+
+import type { Schema } from "./json-schema.ts";
+
+/** An event as clients see it and as the log holds it (contract.md §6). */
+export interface LoggedEvent<Type extends string = string, Data extends object = object> {
+  id: string;
+  stream: string;
+  seq: number;
+  type: Type;
+  time: string;
+  actor_id: string | null;
+  request_id: string | null;
+  data: Data;
+}
+
+interface EventBody<Data extends object> {
+  /** For people: the API's documents show it. */
+  readonly summary: string;
+  /** Whether the event changes who may see or do what in the stream's project. */
+  movesAccess(data: Data): boolean;
+}
+
+export interface EventDeclaration<
+  Type extends string = string,
+  Data extends object = never,
+> extends EventBody<Data> {
+  readonly type: Type;
+}
+
+/**
+ * Describes one event of a declaration.
+ * @param movesAccess whether it changes who may see or do what in the stream's project; always, never, or by its data
+ */
+export const event = <Data extends object>(
+  summary: string,
+  { movesAccess = false }: { movesAccess?: boolean | ((data: Data) => boolean) } = {},
+): EventBody<Data> => ({
+  summary,
+  movesAccess: typeof movesAccess === "function" ? movesAccess : () => movesAccess,
+});
+
+type Declared<Bodies> = {
+  readonly [Type in keyof Bodies & string]: Bodies[Type] extends EventBody<infer Data>
+    ? EventDeclaration<Type, Data>
+    : never;
+};
+
+/** Declares the events of a service; each key is an event's type on the wire. */
+export const declareEvents = <Bodies extends Record<string, EventBody<never>>>(
+  bodies: Bodies,
+): Declared<Bodies> =>
+  Object.fromEntries(
+    Object.entries(bodies).map(([type, body]) => [type, { type, ...body }]),
+  ) as unknown as Declared<Bodies>;
+
+/** A JSON Schema for the data of each declared event. */
+export type DataSchemas<Declarations> = { readonly [Type in keyof Declarations]: Schema };
+
+/** The type of a declared event's data. */
+export type EventData<Declaration> = Declaration extends EventDeclaration<string, infer Data> ? Data : never;
+
+/** Whether an event of the log is the declared one, whose data then has its type. */
+export const isEvent = <Type extends string, Data extends object>(
+  candidate: LoggedEvent,
+  declaration: EventDeclaration<Type, Data>,
+): candidate is LoggedEvent<Type, Data> => candidate.type === declaration.type;
+
+/** How an event tells the change of a field. Null is also what a redaction leaves of a text. */
+export interface Change<Value = unknown> {
+  old: Value | null;
+  new: Value | null;
+}

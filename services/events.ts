@@ -1,0 +1,53 @@
+/** All events that the services declare: what a stream may carry, for readers of any stream and for the API's documents. */
+import type { EventDeclaration, LoggedEvent } from "../core/events.ts";
+import { array, integer, like, nullable, object, text, timestamp, uuid } from "../core/json-schema.ts";
+import { projectEventData } from "./projects/projects.answers.ts";
+import { type EventPage, projectEvents } from "./projects/projects.contract.ts";
+import { taskEventData } from "./tasks/tasks.answers.ts";
+import { taskEvents } from "./tasks/tasks.contract.ts";
+
+export const EVENTS = { ...taskEvents, ...projectEvents };
+const DATA = { ...taskEventData, ...projectEventData };
+
+export type EventType = keyof typeof EVENTS;
+export const EVENT_TYPES = Object.keys(EVENTS) as EventType[];
+
+/** `task_due_soon` to `TaskDueSoonEvent` */
+const titleOf = (type: string): string =>
+  `${type.replace(/(?:^|_)([a-z])/g, (_match, letter: string) => letter.toUpperCase())}Event`;
+
+/** Each event as a JSON Schema of its own. */
+export const EVENT_SCHEMAS = EVENT_TYPES.map((type) => ({
+  ...object<LoggedEvent>(titleOf(type), {
+    id: uuid("0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"),
+    stream: text("project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21"),
+    seq: integer(1, "Counts the stream's events: 1, 2, 3 …, without a hole."),
+    type: like({ type: "string", const: type }, type),
+    time: timestamp("2026-11-21T09:30:00.000Z"),
+    actor_id: nullable(uuid("0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f", "Null where time itself is the cause.")),
+    request_id: nullable(text("0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75")),
+    data: DATA[type],
+  }),
+  description: EVENTS[type].summary,
+}));
+
+export const event = {
+  title: "Event",
+  oneOf: EVENT_SCHEMAS,
+  examples: EVENT_SCHEMAS[0]?.examples,
+};
+
+/** A page of a stream's log. */
+export const eventPage = object<EventPage>("EventPage", {
+  items: array(event),
+  limit: integer(20),
+  head: integer(1, "The number of the last event: there is more to fetch while the last item's is smaller."),
+});
+
+/** Whether an event changes who may see or do what in its stream's project. */
+export function movesAccess({ type, data }: LoggedEvent): boolean {
+  const declaration = (EVENTS as unknown as Record<string, EventDeclaration<string, object> | undefined>)[
+    type
+  ];
+  return declaration?.movesAccess(data) ?? false;
+}
