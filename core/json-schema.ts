@@ -96,7 +96,7 @@ export const changes = (title: string, fields: Readonly<Record<string, Schema>>)
   };
 };
 
-/** A list's answer (contract.md §1, Lists). */
+/** A list's answer (docs/reference.md, Lists). */
 export const page = (item: Schema): Schema =>
   object<{
     items: unknown;

@@ -8,7 +8,7 @@ export const PROJECT_ROLES: readonly ProjectRole[] = ["viewer", "member", "manag
 
 export type ProjectStatus = "active" | "archived";
 
-/** A project in a list (contract.md §4). `role` is the caller's; null for a manager or admin who is no member. */
+/** A project in a list (docs/reference.md, Projects). `role` is the caller's; null for a manager or admin who is no member. */
 export interface ProjectItem {
   id: string;
   slug: string;

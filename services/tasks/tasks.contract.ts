@@ -10,7 +10,7 @@ export type TaskStatus = (typeof TASK_STATUSES)[number];
 export const PRIORITIES = ["low", "medium", "high", "urgent"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
-/** A task as lists and events show it (contract.md §5). */
+/** A task as lists and events show it (docs/reference.md, Tasks). */
 export interface Task {
   id: string;
   title: string;

@@ -30,7 +30,7 @@ const pick = (changes: TaskChanges, fields: readonly Field[]): TaskChanges =>
 
 type ChangeEvent = (typeof taskEvents)["task_completed" | "task_assigned" | "task_updated"];
 
-/** One event for each meaning of a change (contract.md §6): completed, assigned, and updated for what is left. */
+/** One event for each meaning of a change (docs/reference.md, Events): completed, assigned, and updated for what is left. */
 function meanings(changes: TaskChanges): [ChangeEvent, TaskChanges][] {
   const completed = changes.status?.new === "completed" ? pick(changes, ["status", "completed_at"]) : {};
   const assigned = pick(changes, ["assigned_to"]);
