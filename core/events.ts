@@ -11,7 +11,7 @@
 
 import type { Schema } from "./json-schema.ts";
 
-/** An event as clients see it and as the log holds it (contract.md §6). */
+/** An event as clients see it and as the log holds it (docs/reference.md, Events). */
 export interface LoggedEvent<Type extends string = string, Data extends object = object> {
   id: string;
   stream: string;
