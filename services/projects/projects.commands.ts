@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import slugify from "@sindresorhus/slugify";
 import type { EventDeclaration, LoggedEvent } from "../../core/events.ts";
 import { mustMatch } from "../../core/preconditions.ts";
-import { invalidField, missing, Problem, problemCode } from "../../core/errors.ts";
+import { invalidField, missing, Problem, problemCode, takenField } from "../../core/errors.ts";
 import { isId, newId } from "../../core/ids.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
 import {
@@ -131,10 +131,7 @@ export async function createProject(
   throw slugTaken();
 }
 
-const slugTaken = (): Problem =>
-  new Problem("already-exists", "This slug is taken", {
-    errors: [{ pointer: "#/slug", code: "taken", message: "This slug is taken" }],
-  });
+const slugTaken = (): Problem => takenField("slug", "This slug is taken");
 
 /** What everybody in the project may know of it: not the role, which is one's own. */
 const shared = ({ role: _role, ...row }: ProjectRow) => {

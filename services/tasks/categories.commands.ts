@@ -1,6 +1,6 @@
 /** Writes of categories, which are their owner's alone: no event tells of them, but of the tasks that lose one. */
 import { mustMatch } from "../../core/preconditions.ts";
-import { Problem } from "../../core/errors.ts";
+import { takenField } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { keyOf } from "../../core/text.ts";
 import { type Database, violatedConstraint } from "../../mixins/database.ts";
@@ -12,9 +12,7 @@ import { findCategory } from "./categories.queries.ts";
 
 function taken(error: unknown): never {
   if (violatedConstraint(error) !== "categories_name_key") throw error;
-  throw new Problem("already-exists", "You have a category of this name", {
-    errors: [{ pointer: "#/name", code: "taken", message: "You have a category of this name" }],
-  });
+  throw takenField("name", "You have a category of this name");
 }
 
 /** @throws Problem already-exists */

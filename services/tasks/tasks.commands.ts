@@ -4,7 +4,7 @@
  * decides once more with the row locked, so that a busy task fails nobody.
  */
 import type { LoggedEvent } from "../../core/events.ts";
-import { Problem, problemCode } from "../../core/errors.ts";
+import { invalidField, problemCode, retryLater } from "../../core/errors.ts";
 import { type Database, type Queryable, type Statement, violatedConstraint } from "../../mixins/database.ts";
 import { commit, type Guards, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
@@ -54,7 +54,7 @@ export async function lockedAttempts<Result>(
     const result = await db.transaction(attempt, timeoutMs);
     if (result !== null) return result;
   }
-  throw new Problem("overloaded", "Too many changes at once", { headers: { "Retry-After": "1" } });
+  throw retryLater("overloaded", "Too many changes at once");
 }
 
 const INSERT = withEvents(
@@ -68,9 +68,7 @@ const INSERT = withEvents(
 /** A category that goes while it is being given to a task. */
 export function missingCategory(error: unknown): never {
   if (violatedConstraint(error, "23503") !== "tasks_category_id_fkey") throw error;
-  throw new Problem("validation-failed", "You have no category with this id", {
-    errors: [{ pointer: "#/category_id", code: "category", message: "You have no category with this id" }],
-  });
+  throw invalidField("category_id", "category", "You have no category with this id");
 }
 
 /** Writes a new task. @returns null when who may do that has changed meanwhile */

@@ -1,4 +1,4 @@
-import { missing, Problem } from "../../core/errors.ts";
+import { invalidParameter, missing, Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/pagination.ts";
@@ -314,9 +314,7 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
   const request = filter.q === undefined ? null : parameters.add(filter.q);
   const words = request === null ? null : `tasks.search_query(${request})`;
   if (words === null && page.sort?.includes("rank") === true)
-    throw new Problem("validation-failed", "Sorting by rank needs a search (q)", {
-      errors: [{ pointer: "?sort", code: "sort", message: "Sorting by rank needs a search (q)." }],
-    });
+    throw invalidParameter("sort", "sort", "Sorting by rank needs a search (q)");
   const where = conditionsOf(actor, filter, words, parameters);
   const listing: Listing = {
     columns: COLUMNS,
