@@ -10,6 +10,7 @@ import { CATEGORY_SORTS, findCategory, findDeletedCategory, listCategories } fro
 import { findCategorized } from "./tasks.queries.ts";
 import { categoryName, color } from "./tasks.params.ts";
 import { category } from "./tasks.answers.ts";
+import { categoryView } from "./tasks.view.ts";
 import type { TasksLend } from "./tasks.service.ts";
 
 /** Tasks of a category that are shown anew at once when it changes; there is hardly one with more. */
@@ -61,8 +62,8 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
     safe: true,
     rules: { id: rules.id },
     docs: { summary: "Read a category", answer: category },
-    handler(ctx) {
-      return findCategory(this.db, ctx.locals.actor.id, ctx.params.id);
+    async handler(ctx) {
+      return categoryView(await findCategory(this.db, ctx.locals.actor.id, ctx.params.id));
     },
   },
 

@@ -8,57 +8,65 @@ import type { WriteContext } from "../../mixins/event-log.ts";
 import { responseParameter, rememberResponse } from "../../mixins/idempotency.ts";
 import { type Batch, uncategorize } from "./tasks.commands.ts";
 import type { Category } from "./tasks.contract.ts";
+import { categoryColumns, type CategoryInput, type CategoryRow } from "./categories.columns.ts";
 import { findCategory } from "./categories.queries.ts";
+import { categoryView } from "./tasks.view.ts";
 
 function taken(error: unknown): never {
   if (violatedConstraint(error) !== "categories_name_key") throw error;
   throw takenField("name", "You have a category of this name");
 }
 
+const INSERT = `WITH row AS (
+  INSERT INTO tasks.categories (${categoryColumns.names}) VALUES (${categoryColumns.parameters(1)}) RETURNING id),
+${rememberResponse(1 + categoryColumns.count)}
+SELECT id FROM row`;
+const UPDATE = `UPDATE tasks.categories SET ${categoryColumns.assignments(2)} WHERE id = $1`;
+
 /** @throws Problem already-exists */
 export async function createCategory(
   db: Database,
-  { name, color }: Pick<Category, "name" | "color">,
-  write: WriteContext,
+  input: CategoryInput,
+  { actor, time, conditions }: WriteContext,
 ): Promise<Category> {
-  const { actor, time, conditions } = write;
-  const category: Category = { id: newId(), name, color, version: 1, created_at: time, updated_at: time };
-  const answer = { userId: actor.id, key: conditions.key, response: category };
-  await db
-    .query({
-      name: "categories-insert",
-      text: `WITH row AS (
-               INSERT INTO tasks.categories (id, user_id, name, color, created_at, updated_at, name_key)
-               VALUES ($1, $2, $3, $4, $5, $5, $7) RETURNING id),
-             ${rememberResponse(6)}
-             SELECT id FROM row`,
-      values: [category.id, actor.id, name, color, time, responseParameter(answer), keyOf(name)],
-    })
-    .catch(taken);
-  return category;
+  const row: CategoryRow = {
+    id: newId(),
+    user_id: actor.id,
+    ...input,
+    name_key: keyOf(input.name),
+    version: 1,
+    created_at: time,
+    updated_at: time,
+    deleted_at: null,
+  };
+  const answer = categoryView(row);
+  const remembered = responseParameter({ userId: actor.id, key: conditions.key, response: answer });
+  const values = [...categoryColumns.valuesOf(row), remembered];
+  await db.query({ name: "categories-insert", text: INSERT, values }).catch(taken);
+  return answer;
 }
 
 /** @throws Problem not-found, precondition-failed, already-exists */
 export async function patchCategory(
   db: Database,
   id: string,
-  fields: Partial<Pick<Category, "name" | "color">>,
+  fields: Partial<CategoryInput>,
   { actor, time, conditions }: WriteContext,
 ): Promise<Category> {
   return db.transaction(async (tx) => {
     const before = await findCategory(tx, actor.id, id, { lock: true });
     mustMatch(conditions, before.version);
-    const { name, color } = { ...before, ...fields };
-    if (name === before.name && color === before.color) return before;
-    await tx
-      .query({
-        name: "categories-update",
-        text: `UPDATE tasks.categories SET name = $2, color = $3, updated_at = $4, version = version + 1, name_key = $5
-               WHERE id = $1`,
-        values: [id, name, color, time, keyOf(name)],
-      })
-      .catch(taken);
-    return { ...before, name, color, updated_at: time, version: before.version + 1 };
+    const after = { ...before, ...fields };
+    if (Object.keys(categoryColumns.changesBetween(before, after)).length === 0) return categoryView(before);
+    const next = {
+      ...after,
+      name_key: keyOf(after.name),
+      version: before.version + 1,
+      updated_at: time,
+    };
+    const values = [id, ...categoryColumns.changingValuesOf(next)];
+    await tx.query({ name: "categories-update", text: UPDATE, values }).catch(taken);
+    return categoryView(next);
   });
 }
 

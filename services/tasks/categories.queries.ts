@@ -3,6 +3,7 @@ import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/pagination.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
+import { categoryColumns, type CategoryRow } from "./categories.columns.ts";
 import type { Category } from "./tasks.contract.ts";
 import { categoryView } from "./tasks.view.ts";
 
@@ -22,7 +23,7 @@ export const CATEGORY_SORTS = ["name", "created_at"];
 export async function listCategories(db: Queryable, userId: string, page: PageOf): Promise<Page<Category>> {
   const parameters = new Parameters();
   const listing: Listing = {
-    columns: "t.id, t.name, t.color, t.version, t.created_at, t.updated_at",
+    columns: categoryColumns.selected,
     branches: [
       {
         from: "tasks.categories t",
@@ -38,7 +39,9 @@ export async function listCategories(db: Queryable, userId: string, page: PageOf
     small: true,
     caller: userId,
   };
-  return (await readPage<Category>(db, listStatement(listing, page, parameters), page, categoryView)).page;
+  return (
+    await readPage<CategoryRow, Category>(db, listStatement(listing, page, parameters), page, categoryView)
+  ).page;
 }
 
 /** One of somebody's categories. Plan: primary key. @throws Problem not-found */
@@ -47,10 +50,10 @@ export async function findCategory(
   userId: string,
   id: string,
   { lock = false } = {},
-): Promise<Category> {
-  const [category] = await db.query<Category>({
+): Promise<CategoryRow> {
+  const [category] = await db.query<CategoryRow>({
     name: lock ? "categories-lock" : "categories-find",
-    text: `SELECT id, name, color, version, created_at, updated_at
+    text: `SELECT ${categoryColumns.names}
            FROM tasks.categories WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL
            ${lock ? "FOR NO KEY UPDATE" : ""}`,
     values: [id, userId],

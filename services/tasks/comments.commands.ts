@@ -5,6 +5,7 @@ import { newId } from "../../core/ids.ts";
 import type { Database, Statement } from "../../mixins/database.ts";
 import { commit, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
 import { attempts, type Written } from "./tasks.commands.ts";
+import { commentColumns } from "./comments.columns.ts";
 import { type Comment, taskEvents } from "./tasks.contract.ts";
 import { commentEvents } from "./tasks.events.ts";
 import { may, whyNot } from "./tasks.policy.ts";
@@ -17,16 +18,16 @@ const TASK =
 const INSERT = withEvents(
   `${TASK},
    row AS (
-     INSERT INTO tasks.comments (id, task_id, author_id, body, created_at, updated_at)
-     SELECT $3, id, $4, $5, $6, $6 FROM task RETURNING id)`,
-  7,
+     INSERT INTO tasks.comments (${commentColumns.names})
+     SELECT ${commentColumns.parameters(3)} FROM task RETURNING id)`,
+  3 + commentColumns.count,
 );
 const UPDATE = withEvents(
   `${TASK},
    row AS (
-     UPDATE tasks.comments SET body = $5, updated_at = $6, version = version + 1
+     UPDATE tasks.comments SET ${commentColumns.assignments(5)}
      WHERE id = $3 AND version = $4 AND EXISTS (SELECT FROM task) RETURNING id)`,
-  7,
+  5 + commentColumns.changing.length,
 );
 const DELETE = withEvents(
   `${TASK},
@@ -85,7 +86,7 @@ export function createComment(
       statement: {
         name: "comments-insert",
         text: INSERT,
-        values: [taskId, task.version, comment.id, comment.author_id, body, write.time],
+        values: [taskId, task.version, ...commentColumns.valuesOf(comment)],
       },
       events: commentEvents(taskEvents.comment_created, task, { comment }, write),
       answer: comment,
@@ -107,9 +108,9 @@ export function patchComment(
       throw new Problem("forbidden", "Only its author edits a comment");
     mustMatch(write.conditions, before.version);
     mustBeOpen(task);
-    const { version } = before;
-    const comment = { ...before, body, version: version + 1, updated_at: write.time };
-    const values = [taskId, task.version, commentId, version, body, write.time];
+    const comment = { ...before, body, version: before.version + 1, updated_at: write.time };
+    const changed = commentColumns.changingValuesOf(comment);
+    const values = [taskId, task.version, commentId, before.version, ...changed];
     return {
       statement: { name: "comments-update", text: UPDATE, values },
       answer: body === before.body ? before : comment,

@@ -4,6 +4,7 @@ import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/pagination.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
+import { commentColumns } from "./comments.columns.ts";
 import type { Comment } from "./tasks.contract.ts";
 import { commentView } from "./tasks.view.ts";
 
@@ -23,7 +24,7 @@ export async function listComments(
 ): Promise<Page<Comment>> {
   const parameters = new Parameters();
   const listing: Listing = {
-    columns: "t.id, t.task_id, t.author_id, t.body, t.version, t.created_at, t.updated_at",
+    columns: commentColumns.selected,
     branches: [{ from: "tasks.comments t", where: [`t.task_id = ${parameters.add(taskId)}`] }],
     sorts: TIMES,
     sort: "created_at",
@@ -38,8 +39,7 @@ export async function findComment(db: Queryable, taskId: string, id: string): Pr
   if (!isId(id)) throw missing("comment", id);
   const [comment] = await db.query<Comment>({
     name: "comments-find",
-    text: `SELECT id, task_id, author_id, body, version, created_at, updated_at
-           FROM tasks.comments WHERE id = $1 AND task_id = $2`,
+    text: `SELECT ${commentColumns.names} FROM tasks.comments WHERE id = $1 AND task_id = $2`,
     values: [id, taskId],
   });
   if (comment === undefined) throw missing("comment", id);

@@ -23,6 +23,7 @@ import {
   rememberUnchanged,
   type ResponsesAbout,
 } from "../../mixins/idempotency.ts";
+import { commentColumns } from "./comments.columns.ts";
 import { findComment } from "./comments.queries.ts";
 import { lockedAttempts, updateOf, type Written } from "./tasks.commands.ts";
 import { type Comment, type Task, taskEvents } from "./tasks.contract.ts";
@@ -99,8 +100,8 @@ export async function redactTask(db: Database, id: string, write: WriteContext):
 }
 
 const UPDATE = withEvents(
-  "row AS (UPDATE tasks.comments SET body = $2, updated_at = $3, version = version + 1 WHERE id = $1 RETURNING id)",
-  4,
+  `row AS (UPDATE tasks.comments SET ${commentColumns.assignments(2)} WHERE id = $1 RETURNING id)`,
+  2 + commentColumns.changing.length,
 );
 /** The comment's row is gone; the log is what remains of it. */
 const LOG_ALONE = withEvents("row AS (SELECT $1::uuid AS id)", 2);
@@ -142,7 +143,7 @@ export async function redactComment(
     const found = {
       answer: next,
       statement: isThere
-        ? { name: "comments-redact", text: UPDATE, values: [id, body, write.time] }
+        ? { name: "comments-redact", text: UPDATE, values: [id, ...commentColumns.changingValuesOf(next)] }
         : { name: "comments-redact-trace", text: LOG_ALONE, values: [id] },
       events: commentEvents(taskEvents.comment_redacted, task, { comment: next }, write),
       changes: isThere && comment.body !== body,

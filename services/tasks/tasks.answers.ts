@@ -10,12 +10,12 @@ import {
   nullable,
   object,
   problem,
-  type Schema,
   text,
   timestamp,
   uuid,
 } from "../../core/json-schema.ts";
 import { person } from "../users/users.answers.ts";
+import { taskColumns } from "./tasks.columns.ts";
 import type { taskEvents } from "./tasks.contract.ts";
 import {
   type BulkOperation,
@@ -125,17 +125,10 @@ const eventTask = object<DataOf<"task_created">["task"]>(
   ["deleted_at"],
 );
 const taskAlone = object<DataOf<"task_created">>("TaskEventData", { task: eventTask });
-const { title, description, status, priority, category_id, assigned_to, due_date, completed_at } = taskFields;
-const taskChanges = changes("TaskChanges", {
-  title,
-  description,
-  status,
-  priority,
-  category_id,
-  assigned_to,
-  due_date,
-  completed_at,
-} satisfies Record<keyof DataOf<"task_updated">["changes"], Schema>);
+const taskChanges = changes(
+  "TaskChanges",
+  Object.fromEntries(taskColumns.told.map((field) => [field, taskFields[field]])),
+);
 const taskWithChanges = object<DataOf<"task_updated">>("TaskChangeData", {
   task: eventTask,
   changes: taskChanges,

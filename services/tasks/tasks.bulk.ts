@@ -10,6 +10,7 @@ import { commit, type Guards, type NewEvent, withEvents, type WriteContext } fro
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
 import { checkCreation, checkReferences, readSight, type References } from "./references.ts";
 import { lockedAttempts, missingCategory, type Written } from "./tasks.commands.ts";
+import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import type { BulkOperation, BulkResult, TaskInput } from "./tasks.contract.ts";
 import {
   assignment,
@@ -21,7 +22,7 @@ import {
   transition,
 } from "./tasks.decisions.ts";
 import { findProjects, type FoundTask, guardsOf, lockTasks, type ProjectStanding } from "./tasks.queries.ts";
-import { taskView, type TaskRow } from "./tasks.view.ts";
+import { taskView } from "./tasks.view.ts";
 
 const STATUS: Record<BulkOperation["op"], number> = {
   create: 201,
@@ -39,21 +40,12 @@ const FAILED_DEPENDENCY = 424;
 
 const SAVE = withEvents(
   `given AS (
-     SELECT * FROM json_to_recordset($1::json) AS g (
-       id uuid, title text, description text, status text, priority text, project_id uuid, category_id uuid,
-       created_by uuid, assigned_to uuid, due_date timestamptz, completed_at timestamptz, version int,
-       created_at timestamptz, updated_at timestamptz, deleted_at timestamptz, was int)),
+     SELECT * FROM json_to_recordset($1::json) AS g (${taskColumns.definitions}, was int)),
    inserted AS (
-     INSERT INTO tasks.tasks (id, title, description, status, priority, project_id, category_id, created_by,
-                              assigned_to, due_date, completed_at, created_at, updated_at)
-     SELECT id, title, description, status, priority, project_id, category_id, created_by, assigned_to, due_date,
-            completed_at, created_at, updated_at
-     FROM given WHERE was = 0 RETURNING id),
+     INSERT INTO tasks.tasks (${taskColumns.names})
+     SELECT ${taskColumns.names} FROM given WHERE was = 0 RETURNING id),
    updated AS (
-     UPDATE tasks.tasks t
-     SET title = g.title, description = g.description, status = g.status, priority = g.priority,
-         category_id = g.category_id, assigned_to = g.assigned_to, due_date = g.due_date,
-         completed_at = g.completed_at, updated_at = g.updated_at, deleted_at = g.deleted_at, version = g.version
+     UPDATE tasks.tasks t SET ${taskColumns.assignmentsFrom("g")}
      FROM given g WHERE t.id = g.id AND t.version = g.was RETURNING t.id),
    row AS (SELECT id FROM inserted UNION ALL SELECT id FROM updated)`,
   2,

@@ -8,6 +8,7 @@ import { invalidField, problemCode, retryLater } from "../../core/errors.ts";
 import { type Database, type Queryable, type Statement, violatedConstraint } from "../../mixins/database.ts";
 import { commit, type Guards, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
+import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import type { Task } from "./tasks.contract.ts";
 import { clearing, type Decide, type Decision } from "./tasks.decisions.ts";
 import { dueSoonEvents } from "./tasks.events.ts";
@@ -19,7 +20,7 @@ import {
   guardsOf,
   lockDueSoon,
 } from "./tasks.queries.ts";
-import { taskView, type TaskRow } from "./tasks.view.ts";
+import { taskView } from "./tasks.view.ts";
 
 /** What a write answers, and what it tells the world. */
 export interface Written<Answer = Task> {
@@ -59,10 +60,8 @@ export async function lockedAttempts<Result>(
 
 const INSERT = withEvents(
   `row AS (
-     INSERT INTO tasks.tasks (id, title, description, status, priority, project_id, category_id, created_by,
-                              assigned_to, due_date, completed_at, created_at, updated_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) RETURNING id)`,
-  13,
+     INSERT INTO tasks.tasks (${taskColumns.names}) VALUES (${taskColumns.parameters(1)}) RETURNING id)`,
+  1 + taskColumns.count,
 );
 
 /** A category that goes while it is being given to a task. */
@@ -79,53 +78,24 @@ export async function createTask(
   guards: Guards,
 ): Promise<Written | null> {
   const answer = taskView(next);
-  const values = [
-    next.id,
-    next.title,
-    next.description,
-    next.status,
-    next.priority,
-    next.project_id,
-    next.category_id,
-    next.created_by,
-    next.assigned_to,
-    next.due_date,
-    next.completed_at,
-    next.created_at,
-  ];
   const remembered = { userId: write.actor.id, key: write.conditions.key, response: answer };
-  const statement = { name: "tasks-insert", text: INSERT, values };
+  const statement = { name: "tasks-insert", text: INSERT, values: taskColumns.valuesOf(next) };
   const logged = await commit(db, statement, events, remembered, guards).catch(missingCategory);
   return logged && { answer, events: logged };
 }
 
 const UPDATE = withEvents(
   `row AS (
-     UPDATE tasks.tasks
-     SET title = $3, description = $4, status = $5, priority = $6, category_id = $7, assigned_to = $8, due_date = $9,
-         completed_at = $10, updated_at = $11, deleted_at = $12, version = $2 + 1
-     WHERE id = $1 AND version = $2 RETURNING id)`,
-  13,
+     UPDATE tasks.tasks SET ${taskColumns.assignments(3)} WHERE id = $1 AND version = $2 RETURNING id)`,
+  3 + taskColumns.changing.length,
 );
 
 /** Writes `next` over the row that is still as it was found. */
-export function updateOf(next: TaskRow, found: FoundTask): Statement {
-  const values = [
-    next.id,
-    found.version,
-    next.title,
-    next.description,
-    next.status,
-    next.priority,
-    next.category_id,
-    next.assigned_to,
-    next.due_date,
-    next.completed_at,
-    next.updated_at,
-    next.deleted_at,
-  ];
-  return { name: "tasks-update", text: UPDATE, values };
-}
+export const updateOf = (next: TaskRow, found: FoundTask): Statement => ({
+  name: "tasks-update",
+  text: UPDATE,
+  values: [next.id, found.version, ...taskColumns.changingValuesOf(next)],
+});
 
 /** @returns null when somebody was faster */
 function update(db: Queryable, next: TaskRow, found: FoundTask, events: NewEvent[], write: WriteContext) {

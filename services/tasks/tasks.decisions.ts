@@ -6,6 +6,7 @@ import { mustMatch } from "../../core/preconditions.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { NewEvent, WriteContext } from "../../mixins/event-log.ts";
+import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import type { TaskInput, TaskStatus } from "./tasks.contract.ts";
 import {
   changeEvents,
@@ -18,7 +19,7 @@ import {
 import { may, type TaskVerb, whyNot } from "./tasks.policy.ts";
 import type { FoundTask } from "./tasks.queries.ts";
 import { checkTransition, completedAt } from "./tasks.status.ts";
-import { REDACTED, type TaskRow } from "./tasks.view.ts";
+import { REDACTED } from "./tasks.view.ts";
 
 /** The next row and its events. No events: nothing changes, and nothing is written. */
 export interface Decision {
@@ -27,16 +28,6 @@ export interface Decision {
 }
 
 export type Decide = (task: FoundTask) => Decision;
-
-/** What is left out of a full replacement, or of a new task, is this. */
-const DEFAULTS = {
-  description: null,
-  status: "pending",
-  priority: "medium",
-  category_id: null,
-  assigned_to: null,
-  due_date: null,
-} as const satisfies Omit<Required<TaskInput>, "title">;
 
 /** @throws Problem forbidden, precondition-failed, project-archived */
 export function mustBeAllowed(task: FoundTask, verbs: readonly TaskVerb[], write: WriteContext): void {
@@ -68,7 +59,7 @@ function changed(task: FoundTask, fields: Partial<TaskInput>, write: WriteContex
 
 /** A new task. Who may, and whether assignee and category will do, is decided before. @throws Problem illegal-transition */
 export function creation(input: TaskInput, projectId: string | null, write: WriteContext): Decision {
-  const fields = { ...DEFAULTS, ...input };
+  const fields = { ...taskColumns.defaults, ...input };
   const { status } = fields;
   if (status !== "pending") checkTransition("pending", status);
   const next: TaskRow = {
@@ -122,7 +113,9 @@ function setFields(
 export const replacement =
   (fields: TaskInput, write: WriteContext): Decide =>
   (task) =>
-    setFields(task, { ...DEFAULTS, ...fields }, write, { givesBack: fields.assigned_to === null });
+    setFields(task, { ...taskColumns.defaults, ...fields }, write, {
+      givesBack: fields.assigned_to === null,
+    });
 
 /**
  * Moves a task to another status. Strict: of many that claim one pending task, one wins.

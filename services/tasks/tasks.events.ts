@@ -1,29 +1,14 @@
 import type { EventDeclaration } from "../../core/events.ts";
 import { type Cause, type NewEvent, newEvent, projectStream, userStream } from "../../mixins/event-log.ts";
+import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import { type Comment, type Task, type TaskChanges, taskEvents } from "./tasks.contract.ts";
-import { taskView, type TaskRow } from "./tasks.view.ts";
+import { taskView } from "./tasks.view.ts";
 
 type Field = keyof TaskChanges;
-const FIELDS: readonly Field[] = [
-  "title",
-  "description",
-  "status",
-  "priority",
-  "category_id",
-  "assigned_to",
-  "due_date",
-  "completed_at",
-];
 
 /** What differs between two states of a task; empty when a write changed nothing. */
-export function changesBetween(before: TaskRow, after: TaskRow): TaskChanges {
-  return Object.fromEntries(
-    FIELDS.filter((field) => before[field] !== after[field]).map((field) => [
-      field,
-      { old: before[field], new: after[field] },
-    ]),
-  );
-}
+export const changesBetween = (before: TaskRow, after: TaskRow): TaskChanges =>
+  taskColumns.changesBetween(before, after);
 
 const pick = (changes: TaskChanges, fields: readonly Field[]): TaskChanges =>
   Object.fromEntries(Object.entries(changes).filter(([field]) => fields.includes(field as Field)));
@@ -37,7 +22,7 @@ function meanings(changes: TaskChanges): [ChangeEvent, TaskChanges][] {
   const spokenFor = [...Object.keys(completed), ...Object.keys(assigned)];
   const rest = pick(
     changes,
-    FIELDS.filter((field) => !spokenFor.includes(field)),
+    taskColumns.told.filter((field) => !spokenFor.includes(field)),
   );
   const all: [ChangeEvent, TaskChanges][] = [
     [taskEvents.task_completed, completed],

@@ -6,12 +6,12 @@ import type { Queryable, Statement } from "../../mixins/database.ts";
 import { type Guards, projectStream } from "../../mixins/event-log.ts";
 import { type Branch, type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { ProjectRole, ProjectStatus } from "../projects/projects.contract.ts";
+import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import { PRIORITIES, TASK_STATUSES, type Task, type TaskFilters, type TaskStatus } from "./tasks.contract.ts";
 import { may, whyNot } from "./tasks.policy.ts";
-import { type DetailRow, taskView, type TaskRow } from "./tasks.view.ts";
+import { type DetailRow, taskView } from "./tasks.view.ts";
 
-const COLUMNS = `t.id, t.title, t.description, t.status, t.priority, t.project_id, t.category_id, t.created_by,
-  t.assigned_to, t.due_date, t.completed_at, t.version, t.created_at, t.updated_at, t.deleted_at`;
+const COLUMNS = taskColumns.selected;
 
 /** What a policy asks about the caller and the project, out of the same snapshot as the task. */
 interface Standing {

@@ -1,10 +1,6 @@
 import type { Person } from "../users/users.contract.ts";
 import type { Category, Comment, Task, TaskDetail } from "./tasks.contract.ts";
-
-/** A row of tasks.tasks: the database layer already gives timestamps as the contract writes them. */
-export interface TaskRow extends Omit<Task, "deleted_at"> {
-  deleted_at: string | null;
-}
+import type { TaskRow } from "./tasks.columns.ts";
 
 /** What the detail answer knows from the database; people are another service's. */
 export interface DetailRow extends TaskRow {

@@ -6,7 +6,7 @@ import {
   creationEvents,
   deletionEvents,
 } from "../../services/tasks/tasks.events.ts";
-import type { TaskRow } from "../../services/tasks/tasks.view.ts";
+import type { TaskRow } from "../../services/tasks/tasks.columns.ts";
 import { actorOf, idOf } from "./support.ts";
 
 const [ADA, BEN, EVE] = [idOf("a"), idOf("b"), idOf("e")];
