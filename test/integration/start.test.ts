@@ -163,7 +163,7 @@ describe("Ctrl-C", () => {
 
 describe("README.md's tour, word for word", () => {
   const readme = readFileSync("README.md", "utf8");
-  const tour = readme.slice(readme.indexOf("## A five-minute tour"), readme.indexOf("## How it is built"));
+  const tour = readme.slice(readme.indexOf("## A five-minute tour"), readme.indexOf("## Architecture"));
   const blocks = [...tour.matchAll(/```bash\n([\s\S]*?)```/g)].map(([, block]) => block as string);
   // The first one starts the system.
   const script = blocks.slice(1).join("");
