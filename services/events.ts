@@ -1,13 +1,14 @@
 /** All events that the services declare: what a stream may carry, for readers of any stream and for the API's documents. */
 import type { EventDeclaration, LoggedEvent } from "../core/events.ts";
 import { array, integer, like, nullable, object, text, timestamp, uuid } from "../core/json-schema.ts";
+import { memberEventData } from "./projects/members.answers.ts";
 import { projectEventData } from "./projects/projects.answers.ts";
-import { type EventPage, projectEvents } from "./projects/projects.contract.ts";
+import { type EventPage, memberEvents, projectEvents } from "./projects/projects.contract.ts";
 import { taskEventData } from "./tasks/tasks.answers.ts";
 import { taskEvents } from "./tasks/tasks.contract.ts";
 
-export const EVENTS = { ...taskEvents, ...projectEvents };
-const DATA = { ...taskEventData, ...projectEventData };
+export const EVENTS = { ...taskEvents, ...projectEvents, ...memberEvents };
+const DATA = { ...taskEventData, ...projectEventData, ...memberEventData };
 
 export type EventType = keyof typeof EVENTS;
 export const EVENT_TYPES = Object.keys(EVENTS) as EventType[];

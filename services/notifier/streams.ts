@@ -15,7 +15,7 @@ import type { Actor } from "../../core/kit.ts";
 import type { Database } from "../../mixins/database.ts";
 import { projectStream, readHeads, readLog, readLogs, type StreamHead } from "../../mixins/event-log.ts";
 import { movesAccess } from "../events.ts";
-import { projectEvents } from "../projects/projects.contract.ts";
+import { memberEvents, projectEvents } from "../projects/projects.contract.ts";
 import { type Handshake, MAX_STREAMS } from "./handshake.ts";
 import { readableStreams, readersOf } from "./notifier.queries.ts";
 import { cutOff, drained, isTooSlow, letGo, sentBytes } from "./slow-client.ts";
@@ -336,7 +336,7 @@ export class Streams {
       this.#io.local.to(name).emit(event.type, event);
       if (isEvent(event, projectEvents.project_deleted))
         this.#listeners(name).forEach((socket) => this.close(socket, name));
-      if (isEvent(event, projectEvents.member_added) || isEvent(event, projectEvents.project_restored))
+      if (isEvent(event, memberEvents.member_added) || isEvent(event, projectEvents.project_restored))
         this.#follow(name, projectStream(event.data.project.id));
     }
     if (deliver.length > 0) this.#listeners(name).filter(isTooSlow).forEach(cutOff);
@@ -345,7 +345,7 @@ export class Streams {
   /** Who is removed from a project hears of it on their own stream, and nothing more on the project's. */
   #beforeAccessChange(name: string, entry: Entry, event: LoggedEvent): void {
     entry.epoch += 1;
-    if (!isEvent(event, projectEvents.member_removed)) return;
+    if (!isEvent(event, memberEvents.member_removed)) return;
     const { project, member } = event.data;
     if (event.stream !== projectStream(project.id)) return;
     for (const socket of this.#listeners(name))

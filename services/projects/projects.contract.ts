@@ -8,7 +8,7 @@ export const PROJECT_ROLES: readonly ProjectRole[] = ["viewer", "member", "manag
 
 export type ProjectStatus = "active" | "archived";
 
-/** A project in a list (docs/reference.md, Projects). `role` is the caller's; null for a manager or admin who is no member. */
+/** A project in a list (docs/reference.md, Projects). `role` is the caller's; null for a manager or admin who is not a member. */
 export interface ProjectItem {
   id: string;
   slug: string;
@@ -19,13 +19,13 @@ export interface ProjectItem {
   version: number;
   created_at: string;
   updated_at: string;
-  /** There in a deleted project alone. */
+  /** Only in a deleted project. */
   deleted_at?: string;
 }
 
 export interface Project extends ProjectItem {
   description: string | null;
-  /** Tasks that are not deleted, by status. */
+  /** By status; deleted tasks don't count. */
   task_counts: Record<string, number>;
 }
 
@@ -43,11 +43,11 @@ export interface ProjectInput {
   status?: ProjectStatus;
 }
 
-/** A piece of a project's log: its events after a number, oldest first. */
+/** A page of a project's log, oldest event first. */
 export interface EventPage {
   items: LoggedEvent[];
   limit: number;
-  /** The number of the project's last event: there is more to fetch while the last item's is smaller. */
+  /** The `seq` of the project's last event: more can be read while the last item's is smaller. */
   head: number;
 }
 
@@ -62,7 +62,7 @@ export interface ProjectsContract extends ServiceContract {
     };
     create: { params: Omit<ProjectInput, "status">; result: Project };
     get: { params: On; result: Project };
-    /** Name, description and status at once: what is left out goes back to its default. The slug stays unless it is named. */
+    /** A field that is left out goes back to its default; the slug stays. */
     replace: { params: On<ProjectInput>; result: Project };
     patch: { params: On<Partial<ProjectInput>>; result: Project };
     delete: { params: On; result: void };
@@ -75,26 +75,26 @@ export interface ProjectsContract extends ServiceContract {
     list_events: { params: On<{ after?: number; limit?: number }>; result: EventPage };
     /** A project with other members that this user alone owns, by its slug; null for none. */
     sole_owner_of: { params: { user_id: string }; result: string | null };
-    /** Those of some projects that the caller may see. */
+    /** Those projects of `ids` that the caller may see. */
     readable: { params: { ids: string[] }; result: string[] };
-    /** Takes a user who is gone out of the projects that they can leave. */
+    /** Takes a user whose account was closed out of the projects that they can leave. */
     leave_all: { params: { user_id: string }; result: void };
-    /** Removes one project that was deleted before `before`, with all that is in it. True: call again, there may be more. */
+    /** Removes one project that was deleted before `before`, with all that is in it. True: there may be more, call again. */
     purge: { params: { before: string }; result: boolean };
   };
 }
 
 export const projects = remote<ProjectsContract>("projects");
 
-/** A project as everybody in it may know it: without the caller's own role and without counts. */
+/** A project as events show it to all its members: the caller's role and the counts stay out. */
 export type EventProject = Omit<Project, "role" | "task_counts">;
 
-/** The changes of a project that events tell. */
+/** The changes of a project that events show. */
 export type ProjectChanges = {
   [Field in "slug" | "name" | "description" | "status" | "owner_id"]?: Change<Project[Field]>;
 };
 
-/** A membership as events show it. The log keeps no names of people: they may want theirs erased. */
+/** A membership as events show it. The log keeps no names of people, so that they can be erased. */
 export interface EventMembership {
   project: Pick<Project, "id" | "slug" | "name">;
   member: Pick<Member, "user_id" | "role" | "created_at">;
@@ -113,6 +113,9 @@ export const projectEvents = declareEvents({
     "A deleted project is back, perhaps under another slug. Its members get this on their own streams too.",
     { movesAccess: true },
   ),
+});
+
+export const memberEvents = declareEvents({
   member_added: event<EventMembership & { changes: Record<string, never> }>(
     "A user became a member of a project. The user gets this on their own stream too.",
     { movesAccess: true },

@@ -349,13 +349,13 @@ export interface paths {
         };
         /**
          * List your projects
-         * @description `q` finds a part of the name. `include_deleted` adds the deleted projects that you may restore.
+         * @description `q` finds a project by a part of its name, or by its slug. `include_deleted` adds the deleted projects that you may restore.
          */
         get: operations["projectsList"];
         put?: never;
         /**
          * Create a project
-         * @description You own it. Without a `slug` it gets one made of its name.
+         * @description You become its owner. Without a `slug` it gets one made from its name.
          */
         post: operations["projectsCreate"];
         delete?: never;
@@ -375,20 +375,20 @@ export interface paths {
         get: operations["projectsGet"];
         /**
          * Replace a project
-         * @description What you leave out goes back to its default: no description, status `active`. The slug stays unless you name one.
+         * @description A field that you leave out goes back to its default: no description, status `active`. The slug stays unless you send one.
          */
         put: operations["projectsReplace"];
         post?: never;
         /**
          * Delete a project
-         * @description For its owners. It can be restored until it is purged; nobody sees it or its tasks meanwhile.
+         * @description Only owners may. Nobody sees the project or its tasks after that, and its owners can restore it until it is purged.
          */
         delete: operations["projectsDelete"];
         options?: never;
         head?: never;
         /**
          * Change a project
-         * @description What you leave out stays. `status: archived` stops all writes in it, until it is `active` again.
+         * @description A field that you leave out stays. `status: archived` stops all writes in the project until its status is `active` again.
          */
         patch: operations["projectsPatch"];
         trace?: never;
@@ -404,7 +404,7 @@ export interface paths {
         put?: never;
         /**
          * Restore a deleted project
-         * @description For its owners. 404 for one that is not deleted. Its slug was free meanwhile: where another project has it now, this one comes back as `slug-2` or the next that is free, and the answer and the event (`changes`) tell it. A slug that several of your deleted projects had names none of them (409): use the id.
+         * @description Only owners may. 404 for a project that is not deleted. If another project has taken its slug, this one comes back as `slug-2` or the next free slug; the answer and the event's `changes` show it. A slug that several of your deleted projects have is ambiguous (409): use the id.
          */
         post: operations["projectsRestore"];
         delete?: never;
@@ -420,12 +420,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List a project's members */
+        /**
+         * List a project's members
+         * @description The longest membership comes first by default.
+         */
         get: operations["projectsListMembers"];
         put?: never;
         /**
          * Add a member
-         * @description With a role not above your own.
+         * @description You can't give a role above your own.
          */
         post: operations["projectsAddMember"];
         delete?: never;
@@ -447,14 +450,14 @@ export interface paths {
         post?: never;
         /**
          * Remove a member, or leave
-         * @description An owner has to remain.
+         * @description The project keeps an owner.
          */
         delete: operations["projectsRemoveMember"];
         options?: never;
         head?: never;
         /**
          * Change a member's role
-         * @description Neither the old role nor the new one may be above your own, and an owner has to remain.
+         * @description Neither the old nor the new role may be above your own. The project keeps an owner.
          */
         patch: operations["projectsUpdateMember"];
         trace?: never;
@@ -468,7 +471,7 @@ export interface paths {
         };
         /**
          * Read a project's log
-         * @description The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for who was away. Very long events come fewer at a time: go on until the last one is number `head`.
+         * @description The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for a client that was away. A page of very long events holds fewer than `limit`: read on until the last item's `seq` is `head`.
          */
         get: operations["projectsListEvents"];
         put?: never;
@@ -1660,14 +1663,14 @@ export interface components {
              */
             id: string;
             /**
-             * @description May stand for the id in paths.
+             * @description Can stand in place of the id in paths.
              * @example analytical-engine
              */
             slug: string;
             /** @example Analytical Engine */
             name: string;
             /**
-             * @description An archived project takes no writes but un-archiving.
+             * @description An archived project refuses every write but `status: active`.
              * @example active
              * @enum {string}
              */
@@ -1678,13 +1681,13 @@ export interface components {
              */
             owner_id: string;
             /**
-             * @description Yours; null for a manager or admin who is no member.
+             * @description Your role; null for a manager or admin who is not a member.
              * @example owner
              * @enum {string|null}
              */
             role: "viewer" | "member" | "manager" | "owner" | null;
             /**
-             * @description Counts the changes; the `ETag` is made of it.
+             * @description Grows by one with each change; the `ETag` comes from it.
              * @example 1
              */
             version: number;
@@ -1700,7 +1703,7 @@ export interface components {
             updated_at: string;
             /**
              * Format: date-time
-             * @description There in a deleted project alone.
+             * @description Only in a deleted project.
              */
             deleted_at?: string;
         };
@@ -1836,14 +1839,14 @@ export interface components {
              */
             id: string;
             /**
-             * @description May stand for the id in paths.
+             * @description Can stand in place of the id in paths.
              * @example analytical-engine
              */
             slug: string;
             /** @example Analytical Engine */
             name: string;
             /**
-             * @description An archived project takes no writes but un-archiving.
+             * @description An archived project refuses every write but `status: active`.
              * @example active
              * @enum {string}
              */
@@ -1854,13 +1857,13 @@ export interface components {
              */
             owner_id: string;
             /**
-             * @description Yours; null for a manager or admin who is no member.
+             * @description Your role; null for a manager or admin who is not a member.
              * @example owner
              * @enum {string|null}
              */
             role: "viewer" | "member" | "manager" | "owner" | null;
             /**
-             * @description Counts the changes; the `ETag` is made of it.
+             * @description Grows by one with each change; the `ETag` comes from it.
              * @example 1
              */
             version: number;
@@ -1876,7 +1879,7 @@ export interface components {
             updated_at: string;
             /**
              * Format: date-time
-             * @description There in a deleted project alone.
+             * @description Only in a deleted project.
              */
             deleted_at?: string;
             /** @example A general-purpose computing machine. */
@@ -3130,14 +3133,14 @@ export interface components {
              */
             id: string;
             /**
-             * @description May stand for the id in paths.
+             * @description Can stand in place of the id in paths.
              * @example analytical-engine
              */
             slug: string;
             /** @example Analytical Engine */
             name: string;
             /**
-             * @description An archived project takes no writes but un-archiving.
+             * @description An archived project refuses every write but `status: active`.
              * @example active
              * @enum {string}
              */
@@ -3148,7 +3151,7 @@ export interface components {
              */
             owner_id: string;
             /**
-             * @description Counts the changes; the `ETag` is made of it.
+             * @description Grows by one with each change; the `ETag` comes from it.
              * @example 1
              */
             version: number;
@@ -3164,7 +3167,7 @@ export interface components {
             updated_at: string;
             /**
              * Format: date-time
-             * @description There in a deleted project alone.
+             * @description Only in a deleted project.
              */
             deleted_at?: string;
             /** @example A general-purpose computing machine. */
@@ -3480,7 +3483,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description May stand for the id in paths.
+             * @description Can stand in place of the id in paths.
              * @example analytical-engine
              */
             slug: string;

@@ -8,7 +8,8 @@ import { listCategories } from "../../services/tasks/categories.queries.ts";
 import { listComments } from "../../services/tasks/comments.queries.ts";
 import { listTokens } from "../../services/auth/personal-tokens.ts";
 import { listSessions } from "../../services/auth/sessions.ts";
-import { listMembers, listProjects } from "../../services/projects/projects.queries.ts";
+import { listMembers } from "../../services/projects/members.queries.ts";
+import { listProjects } from "../../services/projects/projects.list.ts";
 import {
   countByStatus,
   listTasks,

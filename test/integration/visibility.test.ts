@@ -11,7 +11,7 @@ import type { Actor, Role } from "../../core/kit.ts";
 import { type Page, type PageOf, parseSort } from "../../core/pagination.ts";
 import { type Database, openDatabase } from "../../mixins/database.ts";
 import type { ProjectRole, ProjectStatus } from "../../services/projects/projects.contract.ts";
-import { listProjects, type ProjectFilter } from "../../services/projects/projects.queries.ts";
+import { listProjects, type ProjectFilter } from "../../services/projects/projects.list.ts";
 import {
   PRIORITIES,
   type Priority,

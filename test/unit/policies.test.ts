@@ -1,10 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
 import type { Role } from "../../core/kit.ts";
 import type { ProjectRole } from "../../services/projects/projects.contract.ts";
+import { mayChangeMember } from "../../services/projects/members.policy.ts";
 import {
   effectiveRole,
   may as mayProject,
-  mayChangeMember,
   type ProjectVerb,
 } from "../../services/projects/projects.policy.ts";
 import { may as mayTask, type TaskVerb } from "../../services/tasks/tasks.policy.ts";

@@ -1,0 +1,191 @@
+import { isId } from "../../core/ids.ts";
+import { page } from "../../core/json-schema.ts";
+import { actionsOf, type UserContext } from "../../core/kit.ts";
+import type { PageOf } from "../../core/pagination.ts";
+import * as rules from "../../core/rules.ts";
+import { viewerOf, viewOf } from "../../mixins/cache.ts";
+import { projectStream, readHeads, readLogPage, writeContext } from "../../mixins/event-log.ts";
+import { withIdempotencyKey } from "../../mixins/idempotency.ts";
+import { eventPage } from "../events.ts";
+import { tasks } from "../tasks/tasks.contract.ts";
+import { project as projectSchema, projectItem } from "./projects.answers.ts";
+import type { VisibleProject } from "./projects.columns.ts";
+import { createProject, deleteProject, patchProject, restoreProject } from "./projects.commands.ts";
+import type { Project, ProjectInput, ProjectsContract } from "./projects.contract.ts";
+import { listProjects } from "./projects.list.ts";
+import type { ProjectsLend } from "./projects.methods.ts";
+import * as params from "./projects.params.ts";
+import { findProject } from "./projects.queries.ts";
+import { projectView } from "./projects.view.ts";
+
+type Names = "create" | "list" | "get" | "replace" | "patch" | "delete" | "restore" | "list_events";
+
+async function change(
+  self: ProjectsLend,
+  ctx: UserContext<{ project: string }>,
+  fields: Partial<ProjectInput>,
+): Promise<Project> {
+  const { project, events } = await patchProject(self.db, ctx.params.project, fields, writeContext(ctx));
+  await self.publish(project.id, events);
+  return self.detail(ctx, project);
+}
+
+export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>({
+  create: {
+    auth: "user",
+    idempotent: true,
+    rules: params.createRules,
+    docs: {
+      summary: "Create a project",
+      description: "You become its owner. Without a `slug` it gets one made from its name.",
+      answer: projectSchema,
+      problems: ["already-exists"],
+    },
+    handler(ctx) {
+      return withIdempotencyKey(this.db, ctx, async () => {
+        const { answer, events } = await createProject(this.db, ctx.params, writeContext(ctx));
+        await this.publish(answer.id, events);
+        return answer;
+      });
+    },
+  },
+
+  list: {
+    auth: "user",
+    projectBound: true,
+    safe: true,
+    rules: params.listRules,
+    docs: {
+      summary: "List your projects",
+      description:
+        "`q` finds a project by a part of its name, or by its slug. `include_deleted` adds the deleted projects that you may restore.",
+      answer: page(projectItem),
+    },
+    handler(ctx) {
+      const { status, q, include_deleted, ...page } = ctx.params;
+      const filter = rules.omitUndefined({ status, q, include_deleted });
+      const { actor } = ctx.locals;
+      const read = () => listProjects(this.db, actor, filter, page as PageOf);
+      if (page.cursor || page.offset) return read();
+      const key = `project-page:${viewerOf(actor)}:${JSON.stringify([filter, page])}`;
+      return this.cached(key, viewOf(actor), read);
+    },
+  },
+
+  get: {
+    auth: "user",
+    projectBound: true,
+    safe: true,
+    rules: { project: params.project },
+    docs: { summary: "Read a project", answer: projectSchema },
+    handler(ctx) {
+      const { actor } = ctx.locals;
+      const { project } = ctx.params;
+      const read = async () => this.detail(ctx, await findProject(this.db, actor, project, "read"));
+      // A slug may come to name another project, so no mark of this one would outdate the answer.
+      if (!isId(project)) return read();
+      const of = [`tasks-of:${project.toLowerCase()}`, ...viewOf(actor)];
+      return this.cached(`project-detail:${viewerOf(actor)}:${project.toLowerCase()}`, of, read);
+    },
+  },
+
+  replace: {
+    auth: "user",
+    projectBound: true,
+    rules: params.replaceRules,
+    docs: {
+      summary: "Replace a project",
+      description:
+        "A field that you leave out goes back to its default: no description, status `active`. The slug stays unless you send one.",
+      answer: projectSchema,
+      problems: ["forbidden", "project-archived", "already-exists"],
+    },
+    handler(ctx) {
+      const { project: _project, ...given } = ctx.params;
+      return change(this, ctx, { description: null, status: "active", ...rules.omitUndefined(given) });
+    },
+  },
+
+  patch: {
+    auth: "user",
+    projectBound: true,
+    rules: params.patchRules,
+    docs: {
+      summary: "Change a project",
+      description:
+        "A field that you leave out stays. `status: archived` stops all writes in the project until its status is `active` again.",
+      answer: projectSchema,
+      problems: ["forbidden", "project-archived", "already-exists"],
+    },
+    handler(ctx) {
+      const { project: _project, ...given } = ctx.params;
+      return change(this, ctx, rules.omitUndefined(given));
+    },
+  },
+
+  delete: {
+    auth: "user",
+    projectBound: true,
+    rules: { project: params.project },
+    docs: {
+      summary: "Delete a project",
+      description:
+        "Only owners may. Nobody sees the project or its tasks after that, and its owners can restore it until it is purged.",
+      answer: null,
+      problems: ["forbidden", "project-archived"],
+    },
+    async handler(ctx) {
+      const { project, events } = await deleteProject(this.db, ctx.params.project, writeContext(ctx));
+      await this.publish(project.id, events);
+    },
+  },
+
+  restore: {
+    auth: "user",
+    projectBound: true,
+    idempotent: true,
+    rules: { project: params.project },
+    docs: {
+      summary: "Restore a deleted project",
+      description:
+        "Only owners may. 404 for a project that is not deleted. If another project has taken its slug, this one comes back as `slug-2` or the next free slug; the answer and the event's `changes` show it. A slug that several of your deleted projects have is ambiguous (409): use the id.",
+      answer: projectSchema,
+      problems: ["forbidden", "conflict"],
+    },
+    handler(ctx) {
+      return withIdempotencyKey(this.db, ctx, async () => {
+        const { actor } = ctx.locals;
+        const { id } = await findProject(this.db, actor, ctx.params.project, "delete", { deleted: true });
+        // Nobody writes to the tasks of a deleted project, so the counts hold when it is back.
+        const counts = await tasks.call(ctx, "count_by_status", { project_id: id });
+        const answerOf = (restored: VisibleProject): Project => projectView(restored, counts);
+        const since = this.retentionStart();
+        const { project, events } = await restoreProject(this.db, id, since, writeContext(ctx), answerOf);
+        await this.publish(id, events);
+        return answerOf(project);
+      });
+    },
+  },
+
+  list_events: {
+    auth: "user",
+    projectBound: true,
+    safe: true,
+    rules: params.listEventsRules,
+    docs: {
+      summary: "Read a project's log",
+      description:
+        "The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for a client that was away. A page of very long events holds fewer than `limit`: read on until the last item's `seq` is `head`.",
+      answer: eventPage,
+    },
+    async handler(ctx) {
+      const { after = 0, limit = 20 } = ctx.params;
+      const { actor } = ctx.locals;
+      const { id } = await findProject(this.db, actor, ctx.params.project, "read");
+      const stream = projectStream(id);
+      const [{ head = 0 } = {}] = await readHeads(this.db, [stream]);
+      const items = await readLogPage(this.db, { stream, after, upTo: head, limit, caller: actor.id });
+      return { items, limit, head };
+    },
+  },
+});

@@ -1,0 +1,64 @@
+import type { Actor } from "../../core/kit.ts";
+import type { Page, PageOf } from "../../core/pagination.ts";
+import type { Queryable } from "../../mixins/database.ts";
+import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
+import { ITEM_COLUMNS } from "./projects.columns.ts";
+import type { ProjectItem, ProjectStatus } from "./projects.contract.ts";
+import { itemView } from "./projects.view.ts";
+
+const SORTS = {
+  created_at: { sql: "p.created_at", type: "timestamptz" },
+  updated_at: { sql: "p.updated_at", type: "timestamptz" },
+  name: { sql: "lower(p.name)", type: "text" },
+};
+export const PROJECT_SORTS = Object.keys(SORTS);
+
+export interface ProjectFilter {
+  status?: ProjectStatus[];
+  q?: string;
+  include_deleted?: boolean;
+}
+
+/**
+ * The caller's projects, newest first by default; managers and admins get all. A deleted project is listed for callers
+ * who may restore it. Plan: members_user_idx and the primary key; projects_created_idx for managers and admins.
+ */
+export async function listProjects(
+  db: Queryable,
+  actor: Actor,
+  filter: ProjectFilter,
+  page: PageOf,
+): Promise<Page<ProjectItem>> {
+  const parameters = new Parameters();
+  const join = actor.role === "user" ? "JOIN" : "LEFT JOIN";
+  const restorable = actor.role === "admin" ? "true" : "coalesce(m.role = 'owner', false)";
+  const where = [
+    filter.include_deleted === true ? `(p.deleted_at IS NULL OR ${restorable})` : "p.deleted_at IS NULL",
+  ];
+  // The condition of the index projects_created_idx, which leaves no project out.
+  if (actor.role !== "user") where.push("p.created_at > '-infinity'");
+  if (actor.projects !== undefined) where.push(`p.id = ANY (${parameters.add(actor.projects)}::uuid[])`);
+  if (filter.status !== undefined) where.push(`p.status = ANY (${parameters.add(filter.status)}::text[])`);
+  if (filter.q !== undefined)
+    where.push(
+      `(p.name ILIKE '%' || ${parameters.add(literally(filter.q))} || '%' OR p.slug = ${parameters.add(filter.q.toLowerCase())})`,
+    );
+  const listing: Listing = {
+    columns: ITEM_COLUMNS,
+    branches: [
+      {
+        from: `projects.projects p ${join} projects.members m ON m.project_id = p.id AND m.user_id = ${parameters.add(actor.id)}`,
+        where,
+      },
+    ],
+    sorts: SORTS,
+    sort: "-created_at",
+    indexed: ["created_at"],
+    filtered: filter.q !== undefined || filter.status !== undefined,
+    // A user has few memberships, and a token names few projects.
+    small: actor.role === "user" || actor.projects !== undefined,
+    caller: actor.id,
+    id: { sql: "p.id", type: "uuid" },
+  };
+  return (await readPage(db, listStatement(listing, page, parameters), page, itemView)).page;
+}

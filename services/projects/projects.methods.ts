@@ -1,0 +1,49 @@
+import type { Service } from "moleculer";
+import type { Config } from "../../core/config.ts";
+import type { LoggedEvent } from "../../core/events.ts";
+import type { UserContext } from "../../core/kit.ts";
+import type { WithCache } from "../../mixins/cache.ts";
+import type { WithDatabase } from "../../mixins/database.ts";
+import { emitCommitted } from "../../mixins/event-log.ts";
+import { tasks } from "../tasks/tasks.contract.ts";
+import { listMemberIds } from "./members.queries.ts";
+import type { VisibleProject } from "./projects.columns.ts";
+import type { Project } from "./projects.contract.ts";
+import { projectView } from "./projects.view.ts";
+
+const DAY_MS = 86_400_000;
+
+/** What the actions' `this` has. */
+export interface ProjectsLend extends WithDatabase, WithCache {
+  /** Outdates the cached answers about a project, then hands a write's events to the notifiers. Never throws. */
+  publish(projectId: string, events: LoggedEvent[], formerMemberIds?: string[]): Promise<void>;
+  /** The project with the numbers of its tasks. */
+  detail(ctx: UserContext, project: VisibleProject): Promise<Project>;
+  /** A project that was deleted before this time (ISO 8601) can't be restored. */
+  retentionStart(): string;
+  /** Projects whose purge failed, and why. */
+  unpurgeable: Map<string, Error>;
+}
+
+type Projects = Service & ProjectsLend;
+
+export const projectMethods = (config: Config) => ({
+  async publish(this: Projects, projectId: string, events: LoggedEvent[], formerMemberIds: string[] = []) {
+    if (events.length > 0) {
+      // The write is committed, so a failed read of the members must not fail its request.
+      const memberIds = await listMemberIds(this.db, projectId).catch((error: unknown) => {
+        this.logger.warn(`members of project ${projectId} may see its former state for a moment`, error);
+        return [];
+      });
+      const users = [...memberIds, ...formerMemberIds].map((id) => `user:${id}`);
+      await this.outdate([...users, "projects", `tasks-of:${projectId}`]);
+    }
+    emitCommitted(this.broker, events);
+  },
+
+  async detail(this: Projects, ctx: UserContext, project: VisibleProject): Promise<Project> {
+    return projectView(project, await tasks.call(ctx, "count_by_status", { project_id: project.id }));
+  },
+
+  retentionStart: (): string => new Date(Date.now() - config.RETENTION_DAYS * DAY_MS).toISOString(),
+});
