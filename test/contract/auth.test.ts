@@ -4,7 +4,10 @@ import jwt from "jsonwebtoken";
 import type pg from "pg";
 import { type Answer, PASSWORD, type Person, type Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import { deactivate, expectProblem, ID, openDatabase, tally, TIMESTAMP, upTo } from "./support.ts";
+import { deactivate } from "../support/cast.ts";
+import { tally, upTo } from "../support/counting.ts";
+import { openDatabase } from "../support/database.ts";
+import { expectProblem, ID, TIMESTAMP } from "../support/expectations.ts";
 
 let node: TestNode;
 let db: pg.Client;

@@ -3,7 +3,9 @@ import type pg from "pg";
 import { newId } from "../../core/ids.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import { expectProblem, ID, openDatabase, readStream, tally, TIMESTAMP, upTo } from "./support.ts";
+import { tally, upTo } from "../support/counting.ts";
+import { openDatabase, readStream } from "../support/database.ts";
+import { expectProblem, ID, TIMESTAMP } from "../support/expectations.ts";
 
 let node: TestNode;
 let db: pg.Client;

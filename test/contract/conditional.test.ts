@@ -4,7 +4,9 @@ import { newId } from "../../core/ids.ts";
 import { ROUTES } from "../../services/api-gateway/routes.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import { expectProblem, openDatabase, readStream, tally, upTo } from "./support.ts";
+import { tally, upTo } from "../support/counting.ts";
+import { openDatabase, readStream } from "../support/database.ts";
+import { expectProblem } from "../support/expectations.ts";
 
 let node: TestNode;
 let db: pg.Client;

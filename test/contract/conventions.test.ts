@@ -5,7 +5,9 @@ import { ROUTES } from "../../services/api-gateway/routes.ts";
 import { newId } from "../../core/ids.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import { dial, expectCommonHeaders, expectProblem, ID, openDatabase, type Raw, send } from "./support.ts";
+import { openDatabase } from "../support/database.ts";
+import { expectCommonHeaders, expectProblem, ID } from "../support/expectations.ts";
+import { dial, type Raw, send } from "../support/raw-http.ts";
 
 const ORIGIN = "https://app.example.com";
 const JSON_TYPE = { "Content-Type": "application/json" };

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type Answer, PASSWORD, type Person, type Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import { expectProblem, upTo } from "./support.ts";
+import { upTo } from "../support/counting.ts";
+import { expectProblem } from "../support/expectations.ts";
 
 let node: TestNode;
 let ada: Person;

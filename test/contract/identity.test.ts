@@ -10,7 +10,7 @@ import type { Api } from "../support/api.ts";
 import { type Answer, PASSWORD, type Person } from "../support/api.ts";
 import { startTestNode, type TestNode, withoutService } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
-import { expectProblem } from "./support.ts";
+import { expectProblem } from "../support/expectations.ts";
 
 const ORIGIN = "https://app.example.com";
 

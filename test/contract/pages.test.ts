@@ -9,7 +9,8 @@ import { openDatabase as openPool } from "../../mixins/database.ts";
 import { issueToken, type Purpose } from "../../services/auth/one-time-tokens.ts";
 import type { Person } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import { expectCommonHeaders, expectProblem, send } from "./support.ts";
+import { expectCommonHeaders, expectProblem } from "../support/expectations.ts";
+import { send } from "../support/raw-http.ts";
 
 /** One that may have the API's answers, with credentials. */
 const ORIGIN = "https://app.example.com";

@@ -3,24 +3,19 @@ import type pg from "pg";
 import { newId } from "../../core/ids.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import { expectProblem, openDatabase, personWithRole, readStream, tally, upTo } from "./support.ts";
-
-const ACTORS = ["owner", "manager", "member", "viewer", "stranger", "boss", "admin"] as const;
-type Actor = (typeof ACTORS)[number];
+import { ACTORS, type Cast, makeCast, makeProject } from "../support/cast.ts";
+import { tally, upTo } from "../support/counting.ts";
+import { openDatabase, readStream } from "../support/database.ts";
+import { expectProblem } from "../support/expectations.ts";
 
 let node: TestNode;
 let db: pg.Client;
-/** By role in the projects; `stranger` has none, `boss` is a global manager and `admin` an admin, neither a member. */
-let people: Record<Actor, Person>;
+let people: Cast;
 
 beforeAll(async () => {
   node = await startTestNode();
   db = await openDatabase(node);
-  const [owner, manager, member, viewer, stranger] = (await Promise.all(
-    ACTORS.slice(0, 5).map((name) => node.api.person(name)),
-  )) as [Person, Person, Person, Person, Person];
-  const [boss, admin] = [await personWithRole(node, db, "manager"), await personWithRole(node, db, "admin")];
-  people = { owner, manager, member, viewer, stranger, boss, admin };
+  people = await makeCast(node, db);
 });
 afterAll(async () => {
   await db?.end();
@@ -29,16 +24,7 @@ afterAll(async () => {
 
 const alone = (fields: object = {}): Promise<Wire> =>
   people.owner.api.must("POST", "/projects", { name: "Launch", ...fields });
-/** One with a member of each role. */
-async function team(fields: object = {}): Promise<Wire> {
-  const project = await alone(fields);
-  for (const role of ["manager", "member", "viewer"] as const)
-    await people.owner.api.must("POST", `/projects/${project.id}/members`, {
-      user_id: people[role].id,
-      role,
-    });
-  return project;
-}
+const team = (): Promise<Wire> => makeProject(people);
 const path = ({ id }: Wire): string => `/projects/${id}`;
 const put = (project: Wire, body: object, who = people.owner): Promise<Answer> =>
   who.api.put(path(project), body);

@@ -2,20 +2,14 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/g
 import type pg from "pg";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import {
-  deactivate,
-  expectProblem,
-  ID,
-  openDatabase,
-  personWithRole,
-  readStream,
-  tally,
-  TIMESTAMP,
-  upTo,
-} from "./support.ts";
+import { type Cast, deactivate, makeCast, makeProject, personWithRole } from "../support/cast.ts";
+import { tally, upTo } from "../support/counting.ts";
+import { openDatabase, readStream } from "../support/database.ts";
+import { expectProblem, ID, TIMESTAMP } from "../support/expectations.ts";
 
 let node: TestNode;
 let db: pg.Client;
+let people: Cast;
 let owner: Person;
 let manager: Person;
 let member: Person;
@@ -28,10 +22,8 @@ const NO_TASKS = { pending: 0, in_progress: 0, completed: 0, cancelled: 0, archi
 beforeAll(async () => {
   node = await startTestNode();
   db = await openDatabase(node);
-  const names = ["owner", "manager", "member", "viewer", "stranger"];
-  [owner, manager, member, viewer, stranger] = (await Promise.all(
-    names.map((name) => node.api.person(name)),
-  )) as [Person, Person, Person, Person, Person];
+  people = await makeCast(node, db);
+  ({ owner, manager, member, viewer, stranger } = people);
 });
 afterAll(async () => {
   await db?.end();
@@ -40,17 +32,7 @@ afterAll(async () => {
 
 const create = (body: object, who = owner): Promise<Answer> => who.api.post("/projects", body);
 
-/** A project with one member of each role. */
-async function team(): Promise<Wire> {
-  const project = await owner.api.must("POST", "/projects", { name: "Team" });
-  for (const [who, role] of [
-    [manager, "manager"],
-    [member, "member"],
-    [viewer, "viewer"],
-  ] as const)
-    await owner.api.must("POST", `/projects/${project.id}/members`, { user_id: who.id, role });
-  return project;
-}
+const team = (): Promise<Wire> => makeProject(people);
 
 /** Who is what, in the order in which they came. */
 const rolesIn = async (project: string, as = owner): Promise<[id: string, role: string][]> =>

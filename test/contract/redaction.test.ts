@@ -9,7 +9,9 @@ import { REDACTED } from "../../services/tasks/tasks.view.ts";
 import type { Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
-import { expectProblem, openDatabase, personWithRole, readStream } from "./support.ts";
+import { makeCast, makeProject } from "../support/cast.ts";
+import { openDatabase, readStream } from "../support/database.ts";
+import { expectProblem } from "../support/expectations.ts";
 
 const SECRET = "hunter2-0f9e8d";
 
@@ -27,17 +29,9 @@ let project: Wire;
 beforeAll(async () => {
   node = await startTestNode();
   db = await openDatabase(node);
-  [owner, manager, member, viewer, stranger] = (await Promise.all(
-    ["owner", "manager", "member", "viewer", "stranger"].map((name) => node.api.person(name)),
-  )) as [Person, Person, Person, Person, Person];
-  [boss, admin] = [await personWithRole(node, db, "manager"), await personWithRole(node, db, "admin")];
-  project = await owner.api.must("POST", "/projects", { name: "Launch" });
-  for (const [who, role] of [
-    [manager, "manager"],
-    [member, "member"],
-    [viewer, "viewer"],
-  ] as const)
-    await owner.api.must("POST", `/projects/${project.id}/members`, { user_id: who.id, role });
+  const cast = await makeCast(node, db);
+  ({ owner, manager, member, viewer, stranger, boss, admin } = cast);
+  project = await makeProject(cast);
 });
 afterAll(async () => {
   await db?.end();

@@ -4,14 +4,13 @@ import { newId } from "../../core/ids.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { until } from "../../local/until.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import { expectProblem, openDatabase, personWithRole, readStream } from "./support.ts";
-
-const ACTORS = ["owner", "manager", "member", "viewer", "stranger", "boss", "admin"] as const;
+import { type Cast, makeCast, makeProject } from "../support/cast.ts";
+import { openDatabase, readStream } from "../support/database.ts";
+import { expectProblem } from "../support/expectations.ts";
 
 let node: TestNode;
 let db: pg.Client;
-/** By role in `project`; `stranger` has none, `boss` is a global manager and `admin` an admin, neither a member. */
-let people: Record<(typeof ACTORS)[number], Person>;
+let people: Cast;
 let project: Wire;
 /** The owner's. */
 let category: Wire;
@@ -19,31 +18,14 @@ let category: Wire;
 beforeAll(async () => {
   node = await startTestNode();
   db = await openDatabase(node);
-  const [owner, manager, member, viewer, stranger] = (await Promise.all(
-    ACTORS.slice(0, 5).map((name) => node.api.person(name)),
-  )) as [Person, Person, Person, Person, Person];
-  const [boss, admin] = [await personWithRole(node, db, "manager"), await personWithRole(node, db, "admin")];
-  people = { owner, manager, member, viewer, stranger, boss, admin };
-  project = await team("Launch");
-  category = await owner.api.must("POST", "/categories", { name: "Home", color: "#00ff00" });
+  people = await makeCast(node, db);
+  project = await makeProject(people);
+  category = await people.owner.api.must("POST", "/categories", { name: "Home", color: "#00ff00" });
 });
 afterAll(async () => {
   await db?.end();
   await node?.stop();
 });
-
-/** A project of the owner's with one member of each role. */
-async function team(name: string): Promise<Wire> {
-  const { owner, manager, member, viewer } = people;
-  const made = await owner.api.must("POST", "/projects", { name });
-  for (const [user, role] of [
-    [manager, "manager"],
-    [member, "member"],
-    [viewer, "viewer"],
-  ] as const)
-    await owner.api.must("POST", `/projects/${made.id}/members`, { user_id: user.id, role });
-  return made;
-}
 
 /** A personal task of the owner's, or with `project_id` one of the project. */
 const make = (fields: object = {}, who = people.owner): Promise<Wire> =>
@@ -331,7 +313,7 @@ describe("deleting and restoring", () => {
   });
 
   test("in an archived project it is 409, in a deleted one 404", async () => {
-    const { id } = await team("Short-lived");
+    const { id } = await makeProject(people, { name: "Short-lived" });
     const task = await make({ project_id: id });
     await remove(task.id);
     await archived(id, async () => expectProblem(await restore(task.id), 409, "project-archived"));
@@ -340,7 +322,7 @@ describe("deleting and restoring", () => {
   });
 
   test("it is not in lists meanwhile, unless include_deleted asks for one's own or managed ones", async () => {
-    const { id } = await team("Graveyard");
+    const { id } = await makeProject(people, { name: "Graveyard" });
     const { owner, manager, member, viewer, boss, admin } = people;
     await make({ project_id: id, title: "kept" });
     const gone = await make({ project_id: id, title: "owner's" });
@@ -535,7 +517,7 @@ describe("GET /tasks", () => {
   });
 
   test("what is overdue changes by time alone, also in a project whose lists were just read", async () => {
-    const { id } = await team("Pressed");
+    const { id } = await makeProject(people, { name: "Pressed" });
     const overdue = async (): Promise<unknown[]> =>
       (await people.owner.api.must("GET", `/projects/${id}/tasks?overdue=true`)).items;
     await make({ project_id: id, due_date: new Date(Date.now() + 700).toISOString() });

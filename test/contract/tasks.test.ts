@@ -3,37 +3,21 @@ import type pg from "pg";
 import { newId } from "../../core/ids.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import {
-  expectProblem,
-  ID,
-  openDatabase,
-  personWithRole,
-  readStream,
-  tally,
-  TIMESTAMP,
-  upTo,
-} from "./support.ts";
-
-const ACTORS = ["owner", "manager", "member", "viewer", "stranger", "boss", "admin"] as const;
-type Actor = (typeof ACTORS)[number];
+import { type Cast, makeCast, makeProject } from "../support/cast.ts";
+import { tally, upTo } from "../support/counting.ts";
+import { openDatabase, readStream } from "../support/database.ts";
+import { expectProblem, ID, TIMESTAMP } from "../support/expectations.ts";
 
 let node: TestNode;
 let db: pg.Client;
-/** By role in `project`; `stranger` has none, `boss` is a global manager and `admin` an admin, neither a member. */
-let people: Record<Actor, Person>;
+let people: Cast;
 let project: Wire;
 
 beforeAll(async () => {
   node = await startTestNode();
   db = await openDatabase(node);
-  const [owner, manager, member, viewer, stranger] = (await Promise.all(
-    ACTORS.slice(0, 5).map((name) => node.api.person(name)),
-  )) as [Person, Person, Person, Person, Person];
-  const [boss, admin] = [await personWithRole(node, db, "manager"), await personWithRole(node, db, "admin")];
-  people = { owner, manager, member, viewer, stranger, boss, admin };
-  project = await owner.api.must("POST", "/projects", { name: "Launch" });
-  for (const role of ["manager", "member", "viewer"] as const)
-    await owner.api.must("POST", `/projects/${project.id}/members`, { user_id: people[role].id, role });
+  people = await makeCast(node, db);
+  project = await makeProject(people);
 });
 afterAll(async () => {
   await db?.end();

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { ROUTES } from "../../services/api-gateway/routes.ts";
 import type { Api, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
-import { expectProblem } from "./support.ts";
+import { expectProblem } from "../support/expectations.ts";
 
 let node: TestNode;
 let ada: Person;

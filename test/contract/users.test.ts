@@ -9,18 +9,11 @@ import { users } from "../../services/users/users.contract.ts";
 import { openDatabase as openPool } from "../../mixins/database.ts";
 import type { Api } from "../support/api.ts";
 import { type Answer, PASSWORD, type Person, type Wire } from "../support/api.ts";
-import { freshDatabase } from "../support/database.ts";
 import { startTestNode, testConfig, type TestNode } from "../support/node.ts";
-import {
-  deactivate,
-  expectProblem,
-  ID,
-  openDatabase,
-  personWithRole,
-  readStream,
-  TIMESTAMP,
-  upTo,
-} from "./support.ts";
+import { deactivate, personWithRole } from "../support/cast.ts";
+import { upTo } from "../support/counting.ts";
+import { freshDatabase, openDatabase, readStream } from "../support/database.ts";
+import { expectProblem, ID, TIMESTAMP } from "../support/expectations.ts";
 
 const NOBODY = "01a1fd00-bd86-77b7-82a3-da440c274cf3";
 

@@ -10,9 +10,10 @@ import { createComment } from "../../services/tasks/comments.commands.ts";
 import { tasks as tasksService } from "../../services/tasks/tasks.contract.ts";
 import { runBulk } from "../../services/tasks/tasks.bulk.ts";
 import { lockDueSoon } from "../../services/tasks/tasks.queries.ts";
-import { openDatabase as openClient, readStream, tally, upTo } from "../contract/support.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
+import { tally, upTo } from "../support/counting.ts";
+import { openDatabase as openClient, readStream } from "../support/database.ts";
 
 const NO_CONDITIONS = { ifMatch: null, key: null };
 

@@ -7,9 +7,9 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type pg from "pg";
 import { newId } from "../../core/ids.ts";
 import { ROUTES } from "../../services/api-gateway/routes.ts";
-import { openDatabase } from "../contract/support.ts";
 import { type Answer, Api, PASSWORD, type Person, type Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
+import { openDatabase } from "../support/database.ts";
 
 /** Words that only members of the project may read, and words that only the owner may. */
 const SHARED = "walrus";

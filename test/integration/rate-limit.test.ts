@@ -8,10 +8,10 @@ import { newId } from "../../core/ids.ts";
 import { startRedis } from "../../local/redis.ts";
 import { until } from "../../local/until.ts";
 import { startNode } from "../../node.ts";
-import { type Raw, send } from "../contract/support.ts";
 import { type Answer, Api, PASSWORD, type Person } from "../support/api.ts";
 import { freshDatabase } from "../support/database.ts";
 import { testConfig } from "../support/node.ts";
+import { type Raw, send } from "../support/raw-http.ts";
 
 interface TestGateway {
   api: Api;

@@ -8,11 +8,12 @@ import { type Database, openDatabase } from "../../mixins/database.ts";
 import { startNode } from "../../node.ts";
 import { completeEnding, type Ending, endSessions, holdEnding } from "../../services/users/endings.ts";
 import { eraseUser } from "../../services/users/users.commands.ts";
-import { expectProblem, personWithRole } from "../contract/support.ts";
 import { Api, PASSWORD, type Person, type Wire } from "../support/api.ts";
 import { gateTo } from "../support/gate.ts";
 import { startTestNode, type TestNode, testConfig, withoutService } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
+import { personWithRole } from "../support/cast.ts";
+import { expectProblem } from "../support/expectations.ts";
 
 let node: TestNode;
 let sql: pg.Client;

@@ -3,9 +3,9 @@ import pg from "pg";
 import { problemCode } from "../../core/errors.ts";
 import { until } from "../../local/until.ts";
 import { openDatabase } from "../../mixins/database.ts";
-import { upTo } from "../contract/support.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
+import { upTo } from "../support/counting.ts";
 
 /** What takes long, on a node that gives a read 1.5 s, a statement of a transaction 1.8, and a wait for a turn one. */
 let node: TestNode;

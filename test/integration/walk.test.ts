@@ -3,9 +3,9 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type pg from "pg";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
-import { openDatabase } from "../contract/support.ts";
 import type { Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
+import { openDatabase } from "../support/database.ts";
 
 const STANDING = 1000;
 /** Tasks that move; enough that some lie on every page. */

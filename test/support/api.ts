@@ -1,14 +1,8 @@
 import { newId } from "../../core/ids.ts";
+import type { Answer, Wire } from "./answer.ts";
 import { mustConform } from "./conformance.ts";
 
-/** What came over the wire: a test asserts what it is. */
-export type Wire = any;
-
-export interface Answer {
-  status: number;
-  headers: Headers;
-  body: Wire;
-}
+export type { Answer, Wire };
 
 export interface Person {
   id: string;

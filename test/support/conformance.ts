@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { isEmailAddress } from "../../core/text.ts";
-import type { Answer, Wire } from "./api.ts";
+import type { Answer, Wire } from "./answer.ts";
 
 const openapi: Wire = JSON.parse(readFileSync(new URL("../../docs/openapi.json", import.meta.url), "utf8"));
 

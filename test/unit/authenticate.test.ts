@@ -4,7 +4,7 @@ import { loadConfig } from "../../core/config.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { RevokedSessions } from "../../core/revoked-sessions.ts";
 import { Authenticator } from "../../services/api-gateway/authenticate.ts";
-import { actorOf, problem } from "./support.ts";
+import { actorOf, problem } from "./fixtures.ts";
 
 const tokens = createTokens(loadConfig({ NODE_ENV: "test" }));
 const others = createTokens(

@@ -11,7 +11,7 @@ import {
   type ServiceContract,
 } from "../../core/kit.ts";
 import { authorize } from "../../middlewares/authorize.ts";
-import { actorOf, idOf, problem } from "./support.ts";
+import { actorOf, idOf, problem } from "./fixtures.ts";
 
 type Whoami = { params: Record<never, never>; result: Actor | null };
 interface DoorContract extends ServiceContract {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "@jest/globals";
 import { ServiceBroker } from "moleculer";
 import { until } from "../../local/until.ts";
 import { cache, viewOf, type WithCache } from "../../mixins/cache.ts";
-import { actorOf } from "./support.ts";
+import { actorOf } from "./fixtures.ts";
 
 /** A store that can be made to fail, as Redis does. */
 class Store {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { databaseProblem, isoTimestamp, violatedConstraint } from "../../mixins/database.ts";
-import { problem } from "./support.ts";
+import { problem } from "./fixtures.ts";
 
 test.each([
   ["2026-11-21 06:36:14.123+00", "2026-11-21T06:36:14.123Z"],

@@ -4,7 +4,7 @@ import type { Statement } from "../../mixins/database.ts";
 import { declareEvents, event, isEvent, type LoggedEvent } from "../../core/events.ts";
 import { commit, emitCommitted, newEvent as declared, type NewEvent } from "../../mixins/event-log.ts";
 import { EVENT_TYPES, EVENTS } from "../../services/events.ts";
-import { actorOf, idOf } from "./support.ts";
+import { actorOf, idOf } from "./fixtures.ts";
 
 const newEvent = (id: string): NewEvent => ({
   id,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { MAX_STREAMS, parseCursor, parseHandshake, parseStream } from "../../services/notifier/handshake.ts";
-import { idOf, problem } from "./support.ts";
+import { idOf, problem } from "./fixtures.ts";
 
 const PROJECT = `project:${idOf("a")}`;
 const USER = `user:${idOf("b")}`;

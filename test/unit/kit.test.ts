@@ -4,7 +4,7 @@ import { loadConfig } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
 import { emit, hint, on, remote, service, type ServiceContract } from "../../core/kit.ts";
 import { brokerOptions } from "../../moleculer.config.ts";
-import { problem } from "./support.ts";
+import { problem } from "./fixtures.ts";
 
 interface ThingsContract extends ServiceContract {
   name: "things";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { PROBLEMS, problemCode } from "../../core/errors.ts";
 import { hashPassword, verifyPassword } from "../../services/users/password.ts";
-import { problem } from "./support.ts";
+import { problem } from "./fixtures.ts";
 
 /** bcrypt's least. */
 const COST = 4;

@@ -8,7 +8,7 @@ import {
   type ProjectVerb,
 } from "../../services/projects/projects.policy.ts";
 import { may as mayTask, type TaskVerb } from "../../services/tasks/tasks.policy.ts";
-import { actorOf, idOf } from "./support.ts";
+import { actorOf, idOf } from "./fixtures.ts";
 
 const [SELF, OTHER, THIRD, PROJECT] = [idOf("1"), idOf("2"), idOf("3"), idOf("4")];
 

@@ -10,7 +10,7 @@ import {
   readBody,
   traceparentOf,
 } from "../../services/api-gateway/request.ts";
-import { problem } from "./support.ts";
+import { problem } from "./fixtures.ts";
 
 /** A request as Node's server hands it over, and its response, without a connection. */
 function exchange(headers: Record<string, string>, body: string | Buffer = "") {

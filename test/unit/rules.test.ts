@@ -3,7 +3,7 @@ import FastestValidator, { type ValidationError } from "fastest-validator";
 import { isId, newId } from "../../core/ids.ts";
 import { pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { idOf } from "./support.ts";
+import { idOf } from "./fixtures.ts";
 
 type Validator = InstanceType<typeof FastestValidator.default>;
 /** As Moleculer makes its own. */

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { Database, Statement } from "../../mixins/database.ts";
 import type { LoggedEvent } from "../../core/events.ts";
 import { type ClientSocket, type PushServer, Streams } from "../../services/notifier/streams.ts";
-import { idOf, problem } from "./support.ts";
+import { idOf, problem } from "./fixtures.ts";
 
 const ADA = idOf("a");
 const STREAM = `project:${idOf("1")}`;

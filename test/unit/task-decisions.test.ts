@@ -12,7 +12,7 @@ import {
   replacement,
 } from "../../services/tasks/tasks.decisions.ts";
 import type { FoundTask } from "../../services/tasks/tasks.queries.ts";
-import { actorOf, idOf } from "./support.ts";
+import { actorOf, idOf } from "./fixtures.ts";
 
 const [ADA, BEN, EVE] = [idOf("a"), idOf("b"), idOf("e")];
 const [THEN, NOW] = ["2026-11-20T08:00:00.000Z", "2026-11-21T09:30:00.000Z"];

@@ -7,7 +7,7 @@ import {
   deletionEvents,
 } from "../../services/tasks/tasks.events.ts";
 import type { TaskRow } from "../../services/tasks/tasks.columns.ts";
-import { actorOf, idOf } from "./support.ts";
+import { actorOf, idOf } from "./fixtures.ts";
 
 const [ADA, BEN, EVE] = [idOf("a"), idOf("b"), idOf("e")];
 const PROJECT = idOf("4");

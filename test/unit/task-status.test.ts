@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { TASK_STATUSES, type TaskStatus } from "../../services/tasks/tasks.contract.ts";
 import { checkTransition, completedAt } from "../../services/tasks/tasks.status.ts";
-import { problem } from "./support.ts";
+import { problem } from "./fixtures.ts";
 
 const TO = ["pending", "in_progress", "completed", "cancelled", "archived"] as const;
 const MATRIX: Record<TaskStatus, [boolean, boolean, boolean, boolean, boolean]> = {

@@ -4,7 +4,7 @@ import { createSecretKey } from "node:crypto";
 import jwt, { type SignOptions } from "jsonwebtoken";
 import { loadConfig } from "../../core/config.ts";
 import { createTokens } from "../../core/tokens.ts";
-import { actorOf, problem } from "./support.ts";
+import { actorOf, problem } from "./fixtures.ts";
 
 const SECRET = "the present secret, of 32 bytes and more";
 const PREVIOUS = "the previous secret, of 32 bytes and more";

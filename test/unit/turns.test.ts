@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { type Cost, Turns } from "../../mixins/turns.ts";
-import { problem } from "./support.ts";
+import { problem } from "./fixtures.ts";
 
 const LIMITS = { all: 4, unbounded: 2, each: 2, waiting: 5, waitingEach: 3, patienceMs: 60_000 };
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { Role } from "../../core/kit.ts";
 import { may, maySearchAccounts, type UserVerb } from "../../services/users/users.policy.ts";
-import { actorOf, idOf } from "./support.ts";
+import { actorOf, idOf } from "./fixtures.ts";
 
 const [SELF, OTHER] = [idOf("1"), idOf("2")];
 
