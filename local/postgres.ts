@@ -2,7 +2,6 @@ import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { postgresBinaries } from "./postgres/binaries.ts";
 import { locate, prepare, urlOf } from "./postgres/cluster.ts";
-import type { Cluster } from "./postgres/cluster.ts";
 import {
   ask,
   findPostmaster,
@@ -11,7 +10,7 @@ import {
   kill,
   spawnPostmaster,
 } from "./postgres/postmaster.ts";
-import type { SpawnedPostmaster } from "./postgres/postmaster.ts";
+import type { Cluster, SpawnedPostmaster } from "./postgres/postmaster.ts";
 import { until } from "./until.ts";
 
 const START_MS = 30_000;

@@ -3,7 +3,6 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
-import type { Statement } from "./database.ts";
 
 /** Connections that single statements share, and how many statements one of them may have under way. */
 const LINES = 3;
@@ -25,7 +24,7 @@ interface Line {
  * A named statement is prepared by the first that sends it. Others follow when that one was answered: sent behind it
  * in good faith they would fail with it, were it not to be prepared.
  */
-async function send<Row extends object>(line: Line, statement: Statement): Promise<pg.QueryResult<Row>> {
+async function send<Row extends object>(line: Line, statement: pg.QueryConfig): Promise<pg.QueryResult<Row>> {
   const { name } = statement;
   if (name === undefined || line.known.has(name)) return line.client.query<Row>(statement);
   for (let before; (before = line.first.get(name)) !== undefined;) await before.catch(() => {});
@@ -69,7 +68,7 @@ export class Pipelines {
     this.#onError = onError;
   }
 
-  async query<Row extends object>(statement: Statement): Promise<pg.QueryResult<Row>> {
+  async query<Row extends object>(statement: pg.QueryConfig): Promise<pg.QueryResult<Row>> {
     const line = (this.#waiting.size === 0 ? this.#take() : undefined) ?? (await this.#wait());
     try {
       return await send<Row>(line, statement);

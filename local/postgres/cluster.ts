@@ -18,21 +18,12 @@ import { promisify } from "node:util";
 import { exists, renameUnlessThere } from "../files.ts";
 import { canReach, ENV, shelter, unprivilegedUser } from "./binaries.ts";
 import type { Binaries, User } from "./binaries.ts";
-import { findPostmaster } from "./postmaster.ts";
+import { type Cluster, findPostmaster } from "./postmaster.ts";
 
 const INITDB_MS = 30_000;
 
 /** Postgres' own C.UTF-8 sorts and folds alike on every system, and needs none of the system's locales. */
 const LOCALE = ["-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"];
-
-/** Where a database cluster lies, and who runs it (undefined: we do). */
-export interface Cluster {
-  /** Holds `data` and `log`. */
-  home: string;
-  data: string;
-  log: string;
-  user: User | undefined;
-}
 
 /**
  * The cluster of the folder `dir`, which is made if missing. Where Postgres' user can't reach `dir` (below root's

@@ -5,8 +5,16 @@ import { promisify } from "node:util";
 import pg from "pg";
 import { freePort, portFor } from "../ports.ts";
 import { ENV, postgresBinaries } from "./binaries.ts";
-import type { Binaries } from "./binaries.ts";
-import type { Cluster } from "./cluster.ts";
+import type { Binaries, User } from "./binaries.ts";
+
+/** Where a database cluster lies, and who runs it (undefined: we do). */
+export interface Cluster {
+  /** Holds `data` and `log`. */
+  home: string;
+  data: string;
+  log: string;
+  user: User | undefined;
+}
 
 /** A server's first process, as Postgres' own note `postmaster.pid` describes it. */
 export interface Postmaster {
