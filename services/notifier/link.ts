@@ -1,15 +1,12 @@
 import { createAdapter } from "@socket.io/redis-adapter";
-import { Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import type { LoggedEvent } from "../../core/events.ts";
+import type { Log } from "../../core/log.ts";
+import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
 import type { PushServer } from "./streams.ts";
 
 /** The name under which notifiers hand each other hints. */
 const HINTS = "hints";
-
-interface Log {
-  warn(...args: unknown[]): void;
-  info(...args: unknown[]): void;
-}
 
 export interface Link {
   /** Hands events to the other notifiers. They may be lost. */
@@ -40,21 +37,14 @@ export function linkNotifiers(
   log: Log,
   onHints: (events: LoggedEvent[]) => void,
 ): Link {
-  const options = { retryStrategy: (attempt: number) => Math.min(attempt * 100, 1000) };
-  let away = false;
-  const onError = (error: Error) => {
-    if (!away) log.warn(`Redis is away, notifiers go by the log alone: ${error.message}`);
-    away = true;
-  };
-  const publisher = new Redis(redisUrl, { ...options, enableOfflineQueue: false, maxRetriesPerRequest: 0 });
-  // Subscriptions wait for the connection and are made again after each loss; there is a handful of them.
-  const subscriber = new Redis(redisUrl, { ...options, maxRetriesPerRequest: null });
-  publisher.on("error", onError);
-  subscriber.on("error", onError);
-  subscriber.on("ready", () => {
-    if (away) log.info("Redis is back");
-    away = false;
+  const outage = new RedisOutage(log, {
+    away: "notifiers go by the log alone",
+    back: "notifiers share events again",
   });
+  const publisher = connectRedis(redisUrl, outage);
+  // Subscriptions wait for the connection and are made again after each loss; there is a handful of them.
+  const waiting = { enableOfflineQueue: true, maxRetriesPerRequest: null };
+  const subscriber = connectRedis(redisUrl, outage, waiting).on("ready", () => outage.ended());
   quiet(publisher, "publish");
   quiet(subscriber, "subscribe", "psubscribe", "unsubscribe", "punsubscribe");
   io.adapter(createAdapter(publisher, subscriber, { key: namespace }));
