@@ -12,6 +12,7 @@ import type { Server, Socket } from "socket.io";
 import { Problem, problemDocument } from "../../core/errors.ts";
 import { isEvent, type LoggedEvent } from "../../core/events.ts";
 import type { Actor } from "../../core/kit.ts";
+import type { Log } from "../../core/log.ts";
 import type { Database } from "../../mixins/database.ts";
 import { projectStream, readHeads, readLog, readLogs, type StreamHead } from "../../mixins/event-log.ts";
 import { movesAccess } from "../events.ts";
@@ -85,17 +86,13 @@ interface Entry {
   joining: number;
 }
 
-interface Log {
-  warn(...args: unknown[]): void;
-}
-
 export class Streams {
   readonly #entries = new Map<string, Entry>();
   readonly #db: Database;
   readonly #io: PushServer;
-  readonly #log: Log;
+  readonly #log: Log<"warn">;
 
-  constructor(db: Database, io: PushServer, log: Log) {
+  constructor(db: Database, io: PushServer, log: Log<"warn">) {
     this.#db = db;
     this.#io = io;
     this.#log = log;

@@ -145,7 +145,8 @@ describe("each service in a process of its own", () => {
       await client.waitFor(() => client.of(stream).length >= 3, "what was missed");
       expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbersFrom(3, 3));
     }
-    expect(leaving.ready[stream]!.recovered).toBe(true);
+    // `ready` follows the replay.
+    await leaving.waitFor(() => leaving.ready[stream]!.recovered, "a ready that says recovered");
     expect(staying.ends).toEqual([]);
   }, 40_000);
 
