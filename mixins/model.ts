@@ -19,19 +19,19 @@ export interface ModelDefinition {
   options: ModelOptions & { schema: string };
 }
 
-/** What the mixin lends: the Sequelize model, connected before the service starts. */
+/** What the mixin lends: the Sequelize model. It is connected before the service starts. */
 export interface WithModel<Row extends object> {
   model: ModelStatic<Model<Row>>;
 }
 
 /**
- * A Sequelize model through moleculer-db, for plain CRUD off the hot path. Its ready-made actions stay out: they say
- * no `auth`, and their `query` parameter would let a client write the WHERE clause. The pool is this service's own.
+ * A Sequelize model through moleculer-db, for plain CRUD off the hot path. moleculer-db's own actions stay out: they name
+ * no `auth`, and their `query` parameter would let a client write the WHERE clause. Each service has a pool of its own.
  */
 export function model(config: Config, definition: ModelDefinition): Partial<ServiceSchema> {
   return {
     mixins: [{ ...(DbService as unknown as ServiceSchema), actions: {} }],
-    // Moleculer clones schemas deeply, which a Sequelize instance doesn't survive: so it comes in after the merge.
+    // Moleculer clones schemas deeply, and a Sequelize instance does not survive that: it comes in after the merge.
     merged(schema: ServiceSchema & { model?: unknown; adapter?: unknown }) {
       const sequelize = new Sequelize(config.DATABASE_URL, {
         dialect: "postgres",
@@ -44,7 +44,7 @@ export function model(config: Config, definition: ModelDefinition): Partial<Serv
           application_name: `taskwire ${config.NODE_ID} models`,
         },
       });
-      // A model that is defined already is taken as it is; of a definition the adapter would make the table at each start.
+      // The adapter takes a defined model as it is; given a definition, it would create the table at each start.
       const { name, define, options } = definition;
       schema.model = sequelize.define(name, define, options);
       schema.adapter = new SequelizeAdapter(sequelize);
@@ -52,8 +52,14 @@ export function model(config: Config, definition: ModelDefinition): Partial<Serv
   } as Partial<ServiceSchema>;
 }
 
-/** Sequelize's error as what it stands for: a problem that a client may see, or the driver's own error. */
-export function modelProblem(error: unknown): unknown {
+/** Runs a read of a model. @throws Problem, as `modelProblem` makes it */
+export const readModel = <Result>(read: () => Promise<Result>): Promise<Result> =>
+  read().catch((error: unknown) => {
+    throw modelProblem(error);
+  });
+
+/** Sequelize's error as the problem that a client may see, or as the driver's own error. */
+function modelProblem(error: unknown): unknown {
   if (!(error instanceof BaseError) || error instanceof UniqueConstraintError) return error;
   if (/^Sequelize(Connection|Host|AccessDenied|InvalidConnection)/.test(error.name))
     return databaseProblem({ code: "08000" });

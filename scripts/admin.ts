@@ -12,7 +12,7 @@ import { isEmailAddress, keyOf, printable } from "../core/text.ts";
 import { startPostgres } from "../local/postgres.ts";
 import { describeDatabase } from "../migrations/ready.ts";
 import { type Database, openDatabase } from "../mixins/database.ts";
-import { endSessions } from "../services/users/endings.ts";
+import { endSessions } from "../services/users/account-cleanup.ts";
 import { createUser } from "../services/users/users.commands.ts";
 
 const email = (process.argv[2] ?? "").trim().normalize("NFC");

@@ -9,7 +9,7 @@ import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { mailer } from "../mailer/mailer.contract.ts";
 import { projects } from "../projects/projects.contract.ts";
-import { accountRules, HASHING_TIMEOUT, type User, users } from "../users/users.contract.ts";
+import { accountRules, HASHING_TIMEOUT_MS, type User, users } from "../users/users.contract.ts";
 import { user } from "../users/users.answers.ts";
 import { type AuthContract, type Login, revoked, TOKEN_SCOPES } from "./auth.contract.ts";
 import * as schemas from "./auth.answers.ts";
@@ -111,7 +111,7 @@ export default (config: Config): ServiceSchema => {
           answer: user,
           problems: ["already-exists"],
         },
-        timeout: HASHING_TIMEOUT,
+        timeout: HASHING_TIMEOUT_MS,
         rules: accountRules,
         async handler(ctx) {
           const user = await users.call(ctx, "create", ctx.params);
@@ -133,7 +133,7 @@ export default (config: Config): ServiceSchema => {
           answer: schemas.login,
           problems: ["invalid-credentials"],
         },
-        timeout: HASHING_TIMEOUT,
+        timeout: HASHING_TIMEOUT_MS,
         rules: {
           login: { ...address, optional: true, example: "ada" },
           email: { ...address, optional: true },
@@ -310,7 +310,7 @@ export default (config: Config): ServiceSchema => {
           description: "With the token of the link that was mailed. All sessions end.",
           answer: null,
         },
-        timeout: HASHING_TIMEOUT,
+        timeout: HASHING_TIMEOUT_MS,
         rules: { token: secret, password: accountRules.password },
         async handler(ctx) {
           const { token, password } = ctx.params;
@@ -333,7 +333,7 @@ export default (config: Config): ServiceSchema => {
           answer: null,
           problems: ["conflict"],
         },
-        timeout: HASHING_TIMEOUT,
+        timeout: HASHING_TIMEOUT_MS,
         rules: { current_password: givenPassword, password: accountRules.password },
         async handler(ctx) {
           const { id, session } = ctx.locals.actor;

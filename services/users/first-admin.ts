@@ -1,21 +1,26 @@
 /**
- * The first admin (docs/reference.md, Users), of ADMIN_EMAIL and ADMIN_PASSWORD. Where some active account is admin already,
- * nothing happens, so it may run at every start of every node.
+ * The first admin (docs/reference.md, Users), made of ADMIN_EMAIL and ADMIN_PASSWORD at every start of every node. Nothing
+ * happens when an active admin exists.
  *
- * Somebody may have registered that address before, and it need not be theirs: such an account gets the password, is made
- * admin and loses all that it had open in one commit.
+ * A stranger may have registered that address. One commit gives such an account the password and the role, and ends its
+ * sessions.
  */
 import { randomBytes } from "node:crypto";
-import { Problem } from "../../core/errors.ts";
+import type { Service } from "moleculer";
+import type { Config } from "../../core/config.ts";
+import { Problem, problemCode } from "../../core/errors.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { newId } from "../../core/ids.ts";
 import { keyOf } from "../../core/text.ts";
+import type { UsersLend } from "./users.methods.ts";
 import { isCommonPassword } from "./common-passwords.ts";
-import { endSessions } from "./endings.ts";
+import { endSessions } from "./account-cleanup.ts";
 import { hashPassword } from "./password.ts";
 
-/** `taskwire first admin`: held while one is made, so that nodes which start at the same time make one. */
+/** The key of an advisory lock (`twfa`): nodes that start at the same time make one admin. */
 const LOCK = 0x74776661;
+/** Milliseconds between two attempts. */
+const RETRY_MS = 500;
 
 export interface FirstAdmin {
   email: string;
@@ -27,8 +32,8 @@ export interface FirstAdmin {
 const hasAdmin = async (db: Queryable): Promise<boolean> =>
   (await db.query({ text: "SELECT FROM users.users WHERE role = 'admin' AND is_active LIMIT 1" })).length > 0;
 
-/** Runs `make` while no other node does, and only where there is no admin. */
-const whereThereIsNone = <Result>(
+/** Runs `make` under the lock, unless there is an admin. @returns null when there is one */
+const unlessThereIsOne = <Result>(
   db: Database,
   make: (tx: Queryable) => Promise<Result>,
 ): Promise<Result | null> =>
@@ -47,7 +52,7 @@ export async function makeFirstAdmin(db: Database, admin: FirstAdmin): Promise<s
   if (isCommonPassword(password))
     throw new Problem("validation-failed", "ADMIN_PASSWORD is one of the most common passwords");
   const hash = await hashPassword(password, cost);
-  return whereThereIsNone(db, async (tx) => {
+  return unlessThereIsOne(db, async (tx) => {
     const [user] = await tx.query<{ id: string; is_active: boolean }>({
       text: "SELECT id, is_active FROM users.users WHERE email_key = $1 FOR NO KEY UPDATE",
       values: [keyOf(email)],
@@ -64,7 +69,7 @@ export async function makeFirstAdmin(db: Database, admin: FirstAdmin): Promise<s
   });
 }
 
-/** A verified admin, called `admin` or, where that is taken, something like `admin-3f9a`. */
+/** Inserts a verified admin named `admin`, or `admin-3f9a…` when that is taken. */
 async function insert(tx: Queryable, email: string, hash: string): Promise<string> {
   const id = newId();
   const { length: taken } = await tx.query({
@@ -78,4 +83,43 @@ async function insert(tx: Queryable, email: string, hash: string): Promise<strin
     values: [id, email, username, hash, new Date(), keyOf(email), keyOf(username)],
   });
   return id;
+}
+
+/** A node's attempts to make the first admin: the first one as it starts, others until one succeeds or is refused. */
+export class FirstAdminSetup {
+  readonly #service: Service & UsersLend;
+  readonly #config: Config;
+  #retry: NodeJS.Timeout | undefined;
+  #isStopped = false;
+
+  constructor(service: Service & UsersLend, config: Config) {
+    this.#service = service;
+    this.#config = config;
+  }
+
+  /** Never throws. @returns when the first attempt has ended */
+  async start(): Promise<void> {
+    const { broker, cleaner, db, logger } = this.#service;
+    const { ADMIN_EMAIL: email, ADMIN_PASSWORD: password, BCRYPT_COST: cost } = this.#config;
+    if (email === "") return;
+    try {
+      const id = await makeFirstAdmin(db, { email, password, cost });
+      if (id === null) return;
+      logger.info(`user ${id} is admin, by ADMIN_EMAIL`);
+      await cleaner.afterCommit(broker, id);
+    } catch (error) {
+      const { message } = error as Error;
+      if (["validation-failed", "conflict"].includes(problemCode(error) ?? "")) {
+        logger.error(`there is no first admin: ${message}`);
+      } else if (!this.#isStopped) {
+        logger.warn(`there is no first admin yet: ${message}`);
+        this.#retry = setTimeout(() => void this.start(), RETRY_MS).unref();
+      }
+    }
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#retry);
+  }
 }

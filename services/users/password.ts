@@ -3,29 +3,30 @@ import { availableParallelism } from "node:os";
 import bcrypt from "bcrypt";
 import pLimit from "p-limit";
 import { type Problem, retryLater } from "../../core/errors.ts";
+import type { UserRow } from "./users.model.ts";
 
 /**
- * bcrypt runs in libuv's four threads, which files and DNS need too, and takes a core each: more than two hashes at
- * once, or one on the last core, slow a whole node down. The rest waits its turn; beyond the bound it is refused, so
- * that a storm of logins slows logins only.
+ * bcrypt runs in libuv's four threads, which files and DNS need too, and each hash takes a core: more than two at once,
+ * or one on the last core, slow the whole node down. Further hashes wait for their turn, and beyond a bound they are
+ * refused, so a storm of logins slows logins only.
  */
-const AT_ONCE = Math.max(1, Math.min(2, availableParallelism() - 1));
-const WAITING = 100;
-/** Milliseconds. Who waited longer is refused unhashed: their client is about to give up. */
-const PATIENCE = 8000;
+const CONCURRENT_HASHES = Math.max(1, Math.min(2, availableParallelism() - 1));
+const MAX_WAITING_HASHES = 100;
+/** Milliseconds. A hash that waited longer is refused: its client is about to give up. */
+const MAX_WAIT_MS = 8000;
 
-const turns = pLimit(AT_ONCE);
+const turns = pLimit(CONCURRENT_HASHES);
 
 const overloaded = (): Problem => retryLater("overloaded", "Too many logins at once", 5);
 
-/** @throws Problem overloaded when the queue is full: asked before any other work is done for a login */
+/** Asked before a login costs anything else. @throws Problem overloaded when the queue is full */
 export function mustHaveRoom(): void {
-  if (turns.pendingCount >= WAITING) throw overloaded();
+  if (turns.pendingCount >= MAX_WAITING_HASHES) throw overloaded();
 }
 
 async function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
   mustHaveRoom();
-  const deadline = performance.now() + PATIENCE;
+  const deadline = performance.now() + MAX_WAIT_MS;
   return turns(() => {
     if (performance.now() > deadline) throw overloaded();
     return work();
@@ -40,7 +41,7 @@ const digest = (password: string): string =>
 export const hashPassword = (password: string, cost: number): Promise<string> =>
   inTurn(() => bcrypt.hash(digest(password), cost));
 
-/** A hash of nothing, so that an unknown account takes as long as a wrong password. One for each cost. */
+/** A hash of nothing for each cost: with it, an unknown account takes as long as a wrong password. */
 const decoys = new Map<number, Promise<string>>();
 
 /**
@@ -51,4 +52,18 @@ export async function verifyPassword(password: string, hash: string | null, cost
   if (!decoys.has(cost)) decoys.set(cost, bcrypt.hash("", cost));
   const against = hash ?? (await (decoys.get(cost) as Promise<string>));
   return (await inTurn(() => bcrypt.compare(digest(password), against))) && hash !== null;
+}
+
+/**
+ * The account, if it is active and has this password; else null, just as late.
+ * @throws Problem overloaded
+ */
+export async function checkPassword(
+  account: UserRow | null,
+  password: string,
+  cost: number,
+): Promise<UserRow | null> {
+  // An erased account has the empty text for a hash.
+  const hash = account?.is_active === true ? account.password_hash || null : null;
+  return (await verifyPassword(password, hash, cost)) ? account : null;
 }

@@ -1,4 +1,4 @@
-/** users.contract.ts as JSON Schemas. */
+/** What goes out: the DTOs of users.contract.ts as JSON Schemas. */
 import {
   boolean,
   enumOf,
@@ -11,9 +11,7 @@ import {
   timestamp,
   uuid,
 } from "../../core/json-schema.ts";
-import type { FoundPerson, Person, User } from "./users.contract.ts";
-
-export const ROLES = ["user", "manager", "admin"] as const;
+import { type FoundPerson, type Person, ROLES, type User } from "./users.contract.ts";
 
 const email = like({ type: "string", format: "idn-email" }, "ada@example.com");
 const name = {
@@ -29,9 +27,9 @@ export const user = object<User>("User", {
   username: name.username,
   first_name: name.first_name,
   last_name: name.last_name,
-  role: enumOf(ROLES, "What the user may do beyond their own projects."),
+  role: enumOf(ROLES, "What the user may do outside of their own projects."),
   is_active: boolean(true),
-  is_verified: boolean(true, "Whether they have proven to read mail at `email`."),
+  is_verified: boolean(true, "Whether the user has confirmed the address in `email`."),
   created_at: timestamp("2026-11-21T09:30:00.000Z"),
   updated_at: timestamp("2026-11-21T09:30:00.000Z"),
 });
@@ -40,7 +38,7 @@ export const person = object<Person>("Person", name);
 
 export const foundPerson = object<FoundPerson>(
   "FoundPerson",
-  { ...name, email: { type: "string", format: "idn-email", description: "For admins alone." } },
+  { ...name, email: { type: "string", format: "idn-email", description: "Only in answers to admins." } },
   ["email"],
 );
 

@@ -1,22 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { type Model, type ModelStatic, Op } from "sequelize";
 import { mustMatch } from "../../core/preconditions.ts";
 import { missing, Problem, takenField } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Actor, Conditions, Role } from "../../core/kit.ts";
 import { keyOf } from "../../core/text.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
-import { ending, ENDS_SESSIONS, endSessions } from "./endings.ts";
-import { modelProblem } from "../../mixins/model.ts";
-import { hashPassword, mustHaveRoom, verifyPassword } from "./password.ts";
+import { endSessions, ENDS_SESSIONS, enqueueCleanup } from "./account-cleanup.ts";
+import { hashPassword } from "./password.ts";
 import type { NewUser, User, UserChanges } from "./users.contract.ts";
-import type { UserRow } from "./users.model.ts";
 import { may, type UserVerb, WHY_NOT } from "./users.policy.ts";
-import { USER } from "./users.queries.ts";
+import { USER_COLUMNS } from "./users.queries.ts";
 
-export type UserModel = ModelStatic<Model<UserRow>>;
-
-/** Which field a unique index guards. */
+/** The field that each unique index guards. */
 const UNIQUE: Record<string, string> = { users_email_key: "email", users_username_key: "username" };
 
 function takenProblem(error: unknown): unknown {
@@ -24,21 +19,20 @@ function takenProblem(error: unknown): unknown {
   return field === undefined ? error : takenField(field, `This ${field} is taken`);
 }
 
-/** @throws Problem already-exists for an e-mail address or user name that is taken, in any case of its letters */
+/** @throws Problem already-exists for an e-mail address or user name that is taken, in any letter case; overloaded */
 export async function createUser(
   db: Queryable,
   { email, username, password, first_name = null, last_name = null }: NewUser,
   cost: number,
-  standing: { role: Role; is_verified: boolean } = { role: "user", is_verified: false },
+  { role, is_verified }: { role: Role; is_verified: boolean } = { role: "user", is_verified: false },
 ): Promise<User> {
   const hash = await hashPassword(password, cost);
-  const { role, is_verified } = standing;
   try {
     const [user] = await db.query<User>({
       name: "users-insert",
       text: `INSERT INTO users.users (id, email, username, first_name, last_name, password_hash, role, is_verified,
                                       created_at, updated_at, email_key, username_key)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11) RETURNING ${USER}`,
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11) RETURNING ${USER_COLUMNS}`,
       values: [
         newId(),
         email,
@@ -59,40 +53,21 @@ export async function createUser(
   }
 }
 
-/** The active user with this e-mail address or user name, if the password is right; null, just as late, if not. */
-export async function findByPassword(
-  model: UserModel,
-  { login, password }: { login: string; password: string },
-  cost: number,
-): Promise<UserRow | null> {
-  mustHaveRoom();
-  const key = keyOf(login);
-  const found = await model
-    .findOne({ where: { [Op.or]: [{ email_key: key }, { username_key: key }] } })
-    .catch((error: unknown) => {
-      throw modelProblem(error);
-    });
-  const row = found?.get() ?? null;
-  // An erased account has the empty hash, which is none.
-  const right = await verifyPassword(password, row?.password_hash || null, cost);
-  return right && row?.is_active === true ? row : null;
-}
-
-/** A change is later than the one before, so that its time tells the two apart. */
+/** SQL for the time of a change: later than the change before it, so that the two differ. */
 const LATER = (now: string): string => `greatest(${now}, updated_at + interval '1 ms')`;
 
 export interface PasswordChange {
   id: string;
   password: string;
-  /** Of the account's sessions, as it was when the right to change the password was proven. */
+  /** The account's generation when the caller proved the right to change the password. */
   generation: number;
   email?: string;
   keep_session?: string;
 }
 
 /**
- * Sets a password and ends what is open to the account, in one commit.
- * @throws Problem not-found for no such active user, or one of another generation or address by now; overloaded
+ * Sets a password and ends the account's sessions and tokens in one commit.
+ * @throws Problem not-found for no such active user, or one that has another generation or address now; overloaded
  */
 export async function setPassword(
   db: Queryable,
@@ -107,7 +82,7 @@ export async function setPassword(
                                     kept_session = $6
              WHERE id = $1 AND is_active AND ($4::text IS NULL OR email_key = $4) AND sessions_generation = $5
              RETURNING id, sessions_generation)
-           ${ending("ended")}`,
+           ${enqueueCleanup("ended")}`,
     values: [
       id,
       await hashPassword(password, cost),
@@ -132,20 +107,19 @@ export async function markVerified(db: Queryable, id: string, email: string): Pr
   if (rows.length === 0) throw missing("user", id);
 }
 
-/** The contract shows no version of users: the time of the last change stands for it. */
+/** A user has no version: the time of the last change stands for it. */
 const versionOf = ({ updated_at }: User): number => Date.parse(updated_at);
 
-/** An account under its lock. */
-interface Standing {
+interface LockedUser {
   user: User;
-  /** Whether some other account is an active admin, under the locks of all of them. */
+  /** Whether another account is an active admin; the locks on all admins keep it so. */
   anotherAdmin: boolean;
 }
 
 /**
- * Locks an account for a write that the caller must be allowed. Who writes as an admin, and who erases, first locks all
- * active admins, in the order of their ids: such writes take turns, so that of two admins who demote each other one
- * stays, and nobody goes on as an admin who was demoted a moment ago. (NO KEY: rows that refer to a user need not wait.)
+ * Locks an account for a write and checks that the caller may do it. An admin's write and an erasure first lock all
+ * active admins, in the order of their ids. Such writes take turns: of two admins who demote each other one remains, and
+ * a demoted admin's next write is refused. (NO KEY: rows that refer to a user need not wait.)
  * @throws Problem not-found (erased accounts too), forbidden
  */
 async function lockUser(
@@ -153,7 +127,7 @@ async function lockUser(
   actor: Actor,
   id: string,
   verbs: readonly UserVerb[],
-): Promise<Standing> {
+): Promise<LockedUser> {
   let [who, anotherAdmin] = [actor, true];
   if (actor.role === "admin" || verbs.includes("erase")) {
     const admins = await tx.query<{ id: string }>({
@@ -164,7 +138,7 @@ async function lockUser(
       who = { ...actor, role: "user" };
   }
   const [user] = await tx.query<User>({
-    text: `SELECT ${USER} FROM users.users WHERE id = $1 AND erased_at IS NULL FOR NO KEY UPDATE`,
+    text: `SELECT ${USER_COLUMNS} FROM users.users WHERE id = $1 AND erased_at IS NULL FOR NO KEY UPDATE`,
     values: [id],
   });
   if (user === undefined || !may(who, "read", user)) throw missing("user", id);
@@ -174,18 +148,18 @@ async function lockUser(
 }
 
 /** @throws Problem conflict when `next` would leave no active admin */
-function keepAnAdmin({ user, anotherAdmin }: Standing, next: Pick<User, "role" | "is_active">): void {
+function keepAnAdmin({ user, anotherAdmin }: LockedUser, next: Pick<User, "role" | "is_active">): void {
   const isAdmin = ({ role, is_active }: Pick<User, "role" | "is_active">) => role === "admin" && is_active;
   if (isAdmin(user) && !isAdmin(next) && !anotherAdmin)
-    throw new Problem("conflict", "This is the last active admin: make somebody else admin first");
+    throw new Problem("conflict", "This is the last active admin: make another user admin first");
 }
 
 const FIELDS = ["email", "username", "first_name", "last_name", "role", "is_active"] as const;
 
 /**
- * Sets the fields that are named. A new e-mail address is not verified.
- * @returns the account; whether its sessions must end, since its role is another or it is active no more; and whether
- *   its e-mail address is another, in more than the case of its letters
+ * Sets the given fields. A new e-mail address is not verified.
+ * @returns the account; whether its sessions ended, because role or `is_active` changed; and whether its e-mail address
+ *   changed in more than letter case
  * @throws Problem not-found, forbidden, precondition-failed, already-exists; conflict for the last active admin
  */
 export async function changeUser(
@@ -197,14 +171,14 @@ export async function changeUser(
 ): Promise<{ user: User; sessionsEnd: boolean; newAddress: boolean }> {
   const administers = changes.role !== undefined || changes.is_active !== undefined;
   return db.transaction(async (tx) => {
-    const standing = await lockUser(tx, actor, id, administers ? ["edit", "administer"] : ["edit"]);
-    const { user } = standing;
+    const locked = await lockUser(tx, actor, id, administers ? ["edit", "administer"] : ["edit"]);
+    const { user } = locked;
     mustMatch(conditions, versionOf(user));
     const next = { ...user, ...changes };
     if (FIELDS.every((field) => next[field] === user[field])) {
       return { user, sessionsEnd: false, newAddress: false };
     }
-    keepAnAdmin(standing, next);
+    keepAnAdmin(locked, next);
     const newAddress = keyOf(next.email) !== keyOf(user.email);
     const sessionsEnd = next.role !== user.role || next.is_active !== user.is_active;
     const keys = [keyOf(next.email), keyOf(next.username)];
@@ -219,7 +193,7 @@ export async function changeUser(
         text: `UPDATE users.users
                SET email = $2, username = $3, first_name = $4, last_name = $5, role = $6, is_active = $7,
                    is_verified = $8, updated_at = ${LATER("$9")}, email_key = $10, username_key = $11
-               WHERE id = $1 RETURNING ${USER}`,
+               WHERE id = $1 RETURNING ${USER_COLUMNS}`,
         values: [id, ...values],
       });
       if (sessionsEnd) await endSessions(tx, id);
@@ -230,7 +204,7 @@ export async function changeUser(
   });
 }
 
-/** Whether `eraseUser` would do it now, for what must be done before. @throws Problem the same */
+/** Checks what `eraseUser` checks, before the caller does what must come first. @throws Problem the same */
 export async function checkErasure(
   db: Database,
   actor: Actor,
@@ -238,19 +212,19 @@ export async function checkErasure(
   conditions: Conditions,
 ): Promise<void> {
   await db.transaction(async (tx) => {
-    const standing = await lockUser(tx, actor, id, ["erase"]);
-    mustMatch(conditions, versionOf(standing.user));
-    keepAnAdmin(standing, { role: "user", is_active: false });
+    const locked = await lockUser(tx, actor, id, ["erase"]);
+    mustMatch(conditions, versionOf(locked.user));
+    keepAnAdmin(locked, { role: "user", is_active: false });
   });
 }
 
 /**
- * Deactivates an account, ends its sessions and erases what tells who it was, in one commit, which also leaves the mark by
- * which its projects and tasks are left (endings.ts). The row stays, for what its owner made.
+ * Deactivates an account, ends its sessions, erases its personal data and enqueues its cleanup (account-cleanup.ts), all
+ * in one commit. The row stays, because projects, tasks and comments refer to it.
  * @throws Problem not-found, also for one that is erased; forbidden; conflict for the last active admin
  */
 export async function eraseUser(db: Database, actor: Actor, id: string): Promise<void> {
-  // Anybody might have registered the name that this account is to get.
+  // A stranger may have registered the name that this account gets: the second attempt adds random digits.
   for (const suffix of ["", randomBytes(4).toString("hex")]) {
     try {
       const names = [`erased-${id}${suffix}@erased.invalid`, `erased-${id.slice(-12)}${suffix}`] as const;

@@ -24,9 +24,15 @@ export interface Person {
   last_name: string | null;
 }
 
-/** Who was found: with the e-mail address for admins alone. */
+/** A person in the list. Only admins see the e-mail address. */
 export interface FoundPerson extends Person {
   email?: string;
+}
+
+/** What an assignment or a membership depends on. */
+export interface PersonStanding extends Person {
+  is_active: boolean;
+  role: Role;
 }
 
 export interface NewUser {
@@ -36,6 +42,8 @@ export interface NewUser {
   first_name?: string | null;
   last_name?: string | null;
 }
+
+export const ROLES = ["user", "manager", "admin"] as const satisfies readonly Role[];
 
 const name = { ...rules.line(1, 100), optional: true, nullable: true, trim: true } as const;
 
@@ -50,13 +58,13 @@ export const accountRules = {
     // No @: a user name never looks like somebody else's e-mail address.
     pattern: "^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$",
   },
-  /** Common ones are refused besides, by the users service. */
+  /** The users service also refuses common ones. */
   password: { ...rules.text(8, 128, true), example: "correct horse" },
   first_name: name,
   last_name: name,
 } as const;
 
-/** What a change may name: `role` and `is_active` are for admins. */
+/** Only admins set `role` and `is_active`. */
 export interface UserChanges {
   email?: string;
   username?: string;
@@ -66,11 +74,11 @@ export interface UserChanges {
   is_active?: boolean;
 }
 
-/** All that a user had open ended: to every gateway and notifier. A node that misses it reads `auth.revoked`. */
+/** All sessions and tokens of a user ended. It goes to every gateway and notifier; a node that misses it reads `auth.revoked`. */
 export const sessionsEnded = hint<{ user_id: string }>("users.sessions_ended");
 
-/** Milliseconds to allow a call that hashes a password: it waits for its turn. */
-export const HASHING_TIMEOUT = 10_000;
+/** Milliseconds that a call which hashes a password may take: it waits for its turn. */
+export const HASHING_TIMEOUT_MS = 10_000;
 
 export interface UsersContract extends ServiceContract {
   name: "users";
@@ -81,32 +89,32 @@ export interface UsersContract extends ServiceContract {
     patch: { params: UserChanges & { id: string }; result: User };
     delete: { params: { id: string }; result: void };
     create: { params: NewUser; result: User };
-    /** The user as they see themselves. */
+    /** The account as its owner sees it. */
     account: { params: { id: string }; result: User };
-    /** Null when there is no such active user, or when the password is wrong: both take equally long. */
+    /** Null for an unknown or inactive account and for a wrong password: all take equally long. */
     verify_password: {
       params: { login: string; password: string };
       result: { user: User; generation: number } | null;
     };
     /** Those of `ids` that exist, in no particular order. */
-    people: { params: { ids: string[] }; result: (Person & { is_active: boolean; role: Role })[] };
+    people: { params: { ids: string[] }; result: PersonStanding[] };
     /** The active user with this e-mail address, in any case of its letters. */
     by_email: { params: { email: string }; result: User | null };
     /** The generation of the account's sessions when the password was right; null for a wrong one. */
     check_password: { params: { id: string; password: string }; result: number | null };
-    /** Throws the same as `set_password` for a password that won't do, and does nothing else. */
+    /** Refuses the passwords that `set_password` refuses, and does nothing else. */
     check_new_password: { params: { password: string }; result: void };
-    /** Which account a login names, for what counts its failures; null for none. Never told to a client. */
+    /** The account that a login names, so that its failures can be counted; null for none. No client may learn it. */
     account_of: { params: { login: string }; result: string | null };
     /**
-     * Sets the password and ends all sessions but `keep_session`, in one commit, if the account still has this generation
-     * and, where one is named, this address.
+     * Sets the password and ends all sessions but `keep_session` in one commit, as long as the account has this generation
+     * and, if given, this address.
      */
     set_password: {
       params: { id: string; password: string; generation: number; email?: string; keep_session?: string };
       result: void;
     };
-    /** The address was proven, if the account still has it. */
+    /** Marks the address as verified, if the account still has it. */
     mark_verified: { params: { id: string; email: string }; result: void };
   };
 }

@@ -2,7 +2,7 @@ import { DataTypes } from "sequelize";
 import type { Role } from "../../core/kit.ts";
 import type { ModelDefinition } from "../../mixins/model.ts";
 
-/** A row of users.users. Dates are Date objects here: Sequelize's way. */
+/** A row of users.users. Sequelize makes dates Date objects. */
 export interface UserRow {
   id: string;
   email: string;
@@ -15,9 +15,9 @@ export interface UserRow {
   is_verified: boolean;
   created_at: Date;
   updated_at: Date;
-  /** Counted on by whatever ends all sessions. */
+  /** Grows by one with each commit that ends all sessions. */
   sessions_generation: number;
-  /** core/text.ts, keyOf: what the account is found by. */
+  /** The names by which an account is found: `keyOf` in core/text.ts. */
   email_key: string;
   username_key: string;
 }

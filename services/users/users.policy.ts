@@ -13,21 +13,21 @@ const ADMIN: readonly UserVerb[] = ["read", "read_account", "edit", "administer"
 const SELF: readonly UserVerb[] = ["read", "read_account", "edit", "erase"];
 const OTHERS: readonly UserVerb[] = ["read"];
 
-/** Closed by default: a verb that no line here grants is refused. Who left is there for admins alone. */
+/** Closed by default: a verb that no line here grants is refused. Only admins see accounts that are not active. */
 export function may(actor: Actor, verb: UserVerb, user: UserStanding): boolean {
   if (actor.role === "admin") return ADMIN.includes(verb);
   if (!user.is_active) return false;
   return (user.id === actor.id ? SELF : OTHERS).includes(verb);
 }
 
-/** The detail of a refusal, for a caller who may see the person. */
+/** Details of refusals, for callers who may see the person. */
 export const WHY_NOT: Record<UserVerb, string> = {
-  read: "Only admins read accounts that are closed",
-  read_account: "An account is read by its owner and by admins",
-  edit: "An account is changed by its owner and by admins",
-  administer: "Only admins change role and is_active",
-  erase: "An account is erased by its owner and by admins",
+  read: "Only admins may read a deactivated account",
+  read_account: "Only its owner and admins may read an account",
+  edit: "Only its owner and admins may change an account",
+  administer: "Only admins may change role and is_active",
+  erase: "Only its owner and admins may erase an account",
 };
 
-/** Whether the list shows e-mail addresses, searches them, and holds those who are not active. */
+/** Whether the list shows and searches e-mail addresses, and includes accounts that are not active. */
 export const maySearchAccounts = (actor: Actor): boolean => actor.role === "admin";

@@ -1,27 +1,48 @@
+import { type ModelStatic, type Model, Op } from "sequelize";
 import { missing } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/pagination.ts";
 import { keyOf } from "../../core/text.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
+import { readModel } from "../../mixins/model.ts";
 import type { FoundPerson, User } from "./users.contract.ts";
+import type { UserRow } from "./users.model.ts";
 import { may, maySearchAccounts } from "./users.policy.ts";
+import { foundPersonView } from "./users.view.ts";
+
+export type UserModel = ModelStatic<Model<UserRow>>;
 
 /** The columns of `User`. */
-export const USER = `id, email, username, first_name, last_name, role, is_active, is_verified, created_at, updated_at`;
+export const USER_COLUMNS = `id, email, username, first_name, last_name, role, is_active, is_verified, created_at, updated_at`;
+
+/** @returns null where there is no such account */
+export const findAccount = async (model: UserModel, id: string): Promise<UserRow | null> =>
+  (await readModel(() => model.findByPk(id)))?.get() ?? null;
+
+/** The account with this e-mail address or user name, also one that is not active. Plan: both unique indexes. */
+export async function findByLogin(model: UserModel, login: string): Promise<UserRow | null> {
+  const key = keyOf(login);
+  const where = { [Op.or]: [{ email_key: key }, { username_key: key }] };
+  return (await readModel(() => model.findOne({ where })))?.get() ?? null;
+}
+
+/** The accounts that exist of these, in no particular order. */
+export const findAccounts = async (model: UserModel, ids: string[]): Promise<UserRow[]> =>
+  (await readModel(() => model.findAll({ where: { id: ids } }))).map((row) => row.get());
 
 /** The active user with this e-mail address, in any case of its letters. Plan: users_email_key. */
 export async function findByEmail(db: Queryable, email: string): Promise<User | null> {
   const [user] = await db.query<User>({
     name: "users-by-email",
-    text: `SELECT ${USER} FROM users.users WHERE email_key = $1 AND is_active`,
+    text: `SELECT ${USER_COLUMNS} FROM users.users WHERE email_key = $1 AND is_active`,
     values: [keyOf(email)],
   });
   return user ?? null;
 }
 
-/** The id of the account that a login names, by either of its names; null for none. Plan: both unique indexes. */
-export async function accountOf(db: Queryable, login: string): Promise<string | null> {
+/** The id of the account with this e-mail address or user name; null for none. Plan: both unique indexes. */
+export async function accountIdOf(db: Queryable, login: string): Promise<string | null> {
   const [user] = await db.query<{ id: string }>({
     name: "users-account-of",
     text: "SELECT id FROM users.users WHERE email_key = $1 OR username_key = $1",
@@ -31,13 +52,13 @@ export async function accountOf(db: Queryable, login: string): Promise<string | 
 }
 
 /**
- * An account that the caller may know of, erased ones included. Plan: primary key.
+ * An account that the caller may know of; it may be an erased one. Plan: primary key.
  * @throws Problem not-found
  */
 export async function findUser(db: Queryable, actor: Actor, id: string): Promise<User> {
   const [user] = await db.query<User>({
     name: "users-find",
-    text: `SELECT ${USER} FROM users.users WHERE id = $1`,
+    text: `SELECT ${USER_COLUMNS} FROM users.users WHERE id = $1`,
     values: [id],
   });
   if (user === undefined || !may(actor, "read", user)) throw missing("user", id);
@@ -45,8 +66,8 @@ export async function findUser(db: Queryable, actor: Actor, id: string): Promise
 }
 
 /**
- * People by a part of their user name or of their full name, those whose user name begins with it first. E-mail
- * addresses are searched for admins alone: for others, a match would tell an address that the answer hides.
+ * People by a part of their user name or full name; those whose user name begins with it come first. Only an admin's
+ * search looks at e-mail addresses: a match would tell others an address that the answer hides.
  * Plan: users_names_idx, for a part of three characters and more.
  */
 export async function searchUsers(
@@ -77,13 +98,6 @@ export async function searchUsers(
     indexed: [],
     caller: actor.id,
   };
-  return (await readPage<FoundPerson>(db, listStatement(listing, page, parameters), page, foundView)).page;
+  return (await readPage<FoundPerson>(db, listStatement(listing, page, parameters), page, foundPersonView))
+    .page;
 }
-
-const foundView = ({ id, username, first_name, last_name, email }: FoundPerson): FoundPerson => ({
-  id,
-  username,
-  first_name,
-  last_name,
-  ...(email !== undefined && { email }),
-});

@@ -1,4 +1,4 @@
-import type { Person, User } from "./users.contract.ts";
+import type { FoundPerson, Person, PersonStanding, User } from "./users.contract.ts";
 import type { UserRow } from "./users.model.ts";
 
 /** The user as they and admins see them: everything but the password's hash. */
@@ -21,3 +21,15 @@ export function userView(row: UserRow): User {
 export function personView({ id, username, first_name, last_name }: Person): Person {
   return { id, username, first_name, last_name };
 }
+
+/** A person in the list; only an admin's query selects `email`. */
+export const foundPersonView = ({ email, ...person }: FoundPerson): FoundPerson => ({
+  ...personView(person),
+  ...(email !== undefined && { email }),
+});
+
+export const personStandingView = (row: UserRow): PersonStanding => ({
+  ...personView(row),
+  is_active: row.is_active,
+  role: row.role,
+});

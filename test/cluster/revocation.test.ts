@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
 import { until } from "../../local/until.ts";
 import type { Statement } from "../../mixins/database.ts";
-import { endSessions } from "../../services/users/endings.ts";
+import { endSessions } from "../../services/users/account-cleanup.ts";
 import { PASSWORD, type Person } from "../support/api.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
 import { TestSocket } from "../support/socket.ts";

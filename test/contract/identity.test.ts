@@ -5,7 +5,7 @@ import { until } from "../../local/until.ts";
 import { openDatabase, type Statement } from "../../mixins/database.ts";
 import { issueToken } from "../../services/auth/one-time-tokens.ts";
 import { hashOf } from "../../services/auth/secrets.ts";
-import { endSessions } from "../../services/users/endings.ts";
+import { endSessions } from "../../services/users/account-cleanup.ts";
 import type { Api } from "../support/api.ts";
 import { type Answer, PASSWORD, type Person } from "../support/api.ts";
 import { startTestNode, type TestNode, withoutService } from "../support/node.ts";

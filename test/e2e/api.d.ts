@@ -301,7 +301,7 @@ export interface paths {
         };
         /**
          * Find people
-         * @description By a part of their user name or full name; admins also by e-mail address. Those whose user name begins with it come first.
+         * @description By a part of their user name or full name; admins also by e-mail address. People whose user name begins with it come first.
          */
         get: operations["usersList"];
         put?: never;
@@ -321,21 +321,21 @@ export interface paths {
         };
         /**
          * Read a user
-         * @description The whole account for its owner and for admins, the person for others.
+         * @description The owner of the account and admins get the whole account, others get the person.
          */
         get: operations["usersGet"];
         put?: never;
         post?: never;
         /**
          * Erase an account
-         * @description It is deactivated, what tells who it was is erased, and its tasks stay, assigned to nobody; what a service that is away keeps from being done at once follows within seconds of its return. 409 for the only owner of a project with other members: make somebody else owner first.
+         * @description The account is deactivated and its personal data erased. Its tasks stay, assigned to nobody. What needs a service that is away follows within seconds of its return. 409 for the only owner of a project with other members: make another member owner first.
          */
         delete: operations["usersDelete"];
         options?: never;
         head?: never;
         /**
          * Change an account
-         * @description One's own, or any for admins; `role` and `is_active` are for admins. A new e-mail address needs verifying anew: it is mailed a link, 10 mails in a day at the most, and such a request costs the stricter budget of the auth routes too. A new role ends the user's sessions.
+         * @description Users change their own account, admins any account; only admins set `role` and `is_active`. A new e-mail address is not verified: the user is mailed a link, at most 10 in a day, and the request also costs the stricter budget of the auth routes. A new role ends the user's sessions.
          */
         patch: operations["usersPatch"];
         trace?: never;
@@ -1100,7 +1100,7 @@ export interface components {
             /** @example Lovelace */
             last_name: string | null;
             /**
-             * @description What the user may do beyond their own projects.
+             * @description What the user may do outside of their own projects.
              * @example user
              * @enum {string}
              */
@@ -1108,7 +1108,7 @@ export interface components {
             /** @example true */
             is_active: boolean;
             /**
-             * @description Whether they have proven to read mail at `email`.
+             * @description Whether the user has confirmed the address in `email`.
              * @example true
              */
             is_verified: boolean;
@@ -1534,7 +1534,7 @@ export interface components {
             last_name: string | null;
             /**
              * Format: idn-email
-             * @description For admins alone.
+             * @description Only in answers to admins.
              */
             email?: string;
         };

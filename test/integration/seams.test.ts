@@ -6,7 +6,12 @@ import { SERVICES } from "../../core/config.ts";
 import { until } from "../../local/until.ts";
 import { type Database, openDatabase } from "../../mixins/database.ts";
 import { startNode } from "../../node.ts";
-import { completeEnding, type Ending, endSessions, holdEnding } from "../../services/users/endings.ts";
+import {
+  completeCleanup,
+  type Cleanup,
+  endSessions,
+  leaseCleanup,
+} from "../../services/users/account-cleanup.ts";
 import { eraseUser } from "../../services/users/users.commands.ts";
 import { Api, PASSWORD, type Person, type Wire } from "../support/api.ts";
 import { gateTo } from "../support/gate.ts";
@@ -165,13 +170,13 @@ test("a task that was given to an erased account by a request of before is taken
 test("what an account leaves after a pass over it began is not done by that pass", async () => {
   const { id } = await node.api.person("twice");
   await endSessions(db, id);
-  const before = (await holdEnding(db, id)) as Ending;
+  const before = (await leaseCleanup(db, id)) as Cleanup;
   await endSessions(db, id);
   const due = async (): Promise<Wire[]> =>
     (await sql.query<Wire>("SELECT generation, due_at FROM users.endings WHERE user_id = $1", [id])).rows;
   const left = await due();
   expect(left).toMatchObject([{ generation: before.generation + 1 }]);
-  for (const settled of [false, true]) await completeEnding(db, { ...before, settled });
+  for (const settled of [false, true]) await completeCleanup(db, { ...before, settled });
   expect(await due()).toEqual(left);
 });
 
