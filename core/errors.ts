@@ -7,56 +7,59 @@ import { Errors } from "moleculer";
 export const PROBLEMS = {
   "malformed-request": {
     status: 400,
-    title: "The request does not parse",
+    title: "Malformed request",
     explain:
-      "The body is not valid JSON, or a header does not parse. Mend the request before sending it again.",
+      "The body is not valid JSON, or a header cannot be parsed. Correct the request before you send it again.",
   },
   unauthenticated: {
     status: 401,
-    title: "Credentials are needed",
-    explain: "The request carries no credentials. Log in and send `Authorization: Bearer <access_token>`.",
+    title: "Authentication required",
+    explain: "The request has no credentials. Log in and send `Authorization: Bearer <access_token>`.",
   },
   "invalid-token": {
     status: 401,
-    title: "The token is not valid",
-    explain: "The token is malformed, expired, revoked or not meant for this. Refresh it, or log in again.",
+    title: "Invalid token",
+    explain:
+      "The token is malformed, expired or revoked, or was issued for another purpose. Refresh it, or log in again.",
   },
   "invalid-credentials": {
     status: 401,
     title: "Wrong login or password",
-    explain: "No active account has this login and password. The answer is the same for an unknown account.",
+    explain:
+      "No active account has this login and password. The response is the same when the account does not exist.",
   },
   forbidden: {
     status: 403,
-    title: "You may not do this",
-    explain: "You may see the resource, but your role does not allow this operation on it.",
+    title: "Forbidden",
+    explain: "You may see the resource, but your role or your token does not allow this operation.",
   },
   "not-found": {
     status: 404,
     title: "Not found",
     explain:
-      "There is no such resource, or you may not know that there is. `resource` tells its type and the id that the request gave; of a nested path it is the first part that is not there.",
+      "The resource does not exist, or you may not see it. `resource` has its type and the id from the request; in a nested path it is the first part that was not found.",
   },
   "method-not-allowed": {
     status: 405,
     title: "Method not allowed",
     explain:
-      "The resource exists but does not take this method; the `Allow` header lists those that it takes.",
+      "The resource exists but does not support this method. The `Allow` header lists the methods that it supports.",
   },
   "not-acceptable": {
     status: 406,
     title: "Not acceptable",
-    explain: "The resource is served as `application/json` only, which your `Accept` header excludes.",
+    explain: "The response is `application/json`, which your `Accept` header excludes.",
   },
   "request-timeout": {
     status: 408,
-    title: "The request took too long",
-    explain: "The request did not arrive whole in time. Send it again.",
+    title: "Request timeout",
+    explain: "The request did not arrive completely in time. Send it again.",
   },
   conflict: {
     status: 409,
-    title: "Conflict with the present state",
-    explain: "The operation contradicts the state that the resource has now. Read it again and decide anew.",
+    title: "Conflict with the current state",
+    explain:
+      "The operation does not fit the current state of the resource. Read the resource again, then decide.",
   },
   "already-exists": {
     status: 409,
@@ -65,109 +68,112 @@ export const PROBLEMS = {
   },
   "illegal-transition": {
     status: 409,
-    title: "Illegal status transition",
+    title: "Status transition not allowed",
     explain:
-      "A task does not go from its present status to the one asked for; somebody may have been faster.",
+      "A task cannot go from its current status to the requested one. Another client may have changed the status first.",
   },
   "project-archived": {
     status: 409,
-    title: "The project is archived",
-    explain: "An archived project takes no writes. Un-archive it first.",
+    title: "Project is archived",
+    explain: "An archived project accepts no writes. Set its `status` to `active` first.",
   },
   "idempotency-key-in-flight": {
     status: 409,
-    title: "The first request is still under way",
+    title: "First request still in progress",
     explain:
-      "Another request with this `Idempotency-Key` has not ended yet. Send the same request again after `Retry-After` seconds, and you get its answer.",
+      "Another request with this `Idempotency-Key` has not finished. Send the same request again after `Retry-After` seconds to get its response.",
   },
   "precondition-failed": {
     status: 412,
-    title: "The resource has changed",
+    title: "Resource has changed",
     explain:
-      "None of the entity tags in `If-Match` is the resource's present one: somebody changed it since you read it. Read it again and decide anew.",
+      "No entity tag in `If-Match` is the current one: the resource changed after you read it. Read it again, then decide.",
   },
   "payload-too-large": {
     status: 413,
     title: "Body too large",
-    explain: "A request body may hold 1 MiB at the most.",
+    explain: "A request body can have at most 1 MiB.",
   },
   "unsupported-media-type": {
     status: 415,
     title: "Unsupported media type",
     explain:
-      "Bodies are sent as `Content-Type: application/json`, in UTF-8, uncompressed or gzip, deflate, br or zstd.",
+      "Send the body as `Content-Type: application/json` in UTF-8, uncompressed or compressed with gzip, deflate, br or zstd.",
   },
   "expectation-failed": {
     status: 417,
     title: "Expectation failed",
-    explain: "The server honours `Expect: 100-continue` and nothing else. Leave the header out.",
+    explain: "The server supports `Expect: 100-continue` and no other expectation. Leave the header out.",
   },
   "validation-failed": {
     status: 422,
-    title: "The request is not valid",
-    explain: "The JSON is fine, a field is not. `errors` lists each with its pointer, a code and a message.",
+    title: "Validation failed",
+    explain:
+      "The body is valid JSON, but a field or a parameter is not valid. `errors` lists each one with a pointer, a code and a message.",
   },
   "too-many-streams": {
     status: 422,
-    title: "Too many streams for one socket",
+    title: "Too many streams",
     explain:
-      "A socket has 5,000 streams at the most. Name fewer, unsubscribe from some, or share them out among several sockets.",
+      "A socket can have at most 5,000 streams. Name fewer streams, unsubscribe from some, or use several sockets.",
   },
   "bulk-failed": {
     status: 422,
-    title: "An operation can't be done, so none was",
+    title: "Bulk request failed",
     explain:
-      "All operations of a bulk request happen or none does. `results` tells for each operation what stood against it; those that have no problem of their own were left undone with the rest.",
+      "The server carries out all operations of a bulk request or none. `results` has the problem of each operation that failed; the other operations were not carried out.",
   },
   "idempotency-key-reused": {
     status: 422,
-    title: "This Idempotency-Key was used for another request",
-    explain: "A key stands for one request, with one body, for 24 hours. Take a new key for a new request.",
+    title: "Idempotency key reused",
+    explain:
+      "An `Idempotency-Key` belongs to one request with one body for 24 hours. Use a new key for a new request.",
   },
   "precondition-required": {
     status: 428,
-    title: "If-Match is required",
+    title: "If-Match required",
     explain:
-      "This server takes no change without `If-Match`, so that nobody overwrites what they have not seen (RFC 6585 §3). Send the `ETag` that you read.",
+      "This server accepts the change only with `If-Match`, so that nobody overwrites a version that they have not seen (RFC 6585 §3). Send the `ETag` that you read.",
   },
   "rate-limited": {
     status: 429,
     title: "Too many requests",
     explain:
-      "You, your address or its logins to this account have used up their budget for now, or two of your lists and searches are still being read. `RateLimit`, `RateLimit-Policy` and the detail tell which; try again after `Retry-After` seconds.",
+      "You or your address used up a budget of requests or of failed logins, or too many of your lists and searches are still running. The detail and the `RateLimit` headers say which. Try again after `Retry-After` seconds.",
   },
   "headers-too-large": {
     status: 431,
     title: "Headers too large",
-    explain: "The headers of a request may have 16 KiB at the most.",
+    explain: "The headers of a request can have at most 16 KiB.",
   },
   "internal-error": {
     status: 500,
-    title: "Internal error",
+    title: "Internal server error",
     explain:
-      "The server failed in a way that it did not foresee. It has logged the request_id; quote it to the operator.",
+      "The server failed unexpectedly and logged the error under `request_id`. Send that id to the operator.",
   },
   "service-unavailable": {
     status: 503,
-    title: "A needed service is away",
-    explain:
-      "A service that the request needs can not be reached now. Try again after `Retry-After` seconds.",
+    title: "Service unavailable",
+    explain: "A service that the request needs cannot be reached. Try again after `Retry-After` seconds.",
   },
   "database-unavailable": {
     status: 503,
-    title: "The database is away",
+    title: "Database unavailable",
     explain:
-      "Postgres can not be reached now. A write that was under way may have happened or not: send it again with the same `Idempotency-Key`, or look.",
+      "The database cannot be reached. A write may or may not have been carried out: send it again with the same `Idempotency-Key`, or read the resource.",
   },
   overloaded: {
     status: 503,
-    title: "Too busy",
-    explain: "A bounded queue is full, so the server refuses rather than lets you wait. Try again later.",
+    title: "Server overloaded",
+    explain:
+      "The server is too busy and refused the request instead of letting it wait. Try again after `Retry-After` seconds.",
   },
   timeout: {
     status: 504,
-    title: "No answer in time",
-    explain: "A service that the request needs did not answer in time. A write may or may not have happened.",
+    title: "No response in time",
+    explain:
+      "A service that the request needs did not respond in time. A write may or may not have been carried out.",
   },
 } as const satisfies Record<string, { status: number; title: string; explain: string }>;
 

@@ -38,6 +38,7 @@ export const parseSort = (sort: string): { key: string; descending: boolean }[] 
 const wholeOffset = wholeNumber({ min: 0, max: COUNTED, optional: true });
 const offsetRule = {
   ...wholeOffset,
+  description: "The number of items to skip. Not together with `cursor`.",
   messages: {
     ...wholeOffset.messages,
     numberMax: `The 'offset' field must be at most ${COUNTED}: beyond that go on by 'cursor'.`,
@@ -47,10 +48,15 @@ const offsetRule = {
 /** Rules for `PageParams`. `sorts`: the keys that this list can be ordered by. */
 export const pageRules = (...sorts: string[]) =>
   ({
-    limit: wholeNumber({ min: 1, max: 100, default: 20 }),
+    limit: {
+      ...wholeNumber({ min: 1, max: 100, default: 20 }),
+      description: "The maximum number of items on the page.",
+    },
     offset: offsetRule,
     cursor: {
       type: "string",
+      description:
+        "Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed.",
       optional: true,
       max: 4000,
       messages: { exclusive: "Give either offset or cursor." },
@@ -69,6 +75,7 @@ export const pageRules = (...sorts: string[]) =>
     },
     sort: {
       type: "string",
+      description: "The sort keys, the most important one first; `-` sorts in descending order.",
       optional: true,
       /** For the OpenAPI document. */
       terms: sorts.flatMap((key) => [key, `-${key}`]),

@@ -10,6 +10,6 @@ export function mustMatch({ ifMatch }: Conditions, version: number): void {
   if (ifMatch !== null && !ifMatch.includes(version))
     throw new Problem(
       "precondition-failed",
-      `The resource was changed since you read it: its ETag is "${version}" now, which If-Match does not name`,
+      `The resource changed after you read it: its ETag is now "${version}", which If-Match does not list`,
     );
 }

@@ -82,7 +82,7 @@ const WORDS = new Set(
   ROUTES.map(({ path }) => path.split("/").at(-1) as string).filter((end) => !end.startsWith(":")),
 );
 
-const nothingThere = (): Problem => new Problem("not-found", "There is nothing at this path");
+const nothingThere = (): Problem => new Problem("not-found", "No resource has this path");
 
 /** Paths with a budget of their own, which takes knowing who may call them. */
 const LIMITED = new Set(
@@ -106,7 +106,7 @@ function requestsIn(action: string, { operations }: Record<string, unknown>): nu
 }
 
 const methodNotAllowed = ({ method }: Request, allowed: string[]): Problem =>
-  new Problem("method-not-allowed", `${method} is not one of ${allowed.join(", ")}`, {
+  new Problem("method-not-allowed", `This resource does not support ${method}, only ${allowed.join(", ")}`, {
     headers: { Allow: [...allowed, "OPTIONS"].join(", ") },
   });
 
@@ -334,7 +334,7 @@ export default (config: Config): ServiceSchema => {
        * @throws Problem overloaded; malformed-request for a client that hung up meanwhile: its slot would be nobody's to free
        */
       enterLogin(this: Gateway, response: ServerResponse) {
-        if (response.closed) throw new Problem("malformed-request", "The client hung up");
+        if (response.closed) throw new Problem("malformed-request", "The client closed the connection");
         if (this.loginsUnderWay >= LOGINS_AT_ONCE)
           throw retryLater("overloaded", "Too many logins at once", 5);
         this.loginsUnderWay += 1;
@@ -353,7 +353,7 @@ export default (config: Config): ServiceSchema => {
           if (!isOptions) await run(allowOrigins, request, response);
           await this.begin(request, response);
           if (request.httpVersion === "1.1" && request.headers.host === undefined)
-            throw new Problem("malformed-request", "HTTP/1.1 needs a Host header");
+            throw new Problem("malformed-request", "An HTTP/1.1 request needs a Host header");
           if (!["100-continue", undefined].includes(request.headers.expect?.toLowerCase()))
             throw new Problem("expectation-failed");
           if (await servePage(request, response, origin)) return;

@@ -57,10 +57,10 @@ export function mustBeBounded(text: Buffer): void {
       else if (fields.length > 0) fields[fields.length - 1] = (fields.at(-1) as number) + 1;
       values += 1;
       if (fields.length > MAX_DEPTH)
-        throw new Problem("malformed-request", `The body nests deeper than ${MAX_DEPTH} levels`);
+        throw new Problem("malformed-request", `The body is nested deeper than ${MAX_DEPTH} levels`);
       if ((fields.at(-1) ?? 0) > MAX_FIELDS)
-        throw tooMany(`An object or an array may have ${MAX_FIELDS} fields at the most.`);
-      if (values > MAX_VALUES) throw tooMany(`A body may have ${MAX_VALUES} values at the most.`);
+        throw tooMany(`An object or an array can have at most ${MAX_FIELDS} entries.`);
+      if (values > MAX_VALUES) throw tooMany(`A body can have at most ${MAX_VALUES} values.`);
     }
   }
 }

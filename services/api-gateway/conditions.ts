@@ -76,7 +76,7 @@ export function readIdempotencyKey(
  */
 export function mustHaveNoKey({ headers }: WithHeaders, reason: string): void {
   if (headers["idempotency-key"] !== undefined)
-    throw new Problem("malformed-request", `Idempotency-Key is not taken here: ${reason}`);
+    throw new Problem("malformed-request", `This operation does not accept Idempotency-Key: ${reason}`);
 }
 
 interface Versioned {

@@ -116,7 +116,7 @@ export class Connections {
     if (link === undefined) return;
     link.client = client;
     if (this.#unread.size > 0 && this.#waitingFor(client) + bytes > this.#settings.maxWaitingBytes)
-      throw retryLater("overloaded", "Read the responses that wait for you first");
+      throw retryLater("overloaded", "Read the earlier responses first");
   }
 
   /**

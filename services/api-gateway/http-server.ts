@@ -65,7 +65,7 @@ export function createHttpServer(
     addressOf: ({ remoteAddress = "" }) => normalizeAddress(remoteAddress, ipv6Prefix) ?? "unknown",
     isPush: ({ url = "" }) => WEBSOCKET_PATH.test(url),
     refuse: (socket) => {
-      const detail = `An address may hold ${connectionsPerAddress} connections at the most`;
+      const detail = `An address can have at most ${connectionsPerAddress} open connections`;
       refuse(socket, "rate-limited", detail, { ...securityHeaders, "Retry-After": "1" });
     },
   });
@@ -105,10 +105,10 @@ export function createHttpServer(
     if (error.code === "ECONNRESET" || !socket.writable || (headersSent && !writableFinished))
       socket.destroy();
     else if (error.code === "HPE_HEADER_OVERFLOW")
-      refuse(socket, "headers-too-large", "The headers may have 16 KiB at the most", securityHeaders);
+      refuse(socket, "headers-too-large", "The headers can have at most 16 KiB", securityHeaders);
     else if (error.code === "ERR_HTTP_REQUEST_TIMEOUT")
       refuse(socket, "request-timeout", "The request did not arrive in time", securityHeaders);
-    else refuse(socket, "malformed-request", "This is no HTTP request", securityHeaders);
+    else refuse(socket, "malformed-request", "This is not a valid HTTP request", securityHeaders);
   });
   // With a listener Node leaves the answer to us: the gateway's own refuses every expectation but 100-continue.
   server.on("checkExpectation", listener);

@@ -37,7 +37,7 @@ function stringSchema(rule: Rule): Schema {
     return {
       type: "string",
       pattern: trimmed(least, most, rule.oneLine === true ? ONE_LINE : String.raw`\u0000`),
-      description: `${least} to ${most} characters, not counting white space around them${Number(minCharacters) > 0 ? ", and not only invisible ones" : ""}.`,
+      description: `${least} to ${most} characters, without the white space around them${Number(minCharacters) > 0 ? "; at least one is visible" : ""}.`,
     };
   }
   return said({
@@ -98,6 +98,12 @@ function bareSchema(rule: Rule): Schema {
   }
 }
 
+/** What the rule says of the param, then what its bounds mean. */
+function descriptionOf(rule: Rule, schema: Schema): string | undefined {
+  const parts = [rule.admin === true ? "Only admins may set this." : rule.description, schema.description];
+  return parts.filter((part) => typeof part === "string").join(" ") || undefined;
+}
+
 export function schemaOf(given: unknown): Schema {
   const rule = whole(given);
   const schema = bareSchema(rule);
@@ -108,7 +114,7 @@ export function schemaOf(given: unknown): Schema {
     ...(nullable && schema.type !== undefined && { type: [schema.type, "null"] }),
     ...(nullable && values && { enum: [...values, null] }),
     default: rule.default,
-    description: rule.admin === true ? "For admins." : (rule.description ?? schema.description),
+    description: descriptionOf(rule, schema),
     "x-admin": rule.admin,
     ...(rule.example !== undefined && { examples: [rule.example] }),
   });

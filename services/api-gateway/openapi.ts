@@ -44,8 +44,8 @@ interface Components {
 }
 
 const TAGS = [
-  { name: "auth", description: "Accounts, logins, sessions, personal access tokens" },
-  { name: "users", description: "People" },
+  { name: "auth", description: "Registration, logins, sessions, personal access tokens" },
+  { name: "users", description: "User accounts as others see them" },
   { name: "projects", description: "Projects, their members and their events" },
   { name: "tasks", description: "Tasks, their comments and categories" },
 ];
@@ -73,52 +73,55 @@ const SECURITY_HEADERS: Record<string, string> = {
   "X-XSS-Protection": "0",
 };
 
-const RETRY_AFTER = text("Seconds after which to try again.", "1", {
+const RETRY_AFTER = text("Seconds to wait before the next attempt.", "1", {
   required: true,
   schema: { type: "string", pattern: "^\\d+$" },
 });
 
 const HEADERS: Json = {
   "X-Request-ID": text(
-    "The request's id: the client's own where that was fit, else a new one.",
+    "The id of the request: the client's own if it is valid, else a new one.",
     "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
     { required: true, schema: { type: "string", pattern: "^[A-Za-z0-9._-]{1,128}$" } },
   ),
-  "X-Process-Time": text("Time that the request took, in milliseconds.", "12.34ms", {
+  "X-Process-Time": text("Milliseconds that the server took.", "12.34ms", {
     required: true,
     schema: { type: "string", pattern: "^\\d+\\.\\d\\dms$" },
   }),
-  "Cache-Control": text("Whether the answer may be kept.", "no-store"),
+  "Cache-Control": text("Whether the response may be cached.", "no-store"),
   "RateLimit-Policy": text(
-    "The budgets that the request counted against, `q` requests in `w` seconds.",
+    "The budgets that the request counted against: `q` requests in `w` seconds.",
     '"default";q=300;w=60',
   ),
-  RateLimit: text("What is left of them: `r` requests, for `t` seconds.", '"default";r=299;t=60'),
+  RateLimit: text(
+    "What is left of each budget: `r` requests, until it starts again in `t` seconds.",
+    '"default";r=299;t=60',
+  ),
   "Retry-After": RETRY_AFTER,
-  "WWW-Authenticate": text("How to do better (RFC 6750).", 'Bearer realm="taskwire"', { required: true }),
-  Location: text("Where the new resource is.", "/api/v1/tasks/0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d", {
+  "WWW-Authenticate": text("How to authenticate (RFC 6750).", 'Bearer realm="taskwire"', { required: true }),
+  Location: text("The path of the new resource.", "/api/v1/tasks/0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d", {
     required: true,
     schema: { type: "string", format: "uri-reference" },
   }),
   ETag: text(
-    "For `If-Match` and `If-None-Match`: the version, and where a read brings more than the resource's own fields a digest of it all.",
+    "The version of the resource, for `If-Match` and `If-None-Match`. In the response to a read, a digest of the whole body follows the version.",
     '"1"',
   ),
   Link: text(
-    'The next page, `rel="next"` (RFC 8288); absent from the last one, and where the query is so long that the header would be, too.',
+    'The next page, `rel="next"` (RFC 8288). The last page has none, nor has a page whose link would be too long.',
     '</api/v1/tasks?limit=20&cursor=eyJ>; rel="next"',
   ),
-  "Idempotency-Replayed": text("`true`: this is the answer that the key's first request got.", "true", {
+  "Idempotency-Replayed": text("`true`: this is the response to the first request with this key.", "true", {
     schema: { type: "string", const: "true" },
   }),
   "Set-Cookie": text(
-    "In cookie mode: the refresh token, where no script can read it.",
+    "In cookie mode: the refresh token, which scripts cannot read.",
     `${REFRESH_COOKIE}=…; Max-Age=2592000; Path=/auth; HttpOnly; Secure; SameSite=Strict`,
   ),
   ...Object.fromEntries(
     Object.entries(SECURITY_HEADERS).map(([name, value]) => [
       name,
-      text("Tells browsers to be careful (helmet).", value),
+      text("A security header for browsers (helmet).", value),
     ]),
   ),
 };
@@ -128,34 +131,34 @@ const PARAMETERS: Json = {
   "X-Request-ID": {
     name: "X-Request-ID",
     in: "header",
-    description: "An id of your own for the request, for your log and ours.",
+    description: "Your own id for the request; the response and the server's log repeat it.",
     schema: { type: "string" },
   },
   traceparent: {
     name: "traceparent",
     in: "header",
-    description:
-      "The trace that the request belongs to (W3C Trace Context); it goes with the request through the services.",
+    description: "The trace that the request belongs to (W3C Trace Context). The services pass it on.",
     schema: { type: "string" },
   },
   "If-Match": {
     name: "If-Match",
     in: "header",
     description:
-      "The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412.",
+      "The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412.",
     schema: { type: "string" },
   },
   "If-None-Match": {
     name: "If-None-Match",
     in: "header",
-    description: "The `ETag` of what you have: 304 if it is still the present one.",
+    description:
+      "The `ETag` of the representation that you have. The response is 304 if it is still current.",
     schema: { type: "string" },
   },
   "Idempotency-Key": {
     name: "Idempotency-Key",
     in: "header",
     description:
-      "A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours.",
+      "A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours.",
     schema: { type: "string", minLength: 1, maxLength: 255, pattern: "^[\\x20-\\x7e]+$" },
   },
   [REFRESH_COOKIE]: {
@@ -164,24 +167,6 @@ const PARAMETERS: Json = {
     description: "The refresh token in cookie mode, in place of `refresh_token` in the body.",
     schema: { type: "string" },
   },
-};
-
-/** What well-known parameters of lists mean, where their rules do not say. */
-const MEANINGS: Record<string, string> = {
-  limit: "How many items the page has at the most.",
-  offset: "How many items to skip. Not together with `cursor`.",
-  cursor: "Where to go on: `next_cursor` of the page before. Stable while items come and go.",
-  sort: "What to sort by, the most important first; `-` for descending.",
-  q: "What to search for.",
-  include_deleted: "Deleted ones too, where you may restore them.",
-  assigned_to: "A user's id, `me` or `none`.",
-  created_by: "A user's id.",
-  overdue: "`true`: those that are open past their due date; `false`: the others.",
-  due_date_from: "Due then or later.",
-  due_date_to: "Due then or earlier.",
-  updated_since: "Changed then or later.",
-  after: "The number of the last event that you know; 0 begins at the first.",
-  project: "A project's id or slug.",
 };
 
 /** The cookie of the refresh token is set or cleared by these (services/auth/refresh-cookie.ts). */
@@ -301,7 +286,7 @@ function responsesOf(route: Route, action: Documented, components: Components): 
   };
   if (versioned && isRead(route))
     responses[304] = {
-      description: "What you have is still the present one",
+      description: "Not modified: your representation is current",
       headers: headersOf([...COUNTED, "ETag"]),
     };
   const byStatus = Object.entries(
@@ -313,14 +298,14 @@ function responsesOf(route: Route, action: Documented, components: Components): 
 }
 
 const DONE = {
-  200: "Done",
+  200: "OK",
   201: "Created",
-  202: "Will be done; there is nothing to say",
-  204: "Done; there is nothing to say",
+  202: "Accepted, no content",
+  204: "No content",
 };
 
 function parameter(name: string, where: "path" | "query", rule: unknown): Json {
-  const { description = MEANINGS[name], ...schema } = schemaOf(rule);
+  const { description, ...schema } = schemaOf(rule);
   return {
     name,
     in: where,
@@ -385,8 +370,8 @@ function operation(route: Route, action: Documented, components: Components): Js
   ];
   const description = [
     docs.description,
-    route.keyless !== undefined && `\`Idempotency-Key\` is 400 here: ${route.keyless}.`,
-    route.status === 202 && "The answer has no body.",
+    route.keyless !== undefined && `This operation refuses \`Idempotency-Key\` (400): ${route.keyless}.`,
+    route.status === 202 && "The response has no body.",
   ].filter((part) => typeof part === "string");
   return {
     operationId: operationId(route.action),
@@ -405,9 +390,9 @@ function operation(route: Route, action: Documented, components: Components): Js
 const intro = (guide: string): string =>
   `${(guide.split(/^## /m)[0] as string).trim()}
 
-Every \`GET\` takes \`HEAD\` too, which answers the headers alone (RFC 9110 §9.3.2).
+Every \`GET\` supports \`HEAD\` too, which returns only the headers (RFC 9110 §9.3.2).
 
-[The guide](/guide) begins with an account and a token, and tells of pages, retries, limits and events; [Problems](/problems) explains every error.
+[The guide](/guide) starts with an account and a token, and explains pagination, retries, rate limits and events. [Problems](/problems) explains every error.
 `;
 
 /** @throws Error for a route to an action without `docs` */
@@ -446,7 +431,7 @@ export function openApi({ routes, actions, guide }: OpenApiSource): Json {
     },
     servers: [
       { url: "/api/v1", description: "Version 1" },
-      { url: "/", description: "The present version" },
+      { url: "/", description: "The current version" },
     ],
     tags: TAGS,
     security: [{ bearer: [] }],

@@ -230,7 +230,7 @@ export async function servePage(
     return true;
   }
   if (make === undefined) {
-    if (path.startsWith("/problems/")) throw new Problem("not-found", "There is no such problem");
+    if (path.startsWith("/problems/")) throw new Problem("not-found", "No problem has this code");
     return false;
   }
   if (request.method === "OPTIONS") response.setHeader("Allow", "GET, HEAD, OPTIONS");
@@ -240,9 +240,13 @@ export async function servePage(
   shareWithAll(request, response, () => {});
   if (request.method === "OPTIONS") return true;
   if (request.method !== "GET" && request.method !== "HEAD")
-    throw new Problem("method-not-allowed", `${request.method} is not one of GET, HEAD`, {
-      headers: { Allow: "GET, HEAD, OPTIONS" },
-    });
+    throw new Problem(
+      "method-not-allowed",
+      `This resource does not support ${request.method}, only GET, HEAD`,
+      {
+        headers: { Allow: "GET, HEAD, OPTIONS" },
+      },
+    );
   const key = `${path} ${origin}`;
   const making = ready.get(key) ?? makeReady(make, origin);
   ready.set(key, making);

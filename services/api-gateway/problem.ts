@@ -32,11 +32,11 @@ const BODY: Record<
   "entity.verify.failed": ["malformed-request", "The body is not UTF-8"],
   "request.aborted": ["malformed-request", "The body ended early"],
   "request.size.invalid": ["malformed-request", "The body is not as long as Content-Length says"],
-  "entity.too.large": ["payload-too-large", "A body may hold 1 MiB at the most"],
+  "entity.too.large": ["payload-too-large", "A body can have at most 1 MiB"],
   "charset.unsupported": ["unsupported-media-type", "Send JSON in UTF-8"],
   "encoding.unsupported": [
     "unsupported-media-type",
-    "Send the body uncompressed or as gzip, deflate, br or zstd",
+    "Send the body uncompressed or compressed with gzip, deflate, br or zstd",
   ],
 };
 
@@ -63,7 +63,7 @@ export function invalid(errors: FieldError[]): Problem {
 export const unknownField = (pointer: string, name: string): FieldError => ({
   pointer,
   code: "unknown",
-  message: `There is no field '${brief(name)}' here.`,
+  message: `Unknown field '${brief(name)}'.`,
 });
 
 /** fastest-validator names all unknown fields of an object in one error. */
@@ -161,7 +161,7 @@ export function toProblem(error: unknown, origin: Origin): Problem {
     return validationProblem(data as RuleFailure[], origin);
 
   if (Object.hasOwn(BODY, type)) return new Problem(...(BODY[type] as (typeof BODY)[string]));
-  if (type === "UNABLE_DECODE_PARAM") return new Problem("malformed-request", "The path does not decode");
+  if (type === "UNABLE_DECODE_PARAM") return new Problem("malformed-request", "The path cannot be decoded");
 
   switch (name) {
     case "ServiceNotFoundError":
@@ -179,6 +179,9 @@ export function toProblem(error: unknown, origin: Origin): Problem {
       // moleculer-web says 503 when no node offers a routed action.
       return code === 503
         ? retryLater("service-unavailable")
-        : new Problem("internal-error", "The server failed; it has logged the request_id");
+        : new Problem(
+            "internal-error",
+            "The server failed unexpectedly and logged the error under the request_id",
+          );
   }
 }

@@ -257,7 +257,7 @@ export function createRateLimits(config: Config, log: Log, watch: Watch): RateLi
         throw refuse(
           counted.name,
           state,
-          `This request counts as ${more + 1}, and ${Math.max(0, remainingPoints)} are left of ${counted.points} in ${counted.duration} seconds`,
+          `This request counts as ${more + 1} requests, and ${Math.max(0, remainingPoints)} of ${counted.points} in ${counted.duration} seconds are left`,
         );
       }
       tell(response, counted, state);

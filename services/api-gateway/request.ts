@@ -89,7 +89,7 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
   await promise.catch((error: unknown) => {
     // zlib's own errors: body-parser gives them no type.
     if (/^(Z|ZSTD_error|ERR)_/.test(String((error as NodeJS.ErrnoException).code)))
-      throw new Problem("malformed-request", "The body does not decompress");
+      throw new Problem("malformed-request", "The body cannot be decompressed");
     throw error;
   });
   return (request as { body?: unknown }).body;
@@ -119,7 +119,7 @@ export function withRefreshCookie(
   if (!isFromKnownPage(headers, origins))
     throw new Problem(
       "forbidden",
-      "This page's origin may not act by the refresh cookie: CORS_ORIGINS of the server has to name it",
+      "This origin may not use the refresh cookie: the server's CORS_ORIGINS does not list it",
     );
   return { ...params, refresh_token: token, cookie: true };
 }
@@ -147,7 +147,7 @@ export function parseQuery(url: string): Record<string, string | string[]> {
   const text = begin === -1 ? "" : url.slice(begin + 1);
   // `&&` separates nothing from nothing, which is no parameter.
   if ((text.match(/&(?=[^&])/g)?.length ?? 0) >= MAX_PARAMETERS) {
-    const message = `A query may have ${MAX_PARAMETERS} parameters at the most.`;
+    const message = `A query can have at most ${MAX_PARAMETERS} parameters.`;
     throw invalid([{ pointer: "?", code: "tooMany", message }]);
   }
   for (const [name, value] of new URLSearchParams(text)) {

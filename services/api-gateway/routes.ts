@@ -68,7 +68,7 @@ const both = { ...versioned, ...idempotent } as const;
 export const ROUTES: readonly Route[] = [
   create("/auth/register", "auth.register", ({ id }) => `/users/${id}`, {
     limit: "auth",
-    keyless: "keys are kept for a user, and there is none yet",
+    keyless: "keys belong to a user, and no user exists yet",
   }),
   post("/auth/login", "auth.login", 200, { limit: "login" }),
   post("/auth/refresh", "auth.refresh", 200, { limit: "auth" }),
@@ -84,7 +84,7 @@ export const ROUTES: readonly Route[] = [
   post("/auth/password/change", "auth.change_password", 204, { limit: "login" }),
   list("/auth/tokens", "auth.list_tokens"),
   create("/auth/tokens", "auth.create_token", ({ id }) => `/auth/tokens/${id}`, {
-    keyless: "a token is shown once and stored nowhere, so it can't be answered again",
+    keyless: "the token is shown once and not stored, so the response cannot be repeated",
   }),
   remove("/auth/tokens/:id", "auth.revoke_token"),
 

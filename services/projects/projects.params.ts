@@ -2,8 +2,8 @@ import { pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
 import { PROJECT_SORTS } from "./projects.list.ts";
 
-/** The project in a path: its id or its slug. */
-export const project = rules.text(1, 100);
+/** The project in a path. */
+export const project = { ...rules.text(1, 100), description: "A project's id or slug." } as const;
 
 const name = { ...rules.line(1, 100), trim: true } as const;
 const description = { ...rules.text(0, 10_000), optional: true, nullable: true } as const;
@@ -22,13 +22,21 @@ export const patchRules = { ...replaceRules, name: { ...name, optional: true } }
 
 export const listRules = {
   status: rules.commaList(status.values),
-  q: { ...rules.text(1, 100), optional: true, trim: true },
-  include_deleted: rules.flag,
+  q: {
+    ...rules.text(1, 100),
+    optional: true,
+    trim: true,
+    description: "A part of a name, or a whole slug.",
+  },
+  include_deleted: { ...rules.flag, description: "`true`: also deleted projects that you may restore." },
   ...pageRules(...PROJECT_SORTS),
 } as const;
 
 export const listEventsRules = {
   project,
-  after: rules.wholeNumber({ min: 0, max: Number.MAX_SAFE_INTEGER, default: 0 }),
+  after: {
+    ...rules.wholeNumber({ min: 0, max: Number.MAX_SAFE_INTEGER, default: 0 }),
+    description: "The number of the last event that you have; 0 starts at the first event.",
+  },
   limit: pageRules().limit,
 };

@@ -9,7 +9,7 @@ type CheckErrors = { type: string; field?: string; message?: string; actual?: un
 
 export const title = { ...rules.text(1, 200), trim: true } as const;
 export const status = { type: "enum", values: [...TASK_STATUSES] } as const;
-export const project = rules.text(1, 100);
+export const project = { ...rules.text(1, 100), description: "A project's id or slug." } as const;
 export const body = { ...rules.text(1, 10_000), trim: true } as const;
 
 /** What a client may set besides the title. */
@@ -30,6 +30,7 @@ export const filters = {
   assigned_to: {
     type: "string",
     optional: true,
+    description: "A user's id, `me` or `none`.",
     messages: { person: "The 'assigned_to' field takes a user's id, me or none." },
     custom: (value: unknown, errors: CheckErrors) => {
       if (typeof value !== "string" || value === "me" || value === "none") return value;
@@ -37,15 +38,23 @@ export const filters = {
       return value.toLowerCase();
     },
   },
-  created_by: rules.optionalId,
+  created_by: { ...rules.optionalId, description: "A user's id." },
   category_id: rules.optionalId,
-  due_date_from: optionalTimestamp,
-  due_date_to: optionalTimestamp,
-  overdue: rules.flag,
-  updated_since: optionalTimestamp,
-  q: { ...rules.text(1, 200), optional: true, trim: true },
-  include_deleted: rules.flag,
-  archived: rules.flag,
+  due_date_from: { ...optionalTimestamp, description: "Due at this time or later." },
+  due_date_to: { ...optionalTimestamp, description: "Due at this time or earlier." },
+  overdue: {
+    ...rules.flag,
+    description: "`true`: open tasks whose due date has passed. `false`: all other tasks.",
+  },
+  updated_since: { ...optionalTimestamp, description: "Changed at this time or later." },
+  q: {
+    ...rules.text(1, 200),
+    optional: true,
+    trim: true,
+    description: "Words to search for in title and description.",
+  },
+  include_deleted: { ...rules.flag, description: "`true`: also deleted tasks that you may restore." },
+  archived: { ...rules.flag, description: "`true`: only tasks of archived projects; `false`: without them." },
 } as const satisfies Record<string, ValidationRule>;
 
 export const categoryName = { ...rules.line(1, 50), trim: true } as const;

@@ -450,12 +450,12 @@ test("an Idempotency-Key where none can be kept is 400 that says why, and nothin
   const headers = { "Idempotency-Key": "k1" };
   const registered = await node.api.post("/auth/register", body, headers);
   expectProblem(registered, 400, "malformed-request");
-  expect(registered.body.detail).toMatch(/^Idempotency-Key is not taken here: .*user/);
+  expect(registered.body.detail).toMatch(/^This operation does not accept Idempotency-Key: .*user/);
   expect((await login(body.username)).status).toBe(401);
   const eve = await node.api.person("eve");
   const minted = await eve.api.post("/auth/tokens", { name: "CI", scope: "read" }, headers);
   expectProblem(minted, 400, "malformed-request");
-  expect(minted.body.detail).toMatch(/^Idempotency-Key is not taken here: .*shown once/);
+  expect(minted.body.detail).toMatch(/^This operation does not accept Idempotency-Key: .*shown once/);
   expect((await eve.api.get("/auth/tokens")).body.items).toEqual([]);
 });
 

@@ -471,7 +471,7 @@ describe("bodies", () => {
   test("JSON nested 20,000 deep is the client's fault", async () => {
     const answer = await postTask(`{"title":${"[".repeat(20_000)}${"]".repeat(20_000)}}`);
     expectProblem(answer, 400, "malformed-request");
-    expect(answer.body.detail).toBe("The body nests deeper than 32 levels");
+    expect(answer.body.detail).toBe("The body is nested deeper than 32 levels");
   });
 
   test("no body is no body, however it is framed", async () => {
@@ -514,7 +514,7 @@ describe("fields and parameters", () => {
     for (const path of ["/tasks", "/api/v1/users", `/tasks/${newId()}`]) {
       const many = await asAda({ path: `${path}?${query(101)}` });
       expectProblem(many, 422, "validation-failed", ["?"]);
-      expect(many.body.detail).toBe("A query may have 100 parameters at the most.");
+      expect(many.body.detail).toBe("A query can have at most 100 parameters.");
       const repeated = await asAda({ path: `${path}?${query(101, () => "limit")}` });
       expectProblem(repeated, 422, "validation-failed", ["?"]);
     }
@@ -549,13 +549,13 @@ describe("fields and parameters", () => {
     const wide = Object.fromEntries(names(201).map((name) => [name, 1]));
     const tall = Array.from({ length: 200 }, () => Array.from({ length: 60 }, () => 1));
     for (const [body, detail] of [
-      [{ title: "x", ...wide }, "An object or an array may have 200 fields at the most."],
-      [{ title: "x", inside: wide }, "An object or an array may have 200 fields at the most."],
+      [{ title: "x", ...wide }, "An object or an array can have at most 200 entries."],
+      [{ title: "x", inside: wide }, "An object or an array can have at most 200 entries."],
       [
         { title: Array.from({ length: 201 }, () => 1) },
-        "An object or an array may have 200 fields at the most.",
+        "An object or an array can have at most 200 entries.",
       ],
-      [{ title: tall }, "A body may have 10000 values at the most."],
+      [{ title: tall }, "A body can have at most 10000 values."],
     ] as const) {
       const answer = await ada.api.post("/tasks", body);
       expectProblem(answer, 422, "validation-failed", ["#"]);
@@ -940,7 +940,7 @@ describe("a 404 says what is missing, the first part of the path that is not the
 
   test("where no resource has the path there is none to name", async () => {
     const { body } = await ada.api.get("/nowhere");
-    expect([body.resource, body.detail]).toEqual([undefined, "There is nothing at this path"]);
+    expect([body.resource, body.detail]).toEqual([undefined, "No resource has this path"]);
   });
 
   test("an operation of a bulk request says it too", async () => {

@@ -11,7 +11,7 @@ export interface paths {
         put?: never;
         /**
          * Create an account
-         * @description A link to verify the e-mail address is mailed to it. `Idempotency-Key` is 400 here: keys are kept for a user, and there is none yet.
+         * @description A link to verify the e-mail address is mailed to it. This operation refuses `Idempotency-Key` (400): keys belong to a user, and no user exists yet.
          */
         post: operations["authRegister"];
         delete?: never;
@@ -182,7 +182,7 @@ export interface paths {
         put?: never;
         /**
          * Mail the link again
-         * @description Nothing happens for an address that is verified. A mail that was sent in the last minute is not sent again, and 10 are sent in a day at the most. The answer has no body.
+         * @description Nothing happens for an address that is verified. A mail that was sent in the last minute is not sent again, and 10 are sent in a day at the most. The response has no body.
          */
         post: operations["authResendVerification"];
         delete?: never;
@@ -202,7 +202,7 @@ export interface paths {
         put?: never;
         /**
          * Forgot the password
-         * @description Mails a link if there is such an account. The answer is the same if there is none, and if one was mailed in the last minute or 10 in a day. The answer has no body.
+         * @description Mails a link if there is such an account. The answer is the same if there is none, and if one was mailed in the last minute or 10 in a day. The response has no body.
          */
         post: operations["authForgotPassword"];
         delete?: never;
@@ -266,7 +266,7 @@ export interface paths {
         put?: never;
         /**
          * Make a personal access token
-         * @description For programs. Its text is shown this once. With `project_ids` it reaches these projects, their members, tasks, comments and events, and nothing else: no personal tasks, no categories, no other people. `Idempotency-Key` is 400 here: a token is shown once and stored nowhere, so it can't be answered again.
+         * @description For programs. Its text is shown this once. With `project_ids` it reaches these projects, their members, tasks, comments and events, and nothing else: no personal tasks, no categories, no other people. This operation refuses `Idempotency-Key` (400): the token is shown once and not stored, so the response cannot be repeated.
          */
         post: operations["authCreateToken"];
         delete?: never;
@@ -1062,9 +1062,9 @@ export interface components {
             username: string;
             /** @example correct horse */
             password: string;
-            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 100 characters, without the white space around them; at least one is visible. */
             first_name?: string | null;
-            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 100 characters, without the white space around them; at least one is visible. */
             last_name?: string | null;
         };
         /**
@@ -1132,11 +1132,11 @@ export interface components {
          */
         AuthLoginBody: {
             /**
-             * @description 1 to 254 characters, not counting white space around them, and not only invisible ones.
+             * @description 1 to 254 characters, without the white space around them; at least one is visible.
              * @example ada
              */
             login?: string;
-            /** @description 1 to 254 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 254 characters, without the white space around them; at least one is visible. */
             email?: string;
             /** @example correct horse */
             password: string;
@@ -1315,7 +1315,7 @@ export interface components {
          */
         AuthForgotPasswordBody: {
             /**
-             * @description 1 to 254 characters, not counting white space around them, and not only invisible ones.
+             * @description 1 to 254 characters, without the white space around them; at least one is visible.
              * @example ada@example.com
              */
             email: string;
@@ -1457,7 +1457,7 @@ export interface components {
          *     }
          */
         AuthCreateTokenBody: {
-            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 100 characters, without the white space around them; at least one is visible. */
             name: string;
             /** @enum {string} */
             scope: "read" | "write";
@@ -1630,16 +1630,16 @@ export interface components {
             /** Format: idn-email */
             email?: string;
             username?: string;
-            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 100 characters, without the white space around them; at least one is visible. */
             first_name?: string | null;
-            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 100 characters, without the white space around them; at least one is visible. */
             last_name?: string | null;
             /**
-             * @description For admins.
+             * @description Only admins may set this.
              * @enum {string}
              */
             role?: "user" | "manager" | "admin";
-            /** @description For admins. */
+            /** @description Only admins may set this. */
             is_active?: boolean;
         };
         /**
@@ -1783,7 +1783,7 @@ export interface components {
          *     }
          */
         ProjectsCreateBody: {
-            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 100 characters, without the white space around them; at least one is visible. */
             name: string;
             description?: string | null;
             slug?: string;
@@ -1896,7 +1896,7 @@ export interface components {
          *     }
          */
         ProjectsReplaceBody: {
-            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 100 characters, without the white space around them; at least one is visible. */
             name: string;
             description?: string | null;
             slug?: string;
@@ -1913,7 +1913,7 @@ export interface components {
          *     }
          */
         ProjectsPatchBody: {
-            /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 100 characters, without the white space around them; at least one is visible. */
             name?: string;
             description?: string | null;
             slug?: string;
@@ -3958,7 +3958,7 @@ export interface components {
          *     }
          */
         TasksCreateInProjectBody: {
-            /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 200 characters, without the white space around them; at least one is visible. */
             title: string;
             description?: string | null;
             /** @enum {string} */
@@ -3985,7 +3985,7 @@ export interface components {
         TasksCreateBody: {
             /** Format: uuid */
             project_id?: string | null;
-            /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 200 characters, without the white space around them; at least one is visible. */
             title: string;
             description?: string | null;
             /** @enum {string} */
@@ -4036,7 +4036,7 @@ export interface components {
                 op: "create";
                 /** Format: uuid */
                 project_id?: string | null;
-                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
+                /** @description 1 to 200 characters, without the white space around them; at least one is visible. */
                 title: string;
                 description?: string | null;
                 /** @enum {string} */
@@ -4054,7 +4054,7 @@ export interface components {
                 op: "update";
                 /** Format: uuid */
                 id: string;
-                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
+                /** @description 1 to 200 characters, without the white space around them; at least one is visible. */
                 title?: string;
                 description?: string | null;
                 /** @enum {string} */
@@ -4283,7 +4283,7 @@ export interface components {
          *     }
          */
         TasksReplaceBody: {
-            /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 200 characters, without the white space around them; at least one is visible. */
             title: string;
             description?: string | null;
             /** @enum {string} */
@@ -4308,7 +4308,7 @@ export interface components {
          *     }
          */
         TasksPatchBody: {
-            /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 200 characters, without the white space around them; at least one is visible. */
             title?: string;
             description?: string | null;
             /** @enum {string} */
@@ -4461,7 +4461,7 @@ export interface components {
          *     }
          */
         TasksCreateCommentBody: {
-            /** @description 1 to 10000 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 10000 characters, without the white space around them; at least one is visible. */
             body: string;
         };
         /**
@@ -4471,7 +4471,7 @@ export interface components {
          *     }
          */
         TasksPatchCommentBody: {
-            /** @description 1 to 10000 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 10000 characters, without the white space around them; at least one is visible. */
             body: string;
         };
         /**
@@ -4583,7 +4583,7 @@ export interface components {
          *     }
          */
         TasksCreateCategoryBody: {
-            /** @description 1 to 50 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 50 characters, without the white space around them; at least one is visible. */
             name: string;
             color: string;
         };
@@ -4595,13 +4595,13 @@ export interface components {
          *     }
          */
         TasksPatchCategoryBody: {
-            /** @description 1 to 50 characters, not counting white space around them, and not only invisible ones. */
+            /** @description 1 to 50 characters, without the white space around them; at least one is visible. */
             name?: string;
             color?: string;
         };
     };
     responses: {
-        /** @description [The request does not parse](/problems/malformed-request) */
+        /** @description [Malformed request](/problems/malformed-request) */
         MalformedRequest: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4653,7 +4653,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The request took too long](/problems/request-timeout) */
+        /** @description [Request timeout](/problems/request-timeout) */
         RequestTimeout: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4783,7 +4783,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The request is not valid](/problems/validation-failed) */
+        /** @description [Validation failed](/problems/validation-failed) */
         ValidationFailed: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4862,7 +4862,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [Internal error](/problems/internal-error) */
+        /** @description [Internal server error](/problems/internal-error) */
         InternalError: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4888,7 +4888,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [A needed service is away](/problems/service-unavailable) · [The database is away](/problems/database-unavailable) · [Too busy](/problems/overloaded) */
+        /** @description [Service unavailable](/problems/service-unavailable) · [Database unavailable](/problems/database-unavailable) · [Server overloaded](/problems/overloaded) */
         ServiceUnavailableOrDatabaseUnavailableOrOverloaded: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4915,7 +4915,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [No answer in time](/problems/timeout) */
+        /** @description [No response in time](/problems/timeout) */
         Timeout: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4969,7 +4969,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The token is not valid](/problems/invalid-token) */
+        /** @description [Invalid token](/problems/invalid-token) */
         InvalidToken: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4996,7 +4996,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [You may not do this](/problems/forbidden) */
+        /** @description [Forbidden](/problems/forbidden) */
         Forbidden: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5022,7 +5022,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [Credentials are needed](/problems/unauthenticated) · [The token is not valid](/problems/invalid-token) */
+        /** @description [Authentication required](/problems/unauthenticated) · [Invalid token](/problems/invalid-token) */
         UnauthenticatedOrInvalidToken: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5075,7 +5075,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [Conflict with the present state](/problems/conflict) */
+        /** @description [Conflict with the current state](/problems/conflict) */
         Conflict: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5101,7 +5101,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [Already taken](/problems/already-exists) · [Conflict with the present state](/problems/conflict) */
+        /** @description [Already taken](/problems/already-exists) · [Conflict with the current state](/problems/conflict) */
         AlreadyExistsOrConflict: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5127,7 +5127,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The resource has changed](/problems/precondition-failed) */
+        /** @description [Resource has changed](/problems/precondition-failed) */
         PreconditionFailed: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5153,7 +5153,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [If-Match is required](/problems/precondition-required) */
+        /** @description [If-Match required](/problems/precondition-required) */
         PreconditionRequired: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5179,7 +5179,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) · [Already taken](/problems/already-exists) */
+        /** @description [First request still in progress](/problems/idempotency-key-in-flight) · [Already taken](/problems/already-exists) */
         IdempotencyKeyInFlightOrAlreadyExists: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5200,7 +5200,7 @@ export interface components {
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
                 /**
-                 * @description Seconds after which to try again.
+                 * @description Seconds to wait before the next attempt.
                  * @example 1
                  */
                 "Retry-After"?: string;
@@ -5210,7 +5210,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The request is not valid](/problems/validation-failed) · [This Idempotency-Key was used for another request](/problems/idempotency-key-reused) */
+        /** @description [Validation failed](/problems/validation-failed) · [Idempotency key reused](/problems/idempotency-key-reused) */
         ValidationFailedOrIdempotencyKeyReused: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5236,7 +5236,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The project is archived](/problems/project-archived) · [Already taken](/problems/already-exists) */
+        /** @description [Project is archived](/problems/project-archived) · [Already taken](/problems/already-exists) */
         ProjectArchivedOrAlreadyExists: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5262,7 +5262,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The project is archived](/problems/project-archived) */
+        /** @description [Project is archived](/problems/project-archived) */
         ProjectArchived: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5288,7 +5288,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) · [Conflict with the present state](/problems/conflict) */
+        /** @description [First request still in progress](/problems/idempotency-key-in-flight) · [Conflict with the current state](/problems/conflict) */
         IdempotencyKeyInFlightOrConflict: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5309,7 +5309,7 @@ export interface components {
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
                 /**
-                 * @description Seconds after which to try again.
+                 * @description Seconds to wait before the next attempt.
                  * @example 1
                  */
                 "Retry-After"?: string;
@@ -5319,7 +5319,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) · [Already taken](/problems/already-exists) · [The project is archived](/problems/project-archived) */
+        /** @description [First request still in progress](/problems/idempotency-key-in-flight) · [Already taken](/problems/already-exists) · [Project is archived](/problems/project-archived) */
         IdempotencyKeyInFlightOrAlreadyExistsOrProjectArchived: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5340,7 +5340,7 @@ export interface components {
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
                 /**
-                 * @description Seconds after which to try again.
+                 * @description Seconds to wait before the next attempt.
                  * @example 1
                  */
                 "Retry-After"?: string;
@@ -5350,7 +5350,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [Conflict with the present state](/problems/conflict) · [The project is archived](/problems/project-archived) */
+        /** @description [Conflict with the current state](/problems/conflict) · [Project is archived](/problems/project-archived) */
         ConflictOrProjectArchived: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5376,7 +5376,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) · [The project is archived](/problems/project-archived) · [Illegal status transition](/problems/illegal-transition) */
+        /** @description [First request still in progress](/problems/idempotency-key-in-flight) · [Project is archived](/problems/project-archived) · [Status transition not allowed](/problems/illegal-transition) */
         IdempotencyKeyInFlightOrProjectArchivedOrIllegalTransition: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5397,7 +5397,7 @@ export interface components {
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
                 /**
-                 * @description Seconds after which to try again.
+                 * @description Seconds to wait before the next attempt.
                  * @example 1
                  */
                 "Retry-After"?: string;
@@ -5407,7 +5407,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) */
+        /** @description [First request still in progress](/problems/idempotency-key-in-flight) */
         IdempotencyKeyInFlight: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5428,7 +5428,7 @@ export interface components {
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
                 /**
-                 * @description Seconds after which to try again.
+                 * @description Seconds to wait before the next attempt.
                  * @example 1
                  */
                 "Retry-After"?: string;
@@ -5438,7 +5438,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The request is not valid](/problems/validation-failed) · [This Idempotency-Key was used for another request](/problems/idempotency-key-reused) · [An operation can't be done, so none was](/problems/bulk-failed) */
+        /** @description [Validation failed](/problems/validation-failed) · [Idempotency key reused](/problems/idempotency-key-reused) · [Bulk request failed](/problems/bulk-failed) */
         ValidationFailedOrIdempotencyKeyReusedOrBulkFailed: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5464,7 +5464,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The project is archived](/problems/project-archived) · [Illegal status transition](/problems/illegal-transition) */
+        /** @description [Project is archived](/problems/project-archived) · [Status transition not allowed](/problems/illegal-transition) */
         ProjectArchivedOrIllegalTransition: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5490,7 +5490,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description [The first request is still under way](/problems/idempotency-key-in-flight) · [The project is archived](/problems/project-archived) */
+        /** @description [First request still in progress](/problems/idempotency-key-in-flight) · [Project is archived](/problems/project-archived) */
         IdempotencyKeyInFlightOrProjectArchived: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5511,7 +5511,7 @@ export interface components {
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
                 /**
-                 * @description Seconds after which to try again.
+                 * @description Seconds to wait before the next attempt.
                  * @example 1
                  */
                 "Retry-After"?: string;
@@ -5523,15 +5523,15 @@ export interface components {
         };
     };
     parameters: {
-        /** @description An id of your own for the request, for your log and ours. */
+        /** @description Your own id for the request; the response and the server's log repeat it. */
         "X-Request-ID": string;
-        /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+        /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
         traceparent: string;
-        /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+        /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
         "If-Match": string;
-        /** @description The `ETag` of what you have: 304 if it is still the present one. */
+        /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
         "If-None-Match": string;
-        /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+        /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
         "Idempotency-Key": string;
         /** @description The refresh token in cookie mode, in place of `refresh_token` in the body. */
         "__Secure-taskwire_refresh": string;
@@ -5539,122 +5539,122 @@ export interface components {
     requestBodies: never;
     headers: {
         /**
-         * @description The request's id: the client's own where that was fit, else a new one.
+         * @description The id of the request: the client's own if it is valid, else a new one.
          * @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75
          */
         "X-Request-ID": string;
         /**
-         * @description Time that the request took, in milliseconds.
+         * @description Milliseconds that the server took.
          * @example 12.34ms
          */
         "X-Process-Time": string;
         /**
-         * @description Whether the answer may be kept.
+         * @description Whether the response may be cached.
          * @example no-store
          */
         "Cache-Control": string;
         /**
-         * @description The budgets that the request counted against, `q` requests in `w` seconds.
+         * @description The budgets that the request counted against: `q` requests in `w` seconds.
          * @example "default";q=300;w=60
          */
         "RateLimit-Policy": string;
         /**
-         * @description What is left of them: `r` requests, for `t` seconds.
+         * @description What is left of each budget: `r` requests, until it starts again in `t` seconds.
          * @example "default";r=299;t=60
          */
         RateLimit: string;
         /**
-         * @description Seconds after which to try again.
+         * @description Seconds to wait before the next attempt.
          * @example 1
          */
         "Retry-After": string;
         /**
-         * @description How to do better (RFC 6750).
+         * @description How to authenticate (RFC 6750).
          * @example Bearer realm="taskwire"
          */
         "WWW-Authenticate": string;
         /**
-         * @description Where the new resource is.
+         * @description The path of the new resource.
          * @example /api/v1/tasks/0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
          */
         Location: string;
         /**
-         * @description For `If-Match` and `If-None-Match`: the version, and where a read brings more than the resource's own fields a digest of it all.
+         * @description The version of the resource, for `If-Match` and `If-None-Match`. In the response to a read, a digest of the whole body follows the version.
          * @example "1"
          */
         ETag: string;
         /**
-         * @description The next page, `rel="next"` (RFC 8288); absent from the last one, and where the query is so long that the header would be, too.
+         * @description The next page, `rel="next"` (RFC 8288). The last page has none, nor has a page whose link would be too long.
          * @example </api/v1/tasks?limit=20&cursor=eyJ>; rel="next"
          */
         Link: string;
         /**
-         * @description `true`: this is the answer that the key's first request got.
+         * @description `true`: this is the response to the first request with this key.
          * @example true
          */
         "Idempotency-Replayed": "true";
         /**
-         * @description In cookie mode: the refresh token, where no script can read it.
+         * @description In cookie mode: the refresh token, which scripts cannot read.
          * @example __Secure-taskwire_refresh=…; Max-Age=2592000; Path=/auth; HttpOnly; Secure; SameSite=Strict
          */
         "Set-Cookie": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example default-src 'self'
          */
         "Content-Security-Policy": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example same-origin
          */
         "Cross-Origin-Opener-Policy": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example same-origin
          */
         "Cross-Origin-Resource-Policy": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example ?1
          */
         "Origin-Agent-Cluster": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example no-referrer
          */
         "Referrer-Policy": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example max-age=31536000; includeSubDomains
          */
         "Strict-Transport-Security": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example nosniff
          */
         "X-Content-Type-Options": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example off
          */
         "X-DNS-Prefetch-Control": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example noopen
          */
         "X-Download-Options": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example SAMEORIGIN
          */
         "X-Frame-Options": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example none
          */
         "X-Permitted-Cross-Domain-Policies": string;
         /**
-         * @description Tells browsers to be careful (helmet).
+         * @description A security header for browsers (helmet).
          * @example 0
          */
         "X-XSS-Protection": string;
@@ -5667,9 +5667,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -5750,9 +5750,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -5770,7 +5770,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5836,9 +5836,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -5858,7 +5858,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5925,9 +5925,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -5935,7 +5935,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -5979,9 +5979,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -5989,7 +5989,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6033,11 +6033,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
+                /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path?: never;
@@ -6045,7 +6045,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6086,7 +6086,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description What you have is still the present one */
+            /** @description Not modified: your representation is current */
             304: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6127,19 +6127,19 @@ export interface operations {
     authListSessions: {
         parameters: {
             query?: {
-                /** @description How many items the page has at the most. */
+                /** @description The maximum number of items on the page. */
                 limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
+                /** @description The number of items to skip. Not together with `cursor`. */
                 offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
+                /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
+                /** @description The sort keys, the most important one first; `-` sorts in descending order. */
                 sort?: ("last_used_at" | "-last_used_at" | "created_at" | "-created_at")[];
             };
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6147,7 +6147,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6211,9 +6211,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -6223,7 +6223,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6267,9 +6267,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6286,7 +6286,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6327,9 +6327,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6337,7 +6337,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Will be done; there is nothing to say */
+            /** @description Accepted, no content */
             202: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6381,9 +6381,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6400,7 +6400,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Will be done; there is nothing to say */
+            /** @description Accepted, no content */
             202: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6442,9 +6442,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6462,7 +6462,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6503,9 +6503,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6523,7 +6523,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6566,19 +6566,19 @@ export interface operations {
     authListTokens: {
         parameters: {
             query?: {
-                /** @description How many items the page has at the most. */
+                /** @description The maximum number of items on the page. */
                 limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
+                /** @description The number of items to skip. Not together with `cursor`. */
                 offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
+                /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
+                /** @description The sort keys, the most important one first; `-` sorts in descending order. */
                 sort?: ("created_at" | "-created_at" | "name" | "-name")[];
             };
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6586,7 +6586,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6650,9 +6650,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6730,9 +6730,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -6742,7 +6742,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6785,21 +6785,21 @@ export interface operations {
     usersList: {
         parameters: {
             query?: {
-                /** @description A part of a name. */
+                /** @description A part of a name. 1 to 100 characters, without the white space around them; at least one is visible. */
                 q?: string;
-                /** @description How many items the page has at the most. */
+                /** @description The maximum number of items on the page. */
                 limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
+                /** @description The number of items to skip. Not together with `cursor`. */
                 offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
+                /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
+                /** @description The sort keys, the most important one first; `-` sorts in descending order. */
                 sort?: ("relevance" | "-relevance" | "username" | "-username" | "created_at" | "-created_at")[];
             };
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6807,7 +6807,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6869,11 +6869,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
+                /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -6883,7 +6883,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6924,7 +6924,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"] | components["schemas"]["Person"];
                 };
             };
-            /** @description What you have is still the present one */
+            /** @description Not modified: your representation is current */
             304: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -6968,11 +6968,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -6982,7 +6982,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7029,11 +7029,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -7055,7 +7055,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7120,23 +7120,23 @@ export interface operations {
         parameters: {
             query?: {
                 status?: ("active" | "archived")[];
-                /** @description 1 to 100 characters, not counting white space around them, and not only invisible ones. */
+                /** @description A part of a name, or a whole slug. 1 to 100 characters, without the white space around them; at least one is visible. */
                 q?: string;
-                /** @description Deleted ones too, where you may restore them. */
+                /** @description `true`: also deleted projects that you may restore. */
                 include_deleted?: boolean;
-                /** @description How many items the page has at the most. */
+                /** @description The maximum number of items on the page. */
                 limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
+                /** @description The number of items to skip. Not together with `cursor`. */
                 offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
+                /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
+                /** @description The sort keys, the most important one first; `-` sorts in descending order. */
                 sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at" | "name" | "-name")[];
             };
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -7144,7 +7144,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7210,11 +7210,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
@@ -7304,11 +7304,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
+                /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -7319,7 +7319,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7367,7 +7367,7 @@ export interface operations {
                     "application/json": components["schemas"]["Project"];
                 };
             };
-            /** @description What you have is still the present one */
+            /** @description Not modified: your representation is current */
             304: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7410,11 +7410,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -7437,7 +7437,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7509,11 +7509,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -7524,7 +7524,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7571,11 +7571,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -7598,7 +7598,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7670,13 +7670,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -7687,7 +7687,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7758,19 +7758,19 @@ export interface operations {
     projectsListMembers: {
         parameters: {
             query?: {
-                /** @description How many items the page has at the most. */
+                /** @description The maximum number of items on the page. */
                 limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
+                /** @description The number of items to skip. Not together with `cursor`. */
                 offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
+                /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
+                /** @description The sort keys, the most important one first; `-` sorts in descending order. */
                 sort?: ("created_at" | "-created_at" | "role" | "-role")[];
             };
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -7781,7 +7781,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7845,11 +7845,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -7930,9 +7930,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -7944,7 +7944,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -7998,9 +7998,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -8012,7 +8012,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -8057,9 +8057,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -8080,7 +8080,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -8137,15 +8137,15 @@ export interface operations {
     projectsListEvents: {
         parameters: {
             query?: {
-                /** @description The number of the last event that you know; 0 begins at the first. */
+                /** @description The number of the last event that you have; 0 starts at the first event. */
                 after?: number;
-                /** @description How many items the page has at the most. */
+                /** @description The maximum number of items on the page. */
                 limit?: number;
             };
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -8156,7 +8156,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -8242,32 +8242,33 @@ export interface operations {
                 /** @description A user's id. */
                 created_by?: string;
                 category_id?: string;
-                /** @description Due then or later. */
+                /** @description Due at this time or later. */
                 due_date_from?: string;
-                /** @description Due then or earlier. */
+                /** @description Due at this time or earlier. */
                 due_date_to?: string;
-                /** @description `true`: those that are open past their due date; `false`: the others. */
+                /** @description `true`: open tasks whose due date has passed. `false`: all other tasks. */
                 overdue?: boolean;
-                /** @description Changed then or later. */
+                /** @description Changed at this time or later. */
                 updated_since?: string;
-                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
+                /** @description Words to search for in title and description. 1 to 200 characters, without the white space around them; at least one is visible. */
                 q?: string;
-                /** @description Deleted ones too, where you may restore them. */
+                /** @description `true`: also deleted tasks that you may restore. */
                 include_deleted?: boolean;
+                /** @description `true`: only tasks of archived projects; `false`: without them. */
                 archived?: boolean;
-                /** @description How many items the page has at the most. */
+                /** @description The maximum number of items on the page. */
                 limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
+                /** @description The number of items to skip. Not together with `cursor`. */
                 offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
+                /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
+                /** @description The sort keys, the most important one first; `-` sorts in descending order. */
                 sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_date" | "-due_date" | "priority" | "-priority" | "status" | "-status" | "title" | "-title" | "rank" | "-rank")[];
             };
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -8278,7 +8279,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -8350,11 +8351,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -8454,32 +8455,33 @@ export interface operations {
                 /** @description A user's id. */
                 created_by?: string;
                 category_id?: string;
-                /** @description Due then or later. */
+                /** @description Due at this time or later. */
                 due_date_from?: string;
-                /** @description Due then or earlier. */
+                /** @description Due at this time or earlier. */
                 due_date_to?: string;
-                /** @description `true`: those that are open past their due date; `false`: the others. */
+                /** @description `true`: open tasks whose due date has passed. `false`: all other tasks. */
                 overdue?: boolean;
-                /** @description Changed then or later. */
+                /** @description Changed at this time or later. */
                 updated_since?: string;
-                /** @description 1 to 200 characters, not counting white space around them, and not only invisible ones. */
+                /** @description Words to search for in title and description. 1 to 200 characters, without the white space around them; at least one is visible. */
                 q?: string;
-                /** @description Deleted ones too, where you may restore them. */
+                /** @description `true`: also deleted tasks that you may restore. */
                 include_deleted?: boolean;
+                /** @description `true`: only tasks of archived projects; `false`: without them. */
                 archived?: boolean;
-                /** @description How many items the page has at the most. */
+                /** @description The maximum number of items on the page. */
                 limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
+                /** @description The number of items to skip. Not together with `cursor`. */
                 offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
+                /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
+                /** @description The sort keys, the most important one first; `-` sorts in descending order. */
                 sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_date" | "-due_date" | "priority" | "-priority" | "status" | "-status" | "title" | "-title" | "rank" | "-rank")[];
             };
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -8487,7 +8489,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -8558,11 +8560,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
@@ -8652,11 +8654,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
@@ -8684,7 +8686,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -8758,11 +8760,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
+                /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -8772,7 +8774,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -8840,7 +8842,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskDetail"];
                 };
             };
-            /** @description What you have is still the present one */
+            /** @description Not modified: your representation is current */
             304: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -8883,11 +8885,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -8910,7 +8912,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -8979,11 +8981,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -8993,7 +8995,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9040,11 +9042,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -9067,7 +9069,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9136,13 +9138,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -9152,7 +9154,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9221,13 +9223,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -9246,7 +9248,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9315,13 +9317,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -9340,7 +9342,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9409,13 +9411,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -9425,7 +9427,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9493,19 +9495,19 @@ export interface operations {
     tasksListComments: {
         parameters: {
             query?: {
-                /** @description How many items the page has at the most. */
+                /** @description The maximum number of items on the page. */
                 limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
+                /** @description The number of items to skip. Not together with `cursor`. */
                 offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
+                /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
+                /** @description The sort keys, the most important one first; `-` sorts in descending order. */
                 sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at")[];
             };
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -9515,7 +9517,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9580,11 +9582,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -9665,11 +9667,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
+                /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -9680,7 +9682,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9718,7 +9720,7 @@ export interface operations {
                     "application/json": components["schemas"]["Comment"];
                 };
             };
-            /** @description What you have is still the present one */
+            /** @description Not modified: your representation is current */
             304: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9761,11 +9763,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -9776,7 +9778,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9823,11 +9825,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -9847,7 +9849,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9909,13 +9911,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path: {
@@ -9926,7 +9928,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -9987,19 +9989,19 @@ export interface operations {
     tasksListCategories: {
         parameters: {
             query?: {
-                /** @description How many items the page has at the most. */
+                /** @description The maximum number of items on the page. */
                 limit?: number;
-                /** @description How many items to skip. Not together with `cursor`. */
+                /** @description The number of items to skip. Not together with `cursor`. */
                 offset?: number;
-                /** @description Where to go on: `next_cursor` of the page before. Stable while items come and go. */
+                /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
-                /** @description What to sort by, the most important first; `-` for descending. */
+                /** @description The sort keys, the most important one first; `-` sorts in descending order. */
                 sort?: ("name" | "-name" | "created_at" | "-created_at")[];
             };
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -10007,7 +10009,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -10071,11 +10073,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description A new one for each request, and the same when you send it again: it is then done once, and gets the first answer again. Kept for 24 hours. */
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
@@ -10153,11 +10155,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` of what you have: 304 if it is still the present one. */
+                /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
@@ -10167,7 +10169,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -10204,7 +10206,7 @@ export interface operations {
                     "application/json": components["schemas"]["Category"];
                 };
             };
-            /** @description What you have is still the present one */
+            /** @description Not modified: your representation is current */
             304: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -10248,11 +10250,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -10262,7 +10264,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; there is nothing to say */
+            /** @description No content */
             204: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -10308,11 +10310,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An id of your own for the request, for your log and ours. */
+                /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context); it goes with the request through the services. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
                 traceparent?: components["parameters"]["traceparent"];
-                /** @description The `ETag` that you read: the write happens if nobody has changed the resource since, else it is 412. */
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
@@ -10332,7 +10334,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description OK */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];

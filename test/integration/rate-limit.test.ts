@@ -216,7 +216,9 @@ describe("a budget", () => {
     const second = await bulk(100);
     expect([second.status, left(second)]).toEqual([429, 49]);
     expect(Number(second.headers.get("retry-after"))).toBeGreaterThan(0);
-    expect(second.body.detail).toBe("This request counts as 100, and 49 are left of 150 in 60 seconds");
+    expect(second.body.detail).toBe(
+      "This request counts as 100 requests, and 49 of 150 in 60 seconds are left",
+    );
     const third = await bulk(49);
     expect([third.status, left(third)]).toEqual([200, 0]);
     expectRefusal(await bulk(1), "default", 60);

@@ -65,7 +65,7 @@ describe("the document", () => {
     const routes = ROUTES.map(
       ({ method, path }) => `${method.toLowerCase()} ${path.replace(/:(\w+)/g, "{$1}")}`,
     );
-    expect(document.info.description).toContain("Every `GET` takes `HEAD` too");
+    expect(document.info.description).toContain("Every `GET` supports `HEAD` too");
     expect(
       operations()
         .map(([name]) => name)

@@ -80,7 +80,7 @@ describe("an error that we did not foresee tells nothing:", () => {
   ])("%s", (_what, thrown) => {
     const problem = toProblem(thrown, POST);
     expect(problem).toMatchObject({ type: "internal-error", code: 500, data: {} });
-    expect(problem.message).toBe("The server failed; it has logged the request_id");
+    expect(problem.message).toBe("The server failed unexpectedly and logged the error under the request_id");
   });
 });
 
@@ -152,8 +152,8 @@ describe("params that fail their rules", () => {
   test("that are unknown are listed one by one", () => {
     const problem = refused(task, { title: "T", priority: "low", role: "admin", id: "7" }, POST);
     expect(problem.data.errors).toEqual([
-      { pointer: "#/role", code: "unknown", message: "There is no field 'role' here." },
-      { pointer: "#/id", code: "unknown", message: "There is no field 'id' here." },
+      { pointer: "#/role", code: "unknown", message: "Unknown field 'role'." },
+      { pointer: "#/id", code: "unknown", message: "Unknown field 'id'." },
     ]);
   });
 
@@ -295,7 +295,7 @@ describe("an answer does not grow with what was sent:", () => {
     const { data } = toProblem(unknown([`${"x".repeat(39)}\u{1f418}${"y".repeat(999)}`]), POST);
     const quoted = `${"x".repeat(39)}\ufffd…`;
     expect(data.errors).toEqual([
-      { pointer: `#/${quoted}`, code: "unknown", message: `There is no field '${quoted}' here.` },
+      { pointer: `#/${quoted}`, code: "unknown", message: `Unknown field '${quoted}'.` },
     ]);
   });
 
