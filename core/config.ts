@@ -307,7 +307,7 @@ const VARIABLES = {
     "hours",
   )({
     default: 24,
-    desc: "hours before a task's due date when `task_due_soon` tells of it",
+    desc: "hours before a task's due date when an event says that it is due soon",
   }),
   CORS_ORIGINS: origins({
     default: [],

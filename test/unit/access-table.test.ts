@@ -1,8 +1,7 @@
 import { expect, test } from "@jest/globals";
-import type { ServiceSchema } from "moleculer";
-import { loadConfig, SERVICES } from "../../core/config.ts";
 import type { Auth } from "../../core/kit.ts";
 import { ROUTES } from "../../services/api-gateway/routes.ts";
+import { serviceSchemas } from "./fixtures.ts";
 
 /**
  * Who may call each action, written down a second time: an action that appears, disappears or opens its door changes
@@ -95,17 +94,11 @@ const ACCESS: Record<string, Auth> = {
   "mailer.send": "internal",
 };
 
-const config = loadConfig({ NODE_ENV: "test", DATABASE_URL: "postgres://127.0.0.1/none" });
-
 test("every action of every service has a row, and keeps to it", async () => {
   const found: Record<string, unknown> = {};
-  for (const name of SERVICES) {
-    const { default: factory } = (await import(`../../services/${name}/${name}.service.ts`)) as {
-      default: (config: unknown) => ServiceSchema;
-    };
-    for (const [action, definition] of Object.entries(factory(config).actions ?? {}))
+  for (const { name, actions } of await serviceSchemas())
+    for (const [action, definition] of Object.entries(actions ?? {}))
       found[`${name}.${action}`] = (definition as { auth?: Auth }).auth;
-  }
   expect(found).toEqual(ACCESS);
 });
 

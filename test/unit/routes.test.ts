@@ -1,12 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
-import type { ServiceSchema } from "moleculer";
-import { loadConfig } from "../../core/config.ts";
 import type { Auth } from "../../core/kit.ts";
 import { ROUTES } from "../../services/api-gateway/routes.ts";
-import auth from "../../services/auth/auth.service.ts";
-import projects from "../../services/projects/projects.service.ts";
-import tasks from "../../services/tasks/tasks.service.ts";
-import users from "../../services/users/users.service.ts";
+import { serviceSchemas } from "./fixtures.ts";
 
 interface Action {
   auth: Auth;
@@ -15,16 +10,13 @@ interface Action {
   retryPolicy: { enabled: boolean };
 }
 
-const config = loadConfig({ NODE_ENV: "test", DATABASE_URL: "postgres://nobody.invalid/none" });
 const actions = new Map<string, Action>(
-  [auth, projects, tasks, users]
-    .map((factory): ServiceSchema => factory(config))
-    .flatMap((schema) =>
-      Object.entries(schema.actions as unknown as Record<string, Action>).map(([name, action]) => [
-        `${schema.name}.${name}`,
-        action,
-      ]),
-    ),
+  (await serviceSchemas()).flatMap(({ name, actions }) =>
+    Object.entries(actions as unknown as Record<string, Action>).map(([action, definition]) => [
+      `${name}.${action}`,
+      definition,
+    ]),
+  ),
 );
 const pathParams = (path: string) => [...path.matchAll(/:(\w+)/g)].map(([, name]) => name as string);
 
