@@ -2,10 +2,11 @@ import { missing, Problem } from "../../core/errors.ts";
 import type { LoggedEvent } from "../../core/events.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
+import { memberColumns, type MemberRow } from "./members.columns.ts";
 import { memberAdded, memberRemoved, memberUpdated } from "./members.events.ts";
 import { mayChangeMember, whyNotChangeMember } from "./members.policy.ts";
 import { findLongestOwner, readStanding } from "./members.queries.ts";
-import { type MemberRow, memberView } from "./members.view.ts";
+import { memberView } from "./members.view.ts";
 import type { Person } from "../users/users.contract.ts";
 import type { VisibleProject } from "./projects.columns.ts";
 import { nameOwner } from "./projects.commands.ts";
@@ -14,9 +15,9 @@ import { findProject } from "./projects.queries.ts";
 
 const UPSERT = withEvents(
   `row AS (
-     INSERT INTO projects.members (project_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)
-     ON CONFLICT (project_id, user_id) DO UPDATE SET role = excluded.role RETURNING user_id)`,
-  5,
+     INSERT INTO projects.members (${memberColumns.names}) VALUES (${memberColumns.parameters(1)})
+     ON CONFLICT (project_id, user_id) DO UPDATE SET ${memberColumns.assignmentsFrom("excluded")} RETURNING user_id)`,
+  1 + memberColumns.count,
 );
 const DELETE = withEvents(
   "row AS (DELETE FROM projects.members WHERE project_id = $1 AND user_id = $2 RETURNING user_id)",
@@ -79,6 +80,7 @@ export function changeMember(
       throw new Problem("conflict", "A project needs an owner: make another member owner first");
 
     const row: MemberRow = {
+      project_id: project.id,
       user_id: person.id,
       role: to ?? (from as ProjectRole),
       created_at: joined ?? write.time,
@@ -86,11 +88,10 @@ export function changeMember(
     const member = memberView(row, person);
     if (from === to) return { member, events: [] };
 
-    const key = [project.id, person.id];
     const statement =
       to === null
-        ? { name: "projects-member-delete", text: DELETE, values: key }
-        : { name: "projects-member-upsert", text: UPSERT, values: [...key, to, row.created_at] };
+        ? { name: "projects-member-delete", text: DELETE, values: [project.id, person.id] }
+        : { name: "projects-member-upsert", text: UPSERT, values: memberColumns.valuesOf(row) };
     const answer = { userId: write.actor.id, key: write.conditions.key, response: member };
     const events = (await commit(tx, statement, eventsOf(project, row, from, to, write), answer)) ?? [];
     const losesOwner = project.owner_id === person.id && to !== "owner";

@@ -1,6 +1,7 @@
 import type { Change } from "../../core/events.ts";
 import { type Cause, type NewEvent, newEvent, projectStream, userStream } from "../../mixins/event-log.ts";
-import { membershipView, type MemberRow } from "./members.view.ts";
+import type { MemberRow } from "./members.columns.ts";
+import { membershipView } from "./members.view.ts";
 import { type EventMembership, memberEvents, type ProjectRole } from "./projects.contract.ts";
 
 type EventProject = EventMembership["project"];

@@ -4,12 +4,12 @@ import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/pagination.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
-import type { MemberRow } from "./members.view.ts";
+import { memberColumns, type MemberRow } from "./members.columns.ts";
 import { PROJECT_ROLES, type ProjectRole } from "./projects.contract.ts";
 
 const SORTS = {
-  created_at: { sql: "m.created_at", type: "timestamptz" },
-  role: { sql: `array_position('{${PROJECT_ROLES.join()}}'::text[], m.role)`, type: "integer" },
+  created_at: { sql: "t.created_at", type: "timestamptz" },
+  role: { sql: `array_position('{${PROJECT_ROLES.join()}}'::text[], t.role)`, type: "integer" },
 };
 export const MEMBER_SORTS = Object.keys(SORTS);
 
@@ -22,21 +22,16 @@ export async function listMembers(
 ): Promise<Page<MemberRow>> {
   const parameters = new Parameters();
   const listing: Listing = {
-    columns: "m.user_id AS id, m.role, m.created_at",
-    branches: [{ from: "projects.members m", where: [`m.project_id = ${parameters.add(projectId)}`] }],
+    columns: `${memberColumns.selected}, t.user_id AS id`,
+    branches: [{ from: "projects.members t", where: [`t.project_id = ${parameters.add(projectId)}`] }],
     sorts: SORTS,
     sort: "created_at",
     indexed: ["created_at"],
     caller: actor.id,
-    id: { sql: "m.user_id", type: "uuid" },
+    id: { sql: "t.user_id", type: "uuid" },
   };
   const statement = listStatement(listing, page, parameters);
-  const toRow = ({ id, role, created_at }: Omit<MemberRow, "user_id"> & { id: string }): MemberRow => ({
-    user_id: id,
-    role,
-    created_at,
-  });
-  return (await readPage(db, statement, page, toRow)).page;
+  return (await readPage<MemberRow & { id: string }, MemberRow>(db, statement, page, (row) => row)).page;
 }
 
 /** One member. Plan: members_pkey. @throws Problem not-found */
@@ -44,7 +39,7 @@ export async function findMember(db: Queryable, projectId: string, userId: strin
   if (!isId(userId)) throw missing("member", userId);
   const [member] = await db.query<MemberRow>({
     name: "projects-member",
-    text: "SELECT user_id, role, created_at FROM projects.members WHERE project_id = $1 AND user_id = $2",
+    text: `SELECT ${memberColumns.names} FROM projects.members WHERE project_id = $1 AND user_id = $2`,
     values: [projectId, userId],
   });
   if (member === undefined) throw missing("member", userId);

@@ -1,12 +1,6 @@
 import type { Person } from "../users/users.contract.ts";
-import type { EventMembership, Member, ProjectRole } from "./projects.contract.ts";
-
-/** A row of projects.members, of a project that is known. */
-export interface MemberRow {
-  user_id: string;
-  role: ProjectRole;
-  created_at: string;
-}
+import type { MemberRow } from "./members.columns.ts";
+import type { EventMembership, Member } from "./projects.contract.ts";
 
 /** The member under their name. A user whom the users service does not find has an empty one. */
 export const memberView = (row: MemberRow, person: Omit<Person, "id"> | undefined): Member => ({

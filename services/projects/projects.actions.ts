@@ -9,7 +9,7 @@ import { withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { eventPage } from "../events.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
 import { project as projectSchema, projectItem } from "./projects.answers.ts";
-import type { VisibleProject } from "./projects.columns.ts";
+import { projectColumns, type VisibleProject } from "./projects.columns.ts";
 import { createProject, deleteProject, patchProject, restoreProject } from "./projects.commands.ts";
 import type { Project, ProjectInput, ProjectsContract } from "./projects.contract.ts";
 import { listProjects } from "./projects.list.ts";
@@ -43,7 +43,8 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>
     },
     handler(ctx) {
       return withIdempotencyKey(this.db, ctx, async () => {
-        const { answer, events } = await createProject(this.db, ctx.params, writeContext(ctx));
+        const input = rules.omitUndefined(ctx.params) as ProjectInput;
+        const { answer, events } = await createProject(this.db, input, writeContext(ctx));
         await this.publish(answer.id, events);
         return answer;
       });
@@ -102,7 +103,7 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>
     },
     handler(ctx) {
       const { project: _project, ...given } = ctx.params;
-      return change(this, ctx, { description: null, status: "active", ...rules.omitUndefined(given) });
+      return change(this, ctx, { ...projectColumns.defaults, ...rules.omitUndefined(given) });
     },
   },
 

@@ -12,11 +12,11 @@ import {
   uuid,
 } from "../../core/json-schema.ts";
 import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
+import { projectColumns } from "./projects.columns.ts";
 import {
   type EventProject,
   PROJECT_ROLES,
   type Project,
-  type ProjectChanges,
   type projectEvents,
   type ProjectItem,
 } from "./projects.contract.ts";
@@ -55,13 +55,11 @@ type DataOf<Type extends keyof typeof projectEvents> = EventData<(typeof project
 
 const { role: _role, ...sharedFields } = projectFields;
 const eventProject = object<EventProject>("EventProject", { ...sharedFields, description }, ["deleted_at"]);
-const projectChanges = changes("ProjectChanges", {
-  name: sharedFields.name,
-  description,
-  slug: sharedFields.slug,
-  status: sharedFields.status,
-  owner_id: sharedFields.owner_id,
-} satisfies Record<keyof ProjectChanges, Schema>);
+const toldFields = { ...sharedFields, description };
+const projectChanges = changes(
+  "ProjectChanges",
+  Object.fromEntries(projectColumns.told.map((field) => [field, toldFields[field]])),
+);
 
 export const projectEventData: DataSchemas<typeof projectEvents> = {
   project_updated: object<DataOf<"project_updated">>("ProjectChangeData", {

@@ -2,7 +2,7 @@ import type { LoggedEvent } from "../../core/events.ts";
 import { missing, Problem, problemCode } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { mustMatch } from "../../core/preconditions.ts";
-import type { Database, Queryable } from "../../mixins/database.ts";
+import type { Database, Queryable, Statement } from "../../mixins/database.ts";
 import {
   type Cause,
   commit,
@@ -14,9 +14,10 @@ import {
   type WriteContext,
 } from "../../mixins/event-log.ts";
 import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
+import { memberColumns, type MemberRow } from "./members.columns.ts";
 import { memberAdded } from "./members.events.ts";
 import { listMemberIds } from "./members.queries.ts";
-import type { ProjectRow, VisibleProject } from "./projects.columns.ts";
+import { projectColumns, type ProjectRow, type VisibleProject } from "./projects.columns.ts";
 import type { Project, ProjectInput } from "./projects.contract.ts";
 import { changesBetween, projectDeleted, projectRestored, projectUpdated } from "./projects.events.ts";
 import type { ProjectVerb } from "./projects.policy.ts";
@@ -30,14 +31,15 @@ export interface Written {
   events: LoggedEvent[];
 }
 
+// The project's row comes first, because the member's is selected from it: a taken slug waits before streams are locked.
 const INSERT = withEvents(
   `project AS (
-     INSERT INTO projects.projects (id, slug, name, description, owner_id, created_at, updated_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING id, owner_id, created_at),
+     INSERT INTO projects.projects (${projectColumns.names})
+     VALUES (${projectColumns.parameters(1)}) RETURNING id),
    row AS (
-     INSERT INTO projects.members (project_id, user_id, role, created_at)
-     SELECT id, owner_id, 'owner', created_at FROM project RETURNING project_id)`,
-  7,
+     INSERT INTO projects.members (${memberColumns.names})
+     SELECT ${memberColumns.parameters(1 + projectColumns.count)} FROM project RETURNING project_id)`,
+  1 + projectColumns.count + memberColumns.count,
 );
 
 const NO_TASKS = Object.fromEntries(TASK_STATUSES.map((status) => [status, 0]));
@@ -52,29 +54,26 @@ export async function createProject(
   write: WriteContext,
 ): Promise<{ answer: Project; events: LoggedEvent[] }> {
   mustBeSlug(input.slug);
-  const { id: owner_id } = write.actor;
-  const { name, description = null } = input;
+  const { actor, time } = write;
   const id = newId();
-  return withFreeSlug(name, input.slug, async (slug) => {
-    const project: VisibleProject = {
+  const owner: MemberRow = { project_id: id, user_id: actor.id, role: "owner", created_at: time };
+  return withFreeSlug(input.name, input.slug, async (slug) => {
+    const project: ProjectRow = {
       id,
+      ...projectColumns.defaults,
+      ...input,
       slug,
-      name,
-      description,
-      status: "active",
-      owner_id,
-      role: "owner",
+      owner_id: actor.id,
       version: 1,
-      created_at: write.time,
-      updated_at: write.time,
+      created_at: time,
+      updated_at: time,
       deleted_at: null,
     };
-    const owner = { user_id: owner_id, role: "owner", created_at: write.time } as const;
-    const answer = projectView(project, NO_TASKS);
-    const values = [id, slug, name, description, owner_id, write.time];
+    const answer = projectView({ ...project, role: owner.role }, NO_TASKS);
+    const values = [...projectColumns.valuesOf(project), ...memberColumns.valuesOf(owner)];
     const statement = { name: "projects-insert", text: INSERT, values };
     const events = await commit(db, statement, memberAdded(project, owner, write), {
-      userId: owner_id,
+      userId: actor.id,
       key: write.conditions.key,
       response: answer,
     });
@@ -83,15 +82,26 @@ export async function createProject(
 }
 
 const UPDATE = withEvents(
-  `row AS (
-     UPDATE projects.projects
-     SET slug = $2, name = $3, description = $4, status = $5, updated_at = $6, deleted_at = $7, version = version + 1
-     WHERE id = $1 RETURNING id)`,
-  8,
+  `row AS (UPDATE projects.projects SET ${projectColumns.assignments(2)} WHERE id = $1 RETURNING id)`,
+  2 + projectColumns.changing.length,
 );
 
+/** Writes the row of a project whose lock the transaction holds. */
+const updateOf = (project: ProjectRow): Statement => ({
+  name: "projects-update",
+  text: UPDATE,
+  values: [project.id, ...projectColumns.changingValuesOf(project)],
+});
+
+const changed = <Row extends ProjectRow>(before: Row, fields: Partial<ProjectRow>, { time }: Cause): Row => ({
+  ...before,
+  ...fields,
+  updated_at: time,
+  version: before.version + 1,
+});
+
 interface Decision {
-  fields: Partial<Pick<ProjectRow, "slug" | "name" | "description" | "status" | "deleted_at">>;
+  fields: Partial<ProjectRow>;
   /** The events, made of the project after the change. */
   events(project: ProjectRow): NewEvent[];
 }
@@ -117,17 +127,10 @@ function changeProject(
     mustMatch(write.conditions, before.version);
     const decision = await decide(before, tx);
     if (decision === null) return { project: before, events: [] };
-    const project = {
-      ...before,
-      ...decision.fields,
-      updated_at: write.time,
-      version: before.version + 1,
-    };
-    const { id, slug, name, description, status, updated_at, deleted_at } = project;
-    const values = [id, slug, name, description, status, updated_at, deleted_at];
-    const statement = { name: "projects-update", text: UPDATE, values };
+    const project = changed(before, decision.fields, write);
     const answer = { userId: write.actor.id, key: write.conditions.key, response: answerOf(project) };
-    const events = await commit(tx, statement, decision.events(project), answer).catch((error: unknown) => {
+    const committed = commit(tx, updateOf(project), decision.events(project), answer);
+    const events = await committed.catch((error: unknown) => {
       throw slugProblem(error);
     });
     return { project, events: events ?? [] };
@@ -201,12 +204,6 @@ export async function restoreProject(
   }
 }
 
-const NAME_OWNER = withEvents(
-  `row AS (
-     UPDATE projects.projects SET owner_id = $2, version = version + 1, updated_at = $3 WHERE id = $1 RETURNING id)`,
-  4,
-);
-
 /** Names another member the project's owner, under the project's lock. */
 export async function nameOwner(
   tx: Queryable,
@@ -214,10 +211,9 @@ export async function nameOwner(
   owner_id: string,
   cause: Cause,
 ): Promise<LoggedEvent[]> {
-  const project = { ...before, owner_id, version: before.version + 1, updated_at: cause.time };
-  const events = projectUpdated(project, { owner_id: { old: before.owner_id, new: owner_id } }, cause);
-  const values = [project.id, owner_id, cause.time];
-  return (await commit(tx, { name: "projects-succeed", text: NAME_OWNER, values }, events)) ?? [];
+  const project = changed(before, { owner_id }, cause);
+  const events = projectUpdated(project, changesBetween(before, project), cause);
+  return (await commit(tx, updateOf(project), events)) ?? [];
 }
 
 /** Removes a batch of an emptied project's log; with the last batch, the project itself with its members. */

@@ -91,7 +91,7 @@ export type EventProject = Omit<Project, "role" | "task_counts">;
 
 /** The changes of a project that events show. */
 export type ProjectChanges = {
-  [Field in "slug" | "name" | "description" | "status" | "owner_id"]?: Change<Project[Field]>;
+  [Field in keyof ProjectInput | "owner_id"]?: Change<Project[Field]>;
 };
 
 /** A membership as events show it. The log keeps no names of people, so that they can be erased. */

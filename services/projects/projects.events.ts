@@ -1,17 +1,11 @@
 import { type Cause, type NewEvent, newEvent, projectStream, userStream } from "../../mixins/event-log.ts";
-import { EDITABLE, type ProjectRow } from "./projects.columns.ts";
+import { projectColumns, type ProjectRow } from "./projects.columns.ts";
 import { type ProjectChanges, projectEvents } from "./projects.contract.ts";
 import { eventView } from "./projects.view.ts";
 
 /** What differs between two states of a project; empty when a write changes nothing. */
-export function changesBetween(before: ProjectRow, after: ProjectRow): ProjectChanges {
-  return Object.fromEntries(
-    EDITABLE.filter((field) => before[field] !== after[field]).map((field) => [
-      field,
-      { old: before[field], new: after[field] },
-    ]),
-  );
-}
+export const changesBetween = (before: ProjectRow, after: ProjectRow): ProjectChanges =>
+  projectColumns.changesBetween(before, after);
 
 export const projectUpdated = (project: ProjectRow, changes: ProjectChanges, cause: Cause): NewEvent[] => [
   newEvent(

@@ -2,14 +2,14 @@ import type { Actor } from "../../core/kit.ts";
 import type { Page, PageOf } from "../../core/pagination.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
-import { ITEM_COLUMNS } from "./projects.columns.ts";
+import { ITEM } from "./projects.columns.ts";
 import type { ProjectItem, ProjectStatus } from "./projects.contract.ts";
 import { itemView } from "./projects.view.ts";
 
 const SORTS = {
-  created_at: { sql: "p.created_at", type: "timestamptz" },
-  updated_at: { sql: "p.updated_at", type: "timestamptz" },
-  name: { sql: "lower(p.name)", type: "text" },
+  created_at: { sql: "t.created_at", type: "timestamptz" },
+  updated_at: { sql: "t.updated_at", type: "timestamptz" },
+  name: { sql: "lower(t.name)", type: "text" },
 };
 export const PROJECT_SORTS = Object.keys(SORTS);
 
@@ -33,21 +33,21 @@ export async function listProjects(
   const join = actor.role === "user" ? "JOIN" : "LEFT JOIN";
   const restorable = actor.role === "admin" ? "true" : "coalesce(m.role = 'owner', false)";
   const where = [
-    filter.include_deleted === true ? `(p.deleted_at IS NULL OR ${restorable})` : "p.deleted_at IS NULL",
+    filter.include_deleted === true ? `(t.deleted_at IS NULL OR ${restorable})` : "t.deleted_at IS NULL",
   ];
   // The condition of the index projects_created_idx, which leaves no project out.
-  if (actor.role !== "user") where.push("p.created_at > '-infinity'");
-  if (actor.projects !== undefined) where.push(`p.id = ANY (${parameters.add(actor.projects)}::uuid[])`);
-  if (filter.status !== undefined) where.push(`p.status = ANY (${parameters.add(filter.status)}::text[])`);
+  if (actor.role !== "user") where.push("t.created_at > '-infinity'");
+  if (actor.projects !== undefined) where.push(`t.id = ANY (${parameters.add(actor.projects)}::uuid[])`);
+  if (filter.status !== undefined) where.push(`t.status = ANY (${parameters.add(filter.status)}::text[])`);
   if (filter.q !== undefined)
     where.push(
-      `(p.name ILIKE '%' || ${parameters.add(literally(filter.q))} || '%' OR p.slug = ${parameters.add(filter.q.toLowerCase())})`,
+      `(t.name ILIKE '%' || ${parameters.add(literally(filter.q))} || '%' OR t.slug = ${parameters.add(filter.q.toLowerCase())})`,
     );
   const listing: Listing = {
-    columns: ITEM_COLUMNS,
+    columns: ITEM,
     branches: [
       {
-        from: `projects.projects p ${join} projects.members m ON m.project_id = p.id AND m.user_id = ${parameters.add(actor.id)}`,
+        from: `projects.projects t ${join} projects.members m ON m.project_id = t.id AND m.user_id = ${parameters.add(actor.id)}`,
         where,
       },
     ],
@@ -58,7 +58,6 @@ export async function listProjects(
     // A user has few memberships, and a token names few projects.
     small: actor.role === "user" || actor.projects !== undefined,
     caller: actor.id,
-    id: { sql: "p.id", type: "uuid" },
   };
   return (await readPage(db, listStatement(listing, page, parameters), page, itemView)).page;
 }

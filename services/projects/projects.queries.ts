@@ -2,7 +2,7 @@ import { missing, Problem } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import { type Actor, reaches } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
-import { ITEM_COLUMNS, type VisibleProject } from "./projects.columns.ts";
+import { VISIBLE, type VisibleProject } from "./projects.columns.ts";
 import type { ProjectRole } from "./projects.contract.ts";
 import { may, type ProjectVerb, whyNot } from "./projects.policy.ts";
 
@@ -24,10 +24,10 @@ export async function findProject(
   const key = isId(project) ? "id" : "slug";
   const rows = await db.query<VisibleProject>({
     name: `projects-by-${key}${deleted ? "-deleted" : ""}${lock ? "-locked" : ""}`,
-    text: `SELECT ${ITEM_COLUMNS}, p.description
-           FROM projects.projects p LEFT JOIN projects.members m ON m.project_id = p.id AND m.user_id = $2
-           WHERE p.${key} = $1 AND p.deleted_at IS ${deleted ? "NOT NULL" : "NULL"}
-           ${lock ? "FOR NO KEY UPDATE OF p" : ""}`,
+    text: `SELECT ${VISIBLE}
+           FROM projects.projects t LEFT JOIN projects.members m ON m.project_id = t.id AND m.user_id = $2
+           WHERE t.${key} = $1 AND t.deleted_at IS ${deleted ? "NOT NULL" : "NULL"}
+           ${lock ? "FOR NO KEY UPDATE OF t" : ""}`,
     values: [project, actor.id],
   });
   const seen = rows.filter(({ id, role }) => reaches(actor, id) && may(actor, "read", role));
