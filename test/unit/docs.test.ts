@@ -4,6 +4,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "@jest/globals";
+import { EVENT_TYPES } from "../../services/events.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const NOT_OURS = ["node_modules", "coverage", ".git", ".data"];
@@ -96,4 +97,9 @@ test.each(pages)("%s links to what is there", (page) => {
     return !existsSync(root + file) || (anchor !== undefined && !anchorsOf(file).has(anchor));
   });
   expect(dead).toEqual([]);
+});
+
+test("docs/reference.md names every event", () => {
+  const reference = textOf("docs/reference.md");
+  expect(EVENT_TYPES.filter((type) => !reference.includes(`\`${type}\``))).toEqual([]);
 });
