@@ -23,7 +23,7 @@ function networkOf(groups: string[], prefix: number): string {
 
 /**
  * One name for one client: an IPv4 address, also where IPv6 carries it (RFC 4291 §2.5.5.2), or the network that an IPv6
- * client can choose its addresses from (RFC 6177). Null for what is no address.
+ * client can choose its addresses from (RFC 6177). Null when `text` is no address.
  * @param prefix bits of that network, IPV6_PREFIX
  */
 export function normalizeAddress(text: string, prefix: number): string | null {
@@ -43,10 +43,10 @@ export function normalizeAddress(text: string, prefix: number): string | null {
 }
 
 /**
- * Who is at the other end: the connection's peer, or, behind TRUST_PROXY proxies of our own that each add theirs to
- * X-Forwarded-For, what the outermost of them wrote. What stands further left came from the client and is not read.
- * Where a proxy wrote no address, the next one nearer to us has the word.
- * @param config with TRUST_PROXY 0 the header is not read
+ * The client's address: the connection's peer or, behind TRUST_PROXY proxies of our own that each append an address to
+ * X-Forwarded-For, the address that the outermost of them appended. Entries further left come from the client and are
+ * ignored. Where a proxy appended no address, the next nearer proxy's entry counts.
+ * @param config TRUST_PROXY 0 ignores the header
  */
 export function clientAddress(
   { headers, socket }: { headers: IncomingMessage["headers"]; socket: { remoteAddress?: string } },

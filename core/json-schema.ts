@@ -1,9 +1,9 @@
 /**
- * JSON Schema 2020-12, which is OpenAPI 3.1's: what the answers of actions look like. Each schema brings an example;
- * an object's is made of its properties'.
+ * JSON Schema 2020-12, the dialect of OpenAPI 3.1, for the results of actions. Each schema has an example; an object's
+ * example is made of its properties' examples.
  */
 import { type FieldError, type ProblemDocument, type Resource, RESOURCES } from "./errors.ts";
-import { COUNTED } from "./pagination.ts";
+import { COUNTED_ROWS } from "./pagination.ts";
 
 export interface Schema {
   readonly title?: string;
@@ -14,7 +14,7 @@ export interface Schema {
 
 export const exampleOf = ({ examples: [example] = [] }: Schema): unknown => example;
 
-/** The same schema with another example, and where it helps with a word on what it means. */
+/** The same schema with another example, and optionally with a description. */
 export const like = (schema: Schema, example: unknown, description?: string): Schema => ({
   ...schema,
   ...(description !== undefined && { description }),
@@ -49,8 +49,8 @@ export const nullable = (schema: Schema): Schema => {
 };
 
 /**
- * An object of exactly these properties, all of them there but for those that T makes optional (named again in
- * `optional`, and without an example where the usual answer does not have them).
+ * An object of exactly these properties. All are required except those that T makes optional, which `optional` names
+ * again; a property that the usual response lacks has no example.
  */
 export const object = <T extends object>(
   title: string,
@@ -74,7 +74,7 @@ export const object = <T extends object>(
 
 type OptionalKey<T> = { [K in keyof T & string]-?: object extends Pick<T, K> ? K : never }[keyof T & string];
 
-/** The changes that an event tells: of each field that changed, and of no other. The first field makes the example. */
+/** The changes of an event: an entry for each field that changed, and for no other. The first field gives the example. */
 export const changes = (title: string, fields: Readonly<Record<string, Schema>>): Schema => {
   const change = ({ description: _description, examples: _examples, ...field }: Schema): Schema => {
     const value = nullable(field);
@@ -96,7 +96,7 @@ export const changes = (title: string, fields: Readonly<Record<string, Schema>>)
   };
 };
 
-/** A list's answer (docs/reference.md, Lists). */
+/** The result of a list (docs/reference.md, Lists). */
 export const page = (item: Schema): Schema =>
   object<{
     items: unknown;
@@ -109,19 +109,23 @@ export const page = (item: Schema): Schema =>
     `${item.title}Page`,
     {
       items: array(item),
-      limit: integer(20, "How many items a page has at the most."),
+      limit: integer(20, "The maximum number of items on a page."),
       next_cursor: nullable(
         text(
           "eyJrIjpbIjAxOTNhIl19.c2ln",
           "Where the next page begins: send it as `cursor`. Null at the end.",
         ),
       ),
-      offset: integer(0, "How many items were skipped; there unless the page was asked for by cursor."),
+      offset: integer(0, "The number of skipped items; absent when the page was requested by cursor."),
       total: integer(
         1,
-        `How many items there are in all, counted up to ${COUNTED}; there unless the page was asked for by cursor.`,
+        `The total number of items, counted up to ${COUNTED_ROWS}; absent when the page was requested by cursor.`,
       ),
-      total_capped: like({ type: "boolean", const: true }, true, "There where there are more than `total`."),
+      total_capped: like(
+        { type: "boolean", const: true },
+        true,
+        "Present when there are more items than `total`.",
+      ),
     },
     ["offset", "total", "total_capped"],
   );
@@ -129,17 +133,21 @@ export const page = (item: Schema): Schema =>
 const fieldError = object<FieldError>("FieldError", {
   pointer: text(
     "#/title",
-    "Where it is wrong: a JSON Pointer into the body, or `?name` for a parameter of the query.",
+    "The invalid field: a JSON Pointer into the body, or `?name` for a query parameter.",
   ),
-  code: text("required", "What is wrong with it, for programs."),
-  message: text("The 'title' field is required.", "The same for people."),
+  code: text("required", "What is wrong, for programs."),
+  message: text("The 'title' field is required.", "What is wrong, for people."),
 });
 
 const resource = object<Resource>("Resource", {
-  type: like({ type: "string", enum: Object.keys(RESOURCES) }, "task", "The kind of thing that is missing."),
+  type: like(
+    { type: "string", enum: Object.keys(RESOURCES) },
+    "task",
+    "The kind of resource that is missing.",
+  ),
   id: text(
     "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-    "As the request named it: for a project it may be a slug, for a member it is the user's id.",
+    "The resource as the request named it: a project also by its slug, a member by the user's id.",
   ),
 });
 
@@ -150,31 +158,31 @@ export const problem = object<ProblemDocument>(
     type: like(
       { type: "string", format: "uri-reference", pattern: "^/problems/[a-z-]+$" },
       "/problems/not-found",
-      "What went wrong, for programs; the server has a page there that explains it.",
+      "The kind of problem, for programs; the server has a page at this path that explains it.",
     ),
-    title: text("Not found", "The same for people."),
-    status: like({ type: "integer", minimum: 400, maximum: 599 }, 404, "The status of the answer."),
+    title: text("Not found", "The kind of problem, for people."),
+    status: like({ type: "integer", minimum: 400, maximum: 599 }, 404, "The HTTP status of the response."),
     detail: text(
       "There is no task 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-      "What went wrong this time, for people.",
+      "What went wrong in this request, for people.",
     ),
     instance: like(
       { type: "string", format: "uri-reference" },
       "/api/v1/tasks/0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-      "The path that was asked for.",
+      "The path of the request.",
     ),
     request_id: text("0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75", "`X-Request-ID`: quote it to the operator."),
     resource: {
       ...resource,
       description:
-        "Of a 404 what is missing; of a nested path the first part that is not there. Absent where no resource has the path.",
+        "On a 404, the missing resource; on a nested path, the first missing part. Absent when no resource has the path.",
     },
-    errors: { type: "array", items: fieldError, description: "Each field that is wrong." },
+    errors: { type: "array", items: fieldError, description: "Each invalid field." },
     results: {
       type: "array",
-      // The tasks service's, which holds a problem itself.
+      // The tasks service declares it, since it contains a problem itself.
       items: { $ref: "#/components/schemas/BulkResult" },
-      description: "How each operation of a bulk request ended.",
+      description: "The outcome of each operation of a bulk request.",
     },
   },
   ["instance", "request_id", "resource", "errors", "results"],

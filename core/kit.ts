@@ -20,7 +20,7 @@ import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
 
 export type Role = "user" | "manager" | "admin";
 
-/** Who makes a request, as the gateway verified it. Frozen: nothing downstream can change who is asking. */
+/** The user who makes a request, as the gateway verified it. Frozen: no service changes it. */
 export interface Actor {
   readonly id: string;
   readonly role: Role;
@@ -32,12 +32,12 @@ export interface Actor {
   readonly projects?: readonly string[];
 }
 
-/** Whether the actor's token reaches a project, or with null what lies in none. Roles and memberships are judged apart. */
+/** Whether the actor's token reaches a project; null stands for what lies in none. Policies judge roles and memberships. */
 export const reaches = ({ projects }: Pick<Actor, "projects">, projectId: string | null): boolean =>
   projects === undefined || (projectId !== null && projects.includes(projectId));
 
 /**
- * Who may call an action: anyone; a logged-in user; users of at least that global role; `session`, a logged-in user in
+ * The callers of an action: anyone; a logged-in user; users of at least that global role; `session`, a logged-in user in
  * person, not a machine with a personal token; or `internal`, other services alone (the gateway refuses to route to it).
  */
 export type Auth = "public" | Role | "session" | "internal";
@@ -49,34 +49,34 @@ export interface ServiceContract {
 
 export type ActionName<C extends ServiceContract> = `${C["name"]}.${keyof C["actions"] & string}`;
 
-/** Under which conditions a request wants its write to happen (docs/reference.md, Optimistic concurrency; docs/reference.md, Idempotency). */
+/** The conditions of a write, as the request states them (docs/reference.md, Optimistic concurrency; docs/reference.md, Idempotency). */
 export interface Conditions {
-  /** Versions of which the resource must have one (`If-Match`); null: any will do. */
+  /** The versions that `If-Match` accepts; null accepts any. */
   readonly ifMatch: readonly number[] | null;
-  /** By which a write that is sent again is known; null: it may happen again. */
+  /** Identifies a write that the client sends again; null when the write may happen twice. */
   readonly key: IdempotencyKey | null;
 }
 
 export interface IdempotencyKey {
   readonly key: string;
-  /** Of the request: another one under the same key is a mistake. */
+  /** Of the request's content: a different request with the same key is refused. */
   readonly fingerprint: string;
-  /** By the gateway, for this request alone: no client can come back with it. */
+  /** True when the gateway made the key for this request: no client can send it again. */
   readonly generated: boolean;
 }
 
-/** What travels with a call. It flows back to the caller too: no place for secrets or decisions. */
+/** Travels with a call and back to the caller, so it holds neither secrets nor decisions. */
 export interface Meta {
   actor?: Actor | null;
-  /** The trace that the request belongs to (W3C Trace Context); not there when it names none. */
+  /** The trace that the request belongs to (W3C Trace Context); absent when the request names none. */
   traceparent?: string;
-  /** Of the request itself; what it calls in turn has none. */
+  /** Of the request itself; nested calls have none. */
   conditions?: Conditions | null;
-  /** On the way back: this is the answer to an earlier request with the same idempotency key. */
+  /** On the way back: the response is that of an earlier request with the same idempotency key. */
   replayed?: boolean;
-  /** Where the request came from, for the list of sessions; null where it is not known. */
+  /** The client's address and program, for the list of sessions; null when unknown. */
   client?: { address: string | null; userAgent: string | null };
-  /** What the answer's headers get besides, on the way back to the gateway (moleculer-web). */
+  /** Further response headers, on the way back to the gateway (moleculer-web). */
   $responseHeaders?: Record<string, string | string[]>;
 }
 
@@ -85,26 +85,26 @@ export type ActionContext<Params, Who> = Context<Params, Meta, { actor: Who; con
 /** The context of an action that only a logged-in user reaches. */
 export type UserContext<Params = object> = ActionContext<Params, Actor>;
 
-/** What the OpenAPI document says of an action that clients reach, beside what follows from its rules and its route. */
+/** The OpenAPI document's texts for an action; the rest of its operation follows from its rules and its route. */
 export interface ActionDocs {
   summary: string;
   description?: string;
-  /** The body of a success; null where there is none. */
+  /** The body of a success; null when it has none. */
   answer: Schema | null;
-  /** Problems of its own: those that its route brings (credentials, body, limits, a service that is away) go without saying. */
+  /** The action's own problems; its route adds those of credentials, body, limits, and services that are away. */
   problems?: readonly ProblemCode[];
 }
 
 interface ActionBasics<Params> {
-  /** fastest-validator rules, one for each param; anything else is refused (`$$strict`). Patterns as strings: a RegExp does not survive the broker. */
+  /** fastest-validator rules, one for each param; the validator refuses other params. Patterns are strings: a RegExp does not survive the broker. */
   rules: { [Param in keyof Params]-?: ValidationRule };
-  /** Changes nothing (RFC 9110 §9.2.1), so it is tried once more when its node dies under it. */
+  /** Changes nothing (RFC 9110 §9.2.1), so the call is retried once when its node dies. */
   safe?: boolean;
-  /** Stays within the projects that a personal token is limited to. An action that does not say so refuses such tokens. */
+  /** Stays within the projects that a personal token is limited to; an action without it refuses such tokens. */
   projectBound?: boolean;
-  /** A write that knows itself again by its idempotency key, so that it too is tried once more when its node dies. */
+  /** A write that recognises its idempotency key, so the call is retried once when its node dies. */
   idempotent?: boolean;
-  /** Milliseconds that a caller waits, where the broker's own limit is not enough (a hash that waits for its turn). */
+  /** Milliseconds that a caller waits, when the broker's own limit is too short (a hash that waits for its turn). */
   timeout?: number;
 }
 
@@ -128,7 +128,7 @@ type ActionDefinition<Params, Result> =
 export interface ServiceDefinition<C extends ServiceContract> {
   name: C["name"];
   mixins?: Partial<ServiceSchema>[];
-  /** Services that must have started before this one does. Two that name each other never start. */
+  /** Services that start before this one. Two services that name each other never start. */
   dependencies?: string[];
   /** Sent to every node: never a secret. */
   settings?: Record<string, unknown>;
@@ -145,13 +145,13 @@ export interface ServiceDefinition<C extends ServiceContract> {
   stopped?(): Promise<void> | void;
 }
 
-/** null is a value like any other: it passes where a rule says `nullable`, and nowhere else. */
+/** null passes where a rule says `nullable`, and nowhere else. */
 const withoutNull = (rule: ValidationRule): ValidationRule =>
   typeof rule === "string"
     ? { type: rule as "string", nullable: false }
     : { nullable: false, ...(rule as ValidationRuleObject) };
 
-/** Rules of which nothing may be left out or added. */
+/** Rules that also refuse every param without a rule. */
 export const strictRules = (rules: object) => ({
   $$strict: true,
   ...Object.fromEntries(
@@ -203,14 +203,14 @@ export function service<C extends ServiceContract, This = object>(
   return schema;
 }
 
-/** Beside the schemas: those are sent to every node, which has no use for it. */
+/** Apart from the schemas: Moleculer sends those to every node, and no node needs the docs. */
 const documented = new WeakMap<ServiceSchema, Record<string, ActionDocs | undefined>>();
 
-/** What the actions of a service say of themselves, by their names in it. */
+/** The docs of a service's actions, by action name. */
 export const docsOf = (schema: ServiceSchema): Record<string, ActionDocs | undefined> =>
   documented.get(schema) ?? {};
 
-/** Where a call comes from: the context that it belongs to, or the broker for one that begins here. */
+/** The origin of a call: the context that it belongs to, or the broker for a call that begins here. */
 export type Caller = Pick<ServiceBroker, "call"> | Context<never, never>;
 
 /** The calls that a contract offers, typed on the caller's side. */
@@ -222,7 +222,7 @@ export function remote<C extends ServiceContract>(name: C["name"]) {
       action: A,
       params: C["actions"][A]["params"],
     ): Promise<C["actions"][A]["result"]> {
-      // Who asks goes on from what this action was told, never from `meta`, which a callee may have changed.
+      // The actor comes from `ctx.locals`, never from `ctx.meta`, which a callee may have changed.
       const options =
         "locals" in from
           ? { meta: { actor: (from as { locals: Meta }).locals.actor ?? null, conditions: null } }
@@ -236,10 +236,10 @@ export function remote<C extends ServiceContract>(name: C["name"]) {
   };
 }
 
-/** A broker event: a hint that may be lost. Whoever needs it for correctness reads Postgres as well. */
+/** A broker event that may be lost: a listener that needs it for correctness also reads Postgres. */
 export interface Hint<Payload extends object> {
   readonly name: string;
-  /** Only there for the type. */
+  /** Carries the type alone; it has no value. */
   readonly payload?: Payload;
 }
 
@@ -254,7 +254,7 @@ export function emit<Payload extends object>(
   { name }: Hint<Payload>,
   payload: Payload,
 ): void {
-  // A transporter that is closed throws before there is a promise.
+  // A closed transporter throws before there is a promise.
   void Promise.try(() => broker.emit(name, payload)).catch((error: unknown) =>
     broker.logger.warn(`hint ${name} was not sent`, error),
   );

@@ -5,8 +5,8 @@ export interface NatsOptions {
 }
 
 /**
- * NATS' own client takes the servers of `NATS_URL` (several are separated by commas) and their credentials apart, and
- * not out of a URL. Characters that a URL can't hold are percent-encoded in it (RFC 3986).
+ * The NATS client takes servers and credentials as separate options. `NATS_URL` names one server or several, separated by
+ * commas, and percent-encodes characters that a URL can't hold (RFC 3986).
  */
 export function natsOptions(natsUrl: string): NatsOptions {
   const urls = natsUrl.split(",").map((url) => new URL(url.trim()));

@@ -3,20 +3,20 @@ import { wholeNumber } from "./rules.ts";
 
 type CheckErrors = CheckerFunctionError[];
 
-/** Rows that are counted for a total, and that an offset may skip: beyond them a list goes on by cursor. */
-export const COUNTED = 10_000;
+/** The most rows that a total counts and that an offset skips; a cursor reaches the rows beyond. */
+export const COUNTED_ROWS = 10_000;
 
-/** What a caller may ask of a list (docs/reference.md, Lists). */
+/** The params of every list (docs/reference.md, Lists). */
 export interface PageParams {
   limit?: number;
   offset?: number;
-  /** Where the page before this one ended, as it said itself; "" begins at the first, without counting. */
+  /** `next_cursor` of the previous page; "" begins at the first row, without counting. */
   cursor?: string;
   /** `-created_at,priority` */
   sort?: string;
 }
 
-/** The same after validation, which fills in the limit. */
+/** The params of a list after validation, which fills in the limit. */
 export type PageOf = PageParams & { limit: number };
 
 export interface Page<Item> {
@@ -24,10 +24,10 @@ export interface Page<Item> {
   limit: number;
   /** Null at the end. */
   next_cursor: string | null;
-  /** Both there when the page was asked for by offset. */
+  /** Present, like `total`, when the page was requested by offset. */
   offset?: number;
   total?: number;
-  /** There are more than `total`. */
+  /** True when there are more rows than `total`. */
   total_capped?: boolean;
 }
 
@@ -35,13 +35,13 @@ export interface Page<Item> {
 export const parseSort = (sort: string): { key: string; descending: boolean }[] =>
   sort.split(",").map((term) => ({ key: term.replace(/^-/, ""), descending: term.startsWith("-") }));
 
-const wholeOffset = wholeNumber({ min: 0, max: COUNTED, optional: true });
+const wholeOffset = wholeNumber({ min: 0, max: COUNTED_ROWS, optional: true });
 const offsetRule = {
   ...wholeOffset,
   description: "The number of items to skip. Not together with `cursor`.",
   messages: {
     ...wholeOffset.messages,
-    numberMax: `The 'offset' field must be at most ${COUNTED}: beyond that go on by 'cursor'.`,
+    numberMax: `The 'offset' field must be at most ${COUNTED_ROWS}: beyond that go on by 'cursor'.`,
   },
 };
 

@@ -2,8 +2,8 @@ import { Problem } from "./errors.ts";
 import type { Conditions } from "./kit.ts";
 
 /**
- * Whether the resource still has a version that the request names (RFC 9110 §13.1.1). Asked once it is clear that the
- * caller may do this, and before what the resource's state has to say.
+ * The resource must still have a version that the request names (RFC 9110 §13.1.1). Commands check this after the caller's
+ * rights and before the resource's state.
  * @throws Problem precondition-failed
  */
 export function mustMatch({ ifMatch }: Conditions, version: number): void {

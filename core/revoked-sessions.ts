@@ -1,22 +1,21 @@
 /**
- * The sessions that a gateway or notifier must refuse though a token's signature is good. It is filled by hints, which
- * may be lost, and by polling, which may be late; either alone is enough. Bounded by time: a session whose tokens have
- * all expired needs no refusal.
+ * The sessions that a gateway or notifier refuses although a token's signature is valid. Hints, which may be lost, and
+ * polling, which may be late, fill it; either alone is enough. A session leaves it once all its tokens have expired.
  */
 export class RevokedSessions {
   readonly #until = new Map<string, number>();
-  readonly #keep: number;
+  readonly #keepMs: number;
 
-  /** @param tokenTtl seconds that an access token lives */
-  constructor(tokenTtl: number) {
-    // A minute more, for clocks that differ.
-    this.#keep = (tokenTtl + 60) * 1000;
+  /** @param tokenTtlSeconds the lifetime of an access token */
+  constructor(tokenTtlSeconds: number) {
+    // The minute covers clocks that differ.
+    this.#keepMs = (tokenTtlSeconds + 60) * 1000;
   }
 
-  /** @returns those that were not known yet */
+  /** @returns the ids that were new */
   add(sessionIds: readonly string[], now = Date.now()): string[] {
     const added = sessionIds.filter((id) => !this.#until.has(id));
-    for (const id of added) this.#until.set(id, now + this.#keep);
+    for (const id of added) this.#until.set(id, now + this.#keepMs);
     return added;
   }
 

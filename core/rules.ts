@@ -1,20 +1,20 @@
 /**
  * Validator rules that several services share (fastest-validator). Patterns are strings: a RegExp does not survive
- * the broker, and the OpenAPI document is made from these. Query parameters arrive as text: `convert` turns them.
+ * the broker. The OpenAPI document is made from these rules.
  */
 import type { ValidationRuleObject } from "fastest-validator";
 import { isEmailAddress, isPrintable } from "./text.ts";
 
 type CheckErrors = { type: string; expected?: unknown; actual?: unknown }[];
 
-/** How requests are validated everywhere: null is a value like any other, and messages say what is wanted. */
+/** The validator's options on every node: null is a value like any other, and messages say what is allowed. */
 export const VALIDATOR = {
   useNewCustomCheckerFunction: true,
   considerNullAsAValue: true,
   messages: { enumValue: "The '{field}' field must be one of {expected}." },
 };
 
-/** The params that were sent: the validator leaves a key without a value for some that were not. */
+/** The params that the caller sent: the validator adds a key without a value for some that the caller did not. */
 export const omitUndefined = <Params extends object>(params: Params): Partial<Params> =>
   Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined)) as Partial<Params>;
 
@@ -24,8 +24,8 @@ export const id = {
   custom: (value: unknown) => (typeof value === "string" ? value.toLowerCase() : value),
 } satisfies ValidationRuleObject;
 /**
- * An id behind another one in a path. Whether it can be one is judged by who looks it up, after what stands before it was
- * found: a 404 names the first part that is not there.
+ * An id that follows another one in a path. The action judges whether it is an id at all, after it found the part before:
+ * a 404 names the first missing part.
  */
 export const nestedId = {
   type: "string",
@@ -36,18 +36,18 @@ export const optionalId = { ...id, optional: true } satisfies ValidationRuleObje
 export const nullableId = { ...id, optional: true, nullable: true } satisfies ValidationRuleObject;
 
 /**
- * What nobody sees: white space, controls, what Unicode says to pass over in display (zero-width spaces, joiners, marks
- * of direction, variation selectors, the Hangul fillers), and the empty Braille cell.
+ * Invisible text: white space, controls, characters that Unicode says to ignore in display (zero-width spaces, joiners,
+ * direction marks, variation selectors, the Hangul fillers), and the empty Braille cell.
  */
 const INVISIBLE = /^[\s\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]*$/u;
 
-/** Text as it is kept and compared (docs/reference.md, Text): in Unicode NFC, and empty where nobody sees anything of it. */
-const kept = (value: string): string => (INVISIBLE.test(value) ? "" : value.normalize("NFC"));
+/** Text as it is stored and compared (docs/reference.md, Text): in Unicode NFC, and empty when all of it is invisible. */
+const normalized = (value: string): string => (INVISIBLE.test(value) ? "" : value.normalize("NFC"));
 
 /**
- * Text of `min` to `max` characters as people count them: code points, not UTF-16's halves of them.
- * (The rule's own `min` and `max` would count those, so the bounds have names of their own.)
- * @param asTyped true for a secret, which is what was typed and nothing else; other text is kept in NFC
+ * Text of a bounded number of characters as people count them: code points, not UTF-16 code units.
+ * (The validator's own `min` and `max` count code units, so these bounds have other names.)
+ * @param asTyped true for a secret, which stays exactly as typed; other text becomes NFC
  */
 export const text = (minCharacters: number, maxCharacters: number, asTyped = false) =>
   ({
@@ -60,9 +60,9 @@ export const text = (minCharacters: number, maxCharacters: number, asTyped = fal
     },
     custom: (given: unknown, errors: CheckErrors) => {
       if (typeof given !== "string") return given;
-      // NFC makes three code units of one at the most (UAX #15 §2.1.2): what is far too long is not worth the work.
-      const value = asTyped || given.length > 8 * maxCharacters ? given : kept(given);
-      // Nothing longer than that can be short enough, so nobody makes us split a megabyte.
+      // NFC makes at most three code units of one (UAX #15 §2.1.2), so text that is far too long needs no NFC.
+      const value = asTyped || given.length > 8 * maxCharacters ? given : normalized(given);
+      // Longer text is too long in any case: no client makes the node split a megabyte.
       const count = value.length > 2 * maxCharacters ? Infinity : [...value].length;
       if (count < minCharacters || count > maxCharacters) errors.push({ type: "characters" });
       else if (given.includes("\0") || !given.isWellFormed()) errors.push({ type: "unstorable" });
@@ -70,7 +70,7 @@ export const text = (minCharacters: number, maxCharacters: number, asTyped = fal
     },
   }) satisfies ValidationRuleObject;
 
-/** A whole number as a query has it, in decimal digits; other services give a number. */
+/** A whole number: decimal digits in a query, a number in a call from another service. */
 export const wholeNumber = (bounds: { min: number; max: number; default?: number; optional?: true }) =>
   ({
     type: "custom",
@@ -87,7 +87,7 @@ export const wholeNumber = (bounds: { min: number; max: number; default?: number
     },
   }) satisfies ValidationRuleObject;
 
-/** `true` or `false` as a query has it. */
+/** `true` or `false`: text in a query, a boolean in a call from another service. */
 export const flag = {
   type: "custom",
   optional: true,
@@ -101,7 +101,7 @@ export const flag = {
   },
 } satisfies ValidationRuleObject;
 
-/** Text of one line that reads as it is stored: a name. */
+/** One line of text that reads as it is stored, such as a name. */
 export const line = (minCharacters: number, maxCharacters: number) => {
   const base = text(minCharacters, maxCharacters);
   return {
@@ -146,7 +146,7 @@ export function parseTimestamp(text: string): string | null {
   const time = new Date(text.toUpperCase());
   if (day === undefined || Number.isNaN(time.getTime())) return null;
   if (Number(day) > new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()) return null;
-  // Years that four digits write, and that Postgres knows: there is none between 1 BC and 1.
+  // Four digits hold years up to 9999, and Postgres has no year 0.
   if (time.getUTCFullYear() < 1 || time.getUTCFullYear() > 9999) return null;
   return time.toISOString();
 }
@@ -172,7 +172,7 @@ export const commaList = (values: readonly string[]) =>
     enum: [...values],
     messages: { commaList: `The '{field}' field takes ${values.join(", ")}, separated by commas.` },
     check: (value: unknown, errors: CheckErrors) => {
-      // An array comes from another service, or from a call that is tried again.
+      // An array comes from another service, or from a retried call.
       const items: unknown[] =
         typeof value === "string" ? value.split(",") : Array.isArray(value) ? value : [];
       if (items.length === 0 || !items.every((item) => values.includes(item as string)))

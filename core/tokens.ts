@@ -24,8 +24,8 @@ export interface Tokens {
   verify(token: string): VerifiedToken;
 }
 
-/** Keys as KeyObjects: jsonwebtoken verifies four times faster with one than with a string. */
-function keyOf(secret: string): [kid: string, key: KeyObject] {
+/** A KeyObject and its id: jsonwebtoken verifies four times faster with a KeyObject than with a string. */
+function signingKey(secret: string): [kid: string, key: KeyObject] {
   const kid = createHash("sha256").update(secret).digest("base64url").slice(0, 12);
   return [kid, createSecretKey(Buffer.from(secret))];
 }
@@ -34,9 +34,9 @@ const isRole = (value: unknown): value is Role => ["user", "manager", "admin"].i
 
 /** Signs with `JWT_SECRET`; accepts that and `JWT_SECRET_PREVIOUS`, told apart by `kid`. */
 export function createTokens(config: Config): Tokens {
-  const [kid, current] = keyOf(config.JWT_SECRET);
+  const [kid, current] = signingKey(config.JWT_SECRET);
   const keys = new Map([[kid, current]]);
-  if (config.JWT_SECRET_PREVIOUS !== "") keys.set(...keyOf(config.JWT_SECRET_PREVIOUS));
+  if (config.JWT_SECRET_PREVIOUS !== "") keys.set(...signingKey(config.JWT_SECRET_PREVIOUS));
   const { JWT_ISSUER: issuer, ACCESS_TOKEN_TTL: expiresIn } = config;
 
   return {

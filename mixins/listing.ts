@@ -7,11 +7,11 @@
  * | it reads | when | connections |
  * |---|---|---|
  * | the page's own rows | by cursor, along one index that holds the rows of the list and no others, in its order | those of single reads |
- * | some thousand rows | the same with a total or an offset, both of at most COUNTED rows; a page out of several indexes; all that one person has | the slow ones |
+ * | some thousand rows | the same with a total or an offset, both of at most COUNTED_ROWS rows; a page out of several indexes; all that one person has | the slow ones |
  * | any number of rows | a filter or an order that no index holds, a search | the slow ones, of which half at the most |
  */
 import { invalidParameter, type Problem } from "../core/errors.ts";
-import { COUNTED, type Page, type PageOf, parseSort } from "../core/pagination.ts";
+import { COUNTED_ROWS, type Page, type PageOf, parseSort } from "../core/pagination.ts";
 import type { Queryable, Statement } from "./database.ts";
 import type { Cost } from "./turns.ts";
 
@@ -130,7 +130,7 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
   // One more than is counted tells that there are more.
   const count = ({ each, from, where }: Branch) =>
     `(SELECT count(*) FROM (SELECT FROM ${each === undefined ? "" : `${each} CROSS JOIN `}${from}
-      WHERE ${where.join(" AND ")} LIMIT ${COUNTED + 1}) counted)`;
+      WHERE ${where.join(" AND ")} LIMIT ${COUNTED_ROWS + 1}) counted)`;
   const total = counts ? branches.map(count).join(" + ") : "NULL::bigint";
   const statement = named(
     `WITH ${[...(listing.with ?? []), `counted AS (SELECT ${total} AS total)`, `page AS (${paged})`].join(",\n")}
@@ -201,8 +201,8 @@ export async function readPage<Row extends { id: string }, Item = Row>(
       next_cursor: last?.position ?? null,
       ...(total !== null && {
         offset: page.offset ?? 0,
-        total: Math.min(total, COUNTED),
-        ...(total > COUNTED && { total_capped: true }),
+        total: Math.min(total, COUNTED_ROWS),
+        ...(total > COUNTED_ROWS && { total_capped: true }),
       }),
     },
   };

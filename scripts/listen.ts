@@ -4,7 +4,7 @@
  * it goes where PORT says, and to the first notifier of `npm run cluster` where the gateway there has no sockets.
  */
 import { io } from "socket.io-client";
-import { originOf, systemOf } from "../core/origin.ts";
+import { originOf, taskwireUrl } from "../core/origin.ts";
 import { printable } from "../core/text.ts";
 import type { LoggedEvent } from "../core/events.ts";
 import { EVENT_TYPES } from "../services/events.ts";
@@ -27,7 +27,7 @@ const hasSockets = (url: string): Promise<boolean> =>
 
 /** Where the sockets are. The cluster's first notifier has the port after its gateway's. */
 async function findSockets(): Promise<string> {
-  const url = systemOf(argument, process.env);
+  const url = taskwireUrl(argument, process.env);
   if (argument !== undefined || (await hasSockets(url))) return url;
   const notifier = originOf(process.env.HOST || "127.0.0.1", Number(process.env.PORT || 3000) + 1);
   return (await hasSockets(notifier)) ? notifier : url;

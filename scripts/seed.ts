@@ -6,7 +6,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pLimit from "p-limit";
 import { explain } from "../core/explain.ts";
-import { systemOf } from "../core/origin.ts";
+import { taskwireUrl } from "../core/origin.ts";
 
 const PASSWORD = "demo demo demo";
 /** Requests under way at once. */
@@ -295,7 +295,7 @@ async function main(): Promise<void> {
   const total = Number(args[0] ?? 500);
   if (!Number.isInteger(total) || total < 1 || total > 100_000)
     throw new Error("Usage: npm run seed -- [http://127.0.0.1:3000] [number of tasks]");
-  url = systemOf(argument, process.env);
+  url = taskwireUrl(argument, process.env);
   await seed(total);
 }
 

@@ -857,7 +857,7 @@ export interface components {
         };
         /**
          * Resource
-         * @description Of a 404 what is missing; of a nested path the first part that is not there. Absent where no resource has the path.
+         * @description On a 404, the missing resource; on a nested path, the first missing part. Absent when no resource has the path.
          * @example {
          *       "type": "task",
          *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d"
@@ -865,13 +865,13 @@ export interface components {
          */
         Resource: {
             /**
-             * @description The kind of thing that is missing.
+             * @description The kind of resource that is missing.
              * @example task
              * @enum {string}
              */
             type: "user" | "session" | "token" | "project" | "member" | "task" | "comment" | "category" | "stream";
             /**
-             * @description As the request named it: for a project it may be a slug, for a member it is the user's id.
+             * @description The resource as the request named it: a project also by its slug, a member by the user's id.
              * @example 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
              */
             id: string;
@@ -886,17 +886,17 @@ export interface components {
          */
         FieldError: {
             /**
-             * @description Where it is wrong: a JSON Pointer into the body, or `?name` for a parameter of the query.
+             * @description The invalid field: a JSON Pointer into the body, or `?name` for a query parameter.
              * @example #/title
              */
             pointer: string;
             /**
-             * @description What is wrong with it, for programs.
+             * @description What is wrong, for programs.
              * @example required
              */
             code: string;
             /**
-             * @description The same for people.
+             * @description What is wrong, for people.
              * @example The 'title' field is required.
              */
             message: string;
@@ -919,28 +919,28 @@ export interface components {
         Problem: {
             /**
              * Format: uri-reference
-             * @description What went wrong, for programs; the server has a page there that explains it.
+             * @description The kind of problem, for programs; the server has a page at this path that explains it.
              * @example /problems/not-found
              */
             type: string;
             /**
-             * @description The same for people.
+             * @description The kind of problem, for people.
              * @example Not found
              */
             title: string;
             /**
-             * @description The status of the answer.
+             * @description The HTTP status of the response.
              * @example 404
              */
             status: number;
             /**
-             * @description What went wrong this time, for people.
+             * @description What went wrong in this request, for people.
              * @example There is no task 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
              */
             detail: string;
             /**
              * Format: uri-reference
-             * @description The path that was asked for.
+             * @description The path of the request.
              * @example /api/v1/tasks/0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
              */
             instance?: string;
@@ -950,9 +950,9 @@ export interface components {
              */
             request_id?: string;
             resource?: components["schemas"]["Resource"];
-            /** @description Each field that is wrong. */
+            /** @description Each invalid field. */
             errors?: components["schemas"]["FieldError"][];
-            /** @description How each operation of a bulk request ended. */
+            /** @description The outcome of each operation of a bulk request. */
             results?: components["schemas"]["BulkResult"][];
         };
         /**
@@ -1271,7 +1271,7 @@ export interface components {
              */
             items: components["schemas"]["Session"][];
             /**
-             * @description How many items a page has at the most.
+             * @description The maximum number of items on a page.
              * @example 20
              */
             limit: number;
@@ -1281,17 +1281,17 @@ export interface components {
              */
             next_cursor: string | null;
             /**
-             * @description How many items were skipped; there unless the page was asked for by cursor.
+             * @description The number of skipped items; absent when the page was requested by cursor.
              * @example 0
              */
             offset?: number;
             /**
-             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
+             * @description The total number of items, counted up to 10000; absent when the page was requested by cursor.
              * @example 1
              */
             total?: number;
             /**
-             * @description There where there are more than `total`.
+             * @description Present when there are more items than `total`.
              * @example true
              * @constant
              */
@@ -1421,7 +1421,7 @@ export interface components {
              */
             items: components["schemas"]["PersonalToken"][];
             /**
-             * @description How many items a page has at the most.
+             * @description The maximum number of items on a page.
              * @example 20
              */
             limit: number;
@@ -1431,17 +1431,17 @@ export interface components {
              */
             next_cursor: string | null;
             /**
-             * @description How many items were skipped; there unless the page was asked for by cursor.
+             * @description The number of skipped items; absent when the page was requested by cursor.
              * @example 0
              */
             offset?: number;
             /**
-             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
+             * @description The total number of items, counted up to 10000; absent when the page was requested by cursor.
              * @example 1
              */
             total?: number;
             /**
-             * @description There where there are more than `total`.
+             * @description Present when there are more items than `total`.
              * @example true
              * @constant
              */
@@ -1569,7 +1569,7 @@ export interface components {
              */
             items: components["schemas"]["FoundPerson"][];
             /**
-             * @description How many items a page has at the most.
+             * @description The maximum number of items on a page.
              * @example 20
              */
             limit: number;
@@ -1579,17 +1579,17 @@ export interface components {
              */
             next_cursor: string | null;
             /**
-             * @description How many items were skipped; there unless the page was asked for by cursor.
+             * @description The number of skipped items; absent when the page was requested by cursor.
              * @example 0
              */
             offset?: number;
             /**
-             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
+             * @description The total number of items, counted up to 10000; absent when the page was requested by cursor.
              * @example 1
              */
             total?: number;
             /**
-             * @description There where there are more than `total`.
+             * @description Present when there are more items than `total`.
              * @example true
              * @constant
              */
@@ -1748,7 +1748,7 @@ export interface components {
              */
             items: components["schemas"]["ProjectItem"][];
             /**
-             * @description How many items a page has at the most.
+             * @description The maximum number of items on a page.
              * @example 20
              */
             limit: number;
@@ -1758,17 +1758,17 @@ export interface components {
              */
             next_cursor: string | null;
             /**
-             * @description How many items were skipped; there unless the page was asked for by cursor.
+             * @description The number of skipped items; absent when the page was requested by cursor.
              * @example 0
              */
             offset?: number;
             /**
-             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
+             * @description The total number of items, counted up to 10000; absent when the page was requested by cursor.
              * @example 1
              */
             total?: number;
             /**
-             * @description There where there are more than `total`.
+             * @description Present when there are more items than `total`.
              * @example true
              * @constant
              */
@@ -1989,7 +1989,7 @@ export interface components {
              */
             items: components["schemas"]["Member"][];
             /**
-             * @description How many items a page has at the most.
+             * @description The maximum number of items on a page.
              * @example 20
              */
             limit: number;
@@ -1999,17 +1999,17 @@ export interface components {
              */
             next_cursor: string | null;
             /**
-             * @description How many items were skipped; there unless the page was asked for by cursor.
+             * @description The number of skipped items; absent when the page was requested by cursor.
              * @example 0
              */
             offset?: number;
             /**
-             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
+             * @description The total number of items, counted up to 10000; absent when the page was requested by cursor.
              * @example 1
              */
             total?: number;
             /**
-             * @description There where there are more than `total`.
+             * @description Present when there are more items than `total`.
              * @example true
              * @constant
              */
@@ -3921,7 +3921,7 @@ export interface components {
              */
             items: components["schemas"]["Task"][];
             /**
-             * @description How many items a page has at the most.
+             * @description The maximum number of items on a page.
              * @example 20
              */
             limit: number;
@@ -3931,17 +3931,17 @@ export interface components {
              */
             next_cursor: string | null;
             /**
-             * @description How many items were skipped; there unless the page was asked for by cursor.
+             * @description The number of skipped items; absent when the page was requested by cursor.
              * @example 0
              */
             offset?: number;
             /**
-             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
+             * @description The total number of items, counted up to 10000; absent when the page was requested by cursor.
              * @example 1
              */
             total?: number;
             /**
-             * @description There where there are more than `total`.
+             * @description Present when there are more items than `total`.
              * @example true
              * @constant
              */
@@ -4428,7 +4428,7 @@ export interface components {
              */
             items: components["schemas"]["Comment"][];
             /**
-             * @description How many items a page has at the most.
+             * @description The maximum number of items on a page.
              * @example 20
              */
             limit: number;
@@ -4438,17 +4438,17 @@ export interface components {
              */
             next_cursor: string | null;
             /**
-             * @description How many items were skipped; there unless the page was asked for by cursor.
+             * @description The number of skipped items; absent when the page was requested by cursor.
              * @example 0
              */
             offset?: number;
             /**
-             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
+             * @description The total number of items, counted up to 10000; absent when the page was requested by cursor.
              * @example 1
              */
             total?: number;
             /**
-             * @description There where there are more than `total`.
+             * @description Present when there are more items than `total`.
              * @example true
              * @constant
              */
@@ -4549,7 +4549,7 @@ export interface components {
              */
             items: components["schemas"]["Category"][];
             /**
-             * @description How many items a page has at the most.
+             * @description The maximum number of items on a page.
              * @example 20
              */
             limit: number;
@@ -4559,17 +4559,17 @@ export interface components {
              */
             next_cursor: string | null;
             /**
-             * @description How many items were skipped; there unless the page was asked for by cursor.
+             * @description The number of skipped items; absent when the page was requested by cursor.
              * @example 0
              */
             offset?: number;
             /**
-             * @description How many items there are in all, counted up to 10000; there unless the page was asked for by cursor.
+             * @description The total number of items, counted up to 10000; absent when the page was requested by cursor.
              * @example 1
              */
             total?: number;
             /**
-             * @description There where there are more than `total`.
+             * @description Present when there are more items than `total`.
              * @example true
              * @constant
              */
