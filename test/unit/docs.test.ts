@@ -4,6 +4,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "@jest/globals";
+import { type ProblemCode, PROBLEMS } from "../../core/errors.ts";
 import { EVENT_TYPES } from "../../services/events.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -97,9 +98,17 @@ test.each(pages)("%s links to what is there", (page) => {
     return !existsSync(root + file) || (anchor !== undefined && !anchorsOf(file).has(anchor));
   });
   expect(dead).toEqual([]);
+  const files = [...textOf(page).matchAll(/`((?:[a-z]+\/)+[\w./-]+\.(?:ts|sql|json|conf|md))`/g)];
+  expect(files.map(([, file]) => file as string).filter((file) => !existsSync(root + file))).toEqual([]);
 });
 
 test("docs/reference.md names every event", () => {
   const reference = textOf("docs/reference.md");
   expect(EVENT_TYPES.filter((type) => !reference.includes(`\`${type}\``))).toEqual([]);
+});
+
+test.each(["docs/reference.md", "docs/guide.md"])("%s shows a problem as the server answers it", (page) => {
+  const [, example = "{}"] = /```json\n(\{\s*"type": "\/problems[\s\S]*?)```/.exec(textOf(page)) ?? [];
+  const { type, title, status } = JSON.parse(example) as { type: string; title: string; status: number };
+  expect(PROBLEMS[type.replace("/problems/", "") as ProblemCode]).toMatchObject({ title, status });
 });
