@@ -8,10 +8,9 @@
  * Its commands build events from the declaration (`newEvent(stream, taskEvents.task_created, { task }, cause)`), readers
  * ask `isEvent(event, taskEvents.task_created)` and get the type of its data. services/events.ts lists all of them.
  */
-
 import type { Schema } from "./json-schema.ts";
 
-/** An event as clients see it and as the log holds it (docs/reference.md, Events). */
+/** An event as the log keeps it and clients get it (docs/reference.md, Events). */
 export interface LoggedEvent<Type extends string = string, Data extends object = object> {
   id: string;
   stream: string;
@@ -24,9 +23,9 @@ export interface LoggedEvent<Type extends string = string, Data extends object =
 }
 
 interface EventBody<Data extends object> {
-  /** For people: the API's documents show it. */
+  /** The API's documents show it. */
   readonly summary: string;
-  /** Whether the event changes who may see or do what in the stream's project. */
+  /** Whether an event with this data changes who may see or do what in its stream's project. */
   movesAccess(data: Data): boolean;
 }
 
@@ -38,8 +37,8 @@ export interface EventDeclaration<
 }
 
 /**
- * Describes one event of a declaration.
- * @param movesAccess whether it changes who may see or do what in the stream's project; always, never, or by its data
+ * The body of one declaration.
+ * @param movesAccess always, never, or by the event's data
  */
 export const event = <Data extends object>(
   summary: string,
@@ -66,16 +65,16 @@ export const declareEvents = <Bodies extends Record<string, EventBody<never>>>(
 /** A JSON Schema for the data of each declared event. */
 export type DataSchemas<Declarations> = { readonly [Type in keyof Declarations]: Schema };
 
-/** The type of a declared event's data. */
+/** The data of a declared event. */
 export type EventData<Declaration> = Declaration extends EventDeclaration<string, infer Data> ? Data : never;
 
-/** Whether an event of the log is the declared one, whose data then has its type. */
+/** Whether an event is the declared one; its data then has the declared type. */
 export const isEvent = <Type extends string, Data extends object>(
   candidate: LoggedEvent,
   declaration: EventDeclaration<Type, Data>,
 ): candidate is LoggedEvent<Type, Data> => candidate.type === declaration.type;
 
-/** How an event tells the change of a field. Null is also what a redaction leaves of a text. */
+/** A change of a field in an event. A text that was redacted is null, too. */
 export interface Change<Value = unknown> {
   old: Value | null;
   new: Value | null;

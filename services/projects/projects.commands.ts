@@ -6,13 +6,12 @@ import type { Database, Queryable, Statement } from "../../mixins/database.ts";
 import {
   type Cause,
   commit,
-  forgetEvents,
-  forgetStream,
   type NewEvent,
   projectStream,
   withEvents,
   type WriteContext,
 } from "../../mixins/event-log.ts";
+import { forgetEvents, forgetStream } from "../../mixins/event-log.erasure.ts";
 import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
 import { memberColumns, type MemberRow } from "./members.columns.ts";
 import { memberAdded } from "./members.events.ts";

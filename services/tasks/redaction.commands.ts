@@ -9,14 +9,8 @@
 import { mustMatch } from "../../core/preconditions.ts";
 import { missing, problemCode } from "../../core/errors.ts";
 import type { Database, Queryable, Statement } from "../../mixins/database.ts";
-import {
-  commit,
-  findInLog,
-  type NewEvent,
-  redactLog,
-  withEvents,
-  type WriteContext,
-} from "../../mixins/event-log.ts";
+import { commit, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
+import { findInLog, redactLog } from "../../mixins/event-log.erasure.ts";
 import {
   responsesAbout,
   redactResponses,

@@ -2197,7 +2197,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -2213,7 +2213,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -2353,7 +2353,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -2369,7 +2369,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -2423,7 +2423,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -2439,7 +2439,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -2493,7 +2493,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -2509,7 +2509,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -2557,7 +2557,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -2573,7 +2573,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -2621,7 +2621,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -2637,7 +2637,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -2685,7 +2685,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -2701,7 +2701,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -2749,7 +2749,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -2765,7 +2765,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -2872,7 +2872,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -2888,7 +2888,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -2974,7 +2974,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -2990,7 +2990,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -3031,7 +3031,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -3047,7 +3047,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -3088,7 +3088,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -3104,7 +3104,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -3275,7 +3275,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -3291,7 +3291,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -3353,7 +3353,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -3369,7 +3369,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -3444,7 +3444,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -3460,7 +3460,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -3572,7 +3572,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -3588,7 +3588,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -3679,7 +3679,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -3695,7 +3695,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -3738,7 +3738,7 @@ export interface components {
             /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
             stream: string;
             /**
-             * @description Counts the stream's events: 1, 2, 3 …, without a hole.
+             * @description The stream's events count 1, 2, 3 …, without a gap.
              * @example 1
              */
             seq: number;
@@ -3754,7 +3754,7 @@ export interface components {
             time: string;
             /**
              * Format: uuid
-             * @description Null where time itself is the cause.
+             * @description Null for an event that no user caused.
              * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
              */
             actor_id: string | null;
@@ -3865,7 +3865,7 @@ export interface components {
             /** @example 20 */
             limit: number;
             /**
-             * @description The number of the last event: there is more to fetch while the last item's is smaller.
+             * @description The `seq` of the stream's last event: more can be read while the last item's is smaller.
              * @example 1
              */
             head: number;

@@ -16,7 +16,8 @@ import {
   lockDueSoon,
   type TaskFilter,
 } from "../../services/tasks/tasks.queries.ts";
-import { findInLog, readLog, readLogPage, redactLog } from "../../mixins/event-log.ts";
+import { findInLog, redactLog } from "../../mixins/event-log.erasure.ts";
+import { readLog, readLogPage } from "../../mixins/event-log.queries.ts";
 import { responsesAbout, redactResponses } from "../../mixins/idempotency.ts";
 import { revokedWithin } from "../../mixins/revocations.ts";
 import { searchUsers } from "../../services/users/users.queries.ts";

@@ -6,7 +6,7 @@ import pg from "pg";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
 import type { Database } from "../../mixins/database.ts";
-import { readLogs } from "../../mixins/event-log.ts";
+import { readLogs } from "../../mixins/event-log.queries.ts";
 import { startNode } from "../../node.ts";
 import type { Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";

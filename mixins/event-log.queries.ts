@@ -1,0 +1,98 @@
+/** The reads of the log of events. Each says the plan that it expects. */
+import type { LoggedEvent } from "../core/events.ts";
+import type { Queryable } from "./database.ts";
+
+const EVENT = "id, stream, seq, type, time, actor_id, request_id, data";
+
+export interface StreamHead {
+  name: string;
+  /** The `seq` of the stream's last event. */
+  head: number;
+  /** Moves with each event that changes who may see or do what. */
+  members_version: number;
+}
+
+/** The heads of those streams of `names` that have an event. Plan: primary key of events.streams. */
+export function readHeads(db: Queryable, names: string[]): Promise<StreamHead[]> {
+  return db.query({
+    name: "events-heads",
+    text: "SELECT name, head, members_version FROM events.streams WHERE name = ANY ($1::text[])",
+    values: [names],
+  });
+}
+
+/** A part of one stream's log: `after` < seq ≤ `upTo`. */
+export interface Span {
+  stream: string;
+  after: number;
+  upTo: number;
+}
+
+/** The first `limit` events of a span, in order. Plan: primary key of events.log. */
+export function readLog(
+  db: Queryable,
+  { stream, after, upTo, limit }: Span & { limit: number },
+): Promise<LoggedEvent[]> {
+  return db.query({
+    name: "events-read",
+    text: `SELECT ${EVENT} FROM events.log
+           WHERE stream = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4`,
+    values: [stream, after, upTo, limit],
+  });
+}
+
+/** Bytes of events in one read of many spans, about. */
+const MANY_BYTES = 1_000_000;
+
+/**
+ * The first events of many spans, in order, by stream: at most `limit` of each span. Once MANY_BYTES are reached, the
+ * spans that follow come short or empty. Plan: primary key of events.log.
+ */
+export async function readLogs(
+  db: Queryable,
+  spans: Span[],
+  limit: number,
+): Promise<Map<string, LoggedEvent[]>> {
+  const events = await db.query<LoggedEvent>({
+    name: "events-read-many",
+    text: `SELECT ${EVENT} FROM (
+             SELECT e.*, sum(octet_length(e.data::text)) OVER (ORDER BY span.nth, e.seq) AS bytes
+             FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS span (name, after, up_to, nth)
+             CROSS JOIN LATERAL (
+               SELECT * FROM events.log WHERE stream = span.name AND seq > span.after AND seq <= span.up_to
+               ORDER BY seq LIMIT $4) e) page
+           WHERE bytes <= $5 ORDER BY stream, seq`,
+    values: [
+      spans.map(({ stream }) => stream),
+      spans.map(({ after }) => after),
+      spans.map(({ upTo }) => upTo),
+      limit,
+      MANY_BYTES,
+    ],
+  });
+  return Map.groupBy(events, ({ stream }) => stream);
+}
+
+/** Bytes of events in a page of the log, about. NATS takes 8 MB here, and an event has some 200 kB at the most. */
+const PAGE_BYTES = 4_000_000;
+
+/**
+ * The first events of a span for an answer: at most `limit`, as many as fit into PAGE_BYTES, and at least one. A page is
+ * megabytes, so the read goes by the slow connections. Plan: primary key of events.log.
+ */
+export async function readLogPage(
+  db: Queryable,
+  { stream, after, upTo, limit, caller }: Span & { limit: number; caller: string },
+): Promise<LoggedEvent[]> {
+  return db.query({
+    name: "events-page",
+    slow: "bounded",
+    by: caller,
+    text: `SELECT ${EVENT} FROM (
+             SELECT *, sum(size) OVER (ORDER BY seq) AS bytes FROM (
+               SELECT *, octet_length(data::text) AS size FROM events.log
+               WHERE stream = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4) first) page
+           WHERE bytes <= $5 OR bytes = size ORDER BY seq`,
+    values: [stream, after, upTo, limit, PAGE_BYTES],
+  });
+}
