@@ -1,4 +1,4 @@
-/** auth.contract.ts as JSON Schemas. */
+/** What goes out: the DTOs of auth.contract.ts as JSON Schemas. */
 import {
   boolean,
   enumOf,
@@ -25,7 +25,7 @@ export const login = object<Login>(
     expires_in: integer(900, "Seconds that the access token works."),
     refresh_token: text(
       "q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA",
-      "Works once; in cookie mode it is in the cookie alone.",
+      "Works once. In cookie mode only the cookie has it.",
     ),
     user,
   },
@@ -38,7 +38,7 @@ export const session = object<SessionItem>("Session", {
   last_used_at: timestamp("2026-11-21T10:05:12.345Z"),
   user_agent: nullable(text("Mozilla/5.0")),
   address: nullable(text("203.0.113.7")),
-  current: boolean(true, "Whether it is the session that asks."),
+  current: boolean(true, "Whether the request came from this session."),
 });
 
 const tokenFields = {
@@ -49,7 +49,7 @@ const tokenFields = {
     like(
       { type: "array", items: uuid("0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21") },
       null,
-      "The projects that it reaches, and nothing outside of them; null for all that its owner may do.",
+      "The projects that the token is limited to; null for everything that its owner may do.",
     ),
   ),
   created_at: timestamp("2026-11-21T09:30:00.000Z"),
@@ -60,7 +60,7 @@ export const personalToken = object<PersonalToken>("PersonalToken", tokenFields)
 
 export const newPersonalToken = object<PersonalToken & { token: string }>("NewPersonalToken", {
   ...tokenFields,
-  token: text("twp_q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA", "Shown this once."),
+  token: text("twp_q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA", "No later answer shows it."),
 });
 
 export const sessions = page(session);

@@ -2,7 +2,7 @@ import { type Actor, hint, remote, type ServiceContract } from "../../core/kit.t
 import type { Page, PageParams } from "../../core/pagination.ts";
 import type { NewUser, User } from "../users/users.contract.ts";
 
-/** The answer to a login or a refresh (docs/reference.md, Sessions). In cookie mode the refresh token is in the cookie alone. */
+/** The answer to a login or a refresh (docs/reference.md, Sessions). In cookie mode only the cookie has the refresh token. */
 export interface Login {
   access_token: string;
   token_type: "Bearer";
@@ -19,30 +19,30 @@ export interface SessionItem {
   last_used_at: string;
   user_agent: string | null;
   address: string | null;
-  /** The one that asks. */
+  /** Whether the request came from this session. */
   current: boolean;
 }
 
 export type TokenScope = "read" | "write";
 export const TOKEN_SCOPES: readonly TokenScope[] = ["read", "write"];
 
-/** Tells a personal token from an access token, and a leaked one to whoever scans for such. */
+/** Distinguishes personal tokens from access tokens, and lets secret scanners find a leaked one. */
 export const PERSONAL_TOKEN_PREFIX = "twp_";
 
-/** Holds the refresh token in cookie mode. Browsers take a name with this prefix over TLS alone (RFC 6265bis §4.1.3.1). */
+/** The cookie with the refresh token. Browsers take a name with this prefix over TLS alone (RFC 6265bis §4.1.3.1). */
 export const REFRESH_COOKIE = "__Secure-taskwire_refresh";
 
 export interface PersonalToken {
   id: string;
   name: string;
   scope: TokenScope;
-  /** The projects that it is limited to; null where nothing limits it. */
+  /** The projects that the token is limited to; null for no limit. */
   project_ids: string[] | null;
   created_at: string;
   expires_at: string | null;
 }
 
-/** Sessions and personal tokens that ended: to every gateway and notifier. A node that misses it reads `auth.revoked`. */
+/** Sessions and personal tokens ended. It goes to every gateway and notifier; a node that misses it reads `auth.revoked`. */
 export const revoked = hint<{ sessions: string[] }>("auth.revoked");
 
 export interface AuthContract extends ServiceContract {
@@ -67,9 +67,9 @@ export interface AuthContract extends ServiceContract {
       result: PersonalToken & { token: string };
     };
     revoke_token: { params: { id: string }; result: void };
-    /** Tidies the sessions and tokens that a user's new generation ended. May be repeated. */
+    /** Tidies the sessions and tokens that a user's new generation ended. It may run again. */
     forget_ended: { params: { user_id: string }; result: void };
-    /** Who a personal token speaks for. `expires_at`: milliseconds since 1970; null when it does not expire. */
+    /** The actor of a personal token. `expires_at`: milliseconds since 1970; null for a token that does not expire. */
     verify_token: { params: { token: string }; result: { actor: Actor; expires_at: number | null } };
   };
 }

@@ -3,7 +3,7 @@ import jwt from "jsonwebtoken";
 import pg from "pg";
 import { until } from "../../local/until.ts";
 import { openDatabase, type Statement } from "../../mixins/database.ts";
-import { issueToken } from "../../services/auth/one-time-tokens.ts";
+import { issueOneTimeToken } from "../../services/auth/one-time-tokens.commands.ts";
 import { hashOf } from "../../services/auth/secrets.ts";
 import { endSessions } from "../../services/users/account-cleanup.ts";
 import type { Api } from "../support/api.ts";
@@ -523,9 +523,9 @@ test.each(["verify_email", "reset_password"] as const)(
     const db = openDatabase(node.config, () => {});
     try {
       await sql.query("BEGIN");
-      expect(await issueToken(inTransaction, purpose, ada)).toMatch(/./);
+      expect(await issueOneTimeToken(inTransaction, purpose, ada)).toMatch(/./);
       let settled = false;
-      const second = issueToken(db, purpose, ada).finally(() => (settled = true));
+      const second = issueOneTimeToken(db, purpose, ada).finally(() => (settled = true));
       const waits = async () =>
         settled || (await sql.query("SELECT FROM pg_locks WHERE NOT granted")).rowCount !== 0;
       expect(await until(waits, 5000)).toBe(true);

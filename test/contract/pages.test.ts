@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { PROBLEMS } from "../../core/errors.ts";
 import { until } from "../../local/until.ts";
 import { openDatabase as openPool } from "../../mixins/database.ts";
-import { issueToken, type Purpose } from "../../services/auth/one-time-tokens.ts";
+import { issueOneTimeToken } from "../../services/auth/one-time-tokens.commands.ts";
+import type { Purpose } from "../../services/auth/one-time-tokens.queries.ts";
 import type { Person } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { expectCommonHeaders, expectProblem } from "../support/expectations.ts";
@@ -235,7 +236,7 @@ describe("where a mailed link leads", () => {
     try {
       // The mail of the registration is none of this test.
       await db.query({ text: "DELETE FROM auth.mail_budgets WHERE user_id = $1", values: [person.id] });
-      return (await issueToken(db, purpose, person)) as string;
+      return (await issueOneTimeToken(db, purpose, person)) as string;
     } finally {
       await db.close();
     }

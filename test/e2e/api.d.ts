@@ -11,7 +11,7 @@ export interface paths {
         put?: never;
         /**
          * Create an account
-         * @description A link to verify the e-mail address is mailed to it. This operation refuses `Idempotency-Key` (400): keys belong to a user, and no user exists yet.
+         * @description The user is mailed a link that verifies the e-mail address. This operation refuses `Idempotency-Key` (400): keys belong to a user, and no user exists yet.
          */
         post: operations["authRegister"];
         delete?: never;
@@ -31,7 +31,7 @@ export interface paths {
         put?: never;
         /**
          * Log in
-         * @description Send `login`, an e-mail address or user name, or `email`; white space around it does not count. Failed logins are counted for the client's address, with the name and with the account: a name that failed too often is 429 until the window ends, and another name of that account is refused like a wrong password meanwhile.
+         * @description Send `login`, an e-mail address or a user name, or `email`; white space around it does not count. Failed logins are counted for the client's address together with the name and with the account. After too many failures, that name gets 429 until the window ends, and every other name of the account gets the answer of a wrong password.
          */
         post: operations["authLogin"];
         delete?: never;
@@ -51,7 +51,7 @@ export interface paths {
         put?: never;
         /**
          * Get new tokens
-         * @description The refresh token works once, and comes in the body or, in cookie mode, in its cookie. One that was used before ends its session: somebody else has it. (A client that lost the answer may ask again as long as it has not used the new token, and 10 seconds longer.) A page that sends the cookie has to be of the API's own origin or of one that the server lists (`CORS_ORIGINS`), else the answer is 403.
+         * @description A refresh token works once. It comes in the body or, in cookie mode, in its cookie. A used token that comes again ends its session, because it was stolen. (A client that lost the response may repeat the request until it uses the new token, and for 10 seconds longer.) The cookie is accepted from pages of the API's own origin and of the origins in `CORS_ORIGINS`; from others the answer is 403.
          */
         post: operations["authRefresh"];
         delete?: never;
@@ -71,7 +71,7 @@ export interface paths {
         put?: never;
         /**
          * Log out
-         * @description Ends the session that asks, everywhere at once.
+         * @description Ends the session of this access token on every node at once.
          */
         post: operations["authLogout"];
         delete?: never;
@@ -91,7 +91,7 @@ export interface paths {
         put?: never;
         /**
          * Log out everywhere
-         * @description Ends all sessions of the user. Personal access tokens stay.
+         * @description Ends all sessions of the user. Personal access tokens stay valid.
          */
         post: operations["authLogoutAll"];
         delete?: never;
@@ -162,7 +162,7 @@ export interface paths {
         put?: never;
         /**
          * Verify an e-mail address
-         * @description With the token of the link that was mailed to it.
+         * @description Takes the token of the mailed link.
          */
         post: operations["authVerifyEmail"];
         delete?: never;
@@ -181,8 +181,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Mail the link again
-         * @description Nothing happens for an address that is verified. A mail that was sent in the last minute is not sent again, and 10 are sent in a day at the most. The response has no body.
+         * Mail the verification link again
+         * @description Nothing happens for a verified address, within a minute of the last mail, or after 10 mails in a day. The response has no body.
          */
         post: operations["authResendVerification"];
         delete?: never;
@@ -201,8 +201,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Forgot the password
-         * @description Mails a link if there is such an account. The answer is the same if there is none, and if one was mailed in the last minute or 10 in a day. The response has no body.
+         * Ask for a password reset
+         * @description Mails a link to the account with this address, if there is one. Nothing is mailed within a minute of the last mail or after 10 mails in a day. The answer is always the same. The response has no body.
          */
         post: operations["authForgotPassword"];
         delete?: never;
@@ -221,8 +221,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Set a new password by mail
-         * @description With the token of the link that was mailed. All sessions end.
+         * Reset the password
+         * @description Takes the token of the mailed link. All sessions and personal access tokens end.
          */
         post: operations["authResetPassword"];
         delete?: never;
@@ -265,8 +265,8 @@ export interface paths {
         get: operations["authListTokens"];
         put?: never;
         /**
-         * Make a personal access token
-         * @description For programs. Its text is shown this once. With `project_ids` it reaches these projects, their members, tasks, comments and events, and nothing else: no personal tasks, no categories, no other people. This operation refuses `Idempotency-Key` (400): the token is shown once and not stored, so the response cannot be repeated.
+         * Create a personal access token
+         * @description For programs. The answer shows its text, and no later answer does. With `project_ids` the token reaches these projects, their members, tasks, comments and events, and nothing else: no personal tasks, no categories, no other people. This operation refuses `Idempotency-Key` (400): the token is shown once and not stored, so the response cannot be repeated.
          */
         post: operations["authCreateToken"];
         delete?: never;
@@ -1181,7 +1181,7 @@ export interface components {
              */
             expires_in: number;
             /**
-             * @description Works once; in cookie mode it is in the cookie alone.
+             * @description Works once. In cookie mode only the cookie has it.
              * @example q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA
              */
             refresh_token?: string;
@@ -1231,7 +1231,7 @@ export interface components {
             /** @example 203.0.113.7 */
             address: string | null;
             /**
-             * @description Whether it is the session that asks.
+             * @description Whether the request came from this session.
              * @example true
              */
             current: boolean;
@@ -1371,7 +1371,7 @@ export interface components {
              */
             scope: "read" | "write";
             /**
-             * @description The projects that it reaches, and nothing outside of them; null for all that its owner may do.
+             * @description The projects that the token is limited to; null for everything that its owner may do.
              * @example null
              */
             project_ids: string[] | null;
@@ -1491,7 +1491,7 @@ export interface components {
              */
             scope: "read" | "write";
             /**
-             * @description The projects that it reaches, and nothing outside of them; null for all that its owner may do.
+             * @description The projects that the token is limited to; null for everything that its owner may do.
              * @example null
              */
             project_ids: string[] | null;
@@ -1506,7 +1506,7 @@ export interface components {
              */
             expires_at: string | null;
             /**
-             * @description Shown this once.
+             * @description No later answer shows it.
              * @example twp_q3bX0n7oV5T4mJtq1kXcWb0hJt8S2dYp9uQ6rL3eZfA
              */
             token: string;

@@ -6,8 +6,8 @@ import type { PageOf } from "../../core/pagination.ts";
 import type { Queryable, Statement } from "../../mixins/database.ts";
 import { listCategories } from "../../services/tasks/categories.queries.ts";
 import { listComments } from "../../services/tasks/comments.queries.ts";
-import { listTokens } from "../../services/auth/personal-tokens.ts";
-import { listSessions } from "../../services/auth/sessions.ts";
+import { listPersonalTokens } from "../../services/auth/personal-tokens.queries.ts";
+import { listSessions } from "../../services/auth/sessions.queries.ts";
 import { listMembers } from "../../services/projects/members.queries.ts";
 import { listProjects } from "../../services/projects/projects.list.ts";
 import {
@@ -286,7 +286,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
       "personal_tokens_user_idx",
     ],
   ],
-  ["somebody's tokens", (db) => listTokens(db, mine, offset), ["personal_tokens_user_idx"]],
+  ["somebody's tokens", (db) => listPersonalTokens(db, mine, offset), ["personal_tokens_user_idx"]],
   ["a project's counts", (db) => countByStatus(db, first, mine), []],
   [
     "what is due soon",

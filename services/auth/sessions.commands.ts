@@ -4,22 +4,18 @@
  *     login ─▶ live ── refresh ─▶ live ── refresh ─▶ live …       one session, a chain of tokens, one of them live
  *               └─ spent             └─ spent
  *
- * A spent token whose successor was never used belongs to a client that lost the answer, however long ago: it gets the
- * same successor again, made from the token it sent and the salt that the row keeps, so that no token is ever stored.
- * GRACE after the successor's first use the spent token is a thief's, or the thief's victim's: the session is revoked.
+ * A client that lost the response sends a spent token again, and its successor was never used: the client gets the same
+ * successor, however late. The server stores no token; it derives the successor from the spent token and a salt in its row.
+ * A spent token that comes more than REUSE_GRACE_S after its successor's first use was stolen: the session is revoked.
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { newId } from "../../core/ids.ts";
 import type { Meta } from "../../core/kit.ts";
-import type { Page, PageOf } from "../../core/pagination.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
-import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
-import type { SessionItem } from "./auth.contract.ts";
-import { ACCOUNT, SESSION_IN_FORCE } from "./in-force.ts";
 import { hashOf, newSecret } from "./secrets.ts";
+import { JOIN_ACCOUNT, VALID_SESSION } from "./validity.ts";
 
-/** Seconds. */
-const GRACE = 10;
+const REUSE_GRACE_S = 10;
 
 export interface Session {
   id: string;
@@ -27,7 +23,7 @@ export interface Session {
   refreshToken: string;
 }
 
-/** How a refresh ended: with a successor, refused, or refused with the session revoked because of it. */
+/** How a refresh ended: with a successor, or refused; `revoked` is the session that the refusal ended, if any. */
 export type Rotation = { session: Session } | { refused: true; revoked: string | null };
 
 const successorOf = (token: string, salt: Buffer): string =>
@@ -36,7 +32,7 @@ const successorOf = (token: string, salt: Buffer): string =>
 /**
  * Opens a session under the generation that the account had when the password was checked.
  * @param ttl seconds that its refresh token lives unused
- * @returns null when the account's sessions have ended since: the password may be another one now
+ * @returns null when the account's sessions ended meanwhile: its password may have changed
  */
 export async function openSession(
   db: Queryable,
@@ -66,26 +62,6 @@ export async function openSession(
   return rows.length === 0 ? null : { id, userId, refreshToken };
 }
 
-/** Whose refresh token this is; null for an unknown one. */
-export async function holderOf(db: Queryable, token: string): Promise<string | null> {
-  const [row] = await db.query<{ user_id: string }>({
-    name: "auth-refresh-holder",
-    text: `SELECT s.user_id FROM auth.refresh_tokens t JOIN auth.sessions s ON s.id = t.session_id WHERE t.hash = $1`,
-    values: [hashOf(token)],
-  });
-  return row?.user_id ?? null;
-}
-
-/** Whether a session is in force. Plan: sessions_pkey. */
-export async function isInForce(db: Queryable, userId: string, id: string): Promise<boolean> {
-  const rows = await db.query({
-    name: "auth-session-in-force",
-    text: `SELECT FROM auth.sessions t ${ACCOUNT} WHERE t.id = $1 AND t.user_id = $2 AND ${SESSION_IN_FORCE}`,
-    values: [id, userId],
-  });
-  return rows.length > 0;
-}
-
 interface TokenRow {
   session_id: string;
   user_id: string;
@@ -93,15 +69,15 @@ interface TokenRow {
   successor_salt: Buffer | null;
 }
 
-/** Spends a refresh token for its successor. Refused: unknown, expired, of a session that ended, or reused (see above). */
-export async function rotate(db: Database, token: string, ttl: number): Promise<Rotation> {
+/** Exchanges a refresh token for its successor. Refuses one that is unknown, expired, reused, or of an ended session. */
+export async function rotateRefreshToken(db: Database, token: string, ttl: number): Promise<Rotation> {
   const hash = hashOf(token);
   return db.transaction(async (tx) => {
-    // The lock makes two refreshes with one token take turns: the second finds it spent, and gets the same successor.
+    // The lock makes two refreshes with one token take turns: the second finds it spent and gets the same successor.
     const [row] = await tx.query<TokenRow>({
       text: `SELECT r.session_id, t.user_id, r.spent_at IS NOT NULL AS is_spent, r.successor_salt
-             FROM auth.refresh_tokens r JOIN auth.sessions t ON t.id = r.session_id ${ACCOUNT}
-             WHERE r.hash = $1 AND r.expires_at > now() AND ${SESSION_IN_FORCE} FOR UPDATE OF r`,
+             FROM auth.refresh_tokens r JOIN auth.sessions t ON t.id = r.session_id ${JOIN_ACCOUNT}
+             WHERE r.hash = $1 AND r.expires_at > now() AND ${VALID_SESSION} FOR UPDATE OF r`,
       values: [hash],
     });
     if (row === undefined) return { refused: true, revoked: null };
@@ -130,22 +106,22 @@ export async function rotate(db: Database, token: string, ttl: number): Promise<
   });
 }
 
-/** Whether a token's first use lies longer back than the grace, by Postgres' clock: a client uses what it got. */
+/** Whether a token was first used more than REUSE_GRACE_S ago, by Postgres' clock. */
 async function wasUsed(tx: Queryable, token: string): Promise<boolean> {
   const rows = await tx.query({
     text: `SELECT FROM auth.refresh_tokens
            WHERE hash = $1 AND spent_at < clock_timestamp() - $2 * interval '1 second'`,
-    values: [hashOf(token), GRACE],
+    values: [hashOf(token), REUSE_GRACE_S],
   });
   return rows.length > 0;
 }
 
-/** Ends one session of a user. @returns whether it was in force */
+/** Ends one session of a user. @returns whether it was valid */
 export async function revokeSession(db: Queryable, userId: string, id: string): Promise<boolean> {
   const rows = await db.query({
     name: "auth-revoke-session",
     text: `UPDATE auth.sessions t SET revoked_at = clock_timestamp(), user_agent = NULL, address = NULL
-           FROM users.standings a WHERE t.id = $1 AND t.user_id = $2 AND a.id = $2 AND ${SESSION_IN_FORCE} RETURNING t.id`,
+           FROM users.standings a WHERE t.id = $1 AND t.user_id = $2 AND a.id = $2 AND ${VALID_SESSION} RETURNING t.id`,
     values: [id, userId],
   });
   return rows.length > 0;
@@ -163,8 +139,8 @@ export async function revokeSessions(db: Queryable, userId: string): Promise<str
 }
 
 /**
- * Tidies what is behind the generation of its account: sessions and personal tokens are marked as revoked when they
- * were, where they were opened is forgotten, and links go. Nothing of it was in force any more.
+ * Tidies the rows of an account's older generations, none of which is valid. Sessions and personal tokens get the time of
+ * their end, sessions lose address and user agent, and one-time tokens are deleted. It may run again.
  */
 export async function forgetEnded(db: Queryable, userId: string): Promise<void> {
   await db.query({
@@ -172,50 +148,11 @@ export async function forgetEnded(db: Queryable, userId: string): Promise<void> 
     text: `WITH a AS (SELECT * FROM users.standings WHERE id = $1),
            sessions AS (
              UPDATE auth.sessions t SET revoked_at = coalesce(a.ended_at, now()), user_agent = NULL, address = NULL FROM a
-             WHERE t.user_id = $1 AND t.revoked_at IS NULL AND NOT (${SESSION_IN_FORCE})),
+             WHERE t.user_id = $1 AND t.revoked_at IS NULL AND NOT (${VALID_SESSION})),
            tokens AS (
              UPDATE auth.personal_tokens t SET revoked_at = coalesce(a.ended_at, now()) FROM a
              WHERE t.user_id = $1 AND t.revoked_at IS NULL AND t.generation <> a.generation)
            DELETE FROM auth.one_time_tokens t USING a WHERE t.user_id = $1 AND t.generation <> a.generation`,
     values: [userId],
   });
-}
-
-export const SESSION_SORTS = ["last_used_at", "created_at"];
-
-/** A user's open sessions, the last used first unless they say. Plan: sessions_user_idx. */
-export async function listSessions(
-  db: Queryable,
-  { userId, current }: { userId: string; current: string },
-  page: PageOf,
-): Promise<Page<SessionItem>> {
-  const parameters = new Parameters();
-  const renewable = `EXISTS (
-    SELECT FROM auth.refresh_tokens r WHERE r.session_id = t.id AND r.spent_at IS NULL AND r.expires_at > now())`;
-  const listing: Listing = {
-    columns: "t.id, t.created_at, t.last_used_at, t.user_agent, t.address",
-    branches: [
-      {
-        from: `auth.sessions t ${ACCOUNT}`,
-        where: [`t.user_id = ${parameters.add(userId)}`, SESSION_IN_FORCE, renewable],
-      },
-    ],
-    sorts: {
-      last_used_at: { sql: "t.last_used_at", type: "timestamptz" },
-      created_at: { sql: "t.created_at", type: "timestamptz" },
-    },
-    sort: "-last_used_at",
-    indexed: [],
-    small: true,
-    caller: userId,
-  };
-  const view = ({ id, created_at, last_used_at, user_agent, address }: SessionItem): SessionItem => ({
-    id,
-    created_at,
-    last_used_at,
-    user_agent,
-    address,
-    current: id === current,
-  });
-  return (await readPage(db, listStatement(listing, page, parameters), page, view)).page;
 }
