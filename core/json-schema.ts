@@ -34,6 +34,13 @@ export const uuid = (example: string, description?: string): Schema =>
 export const timestamp = (example: string, description?: string): Schema =>
   like({ type: "string", format: "date-time", pattern: "Z$" }, example, description);
 
+/** The properties that every versioned resource has. */
+export const versionFields = {
+  version: integer(1, "Counts the changes; the `ETag` is made of it."),
+  created_at: timestamp("2026-11-21T09:30:00.000Z"),
+  updated_at: timestamp("2026-11-21T09:30:00.000Z"),
+};
+
 /** One of `values`; the first is the example. */
 export const enumOf = (values: readonly string[], description?: string): Schema =>
   like({ type: "string", enum: values }, values[0], description);

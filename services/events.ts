@@ -4,11 +4,12 @@ import { array, integer, like, nullable, object, text, timestamp, uuid } from ".
 import { memberEventData } from "./projects/members.answers.ts";
 import { projectEventData } from "./projects/projects.answers.ts";
 import { type EventPage, memberEvents, projectEvents } from "./projects/projects.contract.ts";
+import { commentEventData } from "./tasks/comments.answers.ts";
 import { taskEventData } from "./tasks/tasks.answers.ts";
-import { taskEvents } from "./tasks/tasks.contract.ts";
+import { commentEvents, taskEvents } from "./tasks/tasks.contract.ts";
 
-export const EVENTS = { ...taskEvents, ...projectEvents, ...memberEvents };
-const DATA = { ...taskEventData, ...projectEventData, ...memberEventData };
+export const EVENTS = { ...taskEvents, ...commentEvents, ...projectEvents, ...memberEvents };
+const DATA = { ...taskEventData, ...commentEventData, ...projectEventData, ...memberEventData };
 
 export type EventType = keyof typeof EVENTS;
 export const EVENT_TYPES = Object.keys(EVENTS) as EventType[];

@@ -6,7 +6,7 @@ import { type ProblemCode, PROBLEMS } from "../../core/errors.ts";
 import type { ActionDocs, Auth } from "../../core/kit.ts";
 import { exampleOf, problem, type Schema } from "../../core/json-schema.ts";
 import { REFRESH_COOKIE } from "../auth/auth.contract.ts";
-import { bulkAnswer } from "../tasks/tasks.answers.ts";
+import { bulkAnswer } from "../tasks/bulk.answers.ts";
 import { isRequired, objectSchema, schemaOf } from "./openapi-rules.ts";
 import { problemExample } from "./problem-example.ts";
 import type { Route } from "./routes.ts";

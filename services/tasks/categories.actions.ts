@@ -1,4 +1,4 @@
-import { actionsOf, type Actor, type Conditions } from "../../core/kit.ts";
+import { actionsOf, type Actor } from "../../core/kit.ts";
 import { pageRules, type PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
 import { page } from "../../core/json-schema.ts";
@@ -7,47 +7,42 @@ import { withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { createCategory, deleteCategory, forgetCategory, patchCategory } from "./categories.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
 import { CATEGORY_SORTS, findCategory, findDeletedCategory, listCategories } from "./categories.queries.ts";
-import { findCategorized } from "./tasks.queries.ts";
-import { categoryName, color } from "./tasks.params.ts";
-import { category } from "./tasks.answers.ts";
-import { categoryView } from "./tasks.view.ts";
-import type { TasksLend } from "./tasks.service.ts";
+import { UNCONDITIONAL } from "./batches.commands.ts";
+import { findCategorized } from "./batches.queries.ts";
+import { color, name } from "./categories.params.ts";
+import { category } from "./categories.answers.ts";
+import { categoryView } from "./categories.view.ts";
+import type { TasksLend } from "./tasks.methods.ts";
 
-/** Tasks of a category that are shown anew at once when it changes; there is hardly one with more. */
-const SHOWN = 10_000;
+/** Tasks of a changed category whose cached answers are outdated at once; a category hardly ever has more. */
+const OUTDATED_TASKS = 10_000;
 
-/** Milliseconds that a client waits for the tasks of a category that it deletes. */
-const PATIENCE = 1000;
-const ANY: Conditions = { ifMatch: null, key: null };
+/** How long a client waits for the tasks of a category that it deletes. */
+const WAIT_MS = 1000;
 
-type Names =
-  | "list_categories"
-  | "create_category"
-  | "get_category"
-  | "patch_category"
-  | "delete_category"
-  | "forget_categories";
-
-export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
-  /** The caller's own categories, by name unless they say. */
+export const categoryActions = actionsOf<TasksContract, TasksLend>()({
   list_categories: {
     auth: "user",
     safe: true,
     rules: pageRules(...CATEGORY_SORTS),
-    docs: { summary: "List your categories", answer: page(category) },
+    docs: {
+      summary: "List your categories",
+      description: "Sorted by name by default.",
+      answer: page(category),
+    },
     handler(ctx) {
       return listCategories(this.db, ctx.locals.actor.id, ctx.params as PageOf);
     },
   },
 
-  /** Makes a category. @throws Problem already-exists */
   create_category: {
     auth: "user",
     idempotent: true,
-    rules: { name: categoryName, color },
+    rules: { name, color },
     docs: {
       summary: "Create a category",
-      description: "A label of your own. Its name is unique among yours, in any case of its letters.",
+      description:
+        "A category is a label of your own. Its name is unique among your categories, whatever the case of its letters.",
       answer: category,
       problems: ["already-exists"],
     },
@@ -56,7 +51,6 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
   },
 
-  /** One of the caller's own. @throws Problem not-found */
   get_category: {
     auth: "user",
     safe: true,
@@ -67,44 +61,45 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
   },
 
-  /** Renames or recolours one. @throws Problem not-found, precondition-failed, already-exists */
   patch_category: {
     auth: "user",
     rules: {
       id: rules.id,
-      name: { ...categoryName, optional: true },
+      name: { ...name, optional: true },
       color: { ...color, optional: true },
     },
     docs: { summary: "Change a category", answer: category, problems: ["already-exists"] },
     async handler(ctx) {
       const { id, ...params } = ctx.params;
       const category = await patchCategory(this.db, id, rules.omitUndefined(params), writeContext(ctx));
-      const shown = await findCategorized(this.db, id, SHOWN);
-      await this.outdate(shown.map((task) => `task:${task}`));
+      const outdated = await findCategorized(this.db, id, OUTDATED_TASKS);
+      await this.outdate(outdated.map((task) => `task:${task}`));
       return category;
     },
   },
 
-  /** Deletes one: its tasks go on without. Where those are many, a job does the rest. @throws Problem not-found, precondition-failed */
+  /** A job takes the category off the tasks that are left after WAIT_MS. */
   delete_category: {
     auth: "user",
     rules: { id: rules.id },
     docs: {
       summary: "Delete a category",
-      description: "Its tasks stay, with `category_id: null`; of very many, the last follow within minutes.",
+      description:
+        "Its tasks stay, with `category_id: null`. If they are very many, the last ones change within minutes.",
       answer: null,
     },
     async handler(ctx) {
       const { id } = ctx.params;
       const write = writeContext(ctx);
       await deleteCategory(this.db, id, write);
-      const until = performance.now() + PATIENCE;
-      while (await this.publishBatch(await forgetCategory(this.db, id, { ...write, conditions: ANY })))
+      const until = performance.now() + WAIT_MS;
+      while (
+        await this.publishBatch(await forgetCategory(this.db, id, { ...write, conditions: UNCONDITIONAL }))
+      )
         if (performance.now() > until) return;
     },
   },
 
-  /** Takes a category that was deleted off a batch of the tasks that still have it. */
   forget_categories: {
     auth: "internal",
     rules: {},
@@ -113,7 +108,7 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()<Names>({
       if (found === null) return false;
       const { requestID: requestId } = ctx;
       const actor: Actor = { id: found.user_id, role: "user", session: found.id };
-      const write = { actor, requestId, time: new Date().toISOString(), conditions: ANY };
+      const write = { actor, requestId, time: new Date().toISOString(), conditions: UNCONDITIONAL };
       await this.publishBatch(await forgetCategory(this.db, found.id, write));
       return true;
     },

@@ -1,4 +1,4 @@
-/** Writes of categories, which are their owner's alone: no event tells of them, but of the tasks that lose one. */
+/** Writes of categories. A category is its owner's alone, so it has no events; the tasks that lose it have. */
 import { mustMatch } from "../../core/preconditions.ts";
 import { takenField } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
@@ -6,11 +6,12 @@ import { keyOf } from "../../core/text.ts";
 import { type Database, violatedConstraint } from "../../mixins/database.ts";
 import type { WriteContext } from "../../mixins/event-log.ts";
 import { responseParameter, rememberResponse } from "../../mixins/idempotency.ts";
-import { type Batch, uncategorize } from "./tasks.commands.ts";
+import { type Batch, uncategorize } from "./batches.commands.ts";
 import type { Category } from "./tasks.contract.ts";
 import { categoryColumns, type CategoryInput, type CategoryRow } from "./categories.columns.ts";
 import { findCategory } from "./categories.queries.ts";
-import { categoryView } from "./tasks.view.ts";
+import { remembered } from "./tasks.commands.ts";
+import { categoryView } from "./categories.view.ts";
 
 function taken(error: unknown): never {
   if (violatedConstraint(error) !== "categories_name_key") throw error;
@@ -27,8 +28,9 @@ const UPDATE = `UPDATE tasks.categories SET ${categoryColumns.assignments(2)} WH
 export async function createCategory(
   db: Database,
   input: CategoryInput,
-  { actor, time, conditions }: WriteContext,
+  write: WriteContext,
 ): Promise<Category> {
+  const { actor, time } = write;
   const row: CategoryRow = {
     id: newId(),
     user_id: actor.id,
@@ -40,8 +42,7 @@ export async function createCategory(
     deleted_at: null,
   };
   const answer = categoryView(row);
-  const remembered = responseParameter({ userId: actor.id, key: conditions.key, response: answer });
-  const values = [...categoryColumns.valuesOf(row), remembered];
+  const values = [...categoryColumns.valuesOf(row), responseParameter(remembered(write, answer))];
   await db.query({ name: "categories-insert", text: INSERT, values }).catch(taken);
   return answer;
 }
@@ -70,7 +71,7 @@ export async function patchCategory(
   });
 }
 
-/** Deletes a category: from now on it is gone for its owner. @throws Problem not-found, precondition-failed */
+/** Hides a category from its owner; its row goes with the last task that has it. @throws Problem not-found, precondition-failed */
 export async function deleteCategory(db: Database, id: string, write: WriteContext): Promise<void> {
   await db.transaction(async (tx) => {
     const { version } = await findCategory(tx, write.actor.id, id, { lock: true });
@@ -84,8 +85,8 @@ export async function deleteCategory(db: Database, id: string, write: WriteConte
 }
 
 /**
- * Takes a deleted category off a batch of its tasks; off the last of them, the row goes as well. A task that was being
- * given it at that moment is found the next time.
+ * Takes a deleted category off a batch of its tasks, and removes the row once no task has it. A task that gets the
+ * category at that moment keeps the row; the next call finds it.
  */
 export async function forgetCategory(db: Database, id: string, write: WriteContext): Promise<Batch> {
   const { events, more } = await uncategorize(db, id, write);

@@ -5,9 +5,9 @@ import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import { categoryColumns, type CategoryRow } from "./categories.columns.ts";
 import type { Category } from "./tasks.contract.ts";
-import { categoryView } from "./tasks.view.ts";
+import { categoryView } from "./categories.view.ts";
 
-/** Those of `ids` that are the caller's own categories. Plan: primary key. */
+/** The ids of `ids` that are categories of the caller. Plan: primary key. */
 export async function ownCategories(db: Queryable, actor: Actor, ids: string[]): Promise<string[]> {
   const rows = await db.query<{ id: string }>({
     name: "categories-own",
@@ -19,7 +19,7 @@ export async function ownCategories(db: Queryable, actor: Actor, ids: string[]):
 
 export const CATEGORY_SORTS = ["name", "created_at"];
 
-/** Somebody's categories, by name. Plan: categories_name_key. */
+/** A user's categories, by name. Plan: categories_name_key. */
 export async function listCategories(db: Queryable, userId: string, page: PageOf): Promise<Page<Category>> {
   const parameters = new Parameters();
   const listing: Listing = {
@@ -44,7 +44,7 @@ export async function listCategories(db: Queryable, userId: string, page: PageOf
   ).page;
 }
 
-/** One of somebody's categories. Plan: primary key. @throws Problem not-found */
+/** One of a user's categories. Plan: primary key. @throws Problem not-found */
 export async function findCategory(
   db: Queryable,
   userId: string,
@@ -62,7 +62,7 @@ export async function findCategory(
   return category;
 }
 
-/** A category that was deleted and may still be on tasks. Plan: categories_deleted_idx. */
+/** A deleted category that tasks may still have. Plan: categories_deleted_idx. */
 export async function findDeletedCategory(db: Queryable): Promise<{ id: string; user_id: string } | null> {
   const [category] = await db.query<{ id: string; user_id: string }>({
     name: "categories-deleted",

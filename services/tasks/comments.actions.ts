@@ -8,22 +8,22 @@ import { createComment, deleteComment, patchComment } from "./comments.commands.
 import { redactComment } from "./redaction.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
 import { COMMENT_SORTS, findComment, listComments } from "./comments.queries.ts";
+import { body } from "./comments.params.ts";
+import { comment } from "./comments.answers.ts";
+import type { TasksLend } from "./tasks.methods.ts";
 import { findTask } from "./tasks.queries.ts";
-import { body } from "./tasks.params.ts";
-import { comment } from "./tasks.answers.ts";
-import type { TasksLend } from "./tasks.service.ts";
 
-type Names =
-  "list_comments" | "create_comment" | "get_comment" | "patch_comment" | "delete_comment" | "redact_comment";
-
-export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
-  /** A task's comments, oldest first unless the caller says. @throws Problem not-found (the task) */
+export const commentActions = actionsOf<TasksContract, TasksLend>()({
   list_comments: {
     auth: "user",
     projectBound: true,
     safe: true,
     rules: { id: rules.id, ...pageRules(...COMMENT_SORTS) },
-    docs: { summary: "List a task's comments", answer: page(comment) },
+    docs: {
+      summary: "List a task's comments",
+      description: "Oldest first by default.",
+      answer: page(comment),
+    },
     async handler(ctx) {
       const { id, ...page } = ctx.params;
       await findTask(this.db, ctx.locals.actor, id);
@@ -31,7 +31,6 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
   },
 
-  /** Comments on a task. @throws Problem not-found (the task), forbidden, project-archived */
   create_comment: {
     auth: "user",
     projectBound: true,
@@ -46,7 +45,6 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
   },
 
-  /** One comment. @throws Problem not-found (the task, the comment) */
   get_comment: {
     auth: "user",
     projectBound: true,
@@ -60,7 +58,6 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
   },
 
-  /** Edits a comment of one's own. @throws Problem not-found, forbidden, precondition-failed, project-archived */
   patch_comment: {
     auth: "user",
     projectBound: true,
@@ -72,14 +69,13 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
   },
 
-  /** Deletes a comment. @throws Problem not-found, forbidden, precondition-failed, project-archived */
   delete_comment: {
     auth: "user",
     projectBound: true,
     rules: { id: rules.id, comment_id: rules.nestedId },
     docs: {
       summary: "Delete a comment",
-      description: "For its author, and for managers of the project.",
+      description: "For its author, and for the project's managers and owners.",
       answer: null,
       problems: ["forbidden", "project-archived"],
     },
@@ -89,7 +85,6 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     },
   },
 
-  /** Takes a comment's text out of its row and out of the log. @throws Problem not-found, forbidden, precondition-failed, project-archived */
   redact_comment: {
     auth: "user",
     projectBound: true,
@@ -98,7 +93,7 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()<Names>({
     docs: {
       summary: "Take a comment's text out of the log",
       description:
-        "As for a task: the comment says `[redacted]`, and in the log its text becomes null. Also for a comment that was deleted, of which the log is all that is left. For the project's managers and owners, or the creator of a personal task.",
+        "Works as for a task: the comment then says `[redacted]`, and in the log its text is null. A deleted comment can be redacted, too: the log still has its text. For the project's managers and owners, or the creator of a personal task.",
       answer: comment,
       problems: ["forbidden", "project-archived"],
     },

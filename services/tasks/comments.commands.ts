@@ -1,13 +1,13 @@
-/** Writes of comments. Each holds the task still while it commits, so that its event reaches who sees the task then. */
+/** Writes of comments. Each locks the task until it commits, so that its event reaches the users who see the task then. */
 import { mustMatch } from "../../core/preconditions.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Database, Statement } from "../../mixins/database.ts";
 import { commit, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
-import { attempts, type Written } from "./tasks.commands.ts";
+import { attempts, remembered, type Written } from "./tasks.commands.ts";
 import { commentColumns } from "./comments.columns.ts";
-import { type Comment, taskEvents } from "./tasks.contract.ts";
-import { commentEvents } from "./tasks.events.ts";
+import { type Comment, commentEvents } from "./tasks.contract.ts";
+import { eventsOfComment } from "./tasks.events.ts";
 import { may, whyNot } from "./tasks.policy.ts";
 import { findComment } from "./comments.queries.ts";
 import { findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
@@ -53,8 +53,7 @@ function writeComment<Answer>(
     const task = await findTask(on, write.actor, taskId, { lock });
     const { statement, events, answer } = await decide(task, () => findComment(on, taskId, commentId));
     if (events.length === 0) return { answer, events: [] };
-    const remembered = { userId: write.actor.id, key: write.conditions.key, response: answer };
-    const logged = await commit(on, statement, events, remembered, guardsOf(task));
+    const logged = await commit(on, statement, events, remembered(write, answer), guardsOf(task));
     return logged === null ? null : { answer, events: logged };
   });
 }
@@ -88,7 +87,7 @@ export function createComment(
         text: INSERT,
         values: [taskId, task.version, ...commentColumns.valuesOf(comment)],
       },
-      events: commentEvents(taskEvents.comment_created, task, { comment }, write),
+      events: eventsOfComment(commentEvents.comment_created, task, { comment }, write),
       answer: comment,
     };
   });
@@ -105,7 +104,7 @@ export function patchComment(
   const decide = async (task: FoundTask, find: () => Promise<Comment>): Promise<Decision<Comment>> => {
     const before = await find();
     if (!may(write.actor, "comment", task) || before.author_id !== write.actor.id)
-      throw new Problem("forbidden", "Only its author edits a comment");
+      throw new Problem("forbidden", "Only its author may edit a comment");
     mustMatch(write.conditions, before.version);
     mustBeOpen(task);
     const comment = { ...before, body, version: before.version + 1, updated_at: write.time };
@@ -117,8 +116,8 @@ export function patchComment(
       events:
         body === before.body
           ? []
-          : commentEvents(
-              taskEvents.comment_updated,
+          : eventsOfComment(
+              commentEvents.comment_updated,
               task,
               { comment, changes: { body: { old: before.body, new: body } } },
               write,
@@ -142,15 +141,15 @@ export function deleteComment(
       throw new Problem(
         "forbidden",
         task.project_id === null
-          ? "A comment on a personal task is deleted by its author"
-          : "A comment is deleted by its author and by managers of the project",
+          ? "Only its author may delete a comment on a personal task"
+          : "Only its author and the project's managers may delete a comment",
       );
     mustMatch(write.conditions, comment.version);
     mustBeOpen(task);
     const values = [taskId, task.version, commentId, comment.version];
     return {
       statement: { name: "comments-delete", text: DELETE, values },
-      events: commentEvents(taskEvents.comment_deleted, task, { comment }, write),
+      events: eventsOfComment(commentEvents.comment_deleted, task, { comment }, write),
       answer: null,
     };
   };

@@ -6,7 +6,7 @@ import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import { commentColumns } from "./comments.columns.ts";
 import type { Comment } from "./tasks.contract.ts";
-import { commentView } from "./tasks.view.ts";
+import { commentView } from "./comments.view.ts";
 
 const TIMES = {
   created_at: { sql: "t.created_at", type: "timestamptz" },

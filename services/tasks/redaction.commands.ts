@@ -1,10 +1,10 @@
 /**
- * Takes a pasted secret out of a task or a comment: out of the row, out of all that the log tells of it in whatever
- * stream, and out of answers that idempotency keys remember. One transaction, with the event that says so.
+ * Takes a pasted secret out of a task or a comment: out of the row, out of its events in every stream, and out of the
+ * answers that idempotency keys remember. One transaction, with the event that says so.
  *
- * Which answers tell of it is looked up before anything is locked, since that takes the longest, and only for those who
- * may do this. Then the task's row is locked. Whatever else writes these texts takes that lock too, and so has either
- * committed what is found here, or begins with the row that this leaves.
+ * The answers are looked up before anything is locked, since that takes longest, and only for callers who may redact.
+ * Then the task's row is locked. Every other write of these texts takes that lock, too: it has either committed what is
+ * found here, or begins with the row that the redaction leaves.
  */
 import { mustMatch } from "../../core/preconditions.ts";
 import { missing, problemCode } from "../../core/errors.ts";
@@ -19,17 +19,17 @@ import {
 } from "../../mixins/idempotency.ts";
 import { commentColumns } from "./comments.columns.ts";
 import { findComment } from "./comments.queries.ts";
-import { lockedAttempts, updateOf, type Written } from "./tasks.commands.ts";
-import { type Comment, type Task, taskEvents } from "./tasks.contract.ts";
+import { lockedAttempts, remembered, updateOf, type Written } from "./tasks.commands.ts";
+import { type Comment, type Task, commentEvents } from "./tasks.contract.ts";
 import { mustBeAllowed, redaction } from "./tasks.decisions.ts";
-import { commentEvents } from "./tasks.events.ts";
+import { eventsOfComment } from "./tasks.events.ts";
 import { may } from "./tasks.policy.ts";
 import { findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
-import { commentView, REDACTED, taskView } from "./tasks.view.ts";
+import { commentView } from "./comments.view.ts";
+import { REDACTED, taskView } from "./tasks.view.ts";
 
 /**
- * A task, under its lock where that is asked for; for those who may redact it also a deleted one: deleting it is what
- * most try first.
+ * A task; for callers who may redact it also a deleted one, since people delete a task with a secret first.
  * @throws Problem not-found
  */
 async function anyTask(on: Queryable, write: WriteContext, id: string, lock: boolean): Promise<FoundTask> {
@@ -43,7 +43,7 @@ async function anyTask(on: Queryable, write: WriteContext, id: string, lock: boo
   }
 }
 
-/** A tag names the comment's version where a comment is what goes. @throws Problem forbidden, project-archived */
+/** `If-Match` names the comment's version, not the task's. @throws Problem forbidden, project-archived */
 const mustBeAllowedIn = (task: FoundTask, write: WriteContext): void =>
   mustBeAllowed(task, ["redact"], { ...write, conditions: { ...write.conditions, ifMatch: null } });
 
@@ -51,11 +51,11 @@ interface Redaction<Answer> {
   answer: Answer;
   statement: Statement;
   events: NewEvent[];
-  /** Whether the row itself has something to lose. */
+  /** Whether the row has a text to take out. */
   changes: boolean;
 }
 
-/** Clears log and answers, and then writes the row with its event, unless there was nothing anywhere. */
+/** Clears log and answers, then writes the row and the event, unless there was nothing to take out anywhere. */
 async function carryOut<Answer extends Task | Comment>(
   tx: Queryable,
   kind: "task" | "comment",
@@ -66,12 +66,11 @@ async function carryOut<Answer extends Task | Comment>(
   const { id } = answer;
   const cleared = await redactLog(tx, { kind, id, texts: REDACTED[kind] });
   await redactResponses(tx, id, REDACTED[kind], telling);
-  const remembered = { userId: write.actor.id, key: write.conditions.key };
   if (!changes && cleared === 0) {
-    await rememberUnchanged(tx, { ...remembered, response: unchanged });
+    await rememberUnchanged(tx, remembered(write, unchanged));
     return { answer: unchanged, events: [] };
   }
-  const logged = await commit(tx, statement, events, { ...remembered, response: answer }, guardsOf(task));
+  const logged = await commit(tx, statement, events, remembered(write, answer), guardsOf(task));
   return logged && { answer, events: logged };
 }
 
@@ -97,10 +96,10 @@ const UPDATE = withEvents(
   `row AS (UPDATE tasks.comments SET ${commentColumns.assignments(2)} WHERE id = $1 RETURNING id)`,
   2 + commentColumns.changing.length,
 );
-/** The comment's row is gone; the log is what remains of it. */
+/** For a comment that was deleted: only the log still has it. */
 const LOG_ALONE = withEvents("row AS (SELECT $1::uuid AS id)", 2);
 
-/** A comment, or what the log has of one that was deleted. @throws Problem not-found */
+/** A comment, or what the log has of a deleted one. @throws Problem not-found */
 async function commentOrTrace(
   tx: Queryable,
   taskId: string,
@@ -139,7 +138,7 @@ export async function redactComment(
       statement: isThere
         ? { name: "comments-redact", text: UPDATE, values: [id, ...commentColumns.changingValuesOf(next)] }
         : { name: "comments-redact-trace", text: LOG_ALONE, values: [id] },
-      events: commentEvents(taskEvents.comment_redacted, task, { comment: next }, write),
+      events: eventsOfComment(commentEvents.comment_redacted, task, { comment: next }, write),
       changes: isThere && comment.body !== body,
     };
     return carryOut(tx, "comment", found, isThere ? comment : next, { task, write, telling });

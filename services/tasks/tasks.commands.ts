@@ -1,28 +1,22 @@
 /**
- * Each write: read, decide in pure functions (tasks.decisions.ts), commit rows and events in one statement that compares
- * the version and sets it. No lock is held while we think. Who loses the race reads and decides again; who lost it twice
- * decides once more with the row locked, so that a busy task fails nobody.
+ * Each write reads, decides in pure functions (tasks.decisions.ts), and commits rows and events in one statement that
+ * compares the version and sets it. No lock is held in between. A write that loses the race reads and decides again;
+ * after two lost races it does so with the row locked, so that a busy task fails nobody.
  */
+import { invalidField, retryLater } from "../../core/errors.ts";
 import type { LoggedEvent } from "../../core/events.ts";
-import { invalidField, problemCode, retryLater } from "../../core/errors.ts";
+import type { UserContext } from "../../core/kit.ts";
 import { type Database, type Queryable, type Statement, violatedConstraint } from "../../mixins/database.ts";
-import { commit, type Guards, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
-import { rememberUnchanged } from "../../mixins/idempotency.ts";
+import { commit, type Guards, withEvents, writeContext, type WriteContext } from "../../mixins/event-log.ts";
+import { type RememberedResponse, rememberUnchanged } from "../../mixins/idempotency.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
-import type { Task } from "./tasks.contract.ts";
-import { clearing, type Decide, type Decision } from "./tasks.decisions.ts";
-import { dueSoonEvents } from "./tasks.events.ts";
-import {
-  findAssigned,
-  findCategorized,
-  findTask,
-  type FoundTask,
-  guardsOf,
-  lockDueSoon,
-} from "./tasks.queries.ts";
+import type { Task, TaskInput } from "./tasks.contract.ts";
+import { creation, type Decide, type Decision, mustBeAllowedToCreate } from "./tasks.decisions.ts";
+import { findProject, findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
+import { type Assignable, checkReferences, readReferences } from "./tasks.references.ts";
 import { taskView } from "./tasks.view.ts";
 
-/** What a write answers, and what it tells the world. */
+/** The answer of a write, and the events that it committed. */
 export interface Written<Answer = Task> {
   answer: Answer;
   events: LoggedEvent[];
@@ -30,7 +24,7 @@ export interface Written<Answer = Task> {
 
 const [LOST_RACES, LOCKED_RACES] = [2, 5];
 
-/** Reads and tries, anew while somebody else is faster, and at last in transactions with what it read locked. */
+/** Tries again while another write is faster (null), after LOST_RACES in transactions with the rows locked. */
 export async function attempts<Result>(
   db: Database,
   attempt: (on: Queryable, lock: boolean) => Promise<Result | null>,
@@ -43,8 +37,9 @@ export async function attempts<Result>(
 }
 
 /**
- * The same with all that is read locked, where only the project around it may still change.
+ * Tries with the rows locked: only the standing of the caller in the project may still change.
  * @param timeoutMs milliseconds that a statement may take, where DATABASE_TIMEOUT is not enough
+ * @throws Problem overloaded
  */
 export async function lockedAttempts<Result>(
   db: Database,
@@ -58,30 +53,64 @@ export async function lockedAttempts<Result>(
   throw retryLater("overloaded", "Too many changes at once");
 }
 
+/** The answer to a request, to be remembered under its idempotency key. */
+export const remembered = ({ actor, conditions }: WriteContext, response: unknown): RememberedResponse => ({
+  userId: actor.id,
+  key: conditions.key,
+  response,
+});
+
 const INSERT = withEvents(
   `row AS (
      INSERT INTO tasks.tasks (${taskColumns.names}) VALUES (${taskColumns.parameters(1)}) RETURNING id)`,
   1 + taskColumns.count,
 );
 
-/** A category that goes while it is being given to a task. */
+/** Names the failure of a write whose category was deleted meanwhile; passes other errors on. */
 export function missingCategory(error: unknown): never {
   if (violatedConstraint(error, "23503") !== "tasks_category_id_fkey") throw error;
   throw invalidField("category_id", "category", "You have no category with this id");
 }
 
-/** Writes a new task. @returns null when who may do that has changed meanwhile */
+/** Checks what a task comes to refer to, by a look at what `input` names. @throws Problem validation-failed */
+async function checkNamed(
+  ctx: UserContext,
+  db: Database,
+  task: Assignable,
+  input: Partial<TaskInput>,
+): Promise<void> {
+  const { assigned_to = null, category_id = null } = input;
+  if (assigned_to === null && category_id === null) return;
+  const references = await readReferences(ctx, db, {
+    assignees: assigned_to === null ? [] : [assigned_to],
+    categories: category_id === null ? [] : [category_id],
+    tasks: [task],
+  });
+  checkReferences(task, input, references);
+}
+
+/**
+ * Creates a task in the project that `project` (an id or a slug) names, or a personal one.
+ * @throws Problem not-found (the project), forbidden, project-archived, validation-failed, illegal-transition
+ */
 export async function createTask(
-  db: Queryable,
-  { next, events }: Decision,
-  write: WriteContext,
-  guards: Guards,
-): Promise<Written | null> {
-  const answer = taskView(next);
-  const remembered = { userId: write.actor.id, key: write.conditions.key, response: answer };
-  const statement = { name: "tasks-insert", text: INSERT, values: taskColumns.valuesOf(next) };
-  const logged = await commit(db, statement, events, remembered, guards).catch(missingCategory);
-  return logged && { answer, events: logged };
+  ctx: UserContext,
+  db: Database,
+  project: string | null,
+  input: TaskInput,
+): Promise<Written> {
+  const write = writeContext(ctx);
+  return attempts(db, async (on) => {
+    const within = project === null ? null : await findProject(on, write.actor, project);
+    mustBeAllowedToCreate(write, within, input);
+    const project_id = within?.id ?? null;
+    const blank = { project_id, created_by: write.actor.id, assigned_to: null, category_id: null };
+    await checkNamed(ctx, db, blank, input);
+    const { next, events } = creation(input, project_id, write);
+    const statement = { name: "tasks-insert", text: INSERT, values: taskColumns.valuesOf(next) };
+    const guards = guardsOf({ project_id, members_version: within?.members_version ?? null });
+    return commitTask(on, statement, { next, events }, write, guards);
+  });
 }
 
 const UPDATE = withEvents(
@@ -90,22 +119,32 @@ const UPDATE = withEvents(
   3 + taskColumns.changing.length,
 );
 
-/** Writes `next` over the row that is still as it was found. */
+/** The statement that writes `next` if the row still is as it was found. */
 export const updateOf = (next: TaskRow, found: FoundTask): Statement => ({
   name: "tasks-update",
   text: UPDATE,
   values: [next.id, found.version, ...taskColumns.changingValuesOf(next)],
 });
 
-/** @returns null when somebody was faster */
-function update(db: Queryable, next: TaskRow, found: FoundTask, events: NewEvent[], write: WriteContext) {
-  const answer = { userId: write.actor.id, key: write.conditions.key, response: taskView(next) };
-  return commit(db, updateOf(next, found), events, answer, guardsOf(found));
+/** @returns null when another write was faster */
+async function commitTask(
+  on: Queryable,
+  statement: Statement,
+  { next, events }: Decision,
+  write: WriteContext,
+  guards: Guards,
+): Promise<Written | null> {
+  const answer = taskView(next);
+  const logged = await commit(on, statement, events, remembered(write, answer), guards).catch(
+    missingCategory,
+  );
+  return logged && { answer, events: logged };
 }
 
 /**
- * Changes the task that the caller may see (among the deleted ones, with `deleted`) as `decide` says.
- * @param check asks others whether that will do, once it is clear that the caller may: what it finds holds until the commit
+ * Changes the task that the caller may see as `decide` says.
+ * @param deleted looks for it among the deleted tasks
+ * @param check runs once it is clear that the caller may: a refusal tells nothing of what the check looks at
  * @throws Problem not-found; what `decide` and `check` throw
  */
 export async function changeTask(
@@ -117,113 +156,25 @@ export async function changeTask(
 ): Promise<Written> {
   return attempts(db, async (on, lock) => {
     const found = await findTask(on, write.actor, id, { lock, deleted });
-    const { next, events } = decide(found);
+    const decision = decide(found);
     await check?.(found);
-    if (events.length === 0) {
-      const answer = taskView(found);
-      const { key } = write.conditions;
-      await rememberUnchanged(on, { userId: write.actor.id, key, response: answer });
-      return { answer, events: [] };
-    }
-    const logged = await update(on, next, found, events, write).catch(missingCategory);
-    return logged === null ? null : { answer: taskView(next), events: logged };
+    if (decision.events.length > 0)
+      return commitTask(on, updateOf(decision.next, found), decision, write, guardsOf(found));
+    const answer = taskView(found);
+    await rememberUnchanged(on, remembered(write, answer));
+    return { answer, events: [] };
   });
 }
 
-/** Tasks that one call to one of the functions below handles. */
-const BATCH = 100;
-
-/** A piece of work that may take several calls. */
-export interface Batch {
-  events: LoggedEvent[];
-  /** Whether there may be more to do. */
-  more: boolean;
-}
-
-/** Tasks that are deleted, or whose project is, are cleared without an event: nobody sees them. */
-const UNSEEN = `(t.deleted_at IS NOT NULL
-  OR (t.project_id IS NOT NULL AND t.project_id NOT IN (SELECT id FROM projects.summaries)))`;
-
-/**
- * Takes a value out of a field of a batch of tasks, wherever they lie and whoever asks: each by itself, since others may
- * be at work on it; those that nobody sees at the end.
- */
-async function clear(
+/** Changes what a client may set of a task, and checks what the task comes to refer to. @throws as `changeTask` */
+export function editTask<Input extends Partial<TaskInput>>(
+  ctx: UserContext,
   db: Database,
-  field: "assigned_to" | "category_id",
-  value: string,
-  ids: string[],
-  write: WriteContext,
-): Promise<Batch> {
-  const everywhere: WriteContext = {
-    ...write,
-    actor: { ...write.actor, role: "admin" },
-    conditions: { ifMatch: null, key: null },
-  };
-  const events: LoggedEvent[] = [];
-  for (const id of ids) {
-    try {
-      events.push(...(await changeTask(db, id, everywhere, clearing(field, value, write))).events);
-    } catch (error) {
-      // Deleted meanwhile.
-      if (problemCode(error) === "not-found") continue;
-      // What happened has to be told of; the rest meets the same error when it is tried again.
-      if (events.length > 0) return { events, more: true };
-      throw error;
-    }
-  }
-  if (ids.length === BATCH) return { events, more: true };
-  const cleared = await db.query({
-    name: `tasks-clear-${field}`,
-    slow: "bounded",
-    text: `UPDATE tasks.tasks SET ${field} = NULL, version = version + 1, updated_at = $2
-           WHERE id IN (SELECT t.id FROM tasks.tasks t WHERE t.${field} = $1 AND ${UNSEEN} LIMIT $3 FOR NO KEY UPDATE)
-           RETURNING id`,
-    values: [value, write.time, BATCH],
-  });
-  return { events, more: cleared.length === BATCH };
-}
-
-/** Unassigns a batch of the tasks of a user who leaves, also in archived projects and where the caller sees nothing. */
-export const unassignUser = async (db: Database, userId: string, write: WriteContext): Promise<Batch> =>
-  clear(db, "assigned_to", userId, await findAssigned(db, userId, BATCH), write);
-
-/** Takes a category off a batch of its tasks. */
-export const uncategorize = async (db: Database, categoryId: string, write: WriteContext): Promise<Batch> =>
-  clear(db, "category_id", categoryId, await findCategorized(db, categoryId, BATCH), write);
-
-const ANNOUNCE = withEvents(
-  `row AS (UPDATE tasks.tasks SET announced_due_date = due_date WHERE id = ANY ($1::uuid[]) RETURNING id)`,
-  2,
-);
-
-/** Tells of a batch of open tasks that are due until `until`, of each due date once. Changes no version: nobody wrote. */
-export async function announceDue(db: Database, until: string, time: string): Promise<Batch> {
-  return db.transaction(async (tx) => {
-    const due = await lockDueSoon(tx, until, BATCH);
-    if (due.length === 0) return { events: [], more: false };
-    const events = due.flatMap((task) => dueSoonEvents(task, { actor: null, requestId: null, time }));
-    const values = [due.map(({ id }) => id)];
-    const logged = await commit(tx, { name: "tasks-announce", text: ANNOUNCE, values }, events);
-    return { events: logged ?? [], more: due.length === BATCH };
-  });
-}
-
-/**
- * Removes a batch of tasks for good, comments and all: those that were deleted before a time (ISO 8601), or all of a
- * project that is going. No event: they were gone for everybody. @returns whether there may be more
- */
-export async function purgeTasks(
-  db: Queryable,
-  { before = null, projectId = null }: { before?: string | null; projectId?: string | null },
-): Promise<boolean> {
-  const rows = await db.query({
-    name: "tasks-purge",
-    slow: "bounded",
-    text: `DELETE FROM tasks.tasks WHERE id IN (
-             SELECT id FROM tasks.tasks WHERE deleted_at < $1 OR project_id = $2 LIMIT $3 FOR UPDATE SKIP LOCKED)
-           RETURNING id`,
-    values: [before, projectId, BATCH],
-  });
-  return rows.length === BATCH;
+  id: string,
+  input: Input,
+  verb: (input: Input, write: WriteContext) => Decide,
+): Promise<Written> {
+  const write = writeContext(ctx);
+  const check = (found: FoundTask) => checkNamed(ctx, db, found, input);
+  return changeTask(db, id, write, verb(input, write), { check });
 }

@@ -178,6 +178,9 @@ export const taskEvents = declareEvents({
   task_restored: event<{ task: EventTask }>("A deleted task is back."),
   task_redacted: event<{ task: EventTask }>("The texts of a task were taken out of it and out of the log."),
   task_due_soon: event<{ task: EventTask }>("An open task is due soon. Sent once for each due date."),
+});
+
+export const commentEvents = declareEvents({
   comment_created: event<{ comment: EventComment }>("A task has a new comment."),
   comment_updated: event<{ comment: EventComment; changes: { body: Change<string> } }>(
     "The author edited a comment.",

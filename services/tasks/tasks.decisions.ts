@@ -1,10 +1,11 @@
 /**
- * What each write makes of the task that it found: pure, so that single writes and bulk ones decide alike. Each looks in
- * the same order: may the caller do this, is it still the version that they saw, does the task's state allow it.
+ * What each write makes of the task that it found: pure, so that single writes and bulk ones decide alike. Each checks in
+ * the same order: the caller's rights, the version that `If-Match` names, the state of the project and of the task.
  */
 import { mustMatch } from "../../core/preconditions.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
+import { reaches } from "../../core/kit.ts";
 import type { NewEvent, WriteContext } from "../../mixins/event-log.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import type { TaskInput, TaskStatus } from "./tasks.contract.ts";
@@ -16,12 +17,12 @@ import {
   redactionEvents,
   restorationEvents,
 } from "./tasks.events.ts";
-import { may, type TaskVerb, whyNot } from "./tasks.policy.ts";
-import type { FoundTask } from "./tasks.queries.ts";
+import { inProject, may, type TaskVerb, whyNot } from "./tasks.policy.ts";
+import type { FoundTask, ProjectStanding } from "./tasks.queries.ts";
 import { checkTransition, completedAt } from "./tasks.status.ts";
 import { REDACTED } from "./tasks.view.ts";
 
-/** The next row and its events. No events: nothing changes, and nothing is written. */
+/** The next row and its events. A decision without events writes nothing. */
 export interface Decision {
   next: TaskRow;
   events: NewEvent[];
@@ -46,7 +47,7 @@ function rowOf({
   return row;
 }
 
-/** The row after `fields` were set. A write that changes nothing leaves no event, and so no new version. */
+/** Sets `fields`. A write that changes nothing has no event, and so no new version. */
 function changed(task: FoundTask, fields: Partial<TaskInput>, write: WriteContext): Decision {
   const before = rowOf(task);
   const status = fields.status ?? before.status;
@@ -57,7 +58,24 @@ function changed(task: FoundTask, fields: Partial<TaskInput>, write: WriteContex
   return { next, events: changeEvents(before, next, write) };
 }
 
-/** A new task. Who may, and whether assignee and category will do, is decided before. @throws Problem illegal-transition */
+/** @param project null for a personal task @throws Problem forbidden, project-archived */
+export function mustBeAllowedToCreate(
+  { actor }: WriteContext,
+  project: ProjectStanding | null,
+  { assigned_to }: TaskInput,
+): void {
+  if (project === null) {
+    if (!reaches(actor, null)) throw new Problem("forbidden", "This token is limited to some projects");
+    return;
+  }
+  const standing = inProject(project);
+  const verbs: TaskVerb[] = assigned_to == null ? ["create"] : ["create", "assign"];
+  const refused = verbs.find((verb) => !may(actor, verb, standing));
+  if (refused !== undefined) throw new Problem("forbidden", whyNot(refused, standing));
+  if (project.status === "archived") throw new Problem("project-archived");
+}
+
+/** A new task, once rights and references are checked. @throws Problem illegal-transition */
 export function creation(input: TaskInput, projectId: string | null, write: WriteContext): Decision {
   const fields = { ...taskColumns.defaults, ...input };
   const { status } = fields;
@@ -77,8 +95,8 @@ export function creation(input: TaskInput, projectId: string | null, write: Writ
 }
 
 /**
- * Sets the fields that are named. A status must be reachable; naming the present one changes nothing. An assignee may
- * give the task back whatever their role.
+ * Sets the fields that the client names. Naming the present status changes nothing. An assignee may give the task back
+ * in any role.
  * @throws Problem forbidden, precondition-failed, project-archived, illegal-transition
  */
 export const patch =
@@ -86,7 +104,7 @@ export const patch =
   (task) =>
     setFields(task, fields, write, { givesBack: fields.assigned_to === null });
 
-/** @param givesBack the caller says that the task is to be nobody's */
+/** @param givesBack the client has sent `assigned_to: null` */
 function setFields(
   task: FoundTask,
   fields: Partial<TaskInput>,
@@ -98,7 +116,7 @@ function setFields(
   const assigns = assigned_to !== undefined && assigned_to !== task.assigned_to && !isOwn;
   const verbs: TaskVerb[] = [];
   if (Object.keys(edits).length > 0 || assigned_to === undefined) verbs.push("edit");
-  // Naming the assignee that the task has is for who could have changed it, or for who edits the rest.
+  // Naming the present assignee alone takes the right to assign; beside an edit it takes no right of its own.
   if (assigns || (verbs.length === 0 && !isOwn)) verbs.push("assign");
   mustBeAllowed(task, verbs, write);
   if (fields.status !== undefined && fields.status !== task.status)
@@ -107,8 +125,9 @@ function setFields(
 }
 
 /**
- * Sets everything that a client may set. An assignee who leaves themselves out has not said that they give the task
- * back: that takes `assigned_to: null`, in so many words. @throws the same
+ * Sets everything that a client may set. An assignee who leaves `assigned_to` out does not give the task back: only an
+ * explicit null does.
+ * @throws Problem forbidden, precondition-failed, project-archived, illegal-transition
  */
 export const replacement =
   (fields: TaskInput, write: WriteContext): Decide =>
@@ -118,8 +137,8 @@ export const replacement =
     });
 
 /**
- * Moves a task to another status. Strict: of many that claim one pending task, one wins.
- * @throws Problem forbidden, precondition-failed, project-archived, illegal-transition (the present status too)
+ * Moves a task to another status. Strict: of many callers that claim one pending task, one wins.
+ * @throws Problem forbidden, precondition-failed, project-archived, illegal-transition (for the present status, too)
  */
 export const transition =
   (to: TaskStatus, write: WriteContext): Decide =>
@@ -128,10 +147,6 @@ export const transition =
     checkTransition(task.status, to);
     return changed(task, { status: to }, write);
   };
-
-/** Gives a task to somebody, or to nobody. @throws Problem forbidden, precondition-failed, project-archived */
-export const assignment = (assigned_to: string | null, write: WriteContext): Decide =>
-  patch({ assigned_to }, write);
 
 /** Deletes a task softly. @throws Problem forbidden, precondition-failed, project-archived */
 export const deletion =
@@ -153,7 +168,7 @@ export const restoration =
     return { next, events: restorationEvents(next, write) };
   };
 
-/** Takes its texts out of a task, whatever they are. @throws Problem forbidden, precondition-failed, project-archived */
+/** Takes the texts out of a task. @throws Problem forbidden, precondition-failed, project-archived */
 export const redaction =
   (write: WriteContext): Decide =>
   (task) => {
@@ -163,7 +178,7 @@ export const redaction =
     return { next, events: redactionEvents(next, write) };
   };
 
-/** Takes a task from whoever leaves, or a category off it: whoever asks, and also in an archived project. */
+/** Clears a reference that still has `value`. The service does this by itself: no right is asked, and archived projects are no exception. */
 export const clearing =
   (field: "assigned_to" | "category_id", value: string, write: WriteContext): Decide =>
   (task) =>

@@ -6,7 +6,7 @@ import { taskView } from "./tasks.view.ts";
 
 type Field = keyof TaskChanges;
 
-/** What differs between two states of a task; empty when a write changed nothing. */
+/** What differs between two states of a task; empty after a write that changed nothing. */
 export const changesBetween = (before: TaskRow, after: TaskRow): TaskChanges =>
   taskColumns.changesBetween(before, after);
 
@@ -15,7 +15,7 @@ const pick = (changes: TaskChanges, fields: readonly Field[]): TaskChanges =>
 
 type ChangeEvent = (typeof taskEvents)["task_completed" | "task_assigned" | "task_updated"];
 
-/** One event for each meaning of a change (docs/reference.md, Events): completed, assigned, and updated for what is left. */
+/** One event for each meaning of a change (docs/reference.md, Events): completed, assigned, and updated for the rest. */
 function meanings(changes: TaskChanges): [ChangeEvent, TaskChanges][] {
   const completed = changes.status?.new === "completed" ? pick(changes, ["status", "completed_at"]) : {};
   const assigned = pick(changes, ["assigned_to"]);
@@ -33,17 +33,17 @@ function meanings(changes: TaskChanges): [ChangeEvent, TaskChanges][] {
 }
 
 /**
- * Who hears of a task's event: a project's stream; for a personal task its creator and its assignee. An assignment is
- * news on the new assignee's own stream too, wherever the task lies.
+ * The streams that a task's event goes to: its project's; for a personal task its creator's and its assignee's. An
+ * assignment goes to the new assignee's own stream as well, wherever the task lies.
  */
-function audience(
+function streamsOf(
   task: Pick<Task, "project_id" | "created_by" | "assigned_to">,
   { type }: { type: string },
 ): string[] {
-  const own = task.project_id === null ? [userStream(task.created_by)] : [projectStream(task.project_id)];
+  const streams = task.project_id === null ? [userStream(task.created_by)] : [projectStream(task.project_id)];
   const assigneeHears = task.project_id === null || type === taskEvents.task_assigned.type;
-  if (task.assigned_to !== null && assigneeHears) own.push(userStream(task.assigned_to));
-  return [...new Set(own)];
+  if (task.assigned_to !== null && assigneeHears) streams.push(userStream(task.assigned_to));
+  return [...new Set(streams)];
 }
 
 function eventsFor<Data extends object>(
@@ -52,14 +52,14 @@ function eventsFor<Data extends object>(
   data: Data,
   cause: Cause,
 ): NewEvent[] {
-  return audience(row, declaration).map((stream) => newEvent(stream, declaration, data, cause));
+  return streamsOf(row, declaration).map((stream) => newEvent(stream, declaration, data, cause));
 }
 
 export function creationEvents(row: TaskRow, cause: Cause): NewEvent[] {
   const task = taskView(row);
   const created = eventsFor(taskEvents.task_created, row, { task }, cause);
   if (row.assigned_to === null || row.project_id === null) return created;
-  // The project hears of the new task, assignee and all; the assignee may not be looking at the project.
+  // The project's event shows the assignee; the assignee may not be subscribed to the project.
   const changes: TaskChanges = { assigned_to: { old: null, new: row.assigned_to } };
   return [
     ...created,
@@ -73,7 +73,7 @@ export function changeEvents(before: TaskRow, after: TaskRow, cause: Cause): New
     ...meanings(changes).flatMap(([declaration, part]) =>
       eventsFor(declaration, after, { task: taskView(after), changes: part }, cause),
     ),
-    ...farewell(before, after, cause),
+    ...farewellEvents(before, after, cause),
   ];
 }
 
@@ -83,23 +83,23 @@ export const deletionEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
 export const restorationEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
   eventsFor(taskEvents.task_restored, row, { task: taskView(row) }, cause);
 
-/** Without `changes`: they would tell what was taken out. */
+/** Without `changes`: they would show the texts. */
 export const redactionEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
   eventsFor(taskEvents.task_redacted, row, { task: taskView(row) }, cause);
 
 export const dueSoonEvents = (row: TaskRow, cause: Cause): NewEvent[] =>
   eventsFor(taskEvents.task_due_soon, row, { task: taskView(row) }, cause);
 
-/** What happened to a comment is news to those who see its task. */
-export const commentEvents = <Data extends object>(
+/** Events of a comment go to the streams of its task. */
+export const eventsOfComment = <Data extends object>(
   declaration: EventDeclaration<string, Data>,
   task: TaskRow,
   data: Data & { comment: Comment },
   cause: Cause,
 ): NewEvent[] => eventsFor(declaration, task, data, cause);
 
-/** Who loses sight of a personal task hears that, and sees no more of it than they could before. */
-function farewell(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {
+/** A former assignee who can't see a personal task any more hears so, and sees nothing of its new state. */
+function farewellEvents(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {
   const former = before.assigned_to;
   if (before.project_id !== null || former === null) return [];
   if (former === after.assigned_to || former === before.created_by) return [];
@@ -110,7 +110,7 @@ function farewell(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {
   return [newEvent(userStream(former), taskEvents.task_assigned, data, cause)];
 }
 
-/** The names (mixins/cache.ts) of what answers were made of that an event outdates. */
+/** The names (mixins/cache.ts) of the cached answers that an event outdates. */
 export function outdatedBy({ data }: Pick<NewEvent, "data">): string[] {
   const { task, comment } = data as { task?: Task; comment?: Comment };
   if (comment !== undefined) return [`task:${comment.task_id}`];

@@ -1,14 +1,14 @@
 import { type Actor, reaches } from "../../core/kit.ts";
 import { PROJECT_ROLES, type ProjectRole } from "../projects/projects.contract.ts";
 
-/** `moderate`: remove what others commented. `redact`: take texts out of the log. Restoring is for who may delete. */
+/** `moderate` deletes comments of others, `redact` takes texts out of the log, `delete` restores as well. */
 export type TaskVerb = "read" | "create" | "edit" | "assign" | "delete" | "comment" | "moderate" | "redact";
 
-/** What decides who may do what with a task, or with a project's tasks. */
+/** What a caller's rights to a task, or to a project's tasks, depend on. */
 export interface TaskStanding {
-  /** Null: a personal task, which its creator and its assignee share. */
+  /** Null for a personal task, which its creator and its assignee share. */
   project_id: string | null;
-  /** The caller's role in the project; null when they are no member. */
+  /** The caller's; null for a caller who is no member. */
   project_role: ProjectRole | null;
   created_by: string;
   assigned_to: string | null;
@@ -25,26 +25,35 @@ const ASSIGNEE: readonly TaskVerb[] = ["read", "edit", "comment"];
 /** A global manager sees everything, and may edit and assign anywhere (docs/reference.md, Roles and permissions). */
 const GLOBAL_MANAGER: readonly TaskVerb[] = ["read", "edit", "assign"];
 
-const DOES: Record<TaskVerb, string> = {
-  read: "Reading",
-  create: "Creating",
-  edit: "Editing",
-  assign: "Assigning",
-  delete: "Deleting or restoring",
-  comment: "Commenting on",
-  moderate: "Removing what others commented on",
-  redact: "Taking texts out of the log of",
+const IN_WORDS: Record<TaskVerb, string> = {
+  read: "read",
+  create: "create",
+  edit: "edit",
+  assign: "assign",
+  delete: "delete or restore",
+  comment: "comment on",
+  moderate: "delete others' comments on",
+  redact: "redact",
 };
 
 /** The detail of a refusal, for a caller who may see the task or its project. */
 export function whyNot(verb: TaskVerb, { project_id, project_role }: TaskStanding): string {
-  if (project_id === null) return `${DOES[verb]} a personal task is its creator's alone`;
+  if (project_id === null) return `Only its creator may ${IN_WORDS[verb]} a personal task`;
   const [least] = PROJECT_ROLES.filter((role) => PROJECT[role].includes(verb));
-  const own = project_role === null ? "you are no member of it" : `yours is ${project_role}`;
-  return `${DOES[verb]} the project's tasks takes the role ${least} in it; ${own}`;
+  const own = project_role === null ? "you are no member" : `yours is ${project_role}`;
+  return `You need the role ${least} in the project to ${IN_WORDS[verb]} its tasks; ${own}`;
 }
 
-/** Closed by default: a verb that no line here grants is refused. */
+/** What a caller's rights to all tasks of a project depend on. */
+export const inProject = ({
+  id,
+  project_role,
+}: {
+  id: string;
+  project_role: ProjectRole | null;
+}): TaskStanding => ({ project_id: id, project_role, created_by: "", assigned_to: null });
+
+/** Closed by default: what no line here grants is refused. */
 export function may(actor: Actor, verb: TaskVerb, task: TaskStanding): boolean {
   if (!reaches(actor, task.project_id)) return false;
   if (actor.role === "admin") return true;

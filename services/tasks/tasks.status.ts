@@ -21,10 +21,10 @@ export const TRANSITIONS: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = 
 /** @throws Problem illegal-transition */
 export function checkTransition(from: TaskStatus, to: TaskStatus): void {
   if (!TRANSITIONS[from].includes(to))
-    throw new Problem("illegal-transition", `A task that is ${from} does not become ${to}`);
+    throw new Problem("illegal-transition", `A task can't move from ${from} to ${to}`);
 }
 
-/** When a task was completed, once its status went from `from` to `to` at `now`. An archived one keeps its date. */
+/** The time of completion of a task that moves to `to` at `now`. An archived task keeps it. */
 export function completedAt(
   { status, completed_at }: { status: TaskStatus; completed_at: string | null },
   to: TaskStatus,

@@ -1,8 +1,8 @@
 import type { Person } from "../users/users.contract.ts";
-import type { Category, Comment, Task, TaskDetail } from "./tasks.contract.ts";
 import type { TaskRow } from "./tasks.columns.ts";
+import type { Task, TaskDetail } from "./tasks.contract.ts";
 
-/** What the detail answer knows from the database; people are another service's. */
+/** A task with what the database knows of the things that it names; people belong to another service. */
 export interface DetailRow extends TaskRow {
   project_slug: string | null;
   project_name: string | null;
@@ -11,7 +11,7 @@ export interface DetailRow extends TaskRow {
   comment_count: number;
 }
 
-/** What stands in a row in place of the texts that were taken out of it; the log has null there. */
+/** The texts of a redacted row; the log has null in their place. */
 export const REDACTED = {
   task: { title: "[redacted]", description: null },
   comment: { body: "[redacted]" },
@@ -38,7 +38,7 @@ export function taskView(row: TaskRow): Task {
   };
 }
 
-/** The task on its own. @param people those that it names, as far as they were found */
+/** @param people the users that the task names, as far as they were found */
 export function detailView(row: DetailRow, people: Person[]): TaskDetail {
   const { project_id, category_id, category_name } = row;
   const person = (id: string): Person => {
@@ -50,28 +50,9 @@ export function detailView(row: DetailRow, people: Person[]): TaskDetail {
     project: project_id && { id: project_id, slug: row.project_slug ?? "", name: row.project_name ?? "" },
     creator: person(row.created_by),
     assignee: row.assigned_to && person(row.assigned_to),
-    // One that was deleted a moment ago has no name any more.
+    // A category that was deleted a moment ago has no name any more.
     category:
       category_name === null ? null : { id: category_id, name: category_name, color: row.category_color },
     comment_count: row.comment_count,
   } as TaskDetail;
 }
-
-export const commentView = (row: Comment): Comment => ({
-  id: row.id,
-  task_id: row.task_id,
-  author_id: row.author_id,
-  body: row.body,
-  version: row.version,
-  created_at: row.created_at,
-  updated_at: row.updated_at,
-});
-
-export const categoryView = (row: Category): Category => ({
-  id: row.id,
-  name: row.name,
-  color: row.color,
-  version: row.version,
-  created_at: row.created_at,
-  updated_at: row.updated_at,
-});

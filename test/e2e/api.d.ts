@@ -491,7 +491,7 @@ export interface paths {
         };
         /**
          * List a project's tasks
-         * @description By the same filters and sorts as `GET /tasks`, newest first unless you say.
+         * @description Takes the filters and sorts of `GET /tasks`; newest first by default.
          */
         get: operations["tasksListInProject"];
         put?: never;
@@ -512,13 +512,13 @@ export interface paths {
         };
         /**
          * List the tasks that you may see
-         * @description Personal tasks and those of your projects. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`. A word finds its English inflections and, from two characters on, what begins with it; a link or a path is found by its parts in a row, and Chinese and Japanese text by any part of it. Words such as `the` count only where nothing else is asked for. Matches come by `-rank` unless `sort` says otherwise. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort as if due last.
+         * @description Personal tasks and those of your projects, newest first by default. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`. A word finds its English inflections and, from two characters on, the words that begin with it. A link or a path is found by its parts in a row, Chinese and Japanese text by any part of it. Words such as `the` count only in a search that has no others. The default sort of a search is `-rank`. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort after those with one.
          */
         get: operations["tasksList"];
         put?: never;
         /**
          * Create a task
-         * @description A personal one without `project_id`: you and its assignee see it. It may begin in any status that `pending` reaches in one step.
+         * @description A task without `project_id` is personal: you and its assignee see it. It may start as `pending` or in any status that `pending` reaches in one step.
          */
         post: operations["tasksCreate"];
         delete?: never;
@@ -537,8 +537,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Do many things at once, or none
-         * @description Each operation stands for the request of its own: `create` (POST /tasks), `update` (PATCH), `transition`, `assign`, `delete`, and is judged on what those before it left. Where one can't be done none is, and the problem's `results` tell which and why.
+         * Carry out many operations, or none
+         * @description Each operation stands for a request: `create` (POST /tasks), `update` (PATCH), `transition`, `assign`, `delete`. It is judged on the tasks as the operations before it leave them. If one can't be carried out, none is, and the problem's `results` say which and why.
          */
         post: operations["tasksBulk"];
         delete?: never;
@@ -558,20 +558,20 @@ export interface paths {
         get: operations["tasksGet"];
         /**
          * Replace a task
-         * @description What you leave out goes back to its default: no description, category, assignee or due date, priority `medium`, status `pending` (409 where the task can't become that).
+         * @description A field that you leave out goes back to its default: no description, category, assignee or due date, priority `medium`, status `pending` (409 if the task can't move to it).
          */
         put: operations["tasksReplace"];
         post?: never;
         /**
          * Delete a task
-         * @description For the project's managers and owners, or the creator of a personal task. It can be restored until it is purged, 30 days later unless the server says otherwise.
+         * @description For the project's managers and owners, or the creator of a personal task. A deleted task can be restored until it is purged, by default 30 days later.
          */
         delete: operations["tasksDelete"];
         options?: never;
         head?: never;
         /**
          * Change a task
-         * @description What you leave out stays. Changes nothing, and no version, where all is as you say already.
+         * @description A field that you leave out stays as it is. A request that changes nothing leaves the version as it is, too.
          */
         patch: operations["tasksPatch"];
         trace?: never;
@@ -587,7 +587,7 @@ export interface paths {
         put?: never;
         /**
          * Restore a deleted task
-         * @description For who may delete it. 404 for one that is not deleted.
+         * @description Takes the rights that deleting it takes. 404 for a task that is not deleted.
          */
         post: operations["tasksRestore"];
         delete?: never;
@@ -607,7 +607,7 @@ export interface paths {
         put?: never;
         /**
          * Assign a task
-         * @description To an active user who can see its project, or who shares a project with the creator of a personal task; `null` takes it from whoever has it. For the project's managers and owners, or the creator of a personal task; its assignee may give it back (`null`) whatever their role.
+         * @description The assignee is an active user who can see the task's project, or who shares a project with the creator of a personal task; `null` unassigns the task. For the project's managers and owners, or the creator of a personal task; the assignee may give the task back (`null`) in any role.
          */
         post: operations["tasksAssign"];
         delete?: never;
@@ -627,7 +627,7 @@ export interface paths {
         put?: never;
         /**
          * Move a task to another status
-         * @description `pending` → `in_progress`, `completed`, `cancelled`; `in_progress` → `pending`, `completed`, `cancelled`; `completed` → `in_progress`, `archived`; `cancelled` → `pending`, `archived`. Strict: the status that it already has is refused too, so of many who claim a task one succeeds.
+         * @description `pending` → `in_progress`, `completed`, `cancelled`; `in_progress` → `pending`, `completed`, `cancelled`; `completed` → `in_progress`, `archived`; `cancelled` → `pending`, `archived`. Strict: the present status is refused, too, so that of many callers who claim a task one succeeds.
          */
         post: operations["tasksTransition"];
         delete?: never;
@@ -647,7 +647,7 @@ export interface paths {
         put?: never;
         /**
          * Take a task's texts out of the log
-         * @description For a pasted secret: title and description go for good. The task is titled `[redacted]`, without a description; in all events of the log that tell of it, `changes` included, its texts become null, the one change that the log knows. Its comments stay: each is redacted by itself. Also for a deleted task. Clients that have read the texts keep them, and so do backups. For the project's managers and owners, or the creator of a personal task.
+         * @description For a pasted secret: title and description are removed for good. The task is then titled `[redacted]`, without a description, and in all events of the task these texts are null, `changes` included. Nothing else ever changes the log. Comments stay; each is redacted by itself. A deleted task can be redacted, too. Clients that have read the texts keep them, and so do backups. For the project's managers and owners, or the creator of a personal task.
          */
         post: operations["tasksRedact"];
         delete?: never;
@@ -663,7 +663,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List a task's comments */
+        /**
+         * List a task's comments
+         * @description Oldest first by default.
+         */
         get: operations["tasksListComments"];
         put?: never;
         /** Comment on a task */
@@ -687,7 +690,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a comment
-         * @description For its author, and for managers of the project.
+         * @description For its author, and for the project's managers and owners.
          */
         delete: operations["tasksDeleteComment"];
         options?: never;
@@ -707,7 +710,7 @@ export interface paths {
         put?: never;
         /**
          * Take a comment's text out of the log
-         * @description As for a task: the comment says `[redacted]`, and in the log its text becomes null. Also for a comment that was deleted, of which the log is all that is left. For the project's managers and owners, or the creator of a personal task.
+         * @description Works as for a task: the comment then says `[redacted]`, and in the log its text is null. A deleted comment can be redacted, too: the log still has its text. For the project's managers and owners, or the creator of a personal task.
          */
         post: operations["tasksRedactComment"];
         delete?: never;
@@ -723,12 +726,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List your categories */
+        /**
+         * List your categories
+         * @description Sorted by name by default.
+         */
         get: operations["tasksListCategories"];
         put?: never;
         /**
          * Create a category
-         * @description A label of your own. Its name is unique among yours, in any case of its letters.
+         * @description A category is a label of your own. Its name is unique among your categories, whatever the case of its letters.
          */
         post: operations["tasksCreateCategory"];
         delete?: never;
@@ -750,7 +756,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a category
-         * @description Its tasks stay, with `category_id: null`; of very many, the last follow within minutes.
+         * @description Its tasks stay, with `category_id: null`. If they are very many, the last ones change within minutes.
          */
         delete: operations["tasksDeleteCategory"];
         options?: never;
@@ -851,7 +857,7 @@ export interface components {
             updated_at: string;
             /**
              * Format: date-time
-             * @description There in a deleted task alone.
+             * @description Only in a deleted task.
              */
             deleted_at?: string;
         };
@@ -985,7 +991,7 @@ export interface components {
              */
             op: "create" | "update" | "transition" | "assign" | "delete";
             /**
-             * @description What the same request on its own would have answered.
+             * @description The status that the request on its own would have got.
              * @example 201
              */
             status: number;
@@ -2129,7 +2135,7 @@ export interface components {
             updated_at: string;
             /**
              * Format: date-time
-             * @description There in a deleted task alone.
+             * @description Only in a deleted task.
              */
             deleted_at?: string;
         };
@@ -4240,7 +4246,7 @@ export interface components {
             updated_at: string;
             /**
              * Format: date-time
-             * @description There in a deleted task alone.
+             * @description Only in a deleted task.
              */
             deleted_at?: string;
             /**

@@ -8,8 +8,8 @@ import { type Database, openDatabase, type Queryable, type Statement } from "../
 import type { WriteContext } from "../../mixins/event-log.ts";
 import { createComment } from "../../services/tasks/comments.commands.ts";
 import { tasks as tasksService } from "../../services/tasks/tasks.contract.ts";
-import { runBulk } from "../../services/tasks/tasks.bulk.ts";
-import { lockDueSoon } from "../../services/tasks/tasks.queries.ts";
+import { runBulk } from "../../services/tasks/bulk.commands.ts";
+import { lockDueSoon } from "../../services/tasks/batches.queries.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { tally, upTo } from "../support/counting.ts";

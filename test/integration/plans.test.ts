@@ -10,12 +10,9 @@ import { listPersonalTokens } from "../../services/auth/personal-tokens.queries.
 import { listSessions } from "../../services/auth/sessions.queries.ts";
 import { listMembers } from "../../services/projects/members.queries.ts";
 import { listProjects } from "../../services/projects/projects.list.ts";
-import {
-  countByStatus,
-  listTasks,
-  lockDueSoon,
-  type TaskFilter,
-} from "../../services/tasks/tasks.queries.ts";
+import { lockDueSoon } from "../../services/tasks/batches.queries.ts";
+import { listTasks, type TaskFilter } from "../../services/tasks/tasks.list.ts";
+import { countByStatus } from "../../services/tasks/tasks.queries.ts";
 import { findInLog, redactLog } from "../../mixins/event-log.erasure.ts";
 import { readLog, readLogPage } from "../../mixins/event-log.queries.ts";
 import { responsesAbout, redactResponses } from "../../mixins/idempotency.ts";

@@ -18,14 +18,8 @@ import {
   TASK_STATUSES,
   type TaskStatus,
 } from "../../services/tasks/tasks.contract.ts";
-import {
-  countByStatus,
-  findDetail,
-  findTask,
-  listTasks,
-  rankOf,
-  type TaskFilter,
-} from "../../services/tasks/tasks.queries.ts";
+import { listTasks, rankOf, type TaskFilter } from "../../services/tasks/tasks.list.ts";
+import { countByStatus, findDetail, findTask } from "../../services/tasks/tasks.queries.ts";
 import { freshDatabase } from "../support/database.ts";
 import { testConfig } from "../support/node.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { PageOf } from "../../core/pagination.ts";
 import { costOf, listStatement, type Listing, Parameters, readPage } from "../../mixins/listing.ts";
-import { taskListStatement, type TaskFilter } from "../../services/tasks/tasks.queries.ts";
+import { taskListStatement, type TaskFilter } from "../../services/tasks/tasks.list.ts";
 import { actorOf, idOf } from "./fixtures.ts";
 
 const from = "tasks.tasks t";

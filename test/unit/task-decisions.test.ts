@@ -3,18 +3,13 @@ import { describe, expect, test } from "@jest/globals";
 import { problemCode } from "../../core/errors.ts";
 import type { WriteContext } from "../../mixins/event-log.ts";
 import type { ProjectRole } from "../../services/projects/projects.contract.ts";
-import { checkReferences, type References } from "../../services/tasks/references.ts";
-import {
-  assignment,
-  clearing,
-  type Decide,
-  patch,
-  replacement,
-} from "../../services/tasks/tasks.decisions.ts";
+import { checkReferences, type References } from "../../services/tasks/tasks.references.ts";
+import { clearing, type Decide, patch, replacement } from "../../services/tasks/tasks.decisions.ts";
 import type { FoundTask } from "../../services/tasks/tasks.queries.ts";
 import { actorOf, idOf } from "./fixtures.ts";
 
 const [ADA, BEN, EVE] = [idOf("a"), idOf("b"), idOf("e")];
+const assignment = (assigned_to: string | null, write: WriteContext): Decide => patch({ assigned_to }, write);
 const [THEN, NOW] = ["2026-11-20T08:00:00.000Z", "2026-11-21T09:30:00.000Z"];
 
 const writeOf = (id: string): WriteContext => ({

@@ -1,27 +1,27 @@
 /**
  * Many writes as one: all of them happen or none. The tasks are locked in the order of their ids, each operation is
- * decided on what the one before it left, and one statement commits what came of it. So a bulk request costs as many
- * queries whether it has two operations or a hundred.
+ * decided on the tasks as the operations before it leave them, and one statement commits the rows and the events. So a
+ * bulk request of a hundred operations costs as many queries as one of two.
  */
 import { missing, Problem, problemCode, problemDocument, PROBLEMS } from "../../core/errors.ts";
 import { omitUndefined } from "../../core/rules.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type Guards, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
 import { rememberUnchanged } from "../../mixins/idempotency.ts";
-import { checkCreation, checkReferences, readSight, type References } from "./references.ts";
-import { lockedAttempts, missingCategory, type Written } from "./tasks.commands.ts";
+import { lockedAttempts, missingCategory, remembered, type Written } from "./tasks.commands.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import type { BulkOperation, BulkResult, TaskInput } from "./tasks.contract.ts";
 import {
-  assignment,
   creation,
   type Decide,
   type Decision,
   deletion,
+  mustBeAllowedToCreate,
   patch,
   transition,
 } from "./tasks.decisions.ts";
 import { findProjects, type FoundTask, guardsOf, lockTasks, type ProjectStanding } from "./tasks.queries.ts";
+import { checkReferences, readSight, type References } from "./tasks.references.ts";
 import { taskView } from "./tasks.view.ts";
 
 const STATUS: Record<BulkOperation["op"], number> = {
@@ -31,11 +31,11 @@ const STATUS: Record<BulkOperation["op"], number> = {
   assign: 200,
   delete: 204,
 };
-/** Milliseconds that a statement of a bulk may take: a megabyte of text is cut into words and put into the search's index. */
+/** For one statement of a bulk: it may index a megabyte of text for the search. */
 const STATEMENT_MS = 6000;
-/** Milliseconds that a caller waits for a bulk. */
+/** How long a caller waits for a bulk. */
 export const BULK_MS = 9000;
-/** RFC 4918 §11.4: not done because another one failed. */
+/** The status of an operation that was not carried out because another one failed (RFC 4918 §11.4). */
 const FAILED_DEPENDENCY = 424;
 
 const SAVE = withEvents(
@@ -70,7 +70,7 @@ class Workbench {
     return task;
   }
 
-  /** Takes in what an operation made of a task. */
+  /** Takes in the decision of an operation. */
   apply({ next, events }: Decision): TaskRow {
     if (events.length === 0) return next;
     this.events.push(...events);
@@ -103,7 +103,7 @@ const valuesOf = (
 export const assigneesOf = (operations: BulkOperation[]): string[] => valuesOf(operations, "assigned_to");
 export const categoriesOf = (operations: BulkOperation[]): string[] => valuesOf(operations, "category_id");
 
-/** Who would get which of the tasks that were found, and of those that are to be made. */
+/** The assignments that the operations would make, of tasks that were found and of new ones. */
 function assignmentsOf(operations: BulkOperation[], found: FoundTask[], write: WriteContext) {
   const byId = new Map(found.map((task) => [task.id, task]));
   return operations.flatMap((operation) => {
@@ -125,7 +125,7 @@ function decideCreation(
 ): Decision {
   const within = project_id === null ? null : world.projects.find(({ id }) => id === project_id);
   if (within === undefined) throw missing("project", String(project_id));
-  checkCreation(write, within, input);
+  mustBeAllowedToCreate(write, within, input);
   const blank = { project_id, created_by: write.actor.id, assigned_to: null, category_id: null };
   checkReferences(blank, input, world);
   return creation(input, project_id, write);
@@ -142,9 +142,8 @@ function decideChange(
     case "delete":
       return deletion(write);
     default: {
-      const { op, id: _id, ...fields } = omitUndefined(operation) as typeof operation;
-      const decide =
-        op === "assign" ? assignment(operation.assigned_to ?? null, write) : patch(fields, write);
+      const { op: _op, id: _id, ...fields } = omitUndefined(operation) as typeof operation;
+      const decide = patch(fields, write);
       return (task) => {
         const decision = decide(task);
         checkReferences(task, fields, world);
@@ -207,9 +206,8 @@ export async function runBulk(
       throw new Problem("bulk-failed", undefined, { results: failed });
     }
     const answer = { results };
-    const remembered = { userId: write.actor.id, key: write.conditions.key, response: answer };
     if (bench.events.length === 0) {
-      await rememberUnchanged(tx, remembered);
+      await rememberUnchanged(tx, remembered(write, answer));
       return { answer, events: [] };
     }
     const { rows } = bench;
@@ -218,7 +216,9 @@ export async function runBulk(
       {},
       ...[...found, ...projects.map((project) => ({ ...project, project_id: project.id }))].map(guardsOf),
     ) as Guards;
-    const logged = await commit(tx, statement, bench.events, remembered, guards).catch(missingCategory);
+    const logged = await commit(tx, statement, bench.events, remembered(write, answer), guards).catch(
+      missingCategory,
+    );
     return logged && { answer, events: logged };
   };
   return lockedAttempts(db, attempt, STATEMENT_MS);

@@ -1,20 +1,18 @@
-/** What tasks refer to and the database's foreign keys can't judge: who may be assigned, whose category it is. */
-import { invalidField, Problem } from "../../core/errors.ts";
-import { reaches, type Role, type UserContext } from "../../core/kit.ts";
+/** References of tasks that foreign keys can't judge: whether a user may be assigned, and whose a category is. */
+import { invalidField } from "../../core/errors.ts";
+import type { Role, UserContext } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
-import type { WriteContext } from "../../mixins/event-log.ts";
 import { users } from "../users/users.contract.ts";
 import { ownCategories } from "./categories.queries.ts";
 import type { TaskInput } from "./tasks.contract.ts";
-import { membersOf, mustBeAllowedIn, type ProjectStanding, sharing } from "./tasks.queries.ts";
 
-/** What is known of the users and categories that a request names. */
+/** What the checks know of the users and categories that a request names. */
 export interface References {
   people: { id: string; is_active: boolean; role: Role }[];
   members: { project_id: string; user_id: string }[];
-  /** Which assignee shares a project with which creator of a personal task. */
+  /** Pairs that share a project. */
   sharing: { creator: string; assignee: string }[];
-  /** Those that are the caller's own. */
+  /** The caller's own. */
   categories: string[];
 }
 
@@ -25,7 +23,7 @@ export interface Assignable {
   category_id: string | null;
 }
 
-/** Looks up at once what a request names: at the most one call and two queries, and none where nothing is named. */
+/** Looks up all that a request names at once: one call and two queries for a task, none when it names nothing. */
 export async function readReferences(
   ctx: UserContext,
   db: Queryable,
@@ -47,7 +45,7 @@ export async function readReferences(
   return { people, ...sight, categories };
 }
 
-/** What some assignments are judged by: one query for those in projects, and one for those of personal tasks. */
+/** Who may see what of some assignments: one query for those in projects, and one for those of personal tasks. */
 export async function readSight(
   db: Queryable,
   assignments: { project_id: string | null; created_by: string; assigned_to: string }[],
@@ -66,8 +64,8 @@ export async function readSight(
 }
 
 /**
- * The assignee must exist, be active, and be able to see the task's project, or share a project with the creator of a
- * personal task (docs/reference.md, Assignment): strangers push nothing into each other's lists.
+ * An assignee is an active user who can see the task's project, or who shares a project with the creator of a personal
+ * task (docs/reference.md, Assignment): strangers push nothing into each other's lists.
  * @throws Problem validation-failed
  */
 function checkAssignee(
@@ -95,18 +93,7 @@ function checkCategory(id: string, { categories }: References): void {
     throw invalidField("category_id", "category", "You have no category with this id");
 }
 
-/** Who may create this where. @throws Problem forbidden, project-archived */
-export function checkCreation(write: WriteContext, within: ProjectStanding | null, input: TaskInput): void {
-  if (within === null) {
-    if (!reaches(write.actor, null)) throw new Problem("forbidden", "This token is limited to some projects");
-    return;
-  }
-  mustBeAllowedIn(write.actor, within, "create");
-  if (input.assigned_to != null) mustBeAllowedIn(write.actor, within, "assign");
-  if (within.status === "archived") throw new Problem("project-archived");
-}
-
-/** Whether a task may come to refer to what `input` names. @throws Problem validation-failed */
+/** Checks what a task does not refer to yet. @throws Problem validation-failed */
 export function checkReferences(
   task: Assignable,
   { assigned_to, category_id }: Partial<TaskInput>,
@@ -114,4 +101,35 @@ export function checkReferences(
 ): void {
   if (assigned_to != null && assigned_to !== task.assigned_to) checkAssignee(task, assigned_to, references);
   if (category_id != null && category_id !== task.category_id) checkCategory(category_id, references);
+}
+
+/** Memberships of these users in these projects. Plan: primary keys of members and projects. */
+async function membersOf(
+  db: Queryable,
+  projectIds: string[],
+  userIds: string[],
+): Promise<{ project_id: string; user_id: string }[]> {
+  return db.query({
+    name: "tasks-members-of",
+    text: `SELECT project_id, user_id FROM projects.memberships
+           WHERE project_id = ANY ($1::uuid[]) AND user_id = ANY ($2::uuid[])`,
+    values: [projectIds, userIds],
+  });
+}
+
+/** Pairs of these creators and assignees that share a project. Plan: members_user_idx and members_pkey. */
+async function sharing(
+  db: Queryable,
+  creators: string[],
+  assignees: string[],
+): Promise<{ creator: string; assignee: string }[]> {
+  return db.query({
+    name: "tasks-sharing",
+    text: `SELECT c.id AS creator, a.id AS assignee
+           FROM unnest($1::uuid[]) AS c (id) CROSS JOIN unnest($2::uuid[]) AS a (id)
+           WHERE EXISTS (SELECT FROM projects.memberships theirs
+                         JOIN projects.memberships ours ON ours.project_id = theirs.project_id
+                         WHERE theirs.user_id = c.id AND ours.user_id = a.id)`,
+    values: [creators, assignees],
+  });
 }
