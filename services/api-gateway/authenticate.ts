@@ -8,35 +8,36 @@ import { PERSONAL_TOKEN_PREFIX } from "../auth/auth.contract.ts";
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 
-/** Verified tokens that are kept: as many as somebody is likely to use at once. */
+/** Verified tokens that the gateway remembers: about as many as are in use at once. */
 const MAX_CACHED = 10_000;
-/** Milliseconds after which a personal token's owner is asked for anew: a role that changed ends it at once anyway. */
-const PERSONAL_TTL = 60_000;
+/** Milliseconds after which a personal token is verified again. A changed role ends it earlier, by revocation. */
+const PERSONAL_TTL_MS = 60_000;
 
-/** RFC 6750 §3. */
+/** `WWW-Authenticate` of a 401 (RFC 6750 §3). */
 export const challenge = (error?: string) => ({
   headers: {
     "WWW-Authenticate": `Bearer realm="taskwire"${error === undefined ? "" : `, error="${error}"`}`,
   },
 });
 
-export interface Verified {
+/** The caller that a token stands for. */
+export interface VerifiedToken {
   actor: Actor;
   /** Milliseconds since 1970; null for a personal token that does not expire. */
   expiresAt: number | null;
 }
 
-/** Finds out who asks. A token is verified once, and then remembered until it expires or is revoked. */
+/** Identifies callers. It verifies a token once, and remembers it until it expires or is revoked. */
 export class Authenticator {
-  readonly #verified = new LRUCache<string, Verified>({ max: MAX_CACHED });
+  readonly #verified = new LRUCache<string, VerifiedToken>({ max: MAX_CACHED });
   readonly #tokens: Tokens;
   readonly #revoked: RevokedSessions;
-  readonly #verifyPersonal: (token: string) => Promise<Verified>;
+  readonly #verifyPersonal: (token: string) => Promise<VerifiedToken>;
 
   constructor(
     tokens: Tokens,
     revoked: RevokedSessions,
-    verifyPersonal: (token: string) => Promise<Verified>,
+    verifyPersonal: (token: string) => Promise<VerifiedToken>,
   ) {
     this.#tokens = tokens;
     this.#revoked = revoked;
@@ -44,12 +45,12 @@ export class Authenticator {
   }
 
   /**
-   * Who asks, by the request's bearer token (RFC 6750 §2.1).
+   * The caller, by the request's bearer token (RFC 6750 §2.1).
    * @throws Problem unauthenticated without one; invalid-token
    */
   async authenticate({ headers }: Pick<IncomingMessage, "headers">): Promise<Actor> {
     const { authorization } = headers;
-    // Another scheme is no credentials of ours (RFC 6750 §3.1).
+    // Credentials of another scheme count as none (RFC 6750 §3.1).
     if (authorization === undefined || !/^Bearer\b/i.test(authorization))
       throw new Problem("unauthenticated", undefined, challenge());
     const token = BEARER.exec(authorization)?.[1];
@@ -67,22 +68,22 @@ export class Authenticator {
     }
   }
 
-  /** Who asks, as far as this gateway knows by itself: null for nobody and for a token that it has to ask about. */
+  /** The caller, as far as this gateway knows by itself: null without a token, and for one that a service must verify. */
   async known(request: Pick<IncomingMessage, "headers">): Promise<Actor | null> {
     if (request.headers.authorization === undefined || this.mustAsk(request)) return null;
     return this.authenticate(request).catch(() => null);
   }
 
-  /** Whether finding out takes a question to another service: that is worth counting before it is asked. */
+  /** Whether another service must verify the token: a question that is counted before it is asked. */
   mustAsk({ headers }: Pick<IncomingMessage, "headers">): boolean {
     const token = BEARER.exec(headers.authorization ?? "")?.[1] ?? "";
     return token.startsWith(PERSONAL_TOKEN_PREFIX) && !this.#verified.has(token);
   }
 
-  async #verify(token: string): Promise<Verified> {
+  async #verify(token: string): Promise<VerifiedToken> {
     const personal = token.startsWith(PERSONAL_TOKEN_PREFIX);
     const verified = personal ? await this.#verifyPersonal(token) : this.#tokens.verify(token);
-    this.#verified.set(token, verified, personal ? { ttl: PERSONAL_TTL } : {});
+    this.#verified.set(token, verified, personal ? { ttl: PERSONAL_TTL_MS } : {});
     return verified;
   }
 }

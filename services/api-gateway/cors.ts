@@ -1,7 +1,7 @@
 /** Which pages of other origins may read the API's answers (Fetch §3.2). */
 import type { IncomingMessage } from "node:http";
 import cors, { type CorsOptions } from "cors";
-import type { Middleware } from "./web.ts";
+import type { Middleware } from "./moleculer-web.ts";
 
 /** Characters of the names that a preflight asks for, and is answered. Clients refuse heads of more than 16 kB. */
 const MAX_ASKED = 2048;

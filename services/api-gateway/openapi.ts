@@ -9,7 +9,7 @@ import { REFRESH_COOKIE } from "../auth/auth.contract.ts";
 import { bulkAnswer } from "../tasks/bulk.answers.ts";
 import { isRequired, objectSchema, schemaOf } from "./openapi-rules.ts";
 import { problemExample } from "./problem-example.ts";
-import type { Route } from "./routes.ts";
+import { type Route, tagOf, TAGS } from "./routes.ts";
 
 /** What there is to know of an action that a route leads to. */
 export interface DocumentedAction {
@@ -42,13 +42,6 @@ interface Components {
   examples: Json;
   securitySchemes: Json;
 }
-
-const TAGS = [
-  { name: "auth", description: "Registration, logins, sessions, personal access tokens" },
-  { name: "users", description: "User accounts as others see them" },
-  { name: "projects", description: "Projects, their members and their events" },
-  { name: "tasks", description: "Tasks, their comments and categories" },
-];
 
 const text = (description: string, example: string, more: Json = {}): Json => ({
   description,
@@ -169,9 +162,6 @@ const PARAMETERS: Json = {
   },
 };
 
-/** The cookie of the refresh token is set or cleared by these (services/auth/refresh-cookie.ts). */
-const SETS_COOKIE = ["auth.login", "auth.refresh", "auth.logout", "auth.logout_all"];
-
 const ALWAYS = ["X-Request-ID", "X-Process-Time", "Cache-Control", ...Object.keys(SECURITY_HEADERS)];
 const COUNTED = [...ALWAYS, "RateLimit-Policy", "RateLimit"];
 
@@ -270,7 +260,7 @@ function responsesOf(route: Route, action: Documented, components: Components): 
     [versioned && route.status !== 204, "ETag"],
     [list, "Link"],
     [idempotent, "Idempotency-Replayed"],
-    [SETS_COOKIE.includes(route.action), "Set-Cookie"],
+    [route.setsRefreshCookie === true, "Set-Cookie"],
   ];
   const names = special.flatMap(([applies, name]) => (applies ? [name] : []));
   const responses: Json = {
@@ -353,7 +343,7 @@ function operation(route: Route, action: Documented, components: Components): Js
   const rules = Object.entries(action.params).filter(([name]) => !name.startsWith("$$"));
   const fields = Object.fromEntries(rules.filter(([name]) => !inPath.includes(name)));
   // The cookie may stand for it (request.ts).
-  if (route.action === "auth.refresh")
+  if (route.readsRefreshCookie === true)
     fields.refresh_token = { ...(fields.refresh_token as Json), optional: true };
   const headers: [boolean, string][] = [
     [true, "X-Request-ID"],
@@ -361,7 +351,7 @@ function operation(route: Route, action: Documented, components: Components): Js
     [route.versioned === true && isRead(route), "If-None-Match"],
     [takesIfMatch(route), "If-Match"],
     [route.idempotent === true, "Idempotency-Key"],
-    [route.action === "auth.refresh", REFRESH_COOKIE],
+    [route.readsRefreshCookie === true, REFRESH_COOKIE],
   ];
   const parameters = [
     ...inPath.map((name) => parameter(name, "path", action.params[name])),
@@ -377,7 +367,7 @@ function operation(route: Route, action: Documented, components: Components): Js
     operationId: operationId(route.action),
     summary: docs.summary,
     ...(description.length > 0 && { description: description.join(" ") }),
-    tags: [route.action.split(".")[0]],
+    tags: [tagOf(route)],
     security: auth === "public" ? [] : [{ bearer: [] }],
     parameters,
     ...(!isRead(route) &&

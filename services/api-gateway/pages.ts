@@ -12,10 +12,10 @@ import { brotliCompress, constants, gzip } from "node:zlib";
 import cors from "cors";
 import Negotiator from "negotiator";
 import { Problem, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
-import { isFresh } from "./conditions.ts";
+import { isFresh } from "./conditional.ts";
 import { LINK_HEAD, LINK_POLICY, linkPages, readLinkScript, readLinkStyle } from "./link-pages.ts";
 import { problemExample } from "./problem-example.ts";
-import type { Middleware } from "./web.ts";
+import type { Middleware } from "./moleculer-web.ts";
 
 interface Page {
   type: string;

@@ -6,6 +6,7 @@ import {
   type Resource,
   retryLater,
 } from "../../core/errors.ts";
+import { RESOURCE_OF_SEGMENT } from "./routes.ts";
 
 /** Parts of the errors that come here: Moleculer's, http-errors' (the body parser's) and our own, all without classes. */
 interface Failure {
@@ -119,26 +120,14 @@ export interface Origin {
   path: Named[];
 }
 
-/** What stands before an id in a path, and the kind of thing that it is then an id of. */
-const KINDS: Record<string, Resource["type"]> = {
-  users: "user",
-  sessions: "session",
-  tokens: "token",
-  projects: "project",
-  members: "member",
-  tasks: "task",
-  comments: "comment",
-  categories: "category",
-};
-
 /**
- * What the parts of a path name: `/tasks/:id/comments/:comment_id` a task and a comment.
- * @throws Error for an id behind a word that is not known
+ * The resources that a path names: `/tasks/:id/comments/:comment_id` a task and a comment.
+ * @throws Error for an id behind a segment that is not known
  */
-export function namedBy(pattern: string, values: Record<string, string>): Named[] {
-  return [...pattern.matchAll(/([\w-]+)\/:(\w+)/g)].map(([, word = "", param = ""]) => {
-    const type = KINDS[word];
-    if (type === undefined) throw new Error(`nobody knows what ${word}/:${param} names`);
+export function resourcesIn(pattern: string, values: Record<string, string>): Named[] {
+  return [...pattern.matchAll(/([\w-]+)\/:(\w+)/g)].map(([, segment = "", param = ""]) => {
+    const type = RESOURCE_OF_SEGMENT[segment];
+    if (type === undefined) throw new Error(`no resource is known for ${segment}/:${param}`);
     return { param, type, id: values[param] ?? "" };
   });
 }

@@ -34,8 +34,8 @@ const BEAT = 1000;
 /** Milliseconds that a login waits for another one of the same pair. */
 const TURN = 1000;
 
-/** What a route counts against. `login` is `auth`, and counts its failures for each account besides. */
-export type Limit = "auth" | "login";
+/** The budgets that requests cost; failed logins have one of their own. */
+export type BudgetName = "default" | "auth";
 
 /** Told what operators want to see (docs/reference.md, Health and metrics). */
 export interface Watch {
@@ -90,7 +90,7 @@ export interface RateLimits {
   admit(
     request: IncomingMessage,
     response: ServerResponse,
-    limit: Limit | undefined,
+    budget: BudgetName,
     actor: Actor | null | undefined,
     more?: number,
   ): Promise<void>;
@@ -99,13 +99,13 @@ export interface RateLimits {
    * Before a password is looked at. Those of the same address and name go one after the other.
    * @throws Problem rate-limited when the name is locked for the address, or the account where no name was given
    */
-  beginLogin(request: IncomingMessage, response: ServerResponse, named: Named): Promise<LoginAttempt>;
+  beginLogin(request: IncomingMessage, response: ServerResponse, tried: TriedAccount): Promise<LoginAttempt>;
 
   close(): void;
 }
 
-/** What a password is tried at. */
-export interface Named {
+/** The account that a password is tried at. */
+export interface TriedAccount {
   /** The name that the client wrote; null where it is logged in, and the account no secret. */
   name: string | null;
   /** The account's id, or the name again where there is no such account: it is counted like any other. */
@@ -243,8 +243,8 @@ export function createRateLimits(config: Config, log: Log, watch: Watch): RateLi
   };
 
   return {
-    async admit(request, response, limit, actor, more) {
-      const counted = limit === undefined ? budgets.default : budgets.auth;
+    async admit(request, response, name, actor, more) {
+      const counted = budgets[name];
       const key = actor ? `user:${actor.id}` : `address:${addressOf(request)}`;
       // What does more than a whole budget holds costs a whole one.
       const points = more === undefined ? 1 : Math.min(more, counted.points - 1);

@@ -1,9 +1,13 @@
+/** The route table: everything that the gateway knows of services and their actions by name. */
+import type { ServiceBroker } from "moleculer";
+import type { Resource } from "../../core/errors.ts";
 import type { ActionName } from "../../core/kit.ts";
-import type { AuthContract } from "../auth/auth.contract.ts";
+import { auth, type AuthContract } from "../auth/auth.contract.ts";
 import type { ProjectsContract } from "../projects/projects.contract.ts";
 import type { TasksContract } from "../tasks/tasks.contract.ts";
-import type { UsersContract } from "../users/users.contract.ts";
-import type { Limit } from "./rate-limit.ts";
+import { users, type UsersContract } from "../users/users.contract.ts";
+import type { VerifiedToken } from "./authenticate.ts";
+import { atLogin, atOwnAccount, type FindAttempt } from "./login-attempts.ts";
 
 type RoutedAction =
   | ActionName<AuthContract>
@@ -11,77 +15,140 @@ type RoutedAction =
   | ActionName<TasksContract>
   | ActionName<UsersContract>;
 
-export interface Route {
+/** One line of the table, and all that is special about it. */
+export interface Route extends RouteOptions {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  /** With `:name` for what the path names; it reaches the action as the param of that name. */
+  /** With `:name` for each param that the path gives to the action. */
   path: string;
   action: RoutedAction;
-  /** Status of a success; 200 unless said. */
+  /** The status of a success. */
   status: 200 | 201 | 202 | 204;
-  /** For 201: where the new resource is (RFC 9110 §10.2.2), out of the answer and the path's params. */
-  location?: (answer: Record<string, string>, path: Record<string, string>) => string;
-  /** A rate limit stricter than the default. */
-  limit?: Limit;
-  /** A field that makes a write mail somebody: one that names it costs the budget `auth` too. */
-  mails?: string;
-  /** One resource with an entity tag: reads take `If-None-Match`, writes `If-Match`. */
-  versioned?: boolean;
-  /** A write that can come twice and happen once: takes `Idempotency-Key`. */
-  idempotent?: boolean;
-  /** Why a creating POST takes no `Idempotency-Key`: one that is sent is refused, since nothing would keep it. */
-  keyless?: string;
-  /** Answers a page, and a `Link` to the next one. */
+  /** The path of the resource that a 201 created (RFC 9110 §10.2.2), from the response body and the path's params. */
+  location?: (body: Record<string, string>, path: Record<string, string>) => string;
+  /** The response is a page, with a `Link` to the next one. */
   list?: boolean;
 }
 
-type Settings = Partial<Pick<Route, "versioned" | "idempotent" | "keyless" | "limit" | "mails">>;
+interface RouteOptions {
+  /** The resource has an entity tag: reads take `If-None-Match`, writes `If-Match`. */
+  versioned?: boolean;
+  /** The write takes `Idempotency-Key`: it can come twice and happens once. */
+  idempotent?: boolean;
+  /** Why a creating POST refuses `Idempotency-Key`: nothing could store the response. */
+  keyless?: string;
+  /** The budget that each request costs, where it is stricter than `default`. */
+  budget?: "auth";
+  /** How many requests the body stands for; one unless said. */
+  countRequests?: (params: Record<string, unknown>) => number;
+  /** A field that makes the service send a mail: a request that names it costs the budget `auth` too. */
+  mailField?: string;
+  /** The request tries a password: its failures count against the account. */
+  attempt?: FindAttempt;
+  /** Few such requests run at once in one gateway: each of them hashes a password. */
+  slot?: boolean;
+  /** The action learns the client's address and user agent (`meta.client`). */
+  tellsClient?: boolean;
+  /** The request may carry the refresh token in its cookie instead of the body. */
+  readsRefreshCookie?: boolean;
+  /** The response sets or clears the cookie of the refresh token. */
+  setsRefreshCookie?: boolean;
+}
+
+/** The groups of operations in the API's document: one a service. */
+export const TAGS: readonly { name: string; description: string }[] = [
+  { name: "auth", description: "Registration, logins, sessions, personal access tokens" },
+  { name: "users", description: "User accounts as others see them" },
+  { name: "projects", description: "Projects, their members and their events" },
+  { name: "tasks", description: "Tasks, their comments and categories" },
+];
+
+export const tagOf = ({ action }: Route): string => action.split(".")[0] as string;
+
+/** Which kind of resource an id in a path names, by the segment before it. */
+export const RESOURCE_OF_SEGMENT: Readonly<Record<string, Resource["type"]>> = {
+  users: "user",
+  sessions: "session",
+  tokens: "token",
+  projects: "project",
+  members: "member",
+  tasks: "task",
+  comments: "comment",
+  categories: "category",
+};
+
+/** Verifies a personal access token, which only its service can. @throws Problem invalid-token */
+export async function verifyPersonalToken(broker: ServiceBroker, token: string): Promise<VerifiedToken> {
+  const { actor, expires_at } = await auth.call(broker, "verify_token", { token });
+  return { actor, expiresAt: expires_at };
+}
+
+const login = atLogin((broker, name) => users.call(broker, "account_of", { login: name }));
 
 const route =
   (method: Route["method"], status: Route["status"]) =>
-  (path: string, action: RoutedAction, settings: Settings = {}): Route => ({
+  (path: string, action: RoutedAction, options: RouteOptions = {}): Route => ({
     method,
     path,
     action,
     status,
-    ...settings,
+    ...options,
   });
 const get = route("GET", 200);
 const put = route("PUT", 200);
 const patch = route("PATCH", 200);
 const remove = route("DELETE", 204);
 const list = (path: string, action: RoutedAction): Route => ({ ...get(path, action), list: true });
-const post = (path: string, action: RoutedAction, status: 200 | 202 | 204, settings: Settings = {}): Route =>
-  route("POST", status)(path, action, settings);
+const post = (
+  path: string,
+  action: RoutedAction,
+  status: 200 | 202 | 204,
+  options: RouteOptions = {},
+): Route => route("POST", status)(path, action, options);
 const create = (
   path: string,
   action: RoutedAction,
   location: NonNullable<Route["location"]>,
-  settings: Settings = {},
-): Route => ({ ...route("POST", 201)(path, action, settings), location });
+  options: RouteOptions = {},
+): Route => ({ ...route("POST", 201)(path, action, options), location });
 
 const versioned = { versioned: true } as const;
 const idempotent = { idempotent: true } as const;
-/** Of a resource with an entity tag, and safe to send again. */
+/** A write on a resource with an entity tag that is also safe to send again. */
 const both = { ...versioned, ...idempotent } as const;
+const strict = { budget: "auth" } as const;
+const setsRefreshCookie = { setsRefreshCookie: true } as const;
+
+const countOperations = ({ operations }: Record<string, unknown>): number =>
+  Array.isArray(operations) ? Math.max(1, operations.length) : 1;
 
 /** The routes of docs/reference.md, one line each. Each is served under /api/v1 and at the root. */
 export const ROUTES: readonly Route[] = [
   create("/auth/register", "auth.register", ({ id }) => `/users/${id}`, {
-    limit: "auth",
+    ...strict,
     keyless: "keys belong to a user, and no user exists yet",
   }),
-  post("/auth/login", "auth.login", 200, { limit: "login" }),
-  post("/auth/refresh", "auth.refresh", 200, { limit: "auth" }),
-  post("/auth/logout", "auth.logout", 204),
-  post("/auth/logout-all", "auth.logout_all", 204),
+  post("/auth/login", "auth.login", 200, {
+    ...strict,
+    ...setsRefreshCookie,
+    slot: true,
+    attempt: login,
+    tellsClient: true,
+  }),
+  post("/auth/refresh", "auth.refresh", 200, {
+    ...strict,
+    ...setsRefreshCookie,
+    readsRefreshCookie: true,
+  }),
+  post("/auth/logout", "auth.logout", 204, setsRefreshCookie),
+  post("/auth/logout-all", "auth.logout_all", 204, setsRefreshCookie),
   get("/auth/me", "auth.me", versioned),
   list("/auth/sessions", "auth.list_sessions"),
   remove("/auth/sessions/:id", "auth.end_session"),
-  post("/auth/verify-email", "auth.verify_email", 204, { limit: "auth" }),
-  post("/auth/verify-email/resend", "auth.resend_verification", 202, { limit: "auth" }),
-  post("/auth/password/forgot", "auth.forgot_password", 202, { limit: "auth" }),
-  post("/auth/password/reset", "auth.reset_password", 204, { limit: "auth" }),
-  post("/auth/password/change", "auth.change_password", 204, { limit: "login" }),
+  post("/auth/verify-email", "auth.verify_email", 204, strict),
+  post("/auth/verify-email/resend", "auth.resend_verification", 202, strict),
+  post("/auth/password/forgot", "auth.forgot_password", 202, strict),
+  post("/auth/password/reset", "auth.reset_password", 204, strict),
+  post("/auth/password/change", "auth.change_password", 204, { ...strict, attempt: atOwnAccount }),
   list("/auth/tokens", "auth.list_tokens"),
   create("/auth/tokens", "auth.create_token", ({ id }) => `/auth/tokens/${id}`, {
     keyless: "the token is shown once and not stored, so the response cannot be repeated",
@@ -90,7 +157,7 @@ export const ROUTES: readonly Route[] = [
 
   list("/users", "users.list"),
   get("/users/:id", "users.get", versioned),
-  patch("/users/:id", "users.patch", { ...versioned, mails: "email" }),
+  patch("/users/:id", "users.patch", { ...versioned, mailField: "email" }),
   remove("/users/:id", "users.delete", versioned),
 
   list("/projects", "projects.list"),
@@ -116,7 +183,7 @@ export const ROUTES: readonly Route[] = [
 
   list("/tasks", "tasks.list"),
   create("/tasks", "tasks.create", ({ id }) => `/tasks/${id}`, both),
-  post("/tasks/bulk", "tasks.bulk", 200, idempotent),
+  post("/tasks/bulk", "tasks.bulk", 200, { ...idempotent, countRequests: countOperations }),
   get("/tasks/:id", "tasks.get", versioned),
   put("/tasks/:id", "tasks.replace", versioned),
   patch("/tasks/:id", "tasks.patch", versioned),

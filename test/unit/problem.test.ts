@@ -5,7 +5,7 @@ import { type FieldError, PROBLEMS, Problem, type ProblemCode } from "../../core
 import {
   bodyPointer,
   instanceOf,
-  namedBy,
+  resourcesIn,
   type Origin,
   queryPointer,
   toProblem,
@@ -224,11 +224,11 @@ describe("params that fail their rules", () => {
 
 test("a path names what stands behind its words, in its order", () => {
   const values = { comment_id: "c", id: "t" };
-  expect(namedBy("/tasks/:id/comments/:comment_id", values)).toEqual([
+  expect(resourcesIn("/tasks/:id/comments/:comment_id", values)).toEqual([
     { param: "id", type: "task", id: "t" },
     { param: "comment_id", type: "comment", id: "c" },
   ]);
-  for (const { path } of ROUTES) expect(() => namedBy(path, {})).not.toThrow();
+  for (const { path } of ROUTES) expect(() => resourcesIn(path, {})).not.toThrow();
 });
 
 describe("a pointer", () => {
@@ -301,7 +301,7 @@ describe("an answer does not grow with what was sent:", () => {
 
   test("a path is told up to 1,000 characters, and an id that names nothing up to 40", () => {
     expect(instanceOf(`/${"a".repeat(5000)}`)).toBe(`/${"a".repeat(999)}`);
-    const path = namedBy("/tasks/:id", { id: "a".repeat(5000) });
+    const path = resourcesIn("/tasks/:id", { id: "a".repeat(5000) });
     const error = { name: "ValidationError", data: [{ type: "uuid", field: "id" }] };
     expect(toProblem(error, { method: "GET", path }).data.resource?.id).toBe(`${"a".repeat(40)}…`);
   });

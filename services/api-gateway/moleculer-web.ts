@@ -1,11 +1,11 @@
-/** What we use of moleculer-web and of Express middlewares, typed. */
+/** The parts of moleculer-web and of Express middlewares that the gateway uses, typed. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceSchema } from "moleculer";
 import ApiGateway from "moleculer-web";
 import type { Auth } from "../../core/kit.ts";
-import type { Limit, LoginAttempt } from "./rate-limit.ts";
+import type { BudgetName, LoginAttempt } from "./rate-limit.ts";
 
-/** A request, with what moleculer-web and we put there. */
+/** A request, with the properties that moleculer-web and the gateway add. */
 export interface Request extends IncomingMessage {
   parsedUrl?: string;
   originalUrl?: string;
@@ -13,21 +13,22 @@ export interface Request extends IncomingMessage {
   requestId: string;
   $params: { body?: unknown; query: object; params: Record<string, string> } & Record<string, unknown>;
   $action: { auth: Auth };
-  /** The route that was found. */
+  /** The alias of the route that was found. */
   $alias?: Alias;
-  /** Names of the params that the path gave. */
+  /** The params that the path gives. */
   pathParams?: Record<string, string>;
-  /** Of a read that the client has answers to already; taken from moleculer-web, which judges writes by it too. */
+  /** `If-None-Match` of a read; the header is kept from moleculer-web, which applies it to writes too. */
   ifNoneMatch?: string;
-  /** What a list's cursors hold good for, and the query that asked for it. */
+  /** The scope of a list's cursors, and the query that asked for the page. */
   page?: { scope: string; query: Record<string, string> };
   loginAttempt?: LoginAttempt;
-  /** The budget that it was taken from last. */
-  counted?: Limit | "default";
-  /** The user or the address that it counts for. */
+  /** The budget that the request cost last. */
+  counted?: BudgetName;
+  /** The user or the address that the request counts for. */
   client?: string;
 }
 
+/** A route in the router of moleculer-web. */
 export interface Alias {
   method: string;
   path: string;
@@ -40,12 +41,13 @@ export type Middleware = (
   next: (error?: unknown) => void,
 ) => void;
 
+/** The mixin. */
 export const web = ApiGateway as unknown as ServiceSchema & {
   actions: Record<string, object>;
   methods: Record<string, (this: unknown, ...args: unknown[]) => Promise<unknown>>;
 };
 
-/** Runs a middleware, which may end the request and never come back. */
+/** Runs a middleware. It may end the request itself: then the promise never settles. */
 export const run = (
   middleware: Middleware,
   request: IncomingMessage,

@@ -1,4 +1,4 @@
-/** How a request is answered: by what its action gave, or by a problem. */
+/** HTTP responses: of a success, by what the action returned, and of an error, by a problem. */
 import type { ServerResponse } from "node:http";
 import type { Context } from "moleculer";
 import { PROBLEMS, problemCode, problemDocument } from "../../core/errors.ts";
@@ -7,27 +7,27 @@ import type { Log } from "../../core/log.ts";
 import type { Page } from "../../core/pagination.ts";
 import type { EventPage } from "../projects/projects.contract.ts";
 import { challenge } from "./authenticate.ts";
-import { entityTag, isFresh } from "./conditions.ts";
-import type { Cursors } from "./cursors.ts";
-import { instanceOf, namedBy, toProblem } from "./problem.ts";
+import { entityTag, isFresh } from "./conditional.ts";
+import type { CursorSigner } from "./signed-cursors.ts";
+import { instanceOf, resourcesIn, toProblem } from "./problem.ts";
 import { traceparentOf } from "./request.ts";
 import type { Route } from "./routes.ts";
-import type { Request } from "./web.ts";
+import type { Request } from "./moleculer-web.ts";
 
-/** Characters of a `Link`. */
-const MAX_LINK = 4096;
+/** Characters of a `Link`: clients refuse heads of more than 16 kB. */
+const MAX_LINK_LENGTH = 4096;
 
 /**
  * Status, headers and body of a success, as the table says (docs/reference.md, Conventions).
  * @returns the body as JSON; null for none
  */
-export function answerOf(
+export function successBody(
   ctx: Context<unknown, Meta & { $location?: string; $responseType?: string }>,
   route: Route,
   request: Request,
   response: ServerResponse,
-  answer: unknown,
-  cursors: Cursors,
+  result: unknown,
+  cursors: CursorSigner,
 ): string | null {
   response.statusCode = route.status;
   response.setHeader("Cache-Control", "no-store");
@@ -35,21 +35,21 @@ export function answerOf(
     response.setHeader("Idempotency-Replayed", "true");
   if (route.location !== undefined) {
     const prefix = request.baseUrl === "/" ? "" : request.baseUrl;
-    const location = route.location(answer as Record<string, string>, request.pathParams ?? {});
+    const location = route.location(result as Record<string, string>, request.pathParams ?? {});
     ctx.meta.$location = `${prefix}${location}`;
   }
-  if (answer === undefined || answer === null || route.status === 204) return null;
-  const told =
-    request.page === undefined ? answer : linkNext(answer as Page<unknown>, request, response, cursors);
-  const body = JSON.stringify(told);
+  if (result === undefined || result === null || route.status === 204) return null;
+  const document =
+    request.page === undefined ? result : linkNext(result as Page<unknown>, request, response, cursors);
+  const body = JSON.stringify(document);
   if (route.versioned === true) {
     const isRead = route.method === "GET";
-    const tag = entityTag(answer, isRead ? body : null);
-    // Before any header is set: it throws for what does not parse.
+    const tag = entityTag(result, isRead ? body : null);
+    // Before any header is set: it throws for an If-None-Match that cannot be parsed.
     const fresh = isRead && isFresh(request.ifNoneMatch, tag);
     response.setHeader("ETag", tag);
     if (isRead) {
-      // May be kept, and has to be asked for again (RFC 9111 §5.2.2.4).
+      // The client may store it, and revalidates it before each use (RFC 9111 §5.2.2.4).
       response.setHeader("Cache-Control", "private, no-cache");
       response.appendHeader("Vary", "Authorization");
       if (fresh) {
@@ -62,20 +62,20 @@ export function answerOf(
   return body;
 }
 
-/** Seals a page's cursor, and says where the next page is (RFC 8288). */
+/** Signs a page's cursor, and links to the next page (RFC 8288). */
 function linkNext(
   page: Page<unknown> | EventPage,
   { page: asked, originalUrl = "" }: Request,
   response: ServerResponse,
-  cursors: Cursors,
+  cursors: CursorSigner,
 ): object {
   const { scope, query } = asked as NonNullable<Request["page"]>;
   const link = (next: Record<string, string>) => {
     const { offset: _offset, ...rest } = query;
     const path = originalUrl.split("?")[0] as string;
     const value = `<${path}?${new URLSearchParams({ ...rest, ...next }).toString()}>; rel="next"`;
-    // Clients refuse heads of more than 16 kB; the body says where the next page is, too.
-    if (value.length <= MAX_LINK) response.setHeader("Link", value);
+    // Without the header the client still has `next_cursor` in the body.
+    if (value.length <= MAX_LINK_LENGTH) response.setHeader("Link", value);
   };
   if ("head" in page) {
     const last = page.items.at(-1)?.seq;
@@ -83,22 +83,23 @@ function linkNext(
     return page;
   }
   if (page.next_cursor === null) return page;
-  const cursor = cursors.seal(page.next_cursor, scope);
+  const cursor = cursors.sign(page.next_cursor, scope);
   link({ cursor });
   return { ...page, next_cursor: cursor };
 }
 
-/** The one place where an error becomes an answer (RFC 9457). */
-export function answerError(log: Log<"error">, request: Request, response: ServerResponse, error: unknown) {
+/** Sends an error as a problem document (RFC 9457): the one place where an error becomes a response. */
+export function sendProblem(log: Log<"error">, request: Request, response: ServerResponse, error: unknown) {
   const origin = {
     method: request.method ?? "GET",
-    path: namedBy(request.$alias?.path ?? "", request.pathParams ?? {}),
+    path: resourcesIn(request.$alias?.path ?? "", request.pathParams ?? {}),
   };
   const problem = toProblem(error, origin);
   const code = problemCode(problem) ?? "internal-error";
   const { status } = PROBLEMS[code];
-  const wrong = code === "invalid-credentials" || problem.data.errors?.some(({ code }) => code === "wrong");
-  if (wrong !== true) request.loginAttempt?.undecided();
+  const isWrong =
+    code === "invalid-credentials" || problem.data.errors?.some(({ code }) => code === "wrong") === true;
+  if (!isWrong) request.loginAttempt?.undecided();
   const { resource, errors, results, headers = {} } = problem.data;
   if (code === "internal-error") {
     const trace = traceparentOf(request);
@@ -115,9 +116,9 @@ export function answerError(log: Log<"error">, request: Request, response: Serve
     ...(errors && { errors }),
     ...(results && { results }),
   });
-  // RFC 9110 §15.5.2: a 401 always says how to do better.
+  // RFC 9110 §15.5.2: a 401 always says how to authenticate.
   if (status === 401) response.setHeader("WWW-Authenticate", challenge().headers["WWW-Authenticate"]);
-  // docs/reference.md, Errors: what may be tried again says when; the problem may know better.
+  // docs/reference.md, Errors: the client learns when to try again; the problem's own headers come later and win.
   if ([429, 503, 504].includes(status)) response.setHeader("Retry-After", "1");
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.writeHead(status, {
