@@ -46,7 +46,7 @@ function portsOf(config: Config): WantedPort[] {
   const runs = (name: "api-gateway" | "notifier"): boolean => config.SERVICES.includes(name);
   return [
     ...(runs("api-gateway") ? [{ variable: "PORT", port: config.PORT }] : []),
-    // Beside the gateway the notifier has no port of its own.
+    // On a node with the gateway the notifier shares its port.
     ...(runs("notifier") && !runs("api-gateway")
       ? [{ variable: "NOTIFIER_PORT", port: config.NOTIFIER_PORT }]
       : []),
@@ -54,7 +54,7 @@ function portsOf(config: Config): WantedPort[] {
   ];
 }
 
-/** One line that says what to do. */
+/** One line that says what to do next. */
 function describe(error: unknown): string {
   if (error instanceof ConfigError) return error.message;
   if (error instanceof InUseError)
@@ -70,7 +70,7 @@ async function start(program: Program, { signal, say, own }: Starting): Promise<
   if (config.ADMIN_PASSWORD !== "") {
     const { isCommonPassword } = await import("./services/users/common-passwords.ts");
     if (isCommonPassword(config.ADMIN_PASSWORD))
-      throw new ConfigError("ADMIN_PASSWORD: is one of the most common passwords, set another one");
+      throw new ConfigError("ADMIN_PASSWORD: is one of the most common passwords, choose another one");
   }
   await mustBeFree(config.HOST, portsOf(config));
 
@@ -88,17 +88,19 @@ async function start(program: Program, { signal, say, own }: Starting): Promise<
   signal.throwIfAborted();
 
   const broker = await startNode(config, (what) => {
-    if (!signal.aborted) say(`Taskwire: still starting, waits for ${what}`);
+    if (!signal.aborted) say(`Taskwire: still starting, waiting for ${what}`);
   });
-  own({ name: "what its services have begun", stop: () => broker.stop(), force: () => {} });
+  own({ name: "requests under way", stop: () => broker.stop(), force: () => {} });
   if (signal.aborted) return;
   say(banner(config, embedded));
-  // The process that started us (local/cluster.ts) counts on all services, wherever they run.
+  // The parent process (local/cluster.ts) waits until all services run, on whichever node.
   if (process.send) {
     const found = broker.waitForServices([...SERVICES], 60_000, 50);
     found
       .then(() => process.send?.("ready"))
-      .catch(() => program.stop("the other services did not come up", 1));
+      .catch(() =>
+        program.stop("the other services did not start within 60 s: see the logs of their nodes", 1),
+      );
   }
 }
 

@@ -9,7 +9,7 @@ import { failureDetector } from "./middlewares/failure-detector.ts";
 import { MetricsReporter } from "./middlewares/metrics-reporter.ts";
 import { connectRedis, RedisOutage } from "./mixins/redis.ts";
 
-/** pino, one JSON object a line, for machines; Moleculer's console, short, for people. */
+/** pino with one JSON object a line for machines, or Moleculer's short console for people. */
 function logger(config: Config): LoggerConfig {
   if (!config.LOG_JSON)
     return { type: "Console", options: { level: config.LOG_LEVEL, formatter: "short", moduleColors: false } };
@@ -20,7 +20,7 @@ function logger(config: Config): LoggerConfig {
       pino: {
         options: {
           hooks: {
-            // pino takes `log.error(error, message)`; Moleculer and we write `log.error(message, error)`.
+            // pino takes `log.error(error, message)`; Moleculer and Taskwire write `log.error(message, error)`.
             logMethod(args: unknown[], method: (...args: unknown[]) => void) {
               const [message, ...rest] = args;
               const error = rest.find((value) => value instanceof Error);
@@ -34,7 +34,7 @@ function logger(config: Config): LoggerConfig {
   };
 }
 
-/** Answers and marks that one process keeps. The longest answers (mixins/cache.ts) make 64 MB of it. */
+/** Answers and marks that a lone node keeps in memory: at most 64 MB (mixins/cache.ts bounds each). */
 const ANSWERS_IN_MEMORY = 1000;
 /** How long a caller waits for the cache before it reads from Postgres. */
 const CACHE_TIMEOUT_MS = 50;
@@ -91,10 +91,10 @@ export function brokerOptions(config: Config): BrokerOptions {
 
     cacher: cacher(config),
 
-    // By default a call waits for ever. A nested call gets what is left of its caller's time.
+    // Moleculer's default waits for ever. A nested call gets the time that its caller has left.
     requestTimeout: 2500,
-    // Actions that are safe, or know themselves again, switch it on: what a dead node held is tried once more elsewhere. A
-    // call that took too long is not: whoever waited that long waits no second time, and the load would double.
+    // Safe and idempotent actions switch it on: a call to a dead node is retried once on another node. A call that timed
+    // out is not: its caller has waited long enough, and the load would double.
     retryPolicy: {
       enabled: false,
       retries: 1,
@@ -104,10 +104,10 @@ export function brokerOptions(config: Config): BrokerOptions {
       check: (error: Error & { retryable?: boolean }) =>
         error.retryable === true && error.name !== "RequestTimeoutError",
     },
-    // Seconds. The failure detector finds dead nodes sooner, where somebody waits for them.
+    // Seconds. The failure detector finds a dead node sooner when a call waits for it.
     heartbeatInterval: 2,
     heartbeatTimeout: 6,
-    // Moleculer's own Prometheus reporter. It costs a third of a bare request, so only where somebody collects.
+    // Moleculer's own Prometheus reporter costs a third of a bare request, so it runs only with OPS_PORT.
     metrics:
       config.OPS_PORT === 0
         ? false
@@ -116,12 +116,12 @@ export function brokerOptions(config: Config): BrokerOptions {
             reporter: [new MetricsReporter(config) as never],
           },
     dependencyInterval: 50,
-    // A node that stops finishes what it has begun.
+    // A node that stops finishes the calls that it has begun.
     tracking: { enabled: true, shutdownTimeout: 10_000 },
     middlewares: [authorize, failureDetector],
-    // null clears a field that may be null, and is refused for the others (core/kit.ts).
+    // null clears a nullable field; other fields refuse it (core/kit.ts).
     validator: { type: "Fastest", options: VALIDATOR },
-    // main.ts handles signals: a node has more to stop than its broker.
+    // main.ts handles signals: a node stops more than its broker.
     skipProcessEventRegistration: true,
   } as BrokerOptions;
 }

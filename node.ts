@@ -5,7 +5,7 @@ import { brokerOptions } from "./moleculer.config.ts";
 
 type Factory = (config: Config) => ServiceSchema;
 
-/** Loaded only where it runs: a tasks node needs no socket.io. */
+/** A node loads only the services that it runs: a tasks node needs no socket.io. */
 const load: Record<ServiceName, () => Promise<{ default: Factory }>> = {
   "api-gateway": () => import("./services/api-gateway/api-gateway.service.ts"),
   auth: () => import("./services/auth/auth.service.ts"),
@@ -17,24 +17,24 @@ const load: Record<ServiceName, () => Promise<{ default: Factory }>> = {
   jobs: () => import("./services/jobs/jobs.service.ts"),
 };
 
-/** Bytes of a message that the broker must take: local/nats.conf says for what. */
-const MAX_PAYLOAD = 8 * 1024 * 1024;
+/** The size of message that NATS must accept: local/nats.conf says why. */
+const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
 
-/** @throws when NATS takes smaller messages than we send */
+/** @throws when NATS accepts only smaller messages than nodes send */
 function checkPayload(broker: ServiceBroker): void {
   type Nats = { client?: { info?: { max_payload?: number } } };
   const { tx } = (broker.transit ?? {}) as unknown as { tx?: Nats };
   const most = tx?.client?.info?.max_payload;
-  if (most !== undefined && most < MAX_PAYLOAD)
+  if (most !== undefined && most < MAX_PAYLOAD_BYTES)
     throw new Error(
-      `NATS takes messages of ${most} bytes, Taskwire sends up to 8 MB: set max_payload: 8MB in the configuration of NATS`,
+      `NATS accepts messages of ${most} bytes, and Taskwire sends up to 8 MB: set max_payload: 8MB in the configuration of NATS`,
     );
 }
 
-/** Milliseconds after which a start says for what it waits, and how often it goes on saying so. */
-const PATIENCE_MS = 5000;
+/** How often a slow start reports what it waits for. */
+const REPORT_MS = 5000;
 
-/** What keeps a broker from being started: the message broker, or services that others need first. */
+/** The reason why a broker has not started: NATS, or services that others need first. */
 function waitsFor(broker: ServiceBroker, config: Config): string {
   if (broker.transit !== undefined && broker.transit !== null && !broker.transit.connected)
     return `NATS at ${natsOptions(config.NATS_URL).servers.join(", ")} (NATS_URL)`;
@@ -43,7 +43,7 @@ function waitsFor(broker: ServiceBroker, config: Config): string {
   return missing.length > 0 ? `its services ${missing.join(", ")}` : "its services";
 }
 
-/** A broker that stops waits for every request that still comes: HTTP ends before. */
+/** A broker that stops waits for every request that still comes, so the gateway's HTTP server ends first. */
 function drainFirst(broker: ServiceBroker): void {
   const stop = broker.stop.bind(broker);
   broker.stop = async () => {
@@ -54,22 +54,22 @@ function drainFirst(broker: ServiceBroker): void {
 }
 
 /**
- * Tells the other nodes of this one's services now. Moleculer gathers such news for a second, in which a node that is
- * ready gets no calls: nobody would be left for them when the next one of a rolling restart stops.
+ * Announces this node's services to the other nodes now. Moleculer collects such news for a second, in which a ready node
+ * gets no calls: in a rolling restart the next node would stop before this one serves.
  */
 async function announce(broker: ServiceBroker): Promise<void> {
   await broker.registry.discoverer.sendLocalNodeInfo();
 }
 
 /**
- * A node: a broker with the services that it runs, started. Stop it by `broker.stop()`.
- * @param onWait told every 5 s what a start still waits for
+ * Starts a node: a broker with the services of SERVICES. `broker.stop()` stops it.
+ * @param onWait called every 5 s with what the start still waits for
  */
 export async function startNode(config: Config, onWait?: (what: string) => void): Promise<ServiceBroker> {
   const broker = new ServiceBroker(brokerOptions(config));
   drainFirst(broker);
   for (const name of config.SERVICES) broker.createService((await load[name]()).default(config));
-  const waiting = onWait && setInterval(() => onWait(waitsFor(broker, config)), PATIENCE_MS);
+  const waiting = onWait && setInterval(() => onWait(waitsFor(broker, config)), REPORT_MS);
   try {
     await broker.start();
   } finally {

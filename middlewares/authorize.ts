@@ -7,9 +7,9 @@ const UNCONDITIONAL: Conditions = Object.freeze({ ifMatch: null, key: null });
 const AUTHS: readonly unknown[] = ["public", "internal", "session", ...Object.keys(RANK)];
 
 /**
- * Guards every action by its `auth`. The actor is read here once, from what the gateway verified, and frozen:
- * `ctx.meta` flows back from every call, so nothing reads it after this. So are the request's conditions.
- * An action that says no `auth` doesn't start. `private` ones can't be called from outside their service.
+ * Guards every action by its `auth`. It copies the actor and the conditions, which the gateway verified, from `ctx.meta`
+ * to `ctx.locals` and freezes them: `ctx.meta` flows back from every call, so no later code reads it. A service with an
+ * action without `auth` doesn't start. `private` actions need no guard: other services can't call them.
  */
 export const authorize: Middleware = {
   name: "Authorize",
@@ -17,7 +17,7 @@ export const authorize: Middleware = {
     if (action.name?.startsWith("$node.") === true || action.visibility === "private") return next;
     const { auth, safe, projectBound } = action as { auth?: Auth; safe?: boolean; projectBound?: boolean };
     if (!AUTHS.includes(auth))
-      throw new Errors.ServiceSchemaError(`Action ${action.name} does not say who may call it (auth)`, {});
+      throw new Errors.ServiceSchemaError(`Action ${action.name} has no auth: say who may call it`, {});
     const needed = auth === "session" ? RANK.user : (RANK[auth as Role] ?? 0);
 
     return function authorizeAction(ctx) {

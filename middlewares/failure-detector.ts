@@ -1,14 +1,14 @@
 import type { Middleware, ServiceBroker } from "moleculer";
 
-/** Milliseconds that a call may be silent before its node is asked whether it lives, and that it has to answer. */
-const SUSPECT_AFTER = 400;
-const ANSWER_WITHIN = 600;
+/** How long a call may be silent before its node gets a ping, and how long the node has to answer it. */
+const SILENCE_MS = 400;
+const PING_MS = 600;
 
 /**
- * Finds a dead node by its silence. Moleculer notices one by missing heartbeats, in whole seconds; until then each
- * call to it hangs. Here a call that is silent for a moment makes us ping its node: a slow action's node answers and
- * nothing happens, a dead one does not and is dropped from the registry, which rejects all that waits for it, so that
- * reads are tried elsewhere and the rest gets a prompt 503. A node that was only frozen is back with its next heartbeat.
+ * Finds a dead node by its silence. Moleculer notices a dead node by missing heartbeats, in whole seconds; until then each
+ * call to it hangs. Here a call that is silent for a moment pings its node. The node of a slow action answers, and nothing
+ * happens. A dead node does not: the registry drops it and rejects the calls that wait for it, so reads are retried on
+ * another node and writes get a prompt 503. A node that was only frozen returns with its next heartbeat.
  */
 export function failureDetector(broker: ServiceBroker): Middleware {
   const asked = new Set<string>();
@@ -17,12 +17,12 @@ export function failureDetector(broker: ServiceBroker): Middleware {
     if (asked.has(nodeID)) return;
     asked.add(nodeID);
     try {
-      if ((await broker.ping(nodeID, ANSWER_WITHIN)) === null) {
+      if ((await broker.ping(nodeID, PING_MS)) === null) {
         broker.logger.warn(`node ${nodeID} does not answer: dropped until its next heartbeat`);
         broker.registry.nodes.disconnected(nodeID, true);
       }
     } catch (error) {
-      broker.logger.warn(`node ${nodeID} could not be asked`, error);
+      broker.logger.warn(`node ${nodeID} could not be pinged`, error);
     } finally {
       asked.delete(nodeID);
     }
@@ -32,7 +32,7 @@ export function failureDetector(broker: ServiceBroker): Middleware {
     name: "FailureDetector",
     remoteAction(next) {
       return async function watchedCall(ctx) {
-        const timer = setTimeout(() => void ask(String(ctx.nodeID)), SUSPECT_AFTER);
+        const timer = setTimeout(() => void ask(String(ctx.nodeID)), SILENCE_MS);
         try {
           return (await next.call(this, ctx)) as unknown;
         } finally {

@@ -1,4 +1,4 @@
-/** Prometheus metrics on OPS_PORT: Moleculer's own reporter, behind a door. */
+/** Prometheus metrics on OPS_PORT: Moleculer's own reporter, behind METRICS_TOKEN. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { MetricReporters } from "moleculer";
@@ -14,8 +14,8 @@ const CHALLENGE = 'Bearer realm="taskwire metrics"';
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
 
 /**
- * Whether a request brings the token, in a time that tells nothing of it: digests are of one length.
- * @param expected METRICS_TOKEN; empty: everybody may read
+ * Whether a request has the token. Digests have one length, so the time of the comparison says nothing about the token.
+ * @param expected METRICS_TOKEN; empty allows every request
  */
 function mayRead({ headers }: IncomingMessage, expected: string): boolean {
   if (expected === "") return true;
@@ -23,7 +23,7 @@ function mayRead({ headers }: IncomingMessage, expected: string): boolean {
   return timingSafeEqual(digest(token), digest(expected));
 }
 
-/** Who asks for what, before the reporter answers. @throws Problem not-found, method-not-allowed, unauthenticated, invalid-token */
+/** Checks a request before the reporter answers it. @throws Problem not-found, method-not-allowed, unauthenticated, invalid-token */
 function admit(request: IncomingMessage, path: string, token: string): void {
   if (path !== PATH) throw new Problem("not-found", "There is nothing at this path");
   if (request.method !== "GET" && request.method !== "HEAD")
@@ -48,7 +48,7 @@ export class MetricsReporter extends MetricReporters.Prometheus {
     this.#token = METRICS_TOKEN;
   }
 
-  /** Every request to OPS_PORT. */
+  /** Handles every request to OPS_PORT. */
   override handler(request: IncomingMessage, response: ServerResponse): void {
     const started = performance.now();
     const requestId = newId();

@@ -5,16 +5,16 @@ import { Problem, retryLater } from "../core/errors.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type Cost, Turns } from "./turns.ts";
 
-/** A statement with a `name` is prepared once a connection and only bound after that. */
+/** A connection prepares a statement with a `name` once, and only binds it after that. */
 export interface Statement {
   name?: string;
   text: string;
   values?: unknown[];
-  /** It may take long (a search, a sweep): it does not go where others wait behind it, and waits for its turn. */
+  /** The statement may take long (a search, a sweep): it goes to the slow connections and waits for its turn there. */
   slow?: Cost;
-  /** The id of the user whose slow statement it is: a user has few under way at once. */
+  /** The id of the user whose slow statement it is: each user has few under way at once. */
   by?: string;
-  /** It may wait for another write: it does not go where reads wait behind it. */
+  /** The statement may wait for another write: it goes to connections that carry no reads. */
   write?: boolean;
 }
 
@@ -26,13 +26,13 @@ export interface Queryable {
 export interface Database extends Queryable {
   /**
    * Runs `work` in one READ COMMITTED transaction on one connection, rolled back when it throws.
-   * @param timeoutMs milliseconds that each of its statements may take, where DATABASE_TIMEOUT is not enough
+   * @param timeoutMs the time for each of its statements, when DATABASE_TIMEOUT is too short
    */
   transaction<Result>(work: (tx: Queryable) => Promise<Result>, timeoutMs?: number): Promise<Result>;
   close(): Promise<void>;
 }
 
-/** What the mixin lends. */
+/** The mixin lends these. */
 export interface WithDatabase {
   db: Database;
 }
@@ -46,7 +46,7 @@ export function isoTimestamp(text: string): string {
 
 const { TIMESTAMPTZ, INT8 } = pg.types.builtins as unknown as Record<string, number>;
 
-/** Dates stay text: parsing 20 rows of them into Date objects and back costs more than the query. */
+/** Dates stay text: turning those of 20 rows into Date objects and back costs more than the query. */
 const types: pg.CustomTypesConfig = {
   getTypeParser: (oid: number, format?: "text" | "binary") => {
     if (oid === TIMESTAMPTZ) return isoTimestamp;
@@ -55,7 +55,7 @@ const types: pg.CustomTypesConfig = {
   },
 };
 
-/** Classes of SQLSTATE that say that Postgres itself is away: connection, resources, operator intervention. */
+/** Classes of SQLSTATE by which Postgres itself is away: connection, resources, operator intervention. */
 const AWAY = /^(08|53|57P)/;
 const UNREACHABLE = [
   "ECONNREFUSED",
@@ -66,21 +66,21 @@ const UNREACHABLE = [
   "EAI_AGAIN",
   "EHOSTUNREACH",
 ];
-/** pg's own words for a connection that is lost or was never made. */
+/** pg's messages for a connection that is lost or was never made. */
 const LOST = /^(Connection terminated|timeout expired|Client (has encountered|was closed))/;
-/** Its words for connections that are all in use, and for an answer that did not come in time. */
+/** pg's messages for connections that are all in use, and for a result that did not come in time. */
 const BUSY = /^timeout exceeded/;
 const SILENT = /^Query read timeout/;
 
-/** The unique constraint or index that a write ran into (`23503`: the foreign key); null when `error` is another. */
+/** The unique constraint that a write violated (`23503`: the foreign key); null when `error` is another error. */
 export function violatedConstraint(error: unknown, sqlState: "23505" | "23503" = "23505"): string | null {
   const { code, constraint } = error as { code?: string; constraint?: string };
   return code === sqlState ? (constraint ?? "") : null;
 }
 
 /**
- * What a client may see of a database error: that it is away, busy or slow, or that the text can't be stored. A
- * statement that was sent and not answered in time was slow: only a connection that fails says that Postgres is away.
+ * The problem that a client sees of a database error: Postgres is away, busy or slow, or can't store the text. A statement
+ * that was sent and not answered in time was slow: only a failed connection means that Postgres is away.
  */
 export function databaseProblem(error: unknown): unknown {
   const {
@@ -94,7 +94,7 @@ export function databaseProblem(error: unknown): unknown {
   // The request that holds the same idempotency key has not committed yet (mixins/idempotency.ts).
   if (code === "55P03" && where.includes('relation "keys_pkey"'))
     return retryLater("idempotency-key-in-flight");
-  // Two writes waited for each other: none should, and one of them was undone.
+  // A deadlock, which the order of locks should prevent: Postgres undid one of the two writes.
   if (code === "40P01") return retryLater("overloaded", "Two writes stood in each other's way");
   if (code === "57014" || code === "55P03" || SILENT.test(message))
     return retryLater("timeout", "The database took too long");
@@ -103,7 +103,7 @@ export function databaseProblem(error: unknown): unknown {
   return error;
 }
 
-/** Runs one statement and names what a client may know of its failure. */
+/** Runs one statement and turns its failure into a problem. */
 async function run<Row extends object>(
   target: { query<R extends object>(statement: Statement): Promise<{ rows: R[] }> },
   statement: Statement,
@@ -115,32 +115,33 @@ async function run<Row extends object>(
   }
 }
 
-/** Milliseconds that a write waits for a lock where others wait behind it. */
-const LOCK_PATIENCE = 100;
-/** Milliseconds that a transaction may be silent: whoever is gone must not hold its locks for long. */
-const SILENCE = 2000;
-/** Slow statements under way: on connections of their own, half of them for those that nothing bounds. */
-const SLOW = 6;
-/** Slow statements of one user under way; those that wait, of all and of one user. */
-const [SLOW_EACH, SLOW_WAITING, SLOW_WAITING_EACH] = [2, 1000, 100];
-/** The part of DATABASE_TIMEOUT after which Postgres gives a statement up: before pg would give up its connection. */
-const GIVEN_UP = 0.9;
+/** How long a write waits for a lock on a pipelined connection, where other writes wait behind it. */
+const LOCK_WAIT_MS = 100;
+/** How long a transaction may send nothing: a node that is gone must not hold its locks for long. */
+const IDLE_TRANSACTION_MS = 2000;
+/** Connections of slow statements; unbounded statements get half of them. */
+const SLOW_CONNECTIONS = 6;
+/** Slow statements of one user under way; slow statements that wait, of all users and of one. */
+const [SLOW_PER_USER, SLOW_WAITING, SLOW_WAITING_PER_USER] = [2, 1000, 100];
+/** The share of DATABASE_TIMEOUT after which Postgres cancels a statement: before pg would give up the connection. */
+const STATEMENT_SHARE = 0.9;
+/** The same for a lock, and for any statement on a connection that others share. */
+const SHARED_STATEMENT_SHARE = 0.75;
 
 /**
- * Reads and single writes on a few pipelined connections each, so that no read waits behind a write that waits for a
- * lock; transactions on a bounded pool of ordinary ones; and what may take long on a small one of its own, by turns
- * (mixins/turns.ts), so that it holds up nothing else. Nothing connects before the first query, and a lost connection
- * is replaced.
+ * Reads and single writes use a few pipelined connections each, so that no read waits behind a write that waits for a
+ * lock. Transactions use a bounded pool of ordinary connections. Slow statements take turns (mixins/turns.ts) on a small
+ * pool of their own, so that they hold up nothing else. The first query connects; a lost connection is replaced.
  */
 export function openDatabase(config: Config, onError: (error: Error) => void): Database {
-  const patience = Math.ceil(config.DATABASE_TIMEOUT / 2);
+  const connectMs = Math.ceil(config.DATABASE_TIMEOUT / 2);
   const options: pg.ClientConfig = {
     connectionString: config.DATABASE_URL,
-    connectionTimeoutMillis: patience,
+    connectionTimeoutMillis: connectMs,
     query_timeout: config.DATABASE_TIMEOUT,
-    statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * GIVEN_UP),
-    lock_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.75),
-    idle_in_transaction_session_timeout: SILENCE,
+    statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * STATEMENT_SHARE),
+    lock_timeout: Math.ceil(config.DATABASE_TIMEOUT * SHARED_STATEMENT_SHARE),
+    idle_in_transaction_session_timeout: IDLE_TRANSACTION_MS,
     application_name: `taskwire ${config.NODE_ID}`.trim(),
     options: "-c timezone=UTC",
     keepAlive: true,
@@ -151,23 +152,23 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
     pool.on("error", onError);
     return pool;
   };
-  // A pipelined connection that pg gives up takes with it what was sent behind; a slow statement has waited before.
-  const prompt = {
-    statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * 0.75),
-    lock_timeout: LOCK_PATIENCE,
+  // A pipelined connection that pg gives up fails the statements sent behind; a slow statement has waited before.
+  const sharedOptions = {
+    statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * SHARED_STATEMENT_SHARE),
+    lock_timeout: LOCK_WAIT_MS,
   };
   const pool = open(config.DATABASE_POOL);
-  const slowAtOnce = Math.min(SLOW, config.DATABASE_POOL);
-  const slow = open(slowAtOnce, { statement_timeout: prompt.statement_timeout });
+  const slowAtOnce = Math.min(SLOW_CONNECTIONS, config.DATABASE_POOL);
+  const slow = open(slowAtOnce, { statement_timeout: sharedOptions.statement_timeout });
   const turns = new Turns({
     all: slowAtOnce,
     unbounded: Math.ceil(slowAtOnce / 2),
-    each: SLOW_EACH,
+    perUser: SLOW_PER_USER,
     waiting: SLOW_WAITING,
-    waitingEach: SLOW_WAITING_EACH,
-    patienceMs: patience,
+    waitingPerUser: SLOW_WAITING_PER_USER,
+    waitMs: connectMs,
   });
-  const pipeline = (): Pipelines => new Pipelines({ ...options, ...prompt }, patience, onError);
+  const pipeline = (): Pipelines => new Pipelines({ ...options, ...sharedOptions }, connectMs, onError);
   const [reads, writes] = [pipeline(), pipeline()];
 
   /** A statement that hits the lock timeout is sent again through the pool; it changed nothing. */
@@ -186,12 +187,14 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
       const client = await pool.connect().catch((error: unknown) => {
         throw databaseProblem(error);
       });
-      // The pool listens to idle connections alone: one that dies between two statements would end the process.
+      // The pool listens to idle connections alone: a connection that dies between two statements would end the process.
       client.on("error", onError);
       let broken: Error | undefined;
       try {
         const limit =
-          timeoutMs === undefined ? "" : `; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs * GIVEN_UP)}`;
+          timeoutMs === undefined
+            ? ""
+            : `; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs * STATEMENT_SHARE)}`;
         await run(client, { text: `BEGIN${limit}` });
         const more = timeoutMs !== undefined && { query_timeout: timeoutMs };
         const result = await work({ query: (statement) => run(client, { ...statement, ...more }) });
@@ -212,7 +215,7 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
   };
 }
 
-/** One database a process, however many services share it: opened by the first, closed after the last. */
+/** One database per broker, which its services share: the first service opens it, the last one closes it. */
 const opened = new WeakMap<ServiceBroker, { database: Database; users: number }>();
 
 /** Lends `this.db`. */
@@ -222,7 +225,7 @@ export function database(config: Config): Partial<ServiceSchema> {
       const { broker, logger } = this;
       const entry = opened.get(broker) ?? {
         database: openDatabase(config, (error) =>
-          logger.warn("lost a connection to Postgres", error.message),
+          logger.warn("lost a connection to Postgres; the next query opens another", error.message),
         ),
         users: 0,
       };

@@ -1,26 +1,26 @@
 /**
- * Idempotency keys (docs/reference.md, Idempotency): a write that comes twice happens once, and answers the same twice.
+ * Idempotency keys (docs/reference.md, Idempotency): a write that a client sends twice happens once, with one response.
  *
- * The key is a row that the write's own statement inserts, with the answer. So a second one, however soon, waits for the
- * first to commit, fails on the row's primary key, writes nothing, and finds the answer there. A crash leaves both
- * the write and its key, or neither. Nothing is looked up before: that costs a request only where it fails.
+ * The write's own statement inserts the key and the response as a row. A second request, however soon, waits for the first
+ * to commit, fails on the row's primary key, writes nothing, and finds the response there. A crash leaves both the write
+ * and its key, or neither. Only a failed write looks for its key, so a success costs no query.
  */
 import { Problem, problemCode, PROBLEMS } from "../core/errors.ts";
 import type { ActionContext, Actor, IdempotencyKey } from "../core/kit.ts";
 import { type Queryable, violatedConstraint } from "./database.ts";
 
-/** An answer that is to be remembered. Without a key it is not. */
+/** A response to remember; without a key it is forgotten. */
 export interface RememberedResponse {
   userId: string;
   key: IdempotencyKey | null;
   response: unknown;
 }
 
-/** How long an answer is kept; that to a generated key, while the gateway may still send the request again. */
+/** How long a response is kept; with a generated key, as long as the gateway may retry the request. */
 const [KEPT_GENERATED, KEPT_NAMED] = ["interval '5 minutes'", "interval '24 hours'"];
 const KEPT = `CASE WHEN k.generated THEN ${KEPT_GENERATED} ELSE ${KEPT_NAMED} END`;
 
-/** The part of a WITH clause that remembers the answer if `row` wrote anything; `responseParameter` fills parameter `n`. */
+/** The part of a WITH clause that remembers the response if `row` wrote anything; `responseParameter` fills parameter `n`. */
 export const rememberResponse = (n: number): string => `
 key AS (
   INSERT INTO idempotency.keys (user_id, key, fingerprint, response, kept_until)
@@ -34,7 +34,7 @@ export const responseParameter = (answer: RememberedResponse | undefined): strin
     ? null
     : JSON.stringify({ user_id: answer.userId, ...answer.key, response: answer.response });
 
-/** Remembers what a request answers that found nothing to change: its key, too, stands for that answer from now on. */
+/** Remembers the response of a request that found nothing to change, so that its key stands for that response. */
 export async function rememberUnchanged(db: Queryable, answer: RememberedResponse): Promise<void> {
   const parameter = responseParameter(answer);
   if (parameter === null) return;
@@ -45,15 +45,15 @@ export async function rememberUnchanged(db: Queryable, answer: RememberedRespons
   });
 }
 
-/** A failure that the request itself earned: one that an earlier success may have caused. */
+/** Whether an earlier success of the same request may have caused this failure. */
 function mayHaveHappened(error: unknown): boolean {
   const code = problemCode(error);
   return violatedConstraint(error) === "keys_pkey" || (code !== null && PROBLEMS[code].status < 500);
 }
 
 /**
- * Runs a write that inserts its key (`rememberResponse`). When it fails and its key is known, this is a request that came
- * again: it gets the first one's answer, even where it would be refused by now.
+ * Runs a write that inserts its key (`rememberResponse`). When the write fails and its key is known, the client sent the
+ * request again: it gets the first response, even if the request would be refused by now.
  * @throws Problem idempotency-key-reused when the key stands for another request; what `write` throws
  */
 export async function withIdempotencyKey<Result>(
@@ -75,7 +75,7 @@ export async function withIdempotencyKey<Result>(
     if (first === undefined || first.expired) {
       if (violatedConstraint(error) !== "keys_pkey") throw error;
       await forgetResponses(db, ctx.locals.actor.id);
-      // Others may be at it too, and have removed it already: of them one is first again.
+      // Other requests with this key may have removed it already: one of them is first again.
       return withIdempotencyKey(db, ctx, write);
     }
     if (first.fingerprint !== key.fingerprint) throw new Problem("idempotency-key-reused");
@@ -93,18 +93,18 @@ function redacted(value: unknown, id: string, texts: object): unknown {
   return copy.id === id ? { ...copy, ...texts } : copy;
 }
 
-/** Answers that are looked through at once. */
-const LOOKED_THROUGH = 20_000;
+/** Responses that one statement searches. */
+const RESPONSES_AT_ONCE = 20_000;
 
-/** Which answers tell of something, but for those that were remembered after `since`. */
+/** The remembered responses that mention something, except those remembered after `since`. */
 export interface ResponsesAbout {
   since: string;
   keys: { user_id: string; key: string }[];
 }
 
 /**
- * Looks through all answers for those that tell of a task or a comment: of a day, millions perhaps, and an index would
- * cost every write. So it goes by turns with all that is slow, a piece at a time. Plan: keys_kept_until_idx.
+ * Searches all responses, perhaps the millions of a day, for those that mention a task or a comment. An index would cost
+ * every write, so the search takes turns with other slow statements, a piece at a time. Plan: keys_kept_until_idx.
  * @param by the id of the user whose request it is
  */
 export async function responsesAbout(db: Queryable, id: string, by: string): Promise<ResponsesAbout> {
@@ -123,20 +123,20 @@ export async function responsesAbout(db: Queryable, id: string, by: string): Pro
                     json_agg(json_build_object('user_id', user_id, 'key', key))
                       FILTER (WHERE strpos(response::text, $1) > 0) AS keys
              FROM (SELECT * FROM idempotency.keys WHERE kept_until > $2 ORDER BY kept_until LIMIT $3) piece`,
-      values: [id, after, LOOKED_THROUGH],
+      values: [id, after, RESPONSES_AT_ONCE],
     });
     if (piece === undefined) return telling;
     telling.since ||= piece.now;
     telling.keys.push(...(piece.keys ?? []));
-    if (piece.n < LOOKED_THROUGH) return telling;
+    if (piece.n < RESPONSES_AT_ONCE) return telling;
     after = piece.last;
   }
 }
 
 /**
- * Puts `texts` in place of what remembered answers say of a task or a comment: those that were found, and those that
- * were remembered since (a minute earlier: a commit is later than the time that it bears). Nobody may write of the thing
- * meanwhile. Plan: keys_pkey and keys_kept_until_idx.
+ * Replaces the texts of a task or a comment in remembered responses: those that were found, and those remembered since
+ * then (and a minute before, since a commit is later than the time that it bears). The caller's lock keeps others from
+ * writing the thing meanwhile. Plan: keys_pkey and keys_kept_until_idx.
  */
 export async function redactResponses(
   tx: Queryable,
@@ -145,7 +145,7 @@ export async function redactResponses(
   { since, keys }: ResponsesAbout,
 ): Promise<void> {
   const held = await tx.query<{ user_id: string; key: string; response: unknown }>({
-    // Without a name, so that it is planned for these times, which are the last minutes of each kind.
+    // Without a name, so that Postgres plans for these times: the last minutes of each kind of key.
     text: `WITH telling AS (
              SELECT user_id, key FROM unnest($2::uuid[], $3::text[]) AS found (user_id, key)
              UNION
@@ -160,7 +160,7 @@ export async function redactResponses(
     values: [id, keys.map(({ user_id }) => user_id), keys.map(({ key }) => key), since],
   });
   if (held.length === 0) return;
-  const answers = held.map(({ user_id, key, response }) => ({
+  const responses = held.map(({ user_id, key, response }) => ({
     user_id,
     key,
     response: redacted(response, id, texts),
@@ -170,11 +170,11 @@ export async function redactResponses(
     text: `UPDATE idempotency.keys k SET response = a.response
            FROM json_to_recordset($1::json) AS a (user_id uuid, key text, response json)
            WHERE k.user_id = a.user_id AND k.key = a.key`,
-    values: [JSON.stringify(answers)],
+    values: [JSON.stringify(responses)],
   });
 }
 
-/** Removes what has been kept long enough; of one user where that is named. @returns how many */
+/** Removes expired responses, of one user if `userId` is given. @returns how many */
 export async function forgetResponses(db: Queryable, userId: string | null = null): Promise<number> {
   const rows = await db.query({
     name: "idempotency-forget",

@@ -1,21 +1,21 @@
 /**
  * Lists (docs/reference.md, Lists), each as one statement: a page by offset with its total, or a page by cursor, which
- * costs the same however far it lies (keyset: the rows after the last one's position, by an index in that order).
+ * costs the same at any depth (keyset: the rows after the last row's position, by an index in that order).
  *
- * What a page may have to read decides which connections it gets (`costOf`; mixins/database.ts):
+ * The rows that a page may have to read decide which connections it gets (`costOf`; mixins/database.ts):
  *
- * | it reads | when | connections |
+ * | rows read | when | connections |
  * |---|---|---|
- * | the page's own rows | by cursor, along one index that holds the rows of the list and no others, in its order | those of single reads |
- * | some thousand rows | the same with a total or an offset, both of at most COUNTED_ROWS rows; a page out of several indexes; all that one person has | the slow ones |
- * | any number of rows | a filter or an order that no index holds, a search | the slow ones, of which half at the most |
+ * | the page's own | by cursor, along one index that holds the list's rows and no others, in its order | those of single reads |
+ * | some thousand | the same with a total or an offset, both of at most COUNTED_ROWS rows; a page out of several indexes; all rows of one person | the slow ones |
+ * | any number | a filter or an order without an index, a search | at most half of the slow ones |
  */
 import { invalidParameter, type Problem } from "../core/errors.ts";
 import { COUNTED_ROWS, type Page, type PageOf, parseSort } from "../core/pagination.ts";
 import type { Queryable, Statement } from "./database.ts";
 import type { Cost } from "./turns.ts";
 
-/** Collects a statement's values and names their places. */
+/** Collects the values of a statement and gives each its `$n`. */
 export class Parameters {
   readonly values: unknown[];
 
@@ -32,44 +32,44 @@ export class Parameters {
 /** `text` as it is, for a LIKE pattern. */
 export const literally = (text: string): string => text.replace(/[\\%_]/g, "\\$&");
 
-/** An expression to sort by, never null: positions are compared by `>` and `<`, which null has no place in. */
+/** An expression to sort by, never null: `>` and `<` compare positions, and null has none. */
 export interface SortKey {
   sql: string;
   type: string;
 }
 
-/** Rows of a list. A row is in one of a list's branches at most. */
+/** Rows of a list. Each row is in at most one branch of its list. */
 export interface Branch {
-  /** For each row of this, the branch's own limit: an index gives the first few of each, however many there are. */
+  /** A source of rows, for each of which an index gives the first few rows of the branch. */
   each?: string;
   from: string;
   where: string[];
 }
 
 export interface Listing {
-  /** What the items are made of, each with the name that it has there; `id` among them. */
+  /** The columns of an item, under their names in it; `id` among them. */
   columns: string;
   branches: Branch[];
   sorts: Record<string, SortKey>;
-  /** Those of `sorts` in whose order an index holds the rows of each branch. */
+  /** The keys of `sorts` in whose order an index holds the rows of each branch. */
   indexed: string[];
-  /** Where the client names none. */
+  /** The order when the client names none. */
   sort: string;
-  /** The branches have a condition that is no part of that index: rows may be read and passed over. */
+  /** The branches have a condition outside that index: the statement may read rows and skip them. */
   filtered?: boolean;
-  /** The branches hold what one person has, some thousand rows at the most, whatever is asked of them. */
+  /** The branches hold rows of one person, some thousand at most, whatever the filter. */
   small?: boolean;
   /** The id of the user who asks. */
   caller: string;
-  /** What tells rows apart that are otherwise equal; `t.id` unless said. */
+  /** Breaks ties between rows that sort alike; `t.id` by default. */
   id?: SortKey;
   /** `name AS (…)` that the branches may use. */
   with?: string[];
-  /** Columns of the answer besides, of what comes in one row: `project.id AS of_project`, and where it comes from. */
+  /** Columns from a single row that the result brings along (`project.id AS of_project`), and that row's source. */
   about?: { columns: string; from: string };
 }
 
-/** What a page's rows bring besides their items. */
+/** Columns of a page's rows that are no part of the items. */
 interface Extra {
   total: number | null;
   position: string | null;
@@ -77,7 +77,7 @@ interface Extra {
 
 const UUID = { sql: "t.id", type: "uuid" };
 
-/** What a page of a list may have to read; undefined: no more than the page's own rows. */
+/** The rows that a page of a list may have to read; undefined: only the page's own. */
 export function costOf(
   { branches, indexed, sort, filtered = false, small = false }: Omit<Listing, "columns" | "sorts" | "caller">,
   page: PageOf,
@@ -111,7 +111,7 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
     : "true";
   const counts = page.cursor === undefined;
   const offset = parameters.add(page.offset ?? 0);
-  // One more than asked for tells whether there is a next page.
+  // One row more than the limit tells whether there is a next page.
   const take = parameters.add(page.limit + 1);
 
   const slice = `LIMIT ${take}::int OFFSET ${offset}::int`;
@@ -120,14 +120,14 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
       FROM ${from} WHERE ${[...where, after].join(" AND ")} ORDER BY ${orderBy} ${limit}`;
     return each === undefined ? selected : `SELECT nth.* FROM ${each} CROSS JOIN LATERAL (${selected}) nth`;
   };
-  // Of each branch the first few, and of those the first few.
+  // The first few rows of each branch, then the first few of those.
   const few = branches.map((branch) => `(${rows(branch, `LIMIT ${take}::int + ${offset}::int`)})`);
   const [only] = branches as [Branch];
   const paged =
     branches.length === 1 && only.each === undefined
       ? rows(only, slice)
       : `SELECT * FROM (${few.join(" UNION ALL ")}) page ORDER BY ${outerOrder} ${slice}`;
-  // One more than is counted tells that there are more.
+  // One row more than the total counts tells that there are more.
   const count = ({ each, from, where }: Branch) =>
     `(SELECT count(*) FROM (SELECT FROM ${each === undefined ? "" : `${each} CROSS JOIN `}${from}
       WHERE ${where.join(" AND ")} LIMIT ${COUNTED_ROWS + 1}) counted)`;
@@ -144,7 +144,7 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
   return slow === undefined ? statement : { ...statement, slow, by: listing.caller };
 }
 
-/** `(a, b, id) > (…)` where all go one way, which an index can begin at; else the same written out. */
+/** `(a, b, id) > (…)` when all keys sort one way, so that an index can begin there; else the same, written out. */
 function afterPosition(
   keys: (SortKey & { descending: boolean })[],
   position: string[],
@@ -163,7 +163,7 @@ function afterPosition(
   return `(${steps.map((step) => `(${step})`).join(" OR ")})`;
 }
 
-/** The gateway lets only cursors pass that it has signed for this very list; what else comes is some caller's mistake. */
+/** The gateway passes only cursors that it signed for this list; any other cursor is a mistake of another caller. */
 function readPosition(cursor: string, length: number): string[] {
   try {
     const position: unknown = JSON.parse(cursor);
@@ -182,7 +182,7 @@ function readPosition(cursor: string, length: number): string[] {
 export const invalidCursor = (): Problem =>
   invalidParameter("cursor", "cursor", "The cursor does not belong to this list");
 
-/** Runs a list. @returns its page, and a row of it as it came, for what `about` says */
+/** Runs a list. @returns its page, and the first row with the columns of `about` */
 export async function readPage<Row extends { id: string }, Item = Row>(
   db: Queryable,
   statement: Statement,
@@ -208,13 +208,13 @@ export async function readPage<Row extends { id: string }, Item = Row>(
   };
 }
 
-/** Texts that got a name, so that each connection prepares them once. Filters make many: the rare ones go without. */
+/** Names of statements by their text: each connection prepares these once. Filters make many texts; rare ones get no name. */
 const names = new Map<string, string>();
-const MAX_NAMES = 200;
+const MAX_NAMED_STATEMENTS = 200;
 
 function named(text: string, values: unknown[]): Statement {
   let name = names.get(text);
-  if (name === undefined && names.size < MAX_NAMES) {
+  if (name === undefined && names.size < MAX_NAMED_STATEMENTS) {
     name = `list-${names.size}`;
     names.set(text, name);
   }

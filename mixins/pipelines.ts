@@ -1,110 +1,114 @@
 /**
- * Pipelined connections to Postgres: why a node does well with three of them is in docs/decisions.md.
+ * Pipelined connections to Postgres. docs/decisions.md says why a node has three of them.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 
-/** Connections that single statements share, and how many statements one of them may have under way. */
-const LINES = 3;
-const UNDER_WAY = 32;
-/** Milliseconds between attempts to connect, after the first that failed and at the most. */
-const BACKOFF = { first: 25, most: 250 };
-/** Milliseconds that a connection has to say goodbye. */
-const FAREWELL = 1000;
+/** Connections that single statements share, and the statements that each of them has under way at most. */
+const CONNECTIONS = 3;
+const STATEMENTS_UNDER_WAY = 32;
+/** The pause between attempts to connect, after the first failure and at most. */
+const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [25, 250];
+/** How long a connection has to close. */
+const CLOSE_MS = 1000;
 
-interface Line {
+interface Connection {
   client: pg.Client;
   underWay: number;
-  /** Names of statements that have been answered here once, and of those whose first answer is awaited. */
-  known: Set<string>;
-  first: Map<string, Promise<unknown>>;
+  /** Names of the statements that this connection has prepared, and of those that it is preparing. */
+  prepared: Set<string>;
+  preparing: Map<string, Promise<unknown>>;
 }
 
 /**
- * A named statement is prepared by the first that sends it. Others follow when that one was answered: sent behind it
- * in good faith they would fail with it, were it not to be prepared.
+ * The first to send a named statement prepares it; others wait for its result. Sent right behind it they would fail
+ * together with it if Postgres could not prepare it.
  */
-async function send<Row extends object>(line: Line, statement: pg.QueryConfig): Promise<pg.QueryResult<Row>> {
+async function send<Row extends object>(
+  connection: Connection,
+  statement: pg.QueryConfig,
+): Promise<pg.QueryResult<Row>> {
   const { name } = statement;
-  if (name === undefined || line.known.has(name)) return line.client.query<Row>(statement);
-  for (let before; (before = line.first.get(name)) !== undefined;) await before.catch(() => {});
-  if (line.known.has(name)) return line.client.query<Row>(statement);
-  const answer = line.client.query<Row>(statement);
-  line.first.set(name, answer);
+  if (name === undefined || connection.prepared.has(name)) return connection.client.query<Row>(statement);
+  for (let first; (first = connection.preparing.get(name)) !== undefined;) await first.catch(() => {});
+  if (connection.prepared.has(name)) return connection.client.query<Row>(statement);
+  const first = connection.client.query<Row>(statement);
+  connection.preparing.set(name, first);
   try {
-    const result = await answer;
-    line.known.add(name);
+    const result = await first;
+    connection.prepared.add(name);
     return result;
   } finally {
-    line.first.delete(name);
+    connection.preparing.delete(name);
   }
 }
 
 /**
- * A few long-lived connections in pipeline mode: a statement is sent while those before it are still being answered, so
- * that neither side waits for the other. Each statement is a transaction of its own, with its own error. What is slow
- * delays what was sent behind it on the same connection, so transactions and long queries belong elsewhere.
+ * A few long-lived connections in pipeline mode: pg sends a statement while Postgres still answers those before it, so that
+ * neither side waits for the other. Each statement is a transaction of its own, with its own error. A slow statement
+ * delays those sent behind it on the same connection, so transactions and long queries belong elsewhere.
  *
- * A statement takes the least busy connection. Where all have their fill or none is open it waits, as long as an
- * ordinary pool would let it wait for a connection. Nothing connects before the first statement; a lost connection
- * fails what is under way on it, and is replaced when it is missed.
+ * A statement takes the least busy connection. When all are full or none is open it waits, as long as an ordinary pool
+ * would let it wait for a connection. The first statement connects. A lost connection fails the statements under way on
+ * it, and a later statement replaces it.
  */
 export class Pipelines {
   readonly #options: pg.ClientConfig;
-  readonly #patience: number;
+  readonly #waitMs: number;
   readonly #onError: (error: Error) => void;
-  readonly #lines = new Set<Line>();
-  /** Who waits for a line, longest first. */
-  readonly #waiting = new Set<(line: Line | undefined, error?: Error) => void>();
+  readonly #connections = new Set<Connection>();
+  /** Statements that wait for a connection, longest first. */
+  readonly #waiting = new Set<(connection: Connection | undefined, error?: Error) => void>();
   #connecting = 0;
-  /** Attempts to connect that failed since one succeeded. */
+  /** Failed attempts to connect since the last success. */
   #failed = 0;
   #closed = false;
 
-  /** @param patience milliseconds that a statement waits until it is sent */
-  constructor(options: pg.ClientConfig, patience: number, onError: (error: Error) => void) {
+  /** @param waitMs how long a statement waits for a connection */
+  constructor(options: pg.ClientConfig, waitMs: number, onError: (error: Error) => void) {
     this.#options = { ...options, pipeline: true };
-    this.#patience = patience;
+    this.#waitMs = waitMs;
     this.#onError = onError;
   }
 
   async query<Row extends object>(statement: pg.QueryConfig): Promise<pg.QueryResult<Row>> {
-    const line = (this.#waiting.size === 0 ? this.#take() : undefined) ?? (await this.#wait());
+    const connection = (this.#waiting.size === 0 ? this.#take() : undefined) ?? (await this.#wait());
     try {
-      return await send<Row>(line, statement);
+      return await send<Row>(connection, statement);
     } finally {
-      line.underWay -= 1;
+      connection.underWay -= 1;
       this.#serveWaiting();
     }
   }
 
-  /** Ends when all that is under way was answered. */
+  /** Resolves when the statements under way have ended. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#refuseWaiting(new Error("Client was closed"));
-    await Promise.all([...this.#lines].map((line) => this.#end(line)));
+    await Promise.all([...this.#connections].map((connection) => this.#end(connection)));
   }
 
-  /** The least busy line that has room, if there is one. Busy ones get company. */
-  #take(): Line | undefined {
-    let best: Line | undefined;
-    for (const line of this.#lines) if (line.underWay < (best?.underWay ?? UNDER_WAY)) best = line;
+  /** The least busy connection that has room, if there is one. When even that one is busy, another connection opens. */
+  #take(): Connection | undefined {
+    let best: Connection | undefined;
+    for (const connection of this.#connections)
+      if (connection.underWay < (best?.underWay ?? STATEMENTS_UNDER_WAY)) best = connection;
     if (best?.underWay !== 0) this.#grow();
     if (best !== undefined) best.underWay += 1;
     return best;
   }
 
-  #wait(): Promise<Line> {
-    const { promise, resolve, reject } = Promise.withResolvers<Line>();
-    const settle = (line: Line | undefined, error?: Error): void => {
+  #wait(): Promise<Connection> {
+    const { promise, resolve, reject } = Promise.withResolvers<Connection>();
+    const settle = (connection: Connection | undefined, error?: Error): void => {
       clearTimeout(timer);
       this.#waiting.delete(settle);
-      if (line === undefined) reject(error);
-      else resolve(line);
+      if (connection === undefined) reject(error);
+      else resolve(connection);
     };
     // Without a connection Postgres is away; with connections that are all busy it is not.
-    const late = () => new Error(this.#lines.size === 0 ? "timeout expired" : "timeout exceeded");
-    const timer = setTimeout(() => settle(undefined, late()), this.#patience);
+    const late = () => new Error(this.#connections.size === 0 ? "timeout expired" : "timeout exceeded");
+    const timer = setTimeout(() => settle(undefined, late()), this.#waitMs);
     if (this.#closed) settle(undefined, new Error("Client was closed"));
     else this.#waiting.add(settle);
     this.#serveWaiting();
@@ -113,9 +117,9 @@ export class Pipelines {
 
   #serveWaiting(): void {
     for (const settle of this.#waiting) {
-      const line = this.#take();
-      if (line === undefined) return;
-      settle(line);
+      const connection = this.#take();
+      if (connection === undefined) return;
+      settle(connection);
     }
   }
 
@@ -123,42 +127,42 @@ export class Pipelines {
     for (const settle of this.#waiting) settle(undefined, error);
   }
 
-  /** Opens another connection, if there may be one more; while that fails, one after the other. */
+  /** Opens another connection, if there may be one more; while attempts fail, one at a time. */
   #grow(): void {
-    if (this.#closed || this.#lines.size + this.#connecting >= LINES) return;
+    if (this.#closed || this.#connections.size + this.#connecting >= CONNECTIONS) return;
     if (this.#failed > 0 && this.#connecting > 0) return;
     this.#connecting += 1;
     void this.#connect();
   }
 
   async #connect(): Promise<void> {
-    if (this.#failed > 0) await delay(Math.min(BACKOFF.first * 2 ** (this.#failed - 1), BACKOFF.most));
+    if (this.#failed > 0) await delay(Math.min(FIRST_PAUSE_MS * 2 ** (this.#failed - 1), LONGEST_PAUSE_MS));
     const client = new pg.Client(this.#options);
-    const line: Line = { client, underWay: 0, known: new Set(), first: new Map() };
+    const connection: Connection = { client, underWay: 0, prepared: new Set(), preparing: new Map() };
     let open = false;
     client.on("error", (error) => {
-      this.#lines.delete(line);
+      this.#connections.delete(connection);
       if (open) this.#onError(error);
     });
-    client.on("end", () => this.#lines.delete(line));
+    client.on("end", () => this.#connections.delete(connection));
     try {
       await client.connect();
       open = true;
       this.#failed = 0;
-      this.#lines.add(line);
-      if (this.#closed) await this.#end(line);
+      this.#connections.add(connection);
+      if (this.#closed) await this.#end(connection);
     } catch (error) {
       this.#failed += 1;
       void client.end().catch(() => {});
-      if (this.#lines.size === 0) this.#refuseWaiting(error as Error);
+      if (this.#connections.size === 0) this.#refuseWaiting(error as Error);
     } finally {
       this.#connecting -= 1;
       this.#serveWaiting();
     }
   }
 
-  async #end(line: Line): Promise<void> {
-    await Promise.race([line.client.end(), delay(FAREWELL, undefined, { ref: false })]).catch(() => {});
-    this.#lines.delete(line);
+  async #end(connection: Connection): Promise<void> {
+    await Promise.race([connection.client.end(), delay(CLOSE_MS, undefined, { ref: false })]).catch(() => {});
+    this.#connections.delete(connection);
   }
 }

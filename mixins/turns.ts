@@ -1,20 +1,20 @@
 import { type Problem, retryLater } from "../core/errors.ts";
 
-/** What a statement that is no page of an index may have to read (mixins/listing.ts): some thousand rows, or any number. */
+/** The rows that a slow statement may have to read (mixins/listing.ts): some thousand, or any number. */
 export type Cost = "bounded" | "unbounded";
 
 interface Limits {
   /** Statements under way at once. */
   all: number;
-  /** Of those, the unbounded ones: others always find a place beside them. */
+  /** Unbounded statements among them: bounded ones always find a place beside these. */
   unbounded: number;
-  /** Of those, the ones of one user. */
-  each: number;
+  /** Statements of one user among them. */
+  perUser: number;
   /** Statements that wait at once, and those of one user among them. */
   waiting: number;
-  waitingEach: number;
-  /** Milliseconds that a statement waits for its turn. */
-  patienceMs: number;
+  waitingPerUser: number;
+  /** How long a statement waits for its turn. */
+  waitMs: number;
 }
 
 interface Turn {
@@ -24,9 +24,9 @@ interface Turn {
 }
 
 /**
- * Turns at the few connections of slow statements: first come, first served, but a statement whose kind or whose user
- * has its fill under way is passed by the next. So no user's searches, and no search of all users together, hold up
- * the lists of the others.
+ * Turns at the few connections of slow statements. First come, first served, except that the next statement passes one
+ * whose kind or whose user has reached its limit. So neither one user's searches nor all searches together hold up the
+ * lists of other users.
  */
 export class Turns {
   readonly #limits: Limits;
@@ -39,8 +39,8 @@ export class Turns {
 
   /**
    * Runs `work` when its turn has come.
-   * @param by the id of the user whose request it is; without one, no user's bound counts
-   * @throws Problem rate-limited where the user's own statements are in the way, overloaded where those of all are
+   * @param by the id of the user whose request it is; without it no limit per user counts
+   * @throws Problem rate-limited when the user's own statements are in the way, overloaded when those of all are
    */
   async run<Result>(
     { cost, by }: { cost: Cost; by: string | undefined },
@@ -72,10 +72,10 @@ export class Turns {
       this.#waiting.delete(turn);
       reject(this.#refusal(turn));
     };
-    const timer = setTimeout(refuse, this.#limits.patienceMs);
-    const { waiting, waitingEach } = this.#limits;
+    const timer = setTimeout(refuse, this.#limits.waitMs);
+    const { waiting, waitingPerUser } = this.#limits;
     if (this.#mayBegin(turn)) turn.begin();
-    else if (this.#waiting.size >= waiting || count(this.#waiting, ofUser(by)) >= waitingEach) refuse();
+    else if (this.#waiting.size >= waiting || count(this.#waiting, ofUser(by)) >= waitingPerUser) refuse();
     else this.#waiting.add(turn);
     return promise;
   }
@@ -87,7 +87,7 @@ export class Turns {
   }
 
   #isFull(by: string | undefined): boolean {
-    return count(this.#running, ofUser(by)) >= this.#limits.each;
+    return count(this.#running, ofUser(by)) >= this.#limits.perUser;
   }
 
   #next(): void {
@@ -98,14 +98,14 @@ export class Turns {
   }
 
   #refusal({ by }: Turn): Problem {
-    const { each } = this.#limits;
+    const { perUser } = this.#limits;
     return this.#isFull(by)
-      ? retryLater("rate-limited", `${each} of your lists and searches are still being read`)
+      ? retryLater("rate-limited", `${perUser} of your lists and searches are still being read`)
       : retryLater("overloaded", "Too many lists and searches are being read");
   }
 }
 
-/** Those of one user; none where no user is named. */
+/** Matches the turns of one user; none when no user is named. */
 const ofUser =
   (by: string | undefined) =>
   (turn: Turn): boolean =>

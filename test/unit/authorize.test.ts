@@ -198,7 +198,7 @@ describe("an action that does not say who may call it", () => {
   test.each([{ handler }, { handler, auth: "" }, { handler, auth: "toString" }, { handler, auth: null }])(
     "(%j) keeps its service from starting",
     async (action) => {
-      await expect(start(action)).rejects.toThrow(/open\.door does not say who may call it/);
+      await expect(start(action)).rejects.toThrow(/open\.door has no auth/);
     },
   );
 

@@ -50,7 +50,7 @@ const { Pipelines } = await import("../../mixins/pipelines.ts");
 
 const [LINES, UNDER_WAY] = [3, 32];
 const lost: Error[] = [];
-const open = (patience = 60_000) => new Pipelines({}, patience, (error) => lost.push(error));
+const open = (waitMs = 60_000) => new Pipelines({}, waitMs, (error) => lost.push(error));
 /** Lets everything happen that only waits for its turn. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 const sent = (): string[][] => Connection.made.map((connection) => connection.sent.map(({ text }) => text));

@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { type Cost, Turns } from "../../mixins/turns.ts";
 import { problem } from "./fixtures.ts";
 
-const LIMITS = { all: 4, unbounded: 2, each: 2, waiting: 5, waitingEach: 3, patienceMs: 60_000 };
+const LIMITS = { all: 4, unbounded: 2, perUser: 2, waiting: 5, waitingPerUser: 3, waitMs: 60_000 };
 
 /** Statements that run until the test ends them. */
 class Desk {
@@ -77,7 +77,7 @@ describe("a wait for a turn", () => {
   const busy = problem("overloaded", { code: 503, data: { headers } });
 
   test("ends: with 429 where the user's own statements are in the way, with 503 where all are busy", async () => {
-    const desk = new Desk({ patienceMs: 20, all: 3 });
+    const desk = new Desk({ waitMs: 20, all: 3 });
     const asked = ["a1", "a2", "b1"].map((name) => desk.ask(name, "bounded", name[0]));
     await Promise.all([
       expect(desk.ask("a3", "bounded", "a")).rejects.toEqual(ownFault),
