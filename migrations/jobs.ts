@@ -1,7 +1,7 @@
 import type pg from "pg";
 import { getConstructionPlans, getMigrationPlans } from "pg-boss";
 import packageJson from "pg-boss/package.json" with { type: "json" };
-import { JOBS_SCHEMA } from "../mixins/boss.ts";
+import { JOBS_SCHEMA } from "../mixins/job-queues.ts";
 
 /** The version of its schema that this pg-boss works with, and no other. */
 const VERSION = packageJson.pgboss.schema;

@@ -1,6 +1,6 @@
 import type { ServiceContract } from "../../core/kit.ts";
 
-/** Nobody calls the jobs: time does. */
+/** No service calls the jobs: they run by their schedule. */
 export interface JobsContract extends ServiceContract {
   name: "jobs";
   actions: Record<never, never>;

@@ -1,15 +1,15 @@
 import type { ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { service } from "../../core/kit.ts";
-import type { Boss } from "../../mixins/boss.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
+import type { JobQueues } from "../../mixins/job-queues.ts";
 import type { JobsContract } from "./jobs.contract.ts";
-import { PACE, type Pace } from "./pace.ts";
-import { timetable } from "./timetable.ts";
+import { scheduledJobs } from "./scheduled-jobs.ts";
+import { SCHEDULER, type SchedulerOptions } from "./scheduler-options.ts";
 
-/** Does what time brings about (timetable.ts), by whichever node that runs it is up. */
-export default (config: Config, pace: Partial<Pace> = {}): ServiceSchema => {
-  let boss: Promise<Boss> | null = null;
+/** Runs the jobs of scheduled-jobs.ts. Any number of nodes may run this service. */
+export default (config: Config, options: Partial<SchedulerOptions> = {}): ServiceSchema => {
+  let scheduler: Promise<JobQueues> | null = null;
 
   return service<JobsContract, WithDatabase>({
     name: "jobs",
@@ -17,16 +17,16 @@ export default (config: Config, pace: Partial<Pace> = {}): ServiceSchema => {
     actions: {},
 
     started() {
-      const jobs = timetable(config, this.broker, this.db);
-      // pg-boss is loaded only where it is needed, and nobody waits for it.
-      boss = import("./job-queue.ts").then(({ serveJobs }) =>
-        serveJobs(config, jobs, { ...PACE, ...pace }, this.logger),
+      const jobs = scheduledJobs(config, this.broker, this.db);
+      // Loads pg-boss only on nodes that need it, and does not delay the node's start.
+      scheduler = import("./scheduler.ts").then(({ startScheduler }) =>
+        startScheduler(config, jobs, { ...SCHEDULER, ...options }, this.logger),
       );
     },
 
     async stopped() {
-      await (await boss)?.stop();
-      boss = null;
+      await (await scheduler)?.stop();
+      scheduler = null;
     },
   });
 };

@@ -2,77 +2,78 @@ import type { JobResult, JobWithMetadata } from "pg-boss";
 import type { Config } from "../../core/config.ts";
 import { retryLater } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
-import { Boss } from "../../mixins/boss.ts";
+import { JobQueues } from "../../mixins/job-queues.ts";
 import { databaseProblem } from "../../mixins/database.ts";
+import type { DeliveryOptions } from "./delivery-options.ts";
 import type { Mail } from "./mailer.contract.ts";
-import type { Pace } from "./pace.ts";
 import { type NotSent, openSmtp, type Smtp } from "./smtp.ts";
 
 const QUEUE = "mail";
-/** Milliseconds that a mail waits for a queue that is still being opened. */
+/** Milliseconds that a mail waits for a queue that is not open yet. */
 const OPENING_MS = 1500;
-/** Seconds that a mail which could not be sent stays, text and all, before the next sweep removes it. */
-const DELETE_AFTER = 60;
+/** Seconds that a mail which could not be sent stays with its text before the next sweep removes it. */
+const KEEP_UNSENT_S = 60;
 
 /**
- * Mails on their way, as pg-boss jobs. A row is deleted as soon as its mail is sent, since mails carry one-time links.
- * Any number of nodes may serve the queue at once. While it is being opened, `send` fails.
+ * The mails to be sent, as pg-boss jobs. A row is deleted as soon as its mail is sent, because it holds a one-time token.
+ * Any number of nodes may serve the queue at once.
  */
 export class MailQueue {
-  readonly #boss: Boss;
+  readonly #queues: JobQueues;
   readonly #smtp: Smtp;
-  readonly #pace: Pace;
+  readonly #options: DeliveryOptions;
   readonly #log: Log<"warn" | "error">;
   #worker = "";
 
-  constructor(config: Config, pace: Pace, log: Log<"warn" | "error">) {
-    this.#pace = pace;
+  constructor(config: Config, options: DeliveryOptions, log: Log<"warn" | "error">) {
+    this.#options = options;
     this.#log = log;
-    this.#smtp = openSmtp(config, pace);
-    this.#boss = new Boss(config, {
+    this.#smtp = openSmtp(config, options);
+    this.#queues = new JobQueues(config, {
       label: "mail queue",
       log,
-      grace: pace.grace,
-      prepare: (boss) => this.#serve(boss),
+      graceMs: options.graceMs,
+      setUp: (queues) => this.#serve(queues),
     });
   }
 
-  /** @throws Problem database-unavailable when Postgres does not take it; validation-failed for text that it cannot hold */
+  /** @throws Problem database-unavailable while Postgres is away; validation-failed for text that it cannot store */
   async send(mail: Mail): Promise<void> {
-    if (!(await this.#boss.opened(OPENING_MS))) throw retryLater("database-unavailable");
+    if (!(await this.#queues.waitUntilOpen(OPENING_MS))) throw retryLater("database-unavailable");
     try {
-      await this.#boss.pg.send(QUEUE, mail);
+      await this.#queues.pgBoss.send(QUEUE, mail);
     } catch (error) {
       throw databaseProblem(error);
     }
-    this.#boss.pg.notifyWorker(this.#worker);
+    this.#queues.pgBoss.notifyWorker(this.#worker);
   }
 
-  /** Lets the attempts that run end within the pace's grace, hands the others back to the queue, and closes. */
+  /** Gives running attempts the grace to end, returns the others to the queue, and closes. */
   stop(): Promise<void> {
-    return this.#boss.stop();
+    return this.#queues.stop();
   }
 
-  async #serve(boss: Boss): Promise<void> {
-    const { retries, retryDelay, retryMax, keep, expire, atOnce, poll } = this.#pace;
-    await boss.queue(QUEUE, {
-      retryLimit: retries,
-      retryDelay,
+  async #serve(queues: JobQueues): Promise<void> {
+    const { retryLimit, retryDelaySeconds, maxRetryDelaySeconds, retentionSeconds, expireSeconds } =
+      this.#options;
+    await queues.define(QUEUE, {
+      retryLimit,
+      retryDelay: retryDelaySeconds,
       retryBackoff: true,
-      retryDelayMax: retryMax,
-      retentionSeconds: keep,
-      expireInSeconds: expire,
-      deleteAfterSeconds: DELETE_AFTER,
+      retryDelayMax: maxRetryDelaySeconds,
+      retentionSeconds,
+      expireInSeconds: expireSeconds,
+      deleteAfterSeconds: KEEP_UNSENT_S,
     });
-    // One loop fetches for the whole node: one query each `poll` seconds, and no wait while there is more to fetch.
+    // One loop fetches for the whole node: one query per `pollSeconds`, and no pause while there are more mails.
     const options = {
-      batchSize: atOnce,
+      batchSize: this.#options.concurrency,
       burstWhenBatchFull: true,
-      pollingIntervalSeconds: poll,
+      pollingIntervalSeconds: this.#options.pollSeconds,
       includeMetadata: true,
       perJobResults: true,
     } as const;
-    this.#worker = await boss.pg.work<Mail, undefined, typeof options>(QUEUE, options, (jobs) =>
+    this.#worker = await queues.pgBoss.work<Mail, undefined, typeof options>(QUEUE, options, (jobs) =>
       Promise.all(jobs.map((job) => this.#attempt(job))),
     );
   }
@@ -89,8 +90,8 @@ export class MailQueue {
       }
       this.#log.error(`mail ${id} was not sent and is dropped after ${retryCount + 1} attempts: ${message}`);
     }
-    // Gone, text and all. Should this fail, the job is completed instead, and the sweep removes it.
-    await this.#boss.pg.deleteJob(QUEUE, job).catch((error: unknown) => this.#boss.complain(error));
+    // Deletes the mail with its text. If that fails, the job is completed instead, and the sweep removes it.
+    await this.#queues.pgBoss.deleteJob(QUEUE, job).catch((error: unknown) => this.#queues.logOutage(error));
     return { id, status: "completed" };
   }
 }

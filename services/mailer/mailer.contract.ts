@@ -1,6 +1,6 @@
 import { remote, type ServiceContract } from "../../core/kit.ts";
 
-/** A mail of plain text, from `MAIL_FROM`. */
+/** A plain text mail from `MAIL_FROM`. */
 export interface Mail {
   /** One bare address, such as `ada@example.com`. */
   to: string;
@@ -11,7 +11,7 @@ export interface Mail {
 export interface MailerContract extends ServiceContract {
   name: "mailer";
   actions: {
-    /** Hands a mail over: once this returns it outlives every node and is sent at least once. */
+    /** Queues a mail. Once this returns, the mail outlives every node and is sent at least once. */
     send: { params: Mail; result: void };
   };
 }

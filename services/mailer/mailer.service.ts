@@ -3,12 +3,12 @@ import type { Config } from "../../core/config.ts";
 import { service } from "../../core/kit.ts";
 import * as rules from "../../core/rules.ts";
 import { printable } from "../../core/text.ts";
+import { DELIVERY, type DeliveryOptions } from "./delivery-options.ts";
 import type { MailQueue } from "./mail-queue.ts";
 import type { Mail, MailerContract } from "./mailer.contract.ts";
-import { PACE, type Pace } from "./pace.ts";
 
-/** A mail for the terminal, where a developer finds the link in it. */
-function block({ to, subject, text }: Mail): string {
+/** A mail as text for the terminal, where a developer finds its link. */
+function printed({ to, subject, text }: Mail): string {
   const lines = [
     `Mail to ${to} (shown here, since SMTP_URL is not set)`,
     `Subject: ${subject}`,
@@ -19,17 +19,17 @@ function block({ to, subject, text }: Mail): string {
 }
 
 /**
- * Sends mails: at least once, by whichever mailer is up. Without SMTP_URL nothing is sent: development shows mails on
- * the terminal, production drops them and says so. Their text is never logged.
+ * Sends each mail at least once, from any node that runs this service. Without SMTP_URL it sends nothing: in development
+ * mails are shown on the terminal, in production they are dropped with a warning. Their text is never logged.
  */
-export default (config: Config, pace: Partial<Pace> = {}): ServiceSchema => {
+export default (config: Config, options: Partial<DeliveryOptions> = {}): ServiceSchema => {
   /** Null without SMTP_URL. */
   let queue: MailQueue | null = null;
 
   return service<MailerContract>({
     name: "mailer",
     actions: {
-      /** Queues a mail and returns. @throws Problem database-unavailable */
+      /** @throws Problem database-unavailable */
       send: {
         auth: "internal",
         rules: {
@@ -41,16 +41,16 @@ export default (config: Config, pace: Partial<Pace> = {}): ServiceSchema => {
           if (queue !== null) await queue.send(ctx.params);
           else if (config.production)
             this.logger.warn(`mail is switched off (no SMTP_URL): dropped "${ctx.params.subject}"`);
-          else if (config.NODE_ENV === "development") process.stdout.write(block(ctx.params));
+          else if (config.NODE_ENV === "development") process.stdout.write(printed(ctx.params));
         },
       },
     },
 
     async started() {
       if (config.SMTP_URL !== "") {
-        // pg-boss and nodemailer are loaded only where they are needed.
+        // Loads pg-boss and nodemailer only on nodes that need them.
         const { MailQueue } = await import("./mail-queue.ts");
-        queue = new MailQueue(config, { ...PACE, ...pace }, this.logger);
+        queue = new MailQueue(config, { ...DELIVERY, ...options }, this.logger);
       } else if (config.production)
         this.logger.warn(
           "mail is switched off: verification and password reset mails are not sent (set SMTP_URL)",

@@ -1,14 +1,14 @@
 import { createTransport } from "nodemailer";
 import type { Config } from "../../core/config.ts";
+import type { DeliveryOptions } from "./delivery-options.ts";
 import type { Mail } from "./mailer.contract.ts";
-import type { Pace } from "./pace.ts";
 
 /**
- * What went wrong with one attempt, in codes alone: an SMTP server's answer may quote the mail (spam filters name the
- * links that they object to), and an error is logged and stored.
+ * The failure of one attempt, in codes only. An SMTP server's reply may quote the mail (spam filters name links), and
+ * this error is logged and stored.
  */
 export class NotSent extends Error {
-  /** The server refuses this recipient for good (5xx to RCPT TO, RFC 5321 §4.2.1): no use in trying again. */
+  /** The server refused the recipient for good (5xx to RCPT TO, RFC 5321 §4.2.1): another attempt is of no use. */
   readonly permanent: boolean;
 
   constructor(error: unknown) {
@@ -26,19 +26,19 @@ export class NotSent extends Error {
 export interface Smtp {
   /**
    * Sends one mail over a connection of its own.
-   * @param id the same for each attempt: a receiver that gets the mail twice can tell by its Message-ID
+   * @param id makes the Message-ID, the same for each attempt: a receiver recognises a mail that it gets twice
    * @throws NotSent
    */
   deliver(mail: Mail, id: string, signal: AbortSignal): Promise<void>;
 }
 
-export function openSmtp({ SMTP_URL, MAIL_FROM }: Config, pace: Pace): Smtp {
+export function openSmtp({ SMTP_URL, MAIL_FROM }: Config, options: DeliveryOptions): Smtp {
   const transport = createTransport({
     url: SMTP_URL,
-    connectionTimeout: pace.silence,
-    greetingTimeout: pace.silence,
-    socketTimeout: pace.silence,
-    dnsTimeout: pace.silence,
+    connectionTimeout: options.socketTimeoutMs,
+    greetingTimeout: options.socketTimeoutMs,
+    socketTimeout: options.socketTimeoutMs,
+    dnsTimeout: options.socketTimeoutMs,
     disableFileAccess: true,
     disableUrlAccess: true,
   });
@@ -48,13 +48,13 @@ export function openSmtp({ SMTP_URL, MAIL_FROM }: Config, pace: Pace): Smtp {
       try {
         await transport.sendMail({
           from: MAIL_FROM,
-          // As an object it is one address, whatever it holds; as text it would be parsed as a list.
+          // An object is one address; text would be parsed as a list of addresses.
           to: { name: "", address: to },
           subject,
           text,
           messageId: `<${id}@${domain}>`,
           headers: { "Auto-Submitted": "auto-generated" },
-          signal: AbortSignal.any([signal, AbortSignal.timeout(pace.attempt)]),
+          signal: AbortSignal.any([signal, AbortSignal.timeout(options.attemptTimeoutMs)]),
         });
       } catch (error) {
         throw new NotSent(error);

@@ -5,10 +5,10 @@ import pg from "pg";
 import type { Config } from "../../core/config.ts";
 import { Problem, PROBLEMS } from "../../core/errors.ts";
 import { until } from "../../local/until.ts";
-import { Boss } from "../../mixins/boss.ts";
+import { JobQueues } from "../../mixins/job-queues.ts";
 import { brokerOptions } from "../../moleculer.config.ts";
 import jobsService from "../../services/jobs/jobs.service.ts";
-import type { Pace } from "../../services/jobs/pace.ts";
+import type { SchedulerOptions } from "../../services/jobs/scheduler-options.ts";
 import projectsService from "../../services/projects/projects.service.ts";
 import tasksService from "../../services/tasks/tasks.service.ts";
 import usersService from "../../services/users/users.service.ts";
@@ -17,7 +17,12 @@ import { freshDatabase } from "../support/database.ts";
 import { gateTo } from "../support/gate.ts";
 import { startTestNode, testConfig, type TestNode } from "../support/node.ts";
 
-const FAST: Partial<Pace> = { poll: 0.5, retryDelay: 1, retryMax: 1, grace: 1000 };
+const FAST: Partial<SchedulerOptions> = {
+  pollSeconds: 0.5,
+  retryDelaySeconds: 1,
+  maxRetryDelaySeconds: 1,
+  graceMs: 1000,
+};
 const HOUR = 3_600_000;
 
 const inHours = (hours: number): string => new Date(Date.now() + hours * HOUR).toISOString();
@@ -38,7 +43,7 @@ interface JobsNode {
   stop(): Promise<void>;
 }
 
-interface Options extends Partial<Pace> {
+interface Options extends Partial<SchedulerOptions> {
   /** What its jobs call: the real ones, unless said. */
   services?: (config: Config) => ServiceSchema[];
 }
@@ -48,12 +53,12 @@ const real = (config: Config) => [usersService(config), projectsService(config),
 /** A node that runs jobs beside the services that they call. */
 async function startJobs(
   DATABASE_URL: string,
-  { services = real, ...pace }: Options = {},
+  { services = real, ...options }: Options = {},
 ): Promise<JobsNode> {
   const config = { ...testConfig(DATABASE_URL), NODE_ID: `jobs-${cleanups.length}` };
   const broker = new ServiceBroker(brokerOptions(config));
   for (const schema of services(config)) broker.createService(schema);
-  const service = broker.createService(jobsService(config, { ...FAST, ...pace }));
+  const service = broker.createService(jobsService(config, { ...FAST, ...options }));
   const log: string[] = [];
   const keep = (...args: unknown[]) => void log.push(args.map(String).join(" "));
   Object.assign(service.logger, { warn: keep, error: keep });
@@ -65,23 +70,23 @@ async function startJobs(
 }
 
 /** pg-boss as one more node has it, which runs no jobs. */
-function openQueue(DATABASE_URL: string): Boss {
+function openQueue(DATABASE_URL: string): JobQueues {
   const log = { warn: () => {}, error: () => {} };
   const config = { ...testConfig(DATABASE_URL), NODE_ID: "test" };
-  return new Boss(config, { label: "test", log, grace: 1000, prepare: async () => {} });
+  return new JobQueues(config, { label: "test", log, graceMs: 1000, setUp: async () => {} });
 }
 
 /** Makes a job due now, unless it is. @returns its run's id; null when it waits or runs already */
-async function send({ pg }: Boss, name: string): Promise<string | null> {
-  await waitFor(async () => (await pg.getQueue(name).catch(() => null)) !== null, "the queue");
-  return pg.send(name, null);
+async function send({ pgBoss }: JobQueues, name: string): Promise<string | null> {
+  await waitFor(async () => (await pgBoss.getQueue(name).catch(() => null)) !== null, "the queue");
+  return pgBoss.send(name, null);
 }
 
-const stateOf = async ({ pg }: Boss, name: string, id: string): Promise<string | undefined> =>
-  (await pg.findJobs(name, { id }))[0]?.state;
+const stateOf = async ({ pgBoss }: JobQueues, name: string, id: string): Promise<string | undefined> =>
+  (await pgBoss.findJobs(name, { id }))[0]?.state;
 
 /** Makes a job due, and waits until its run has ended. */
-async function runJob(queue: Boss, name: string): Promise<void> {
+async function runJob(queue: JobQueues, name: string): Promise<void> {
   let id: string | null = null;
   await waitFor(async () => (id = await send(queue, name)) !== null, `a turn for ${name}`);
   await waitFor(async () => (await stateOf(queue, name, String(id))) === "completed", `the end of ${name}`);
@@ -90,7 +95,7 @@ async function runJob(queue: Boss, name: string): Promise<void> {
 describe("with all services", () => {
   let node: TestNode;
   let sql: pg.Client;
-  let queue: Boss;
+  let queue: JobQueues;
   let ada: Person;
   let ben: Person;
   beforeAll(async () => {
@@ -321,7 +326,7 @@ describe("with all services", () => {
 
 describe("a job", () => {
   let database: string;
-  let queue: Boss;
+  let queue: JobQueues;
   beforeEach(async () => {
     database = await freshDatabase();
     queue = openQueue(database);
@@ -345,10 +350,10 @@ describe("a job", () => {
   test("comes by itself, and its schedule is one, however many nodes run it", async () => {
     let calls = 0;
     const services = announcing(() => ++calls < 0);
-    const start = () => startJobs(database, { services, schedule: 1 });
+    const start = () => startJobs(database, { services, cronCheckSeconds: 1 });
     const nodes = await Promise.all([start(), start()]);
     await waitFor(() => calls > 0, "a run");
-    const schedules = await queue.pg.getSchedules();
+    const schedules = await queue.pgBoss.getSchedules();
     expect(schedules.map(({ name, cron }) => [name, cron])).toEqual([
       ["announce-due", "* * * * *"],
       ["forget-answers", "*/5 * * * *"],
@@ -388,7 +393,7 @@ describe("a job", () => {
 
   test("that finds no end leaves the rest to its next run", async () => {
     let calls = 0;
-    const { log } = await startJobs(database, { services: announcing(() => ++calls > 0), step: 50 });
+    const { log } = await startJobs(database, { services: announcing(() => ++calls > 0), stepLimitMs: 50 });
     await runJob(queue, "announce-due");
     expect(calls).toBeGreaterThan(1);
     expect(log).toEqual([]);
@@ -408,20 +413,20 @@ describe("a job", () => {
   test("whose node died is run by another one", async () => {
     let calls = 0;
     const services = announcing(() => ++calls < 0);
-    const first = await startJobs(database, { services, expire: 1 });
+    const first = await startJobs(database, { services, expireSeconds: 1 });
     await send(queue, "announce-due");
     await first.stop();
     // This node takes the job, and is never heard of again.
     await send(queue, "announce-due");
-    const [{ id } = { id: "" }] = await queue.pg.fetch("announce-due");
+    const [{ id } = { id: "" }] = await queue.pgBoss.fetch("announce-due");
     calls = 0;
-    await startJobs(database, { services, expire: 1 });
+    await startJobs(database, { services, expireSeconds: 1 });
     expect(await send(queue, "announce-due")).toBeNull();
     await waitFor(async () => {
-      const [{ startedOn } = { startedOn: new Date() }] = await queue.pg.findJobs("announce-due", { id });
+      const [{ startedOn } = { startedOn: new Date() }] = await queue.pgBoss.findJobs("announce-due", { id });
       return startedOn.getTime() + 1000 < Date.now();
     }, "its time to be up");
-    await queue.pg.supervise("announce-due");
+    await queue.pgBoss.supervise("announce-due");
     await waitFor(() => calls > 0, "another attempt");
     await waitFor(async () => (await stateOf(queue, "announce-due", id)) === "completed", "its end");
   });

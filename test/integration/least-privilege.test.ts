@@ -7,7 +7,7 @@ import pg from "pg";
 import { SMTPServer } from "smtp-server";
 import { type Config, SERVICES } from "../../core/config.ts";
 import { until } from "../../local/until.ts";
-import { Boss } from "../../mixins/boss.ts";
+import { JobQueues } from "../../mixins/job-queues.ts";
 import { startNode } from "../../node.ts";
 import { Api } from "../support/api.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -72,7 +72,7 @@ test("a node with all services works as a role that may create nothing", async (
   await ada.api.must("POST", `/tasks/${task.id}/comments`, { body: "Enough" });
   await ada.api.must("PATCH", `/users/${ada.id}`, { first_name: "Ada" });
   await ada.api.must("DELETE", `/tasks/${task.id}`);
-  // The mail of the registration, by way of the queue, and the timetable.
+  // The mail of the registration, by way of the queue, and the schedules.
   expect(await until(() => mails > 0, 10_000)).toBe(true);
   const scheduled = async () => (await admin.query("SELECT FROM jobs.schedule")).rows.length;
   expect(await until(async () => (await scheduled()) >= 4, 10_000)).toBe(true);
@@ -84,12 +84,18 @@ test("what pg-boss sweeps from time to time it sweeps as that role, too", async 
     warn: (...args: unknown[]) => void complaints.push(args),
     error: (...args: unknown[]) => void complaints.push(args),
   };
-  const boss = new Boss(config, { label: "sweeps", log, grace: 100, schedule: 30, prepare: async () => {} });
+  const queues = new JobQueues(config, {
+    label: "sweeps",
+    log,
+    graceMs: 100,
+    cronCheckSeconds: 30,
+    setUp: async () => {},
+  });
   try {
-    expect(await boss.opened(10_000)).toBe(true);
-    await boss.pg.supervise();
+    expect(await queues.waitUntilOpen(10_000)).toBe(true);
+    await queues.pgBoss.supervise();
   } finally {
-    await boss.stop();
+    await queues.stop();
   }
   expect(complaints).toEqual([]);
 });

@@ -11,7 +11,7 @@ import { until } from "../../local/until.ts";
 import { brokerOptions } from "../../moleculer.config.ts";
 import { mailer } from "../../services/mailer/mailer.contract.ts";
 import mailerService from "../../services/mailer/mailer.service.ts";
-import type { Pace } from "../../services/mailer/pace.ts";
+import type { DeliveryOptions } from "../../services/mailer/delivery-options.ts";
 import { freshDatabase } from "../support/database.ts";
 import { gateTo } from "../support/gate.ts";
 import { testConfig } from "../support/node.ts";
@@ -22,7 +22,13 @@ const MAIL = {
   subject: "Verify your e-mail address",
   text: `Hello\n${SECRET_LINK}\n`,
 };
-const FAST: Partial<Pace> = { silence: 300, poll: 0.5, retryDelay: 1, retryMax: 0, grace: 1000 };
+const FAST: Partial<DeliveryOptions> = {
+  socketTimeoutMs: 300,
+  pollSeconds: 0.5,
+  retryDelaySeconds: 1,
+  maxRetryDelaySeconds: 0,
+  graceMs: 1000,
+};
 
 interface Received {
   from: string;
@@ -97,10 +103,13 @@ interface Mailer {
 }
 
 /** A node that runs the mailer alone. */
-async function startMailer(overrides: Partial<Config>, pace: Partial<Pace> = {}): Promise<Mailer> {
+async function startMailer(
+  overrides: Partial<Config>,
+  options: Partial<DeliveryOptions> = {},
+): Promise<Mailer> {
   const config = { ...testConfig(database), MAIL_FROM: "Taskwire <post@taskwire.example>", ...overrides };
   const broker = new ServiceBroker(brokerOptions(config));
-  const service = broker.createService(mailerService(config, { ...FAST, ...pace }));
+  const service = broker.createService(mailerService(config, { ...FAST, ...options }));
   const log: string[] = [];
   const keep = (...args: unknown[]) => void log.push(args.map(String).join(" "));
   Object.assign(service.logger, { warn: keep, error: keep });
@@ -141,7 +150,7 @@ describe("a mail", () => {
 
   test("goes out at once, without waiting for the next look into the queue", async () => {
     const smtp = await startSmtp();
-    const { broker } = await startMailer({ SMTP_URL: smtp.url }, { poll: 60 });
+    const { broker } = await startMailer({ SMTP_URL: smtp.url }, { pollSeconds: 60 });
     const people = ["a@example.com", "b@example.com", "c@example.com"];
     for (const to of people) await mailer.call(broker, "send", { ...MAIL, to });
     await waitFor(() => smtp.mails.length >= 3, "three mails");
@@ -211,7 +220,7 @@ describe("an SMTP server", () => {
   test("that never takes a mail is left alone in the end, and the mail's text goes", async () => {
     const { broker, log } = await startMailer(
       { SMTP_URL: `smtp://ada:hush-hush@127.0.0.1:${await freePort()}` },
-      { retries: 1 },
+      { retryLimit: 1 },
     );
     await mailer.call(broker, "send", MAIL);
     await waitFor(() => log.some((line) => line.includes("dropped after 2 attempts")), "the last attempt");
@@ -236,7 +245,10 @@ describe("a mailer that stops", () => {
 
   test("in the middle of an attempt cuts it off within its grace, and the next one makes it again", async () => {
     const hanging = await startHanging();
-    const first = await startMailer({ SMTP_URL: hanging.url }, { silence: 60_000, attempt: 60_000 });
+    const first = await startMailer(
+      { SMTP_URL: hanging.url },
+      { socketTimeoutMs: 60_000, attemptTimeoutMs: 60_000 },
+    );
     await mailer.call(first.broker, "send", MAIL);
     await waitFor(() => hanging.sockets.length > 0, "an attempt");
     const since = performance.now();

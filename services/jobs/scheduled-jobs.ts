@@ -5,19 +5,21 @@ import { forgetResponses } from "../../mixins/idempotency.ts";
 import { projects } from "../projects/projects.contract.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
 
-export interface Job {
-  /** Its queue's name. */
+export interface ScheduledJob {
+  /** Also the name of its queue. */
   name: string;
   /** When it is due, in UTC. */
   cron: string;
-  /** Each does one batch and returns whether there may be more; the next begins where there is none. */
+  /** Each call does one batch and returns whether there may be more; without more, the next step begins. */
   steps: (() => Promise<boolean>)[];
 }
 
-/** What is due when. Each may be done twice, or begun and not ended: what is done already is not found again. */
-export function timetable({ RETENTION_DAYS }: Config, caller: Caller, db: Queryable): Job[] {
-  /** What was deleted before is gone for good. */
-  const retention = () => ({ before: new Date(Date.now() - RETENTION_DAYS * 86_400_000).toISOString() });
+const DAY_MS = 86_400_000;
+
+/** The jobs and their schedules. A batch may run twice or end half-way: the next one finds only what is left to do. */
+export function scheduledJobs({ RETENTION_DAYS }: Config, caller: Caller, db: Queryable): ScheduledJob[] {
+  /** Tasks and projects that were deleted before this time are purged. */
+  const retention = () => ({ before: new Date(Date.now() - RETENTION_DAYS * DAY_MS).toISOString() });
   return [
     {
       name: "announce-due",
