@@ -22,6 +22,20 @@ export interface LoggedEvent<Type extends string = string, Data extends object =
   data: Data;
 }
 
+/** An event as its writer knows it: with the id of the event before it in the stream, which is no part of the event. */
+export interface CommittedEvent extends LoggedEvent {
+  /** Null before a stream's first event. */
+  previous_id: string | null;
+}
+
+/** A place in a stream: the last event that a reader has. */
+export interface Position {
+  /** 0: before the first event. */
+  seq: number;
+  /** Of event `seq`; null at 0, and where the reader knows the number alone. */
+  id: string | null;
+}
+
 interface EventBody<Data extends object> {
   /** The API's documents show it. */
   readonly summary: string;

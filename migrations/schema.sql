@@ -133,7 +133,9 @@ CREATE TABLE events.log (
 CREATE TABLE events.streams (
   name text NOT NULL,
   head bigint NOT NULL,
-  members_version bigint NOT NULL DEFAULT 0
+  members_version bigint NOT NULL DEFAULT 0,
+  last_id uuid,
+  previous_id uuid
 ) WITH (fillfactor=50);
 
 CREATE TABLE idempotency.keys (

@@ -29,6 +29,8 @@ export interface Database extends Queryable {
    * @param timeoutMs the time for each of its statements, when DATABASE_TIMEOUT is too short
    */
   transaction<Result>(work: (tx: Queryable) => Promise<Result>, timeoutMs?: number): Promise<Result>;
+  /** How many connections were lost: answers from before and after one may be of two histories (a restore, a failover). */
+  readonly interruptions: number;
   close(): Promise<void>;
 }
 
@@ -133,7 +135,12 @@ const SHARED_STATEMENT_SHARE = 0.75;
  * lock. Transactions use a bounded pool of ordinary connections. Slow statements take turns (mixins/turns.ts) on a small
  * pool of their own, so that they hold up nothing else. The first query connects; a lost connection is replaced.
  */
-export function openDatabase(config: Config, onError: (error: Error) => void): Database {
+export function openDatabase(config: Config, onLost: (error: Error) => void): Database {
+  let interruptions = 0;
+  const onError = (error: Error): void => {
+    interruptions += 1;
+    onLost(error);
+  };
   const connectMs = Math.ceil(config.DATABASE_TIMEOUT / 2);
   const options: pg.ClientConfig = {
     connectionString: config.DATABASE_URL,
@@ -208,6 +215,9 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
         client.off("error", onError);
         client.release(broken);
       }
+    },
+    get interruptions() {
+      return interruptions;
     },
     async close() {
       await Promise.all([reads.close(), writes.close(), pool.end(), slow.end()]);

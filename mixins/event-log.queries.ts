@@ -1,5 +1,5 @@
 /** The reads of the log of events. Each says the plan that it expects. */
-import type { LoggedEvent } from "../core/events.ts";
+import type { LoggedEvent, Position } from "../core/events.ts";
 import type { Queryable } from "./database.ts";
 
 const EVENT = "id, stream, seq, type, time, actor_id, request_id, data";
@@ -8,6 +8,8 @@ export interface StreamHead {
   name: string;
   /** The `seq` of the stream's last event. */
   head: number;
+  /** The `id` of that event; null where it was forgotten. */
+  last_id: string | null;
   /** Moves with each event that changes who may see or do what. */
   members_version: number;
 }
@@ -16,73 +18,104 @@ export interface StreamHead {
 export function readHeads(db: Queryable, names: string[]): Promise<StreamHead[]> {
   return db.query({
     name: "events-heads",
-    text: "SELECT name, head, members_version FROM events.streams WHERE name = ANY ($1::text[])",
+    text: "SELECT name, head, last_id, members_version FROM events.streams WHERE name = ANY ($1::text[])",
     values: [names],
   });
 }
 
-/** A part of one stream's log: `after` < seq ≤ `upTo`. */
+/** A part of one stream's log: what follows a reader's position, up to a number. */
 export interface Span {
   stream: string;
-  after: number;
+  after: Position;
   upTo: number;
 }
 
-/** The first `limit` events of a span, in order. Plan: primary key of events.log. */
-export function readLog(
+/**
+ * The events that follow a position, out of those from the position on. A number alone does not say which history it
+ * counts, so the event at the position has to be the reader's own (as a follower in Raft compares the previous entry).
+ * @returns null where the log does not go on from there: another history, or one that was cut off behind the reader
+ */
+function following({ seq, id }: Position, events: LoggedEvent[]): LoggedEvent[] | null {
+  if (seq === 0) return events;
+  const [first, ...rest] = events;
+  if (first?.seq === seq) return id === null || first.id === id ? rest : null;
+  // A reader that knows the number alone needs no more than that nothing is missing.
+  return id === null && first?.seq === seq + 1 ? events : null;
+}
+
+/**
+ * The first `limit` events of a span, in order. Plan: primary key of events.log.
+ * @returns null where the log does not go on from the position
+ */
+export async function readLog(
   db: Queryable,
   { stream, after, upTo, limit }: Span & { limit: number },
-): Promise<LoggedEvent[]> {
-  return db.query({
+): Promise<LoggedEvent[] | null> {
+  const events = await db.query<LoggedEvent>({
     name: "events-read",
     text: `SELECT ${EVENT} FROM events.log
-           WHERE stream = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4`,
-    values: [stream, after, upTo, limit],
+           WHERE stream = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4`,
+    values: [stream, after.seq, upTo, limit + 1],
   });
+  return following(after, events)?.slice(0, limit) ?? null;
 }
 
 /** Bytes of events in one read of many spans, about. */
 const MANY_BYTES = 1_000_000;
 
 /**
- * The first events of many spans, in order, by stream: at most `limit` of each span. Once MANY_BYTES are reached, the
- * spans that follow come short or empty. Plan: primary key of events.log.
+ * The first events of many spans, in order: at most `limit` of each span. Once MANY_BYTES are reached, the spans that
+ * follow come short. Plan: primary key of events.log.
+ * @returns by stream; null where the log does not go on from the position; without the streams of which nothing was read
  */
 export async function readLogs(
   db: Queryable,
   spans: Span[],
   limit: number,
-): Promise<Map<string, LoggedEvent[]>> {
-  const events = await db.query<LoggedEvent>({
+): Promise<Map<string, LoggedEvent[] | null>> {
+  const rows = await db.query<LoggedEvent>({
     name: "events-read-many",
     text: `SELECT ${EVENT} FROM (
              SELECT e.*, sum(octet_length(e.data::text)) OVER (ORDER BY span.nth, e.seq) AS bytes
              FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS span (name, after, up_to, nth)
              CROSS JOIN LATERAL (
-               SELECT * FROM events.log WHERE stream = span.name AND seq > span.after AND seq <= span.up_to
+               SELECT * FROM events.log WHERE stream = span.name AND seq >= span.after AND seq <= span.up_to
                ORDER BY seq LIMIT $4) e) page
            WHERE bytes <= $5 ORDER BY stream, seq`,
     values: [
       spans.map(({ stream }) => stream),
-      spans.map(({ after }) => after),
+      spans.map(({ after }) => after.seq),
       spans.map(({ upTo }) => upTo),
-      limit,
+      limit + 1,
       MANY_BYTES,
     ],
   });
-  return Map.groupBy(events, ({ stream }) => stream);
+  const read = Map.groupBy(rows, ({ stream }) => stream);
+  return new Map(
+    spans.flatMap(({ stream, after }) => {
+      const events = following(after, read.get(stream) ?? []);
+      const isRead = read.has(stream) && events?.length !== 0;
+      return isRead ? [[stream, events?.slice(0, limit) ?? null]] : [];
+    }),
+  );
 }
 
 /** Bytes of events in a page of the log, about. NATS takes 8 MB here, and an event has some 200 kB at the most. */
 const PAGE_BYTES = 4_000_000;
 
 /**
- * The first events of a span for an answer: at most `limit`, as many as fit into PAGE_BYTES, and at least one. A page is
+ * The first events after a number for an answer: at most `limit`, as many as fit into PAGE_BYTES, and at least one. A page is
  * megabytes, so the read goes by the slow connections. Plan: primary key of events.log.
  */
 export async function readLogPage(
   db: Queryable,
-  { stream, after, upTo, limit, caller }: Span & { limit: number; caller: string },
+  {
+    stream,
+    after,
+    upTo,
+    limit,
+    caller,
+  }: { stream: string; after: number; upTo: number; limit: number; caller: string },
 ): Promise<LoggedEvent[]> {
   return db.query({
     name: "events-page",

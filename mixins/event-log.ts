@@ -6,7 +6,7 @@
  * leaves no hole. `nextval` would do neither.
  */
 import type { ServiceBroker } from "moleculer";
-import type { EventDeclaration, LoggedEvent } from "../core/events.ts";
+import type { CommittedEvent, EventDeclaration, LoggedEvent } from "../core/events.ts";
 import { newId } from "../core/ids.ts";
 import { type ActionContext, type Actor, type Conditions, emit, hint } from "../core/kit.ts";
 import type { Queryable, Statement } from "./database.ts";
@@ -59,14 +59,14 @@ export const writeContext = (ctx: ActionContext<unknown, Actor>): WriteContext =
 });
 
 /** The hint that follows a commit. It may be lost: notifiers read the same events from the log. */
-export const committed = hint<{ events: LoggedEvent[] }>("events.committed");
+export const committed = hint<{ events: CommittedEvent[] }>("events.committed");
 
 /** Bytes of events in one hint, about. NATS takes a megabyte. */
 const HINT_BYTES = 400_000;
 
 /** Hands committed events to the notifiers, in several hints if they are long. An event too long for one is read from the log. */
-export function emitCommitted(broker: ServiceBroker, events: LoggedEvent[]): void {
-  let piece: LoggedEvent[] = [];
+export function emitCommitted(broker: ServiceBroker, events: CommittedEvent[]): void {
+  let piece: CommittedEvent[] = [];
   let size = 0;
   for (const event of events) {
     const length = Buffer.byteLength(JSON.stringify(event.data));
@@ -85,7 +85,8 @@ export function emitCommitted(broker: ServiceBroker, events: LoggedEvent[]): voi
  * request's idempotency key.
  * @param row `name AS (…)` parts of a WITH clause, of which one is `row AS (… RETURNING …)`
  * @param next number of the first parameter that `row` does not use: `commit` fills it and the one after it
- * @returns SQL that returns `stream, seq, id` of each appended event; nothing when `row` is empty
+ * @returns SQL that returns `seq, id` of each appended event, and the id of its stream's last event before them; nothing
+ *   when `row` is empty
  *
  * Each write locks its rows first, then its streams in name order, so two writes never wait for each other in a circle.
  */
@@ -102,19 +103,23 @@ input AS (
   WINDOW w AS (PARTITION BY e.stream ORDER BY e.ord)
 ),
 heads AS (
-  INSERT INTO events.streams AS s (name, head, members_version)
-  SELECT stream, count(*), sum(access) FROM input GROUP BY stream ORDER BY stream
+  INSERT INTO events.streams AS s (name, head, members_version, last_id)
+  SELECT stream, count(*), sum(access), (array_agg(id ORDER BY ord DESC))[1] FROM input GROUP BY stream ORDER BY stream
   ON CONFLICT (name) DO UPDATE
-    SET head = s.head + excluded.head, members_version = s.members_version + excluded.members_version
+    SET head = s.head + excluded.head, members_version = s.members_version + excluded.members_version,
+        last_id = excluded.last_id, previous_id = s.last_id
     WHERE s.members_version = coalesce((SELECT max(guard) FROM input WHERE stream = s.name), s.members_version)
-  RETURNING s.name, s.head
+  RETURNING s.name, s.head, s.previous_id
 ),
-${rememberResponse(next + 1)}
-INSERT INTO events.log (stream, seq, id, type, time, actor_id, request_id, data)
-SELECT i.stream, h.head - i.of + i.nth, i.id, i.type, i.time, i.actor_id, i.request_id, i.data
--- A stream whose guard failed has no head: its null number fails the whole statement.
-FROM input i LEFT JOIN heads h ON h.name = i.stream
-RETURNING stream, seq, id`;
+${rememberResponse(next + 1)},
+logged AS (
+  INSERT INTO events.log (stream, seq, id, type, time, actor_id, request_id, data)
+  SELECT i.stream, h.head - i.of + i.nth, i.id, i.type, i.time, i.actor_id, i.request_id, i.data
+  -- A stream whose guard failed has no head: its null number fails the whole statement.
+  FROM input i LEFT JOIN heads h ON h.name = i.stream
+  RETURNING stream, seq, id
+)
+SELECT l.seq, l.id, h.previous_id FROM logged l JOIN heads h ON h.name = l.stream`;
 }
 
 const eventsParameter = (events: NewEvent[], guards: Guards): string =>
@@ -150,22 +155,23 @@ export async function commit(
   events: NewEvent[],
   answer?: RememberedResponse,
   guards: Guards = {},
-): Promise<LoggedEvent[] | null> {
+): Promise<CommittedEvent[] | null> {
   if (events.length === 0) throw new Error("a write without an event needs no event log");
   try {
-    const rows = await db.query<{ id: string; seq: number }>({
+    const rows = await db.query<{ id: string; seq: number; previous_id: string | null }>({
       ...statement,
       write: true,
       values: [...values, eventsParameter(events, guards), responseParameter(answer)],
     });
     if (rows.length === 0) return null;
-    const seqs = new Map(rows.map(({ id, seq }) => [id, seq]));
-    return events.map(({ movesAccess: _moves, id, stream, ...rest }) => ({
-      id,
-      stream,
-      seq: seqs.get(id) as number,
-      ...rest,
-    }));
+    const numbered = new Map(rows.map((row) => [row.id, row]));
+    const lastOf = new Map<string, string>();
+    return events.map(({ movesAccess: _moves, id, stream, ...rest }) => {
+      const { seq, previous_id } = numbered.get(id) as (typeof rows)[number];
+      const previous = lastOf.get(stream) ?? previous_id;
+      lastOf.set(stream, id);
+      return { id, stream, seq, ...rest, previous_id: previous };
+    });
   } catch (error) {
     if (guardFailed(error)) return null;
     throw error;

@@ -6,7 +6,7 @@
 import { io } from "socket.io-client";
 import { originOf, taskwireUrl } from "../core/origin.ts";
 import { printable } from "../core/text.ts";
-import type { LoggedEvent } from "../core/events.ts";
+import type { LoggedEvent, Position } from "../core/events.ts";
 import { EVENT_TYPES } from "../services/events.ts";
 
 const [token, ...rest] = process.argv.slice(2);
@@ -37,7 +37,7 @@ if (token === undefined || token === "")
   fail("Say whose events: npm run listen -- <access_token> [url] [stream …]");
 const url = await findSockets().catch((error: unknown) => fail((error as Error).message));
 
-const cursors: Record<string, number> = {};
+const cursors: Record<string, Position> = {};
 const socket = io(url, {
   path: "/ws",
   transports: ["websocket"],
@@ -45,17 +45,17 @@ const socket = io(url, {
   auth: (send) => send({ token, cursors, ...(streams.length > 0 && { streams }) }),
 });
 
-socket.on("ready", (frame: { streams: Record<string, { seq: number; recovered: boolean }> }) => {
-  for (const [name, { seq, recovered }] of Object.entries(frame.streams)) {
+socket.on("ready", (frame: { streams: Record<string, Position & { recovered: boolean }> }) => {
+  for (const [name, { seq, id, recovered }] of Object.entries(frame.streams)) {
     if (name in cursors && !recovered) console.log(`${name}: events are missing, fetch the state by REST`);
-    cursors[name] = seq;
+    cursors[name] = { seq, id };
     console.log(`stream  ${name} at ${seq}`);
   }
   console.log(`ready   ${Object.keys(frame.streams).length} streams of ${url} are live`);
 });
 for (const type of EVENT_TYPES)
-  socket.on(type, ({ stream, seq, data }: LoggedEvent) => {
-    cursors[stream] = seq;
+  socket.on(type, ({ stream, seq, id, data }: LoggedEvent) => {
+    cursors[stream] = { seq, id };
     const { task, member } = data as { task?: { title: string }; member?: { user_id: string } };
     console.log(printable(`${stream} #${seq} ${type} ${task?.title ?? member?.user_id ?? ""}`));
   });

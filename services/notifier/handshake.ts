@@ -1,4 +1,6 @@
 import { invalidField, Problem } from "../../core/errors.ts";
+import type { Position } from "../../core/events.ts";
+import { isId } from "../../core/ids.ts";
 import { isStreamName } from "./notifier.queries.ts";
 
 /** Streams that one socket may have open. */
@@ -8,7 +10,7 @@ export interface Handshake {
   token: string;
   /** Null: the usual ones. */
   streams: string[] | null;
-  cursors: Map<string, number>;
+  cursors: Map<string, Position>;
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -24,10 +26,14 @@ export function parseStream(value: unknown, field: string): string {
 export const tooManyStreams = (): Problem =>
   new Problem("too-many-streams", `A socket has ${MAX_STREAMS} streams at most`);
 
-/** A cursor: the number of the last event that the client has. */
-export function parseCursor(value: unknown, field: string): number {
-  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
-  throw invalid(field, "A cursor is a whole number from 0 on");
+/** A cursor: the last event that the client has, `{seq, id}`, or its number alone, which is not checked. */
+export function parseCursor(value: unknown, field: string): Position {
+  const { seq, id = null } = isRecord(value) ? value : { seq: value };
+  if (!Number.isSafeInteger(seq) || (seq as number) < 0)
+    throw invalid(field, "A cursor is a whole number from 0 on, or {seq, id} with such a number");
+  if (id !== null && !(typeof id === "string" && isId(id)))
+    throw invalid(field, "A cursor's id is the id of event number seq, or null");
+  return { seq: seq as number, id: seq === 0 || id === null ? null : id.toLowerCase() };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { createAdapter } from "@socket.io/redis-adapter";
 import type { Redis } from "ioredis";
-import type { LoggedEvent } from "../../core/events.ts";
+import type { CommittedEvent } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
 import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
 import type { PushServer } from "./streams.ts";
@@ -10,7 +10,7 @@ const HINTS = "hints";
 
 export interface Link {
   /** Hands events to the other notifiers. They may be lost. */
-  share(events: LoggedEvent[]): void;
+  share(events: CommittedEvent[]): void;
   close(): void;
 }
 
@@ -35,7 +35,7 @@ export function linkNotifiers(
   namespace: string,
   io: PushServer,
   log: Log,
-  onHints: (events: LoggedEvent[]) => void,
+  onHints: (events: CommittedEvent[]) => void,
 ): Link {
   const outage = new RedisOutage(log, {
     away: "notifiers go by the log alone",
@@ -51,8 +51,8 @@ export function linkNotifiers(
 
   // serverSideEmit reaches every notifier but this one.
   const server = io as unknown as {
-    on(event: string, listener: (events: LoggedEvent[]) => void): void;
-    serverSideEmit(event: string, events: LoggedEvent[]): void;
+    on(event: string, listener: (events: CommittedEvent[]) => void): void;
+    serverSideEmit(event: string, events: CommittedEvent[]): void;
   };
   server.on(HINTS, onHints);
   return {

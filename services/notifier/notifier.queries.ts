@@ -11,12 +11,16 @@ export function isStreamName(name: string): boolean {
   return id !== undefined && isId(id) && id === id.toLowerCase();
 }
 
+/** The user's own stream; null for a token that is limited to projects, since the stream tells of personal tasks too. */
+export const ownStream = (actor: Actor): string | null =>
+  reaches(actor, null) ? userStream(actor.id) : null;
+
 /**
- * The streams that a socket gets unless it names others: its user's own, and those of the user's projects, as far as its
- * token reaches. Of more than `most` it gets the projects that the user founded, then the longest-standing memberships.
+ * The streams of a user's projects, as far as the token reaches. Of more than `most` the projects that the user founded
+ * come first, then the longest-standing memberships.
  * @returns also how many were left out. Plan: members_user_idx.
  */
-export async function usualStreams(
+export async function projectStreams(
   db: Queryable,
   actor: Actor,
   most: number,
@@ -26,11 +30,10 @@ export async function usualStreams(
     text: `SELECT project_id, count(*) OVER () AS all FROM projects.memberships
            WHERE user_id = $1 AND ($3::uuid[] IS NULL OR project_id = ANY ($3))
            ORDER BY founded DESC, since, project_id LIMIT $2`,
-    values: [actor.id, most - 1, actor.projects ?? null],
+    values: [actor.id, most, actor.projects ?? null],
   });
-  const own = reaches(actor, null) ? [userStream(actor.id)] : [];
   return {
-    names: [...own, ...rows.map(({ project_id }) => projectStream(project_id))],
+    names: rows.map(({ project_id }) => projectStream(project_id)),
     leftOut: (rows[0]?.all ?? 0) - rows.length,
   };
 }
@@ -44,8 +47,7 @@ export async function readableStreams(db: Queryable, actor: Actor, streams: stri
     .filter((name) => name.startsWith(PROJECT))
     .map((name) => name.slice(PROJECT.length))
     .filter((id) => reaches(actor, id));
-  // Their own stream tells of personal tasks too, which a token that is limited to projects does not reach.
-  const own = streams.filter((name) => name === userStream(actor.id) && reaches(actor, null));
+  const own = streams.filter((name) => name === ownStream(actor));
   if (projects.length === 0) return new Set(own);
   const rows = await db.query<{ id: string }>(
     actor.role === "user"

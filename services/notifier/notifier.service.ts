@@ -21,17 +21,9 @@ import { sessionsEnded } from "../users/users.contract.ts";
 import { Crowd } from "./crowd.ts";
 import { createSocketServer, Door } from "./door.ts";
 import { MAX_HANDSHAKE_BYTES } from "./frames.ts";
-import {
-  type Handshake,
-  MAX_STREAMS,
-  parseCursor,
-  parseHandshake,
-  parseStream,
-  tooManyStreams,
-} from "./handshake.ts";
+import { type Handshake, parseCursor, parseHandshake, parseStream, tooManyStreams } from "./handshake.ts";
 import { type Link, linkNotifiers } from "./link.ts";
 import type { NotifierContract } from "./notifier.contract.ts";
-import { usualStreams } from "./notifier.queries.ts";
 import { closeRevoked } from "./revocations.ts";
 import { type Identity, identifier } from "./identity.ts";
 import { endSockets, trackUpgrades } from "./shutdown.ts";
@@ -79,11 +71,14 @@ const documentOf = (error: unknown): ProblemDocument => {
 /** Failures that pass: the client is let go and comes back by itself, instead of being told to stay away. */
 const PASSING: ProblemCode[] = ["database-unavailable", "service-unavailable", "overloaded", "timeout"];
 
-/** Answers a client's request by its acknowledgement: `{…}` or `{problem}`. Serial for each socket. */
+/**
+ * Answers a client's request by its acknowledgement: `{…}` or `{problem}`. Serial for each socket. What a handler returns
+ * makes the answer in the tick that sends it: frames that were sent before are told as such.
+ */
 function answering(self: Service & Notifier, socket: ClientSocket) {
   let turn = Promise.resolve();
   let waiting = 0;
-  return (event: string, handle: (request: Record<string, unknown>) => Promise<object>) => {
+  return (event: string, handle: (request: Record<string, unknown>) => Promise<() => object>) => {
     const listener = (request: unknown, acknowledge?: Acknowledge) => {
       const reply = typeof acknowledge === "function" ? acknowledge : () => {};
       // Each costs queries: who sends more than we get done is not somebody to queue for.
@@ -94,7 +89,8 @@ function answering(self: Service & Notifier, socket: ClientSocket) {
         try {
           if (self.isLimited && !self.crowd.spend(socket.data.actor.id))
             throw new Problem("rate-limited", "Your sockets ask for too much: wait a moment");
-          reply(await handle((request ?? {}) as Record<string, unknown>));
+          const answer = await handle((request ?? {}) as Record<string, unknown>);
+          reply(answer());
         } catch (error) {
           if (problemCode(error) === null) self.logger.error(`${event} failed`, error);
           reply({ problem: documentOf(error) });
@@ -105,19 +101,6 @@ function answering(self: Service & Notifier, socket: ClientSocket) {
   };
 }
 
-/** Sends what the socket asked for, then says `ready` (docs/reference.md, Connecting). */
-async function connect(self: Service & Notifier, socket: ClientSocket, { streams, cursors }: Handshake) {
-  const { names, leftOut } = streams
-    ? { names: streams, leftOut: 0 }
-    : await usualStreams(self.db, socket.data.actor, MAX_STREAMS);
-  self.crowd.charge(socket.data.actor.id, names.length);
-  const wanted = new Map(names.map((name) => [name, cursors.get(name) ?? null]));
-  const joined = await self.streams.join(socket, wanted);
-  for (const name of joined.unreadable) self.streams.close(socket, name);
-  socket.data.leftOut += leftOut + joined.leftOut;
-  self.streams.ready(socket, joined.positions);
-}
-
 function listen(self: Service & Notifier, socket: ClientSocket): void {
   const on = answering(self, socket);
 
@@ -125,17 +108,16 @@ function listen(self: Service & Notifier, socket: ClientSocket): void {
     const name = parseStream(stream, "stream");
     const from = cursor === undefined ? null : parseCursor(cursor, "cursor");
     if (socket.rooms.has(name)) throw new Problem("conflict", "The socket has this stream already");
-    const { positions, leftOut } = await self.streams.join(socket, new Map([[name, from]]));
+    const { places, leftOut } = await self.streams.join(socket, new Map([[name, from]]));
     if (leftOut > 0) throw tooManyStreams();
-    const position = positions.get(name);
-    if (position === undefined) throw missing("stream", name);
-    return { stream: name, ...position };
+    if (!places.has(name)) throw missing("stream", name);
+    return () => ({ stream: name, ...self.streams.positions(socket, places)[name] });
   });
 
   on("unsubscribe", async ({ stream }) => {
     const name = parseStream(stream, "stream");
     await self.streams.leave(socket, name);
-    return { stream: name };
+    return () => ({ stream: name });
   });
 
   on("authenticate", async ({ token }) => {
@@ -147,7 +129,8 @@ function listen(self: Service & Notifier, socket: ClientSocket): void {
     socket.data.actor = actor;
     socket.data.expiresAt = expiresAt;
     await self.streams.renewed(socket);
-    return { expires_at: expiresAt === null ? null : new Date(expiresAt).toISOString() };
+    const expires_at = expiresAt === null ? null : new Date(expiresAt).toISOString();
+    return () => ({ expires_at });
   });
 }
 
@@ -259,7 +242,8 @@ export default (config: Config): ServiceSchema => {
         if (ended === null) return letGo(socket);
         if (ended) return dismiss(socket, "session_ended", "The session was ended: log in again");
         listen(this, socket);
-        connect(this, socket, handshake as Handshake).catch((error: unknown) => {
+        const charge = (count: number) => this.crowd.charge(socket.data.actor.id, count);
+        this.streams.connect(socket, handshake as Handshake, charge).catch((error: unknown) => {
           this.logger.warn(`socket ${socket.id} could not join its streams: it connects again`, error);
           letGo(socket);
         });

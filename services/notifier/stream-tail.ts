@@ -1,77 +1,95 @@
-import type { LoggedEvent } from "../../core/events.ts";
+import type { CommittedEvent, LoggedEvent, Position } from "../../core/events.ts";
 
 /**
  * The tail of one stream on one node: the actor that turns hints, which may be lost, repeated or out of order, into
  * the stream's events, each once and in order. It does no I/O: it answers each message with a step to take.
  *
- *     idle ──open(head)──▶ live ──a hole: offer(seq > last + 1), headIs(n > last)──▶ replaying
- *                           ▲                                                            │
- *                           └────────────── loaded(), nothing missing · failed() ────────┘
+ *     idle ──headIs──▶ live ──a hole, or a doubt: offer, headIs──▶ replaying
+ *                       ▲ ▲                                            │  │
+ *                       │ └─────── loaded(events) · failed() ──────────┘  │ loaded(null)
+ *                       └───────────────── headIs ───────────── rewritten ◀┘
  *
  *   idle       knows no position; hints only tell how far the stream reaches.
- *   live       offer(last + 1) is delivered; an older one is a repeat and dropped; a newer one shows a hole.
- *   replaying  the log is being read; hints only tell how far the stream reaches, since the log will have them too.
- *              Reads go on until nothing is known to be missing. After a failed one the next beat tries again.
+ *   live       an event that follows the last one is delivered; an older one is a repeat and dropped.
+ *   replaying  the log is being read from the last event on; hints only tell how far the stream reaches, since the log
+ *              will have them too. After a failed read the next beat tries again.
+ *   rewritten  the log does not go on from the last event: Postgres was restored, or failed over and lost its end.
+ *              The tail begins again where the stream is now, and the step says `lost`: clients fetch the state.
  *
- * `last` only grows. A log that no longer reaches back to it (retention) is the one way to lose events: the step then
- * says `lost`, and the clients are told to fetch the state.
+ * A number alone does not say which history it counts. An event follows the last one if its number does and the id of
+ * the event before it is the last one's; anything else is a doubt, which a read of the log settles.
  */
-export type TailState = "idle" | "live" | "replaying";
+export type TailState = "idle" | "live" | "replaying" | "rewritten";
 
 export interface Step {
   /** To be sent now, in this order. */
   deliver: LoggedEvent[];
   /** The part of the log to read next and hand to `loaded`; never two at a time. */
-  read: { after: number; upTo: number } | null;
+  read: { after: Position; upTo: number } | null;
+  /** The stream's head is to be read, and handed to `headIs`. */
+  locate: boolean;
+  /** What the clients have may be wrong, from here on the tail is at another place. */
   lost: boolean;
 }
 
-const NOTHING: Step = { deliver: [], read: null, lost: false };
+const NOTHING: Step = { deliver: [], read: null, locate: false, lost: false };
 
 export class StreamTail {
   state: TailState = "idle";
-  /** The number of the last event delivered on this node. */
-  last = 0;
-  /** The highest number that is known to exist. */
+  /** The last event delivered on this node. */
+  last: Position = { seq: 0, id: null };
+  /** The highest number that is said to exist. */
   #known = 0;
-
-  /** The stream's head, as read from the database: delivery begins after it. */
-  open(head: number): Step {
-    if (this.state !== "idle") return this.headIs(head);
-    this.state = "live";
-    this.last = head;
-    return this.#replayIfBehind();
-  }
+  /** How far the read under way reaches. */
+  #upTo = 0;
 
   /** A hint: an event that was committed. */
-  offer(event: LoggedEvent): Step {
+  offer({ previous_id, ...event }: CommittedEvent): Step {
     this.#known = Math.max(this.#known, event.seq);
-    if (this.state === "live" && event.seq === this.last + 1) {
-      this.last = event.seq;
+    if (this.state !== "live") return NOTHING;
+    const { seq, id } = this.last;
+    if (event.seq === seq + 1 && previous_id === id) {
+      this.last = { seq: event.seq, id: event.id };
       return { ...NOTHING, deliver: [event] };
     }
-    return this.#replayIfBehind();
+    return event.seq === seq && event.id !== id ? this.#replay() : this.#replayIfBehind();
   }
 
-  /** The beat: the number of the stream's last event. */
-  headIs(head: number): Step {
-    this.#known = Math.max(this.#known, head);
-    return this.#replayIfBehind();
-  }
-
-  /** The answer to a `read`: what the log holds of it, in order, perhaps only the beginning. */
-  loaded(events: LoggedEvent[]): Step {
-    if (this.state !== "replaying") return NOTHING;
-    this.state = "live";
-    const first = events[0];
-    if (first === undefined || first.seq > this.last + 1) {
-      // The log was cut off behind us. Begin anew at what is surely there.
-      this.last = this.#known;
-      return { ...NOTHING, lost: true };
+  /** Where the stream is, as read from the database; what was read before some events came may be old. */
+  headIs(head: Position): Step {
+    this.#known = Math.max(this.#known, head.seq);
+    switch (this.state) {
+      case "idle":
+      case "rewritten": {
+        const lost = this.state === "rewritten";
+        this.state = "live";
+        this.last = head;
+        return { ...this.#replayIfBehind(), lost };
+      }
+      case "replaying":
+        return NOTHING;
+      case "live": {
+        const { seq, id } = this.last;
+        const isDoubtful = head.seq < seq || (head.seq === seq && head.id !== id);
+        return isDoubtful ? this.#replay() : this.#replayIfBehind();
+      }
     }
-    const deliver = events.filter(({ seq }) => seq > this.last);
-    this.last = deliver.at(-1)?.seq ?? this.last;
-    return { ...this.#replayIfBehind(), deliver };
+  }
+
+  /** The answer to a `read`: what follows the last event, in order, perhaps only the beginning; null for another history. */
+  loaded(events: LoggedEvent[] | null): Step {
+    if (this.state !== "replaying") return NOTHING;
+    const last = events?.at(-1);
+    // Nothing tells of an event before it is committed: one that is not there was in another history.
+    const isShort = last === undefined && this.#known > this.last.seq && this.#known <= this.#upTo;
+    if (events === null || isShort) {
+      this.state = "rewritten";
+      this.#known = 0;
+      return { ...NOTHING, locate: true };
+    }
+    this.state = "live";
+    if (last !== undefined) this.last = { seq: last.seq, id: last.id };
+    return { ...this.#replayIfBehind(), deliver: events };
   }
 
   /** The read failed. */
@@ -80,8 +98,12 @@ export class StreamTail {
   }
 
   #replayIfBehind(): Step {
-    if (this.state !== "live" || this.#known <= this.last) return NOTHING;
+    return this.state === "live" && this.#known > this.last.seq ? this.#replay() : NOTHING;
+  }
+
+  #replay(): Step {
     this.state = "replaying";
-    return { ...NOTHING, read: { after: this.last, upTo: this.#known } };
+    this.#upTo = Math.max(this.#known, this.last.seq);
+    return { ...NOTHING, read: { after: this.last, upTo: this.#upTo } };
   }
 }

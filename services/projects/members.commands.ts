@@ -1,5 +1,5 @@
 import { missing, Problem } from "../../core/errors.ts";
-import type { LoggedEvent } from "../../core/events.ts";
+import type { CommittedEvent } from "../../core/events.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
 import { memberColumns, type MemberRow } from "./members.columns.ts";
@@ -48,7 +48,7 @@ async function succeedOwner(
   tx: Queryable,
   project: VisibleProject,
   write: WriteContext,
-): Promise<LoggedEvent[]> {
+): Promise<CommittedEvent[]> {
   const successor = await findLongestOwner(tx, project.id);
   if (successor === null) throw new Error(`project ${project.id} is left without an owner`);
   return nameOwner(tx, project, successor, write);
@@ -65,7 +65,7 @@ export function changeMember(
   person: Person,
   { expects, to }: MemberChange,
   write: WriteContext,
-): Promise<{ member: Member; events: LoggedEvent[] }> {
+): Promise<{ member: Member; events: CommittedEvent[] }> {
   return db.transaction(async (tx) => {
     const project = await findProject(tx, write.actor, projectId, "read", { lock: true });
     const own = await readStanding(tx, projectId, write.actor.id);

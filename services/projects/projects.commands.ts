@@ -1,4 +1,4 @@
-import type { LoggedEvent } from "../../core/events.ts";
+import type { CommittedEvent } from "../../core/events.ts";
 import { missing, Problem, problemCode } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { mustMatch } from "../../core/preconditions.ts";
@@ -27,7 +27,7 @@ import { projectView } from "./projects.view.ts";
 /** What a write leaves: the project as it is now, and the events of its commit. */
 export interface Written {
   project: VisibleProject;
-  events: LoggedEvent[];
+  events: CommittedEvent[];
 }
 
 // The project's row comes first, because the member's is selected from it: a taken slug waits before streams are locked.
@@ -51,7 +51,7 @@ export async function createProject(
   db: Database,
   input: Omit<ProjectInput, "status">,
   write: WriteContext,
-): Promise<{ answer: Project; events: LoggedEvent[] }> {
+): Promise<{ answer: Project; events: CommittedEvent[] }> {
   mustBeSlug(input.slug);
   const { actor, time } = write;
   const id = newId();
@@ -209,7 +209,7 @@ export async function nameOwner(
   before: ProjectRow,
   owner_id: string,
   cause: Cause,
-): Promise<LoggedEvent[]> {
+): Promise<CommittedEvent[]> {
   const project = changed(before, { owner_id }, cause);
   const events = projectUpdated(project, changesBetween(before, project), cause);
   return (await commit(tx, updateOf(project), events)) ?? [];

@@ -1,6 +1,6 @@
 import type { Service } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import type { LoggedEvent } from "../../core/events.ts";
+import type { CommittedEvent } from "../../core/events.ts";
 import type { UserContext } from "../../core/kit.ts";
 import type { WithCache } from "../../mixins/cache.ts";
 import type { WithDatabase } from "../../mixins/database.ts";
@@ -16,7 +16,7 @@ const DAY_MS = 86_400_000;
 /** What the actions' `this` has. */
 export interface ProjectsLend extends WithDatabase, WithCache {
   /** Outdates the cached answers about a project, then hands a write's events to the notifiers. Never throws. */
-  publish(projectId: string, events: LoggedEvent[], formerMemberIds?: string[]): Promise<void>;
+  publish(projectId: string, events: CommittedEvent[], formerMemberIds?: string[]): Promise<void>;
   /** The project with the numbers of its tasks. */
   detail(ctx: UserContext, project: VisibleProject): Promise<Project>;
   /** A project that was deleted before this time (ISO 8601) can't be restored. */
@@ -28,7 +28,7 @@ export interface ProjectsLend extends WithDatabase, WithCache {
 type Projects = Service & ProjectsLend;
 
 export const projectMethods = (config: Config) => ({
-  async publish(this: Projects, projectId: string, events: LoggedEvent[], formerMemberIds: string[] = []) {
+  async publish(this: Projects, projectId: string, events: CommittedEvent[], formerMemberIds: string[] = []) {
     if (events.length > 0) {
       // The write is committed, so a failed read of the members must not fail its request.
       const memberIds = await listMemberIds(this.db, projectId).catch((error: unknown) => {

@@ -1,6 +1,6 @@
 /** Work in batches, which jobs and other services start: each call does a part of it and says whether there may be more. */
 import { problemCode } from "../../core/errors.ts";
-import type { LoggedEvent } from "../../core/events.ts";
+import type { CommittedEvent } from "../../core/events.ts";
 import type { Conditions } from "../../core/kit.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, withEvents, type WriteContext } from "../../mixins/event-log.ts";
@@ -14,7 +14,7 @@ const BATCH_TASKS = 100;
 
 /** The result of one call. */
 export interface Batch {
-  events: LoggedEvent[];
+  events: CommittedEvent[];
   /** Whether another call may find more to do. */
   more: boolean;
 }
@@ -42,7 +42,7 @@ async function clear(
     actor: { ...write.actor, role: "admin" },
     conditions: UNCONDITIONAL,
   };
-  const events: LoggedEvent[] = [];
+  const events: CommittedEvent[] = [];
   for (const id of ids) {
     try {
       events.push(...(await changeTask(db, id, everywhere, clearing(field, value, write))).events);

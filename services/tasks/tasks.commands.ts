@@ -4,7 +4,7 @@
  * after two lost races it does so with the row locked, so that a busy task fails nobody.
  */
 import { invalidField, retryLater } from "../../core/errors.ts";
-import type { LoggedEvent } from "../../core/events.ts";
+import type { CommittedEvent } from "../../core/events.ts";
 import type { UserContext } from "../../core/kit.ts";
 import { type Database, type Queryable, type Statement, violatedConstraint } from "../../mixins/database.ts";
 import { commit, type Guards, withEvents, writeContext, type WriteContext } from "../../mixins/event-log.ts";
@@ -19,7 +19,7 @@ import { taskView } from "./tasks.view.ts";
 /** The answer of a write, and the events that it committed. */
 export interface Written<Answer = Task> {
   answer: Answer;
-  events: LoggedEvent[];
+  events: CommittedEvent[];
 }
 
 const [LOST_RACES, LOCKED_RACES] = [2, 5];

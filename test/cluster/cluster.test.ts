@@ -118,7 +118,7 @@ describe("each service in a process of its own", () => {
     for (const title of ["while away 1", "while away 2"]) await create(title);
 
     const resumed = await connect(1, ben, { cursors: { [stream]: client.of(stream).at(-1)!.seq } });
-    expect(resumed.ready[stream]).toEqual({ seq: 5, recovered: true });
+    expect(resumed.ready[stream]).toMatchObject({ seq: 5, recovered: true });
     for (const title of ["after", "the last one"]) await create(title);
     await resumed.waitFor(() => resumed.of(stream).some(({ seq }) => seq === 7), "the last one");
     expect([...client.of(stream), ...resumed.of(stream)].map(({ seq }) => seq)).toEqual(numbersFrom(3, 5));

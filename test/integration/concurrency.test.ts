@@ -320,6 +320,7 @@ function lateDatabase(name: string, before: () => Promise<unknown>): Database & 
     ...late(own),
     transaction: (work, timeoutMs) => own.transaction((tx) => work(late(tx)), timeoutMs),
     close: () => own.close(),
+    interruptions: 0,
     happened: () => happened,
   };
 }

@@ -258,7 +258,8 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
   ["a project's members", (db) => listMembers(db, user, first, offset), ["members_joined_idx"]],
   [
     "a project's log",
-    (db) => readLog(db, { stream: `project:${first}`, after: 40_000, upTo: 50_000, limit: 20 }),
+    (db) =>
+      readLog(db, { stream: `project:${first}`, after: { seq: 40_000, id: null }, upTo: 50_000, limit: 20 }),
     ["log_pkey"],
   ],
   [

@@ -78,8 +78,8 @@ describe("connecting", () => {
   test("gives the user's own stream and those of all projects they belong to", async () => {
     const { stream } = await newProject();
     const socket = await connect(ben);
-    expect(socket.ready[stream]).toEqual({ seq: 2, recovered: false });
-    expect(socket.ready[`user:${ben.id}`]).toEqual({ seq: expect.any(Number), recovered: false });
+    expect(socket.ready[stream]).toMatchObject({ seq: 2, recovered: false });
+    expect(socket.ready[`user:${ben.id}`]).toMatchObject({ seq: expect.any(Number), recovered: false });
   });
 
   test("gives only the streams that are named, and closes those that may not be read", async () => {
@@ -223,7 +223,7 @@ describe("resuming", () => {
   test("from the present number recovers nothing, and says so truly", async () => {
     const { id, stream } = await newProject();
     const socket = await connect(ben, { cursors: { [stream]: 2 } });
-    expect(socket.ready[stream]).toEqual({ seq: 2, recovered: true });
+    expect(socket.ready[stream]).toMatchObject({ seq: 2, recovered: true });
     await createTask(id);
     await socket.waitFor(() => socket.of(stream).length >= 1);
     expect(shape(socket, stream)).toEqual([[3, "task_created"]]);
@@ -238,7 +238,7 @@ describe("resuming", () => {
       connect(ben, { cursors: { [stream]: 99 } }),
     ]);
     for (const socket of [behind, ahead]) {
-      expect(socket.ready[stream]).toEqual({ seq: 3, recovered: false });
+      expect(socket.ready[stream]).toMatchObject({ seq: 3, recovered: false });
       expect(socket.of(stream)).toEqual([]);
     }
     await createTask(id);
@@ -258,7 +258,7 @@ describe("membership", () => {
     ]);
     await ada.api.must("POST", `/projects/${id}/members`, { user_id: eve.id, role: "viewer" });
     await follower.waitFor(() => stream in follower.ready);
-    expect(follower.ready[stream]).toEqual({ seq: 3, recovered: false });
+    expect(follower.ready[stream]).toMatchObject({ seq: 3, recovered: false });
     await createTask(id);
     await follower.waitFor(() => follower.of(stream).length === 1);
     await settle(eve, follower, fixed);
@@ -324,12 +324,16 @@ describe("on an open socket", () => {
     const { id, stream } = await newProject();
     const socket = await connect(ben, { streams: [`user:${ben.id}`] });
     await createTask(id);
-    expect(await socket.ask("subscribe", { stream, cursor: 2 })).toEqual({ stream, seq: 3, recovered: true });
+    expect(await socket.ask("subscribe", { stream, cursor: 2 })).toMatchObject({
+      stream,
+      seq: 3,
+      recovered: true,
+    });
     expect(shape(socket, stream)).toEqual([[3, "task_created"]]);
     expect(await socket.ask("subscribe", { stream })).toMatchObject({ problem: { status: 409 } });
     expect(await socket.ask("unsubscribe", { stream })).toEqual({ stream });
     await createTask(id);
-    expect(await socket.ask("subscribe", { stream })).toEqual({ stream, seq: 4, recovered: false });
+    expect(await socket.ask("subscribe", { stream })).toMatchObject({ stream, seq: 4, recovered: false });
     expect(shape(socket, stream)).toHaveLength(1);
   });
 
@@ -391,7 +395,7 @@ describe("on the way in", () => {
   interface Inside {
     io: { use(middleware: (socket: { data: Wire }, next: () => void) => void): void };
     revocations: { end(sessions: string[]): void };
-    streams: { join(...args: unknown[]): Promise<unknown> };
+    streams: { connect(...args: unknown[]): Promise<unknown> };
   }
   const inside = () => node.broker.getLocalService("notifier") as unknown as Inside;
 
@@ -413,9 +417,9 @@ describe("on the way in", () => {
 
   test("a client whose streams could not be read is let go, and comes back by itself", async () => {
     const { streams } = inside();
-    const join = streams.join.bind(streams);
-    streams.join = () => {
-      streams.join = join;
+    const original = streams.connect.bind(streams);
+    streams.connect = () => {
+      streams.connect = original;
       return Promise.reject(new Error("away"));
     };
     const socket = await connect(ben, {}, { reconnection: true, reconnectionDelay: 10 });

@@ -26,7 +26,7 @@ describe("a task on its way from REST to the sockets", () => {
     await ada!.api.must("POST", `/projects/${project.slug}/members`, { user_id: ben!.id, role: "member" });
     const clients = await Promise.all([connect(ada!), connect(ben!), connect(eve!)]);
     const stream = `project:${project.id}`;
-    expect(clients[0]!.ready[stream]).toEqual({ seq: 2, recovered: false });
+    expect(clients[0]!.ready[stream]).toMatchObject({ seq: 2, recovered: false });
 
     const task = await ada!.api.must("POST", `/projects/${project.slug}/tasks`, { title: "Write it" });
     await ada!.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: ben!.id });

@@ -1,11 +1,11 @@
 import { io, type Socket } from "socket.io-client";
 import type { Wire } from "./api.ts";
 import { until } from "../../local/until.ts";
-import type { LoggedEvent } from "../../core/events.ts";
+import type { LoggedEvent, Position } from "../../core/events.ts";
 import { EVENT_TYPES } from "../../services/events.ts";
 
 export interface Ready {
-  streams: Record<string, { seq: number; recovered: boolean }>;
+  streams: Record<string, Position & { recovered: boolean }>;
   left_out?: number;
 }
 
@@ -51,10 +51,13 @@ export class TestSocket {
     this.socket.on("disconnect", (reason) => this.ends.push(reason));
   }
 
-  /** The number of the last event that it knows of in each stream. */
-  get cursors(): Record<string, number> {
-    const cursors = Object.fromEntries(Object.entries(this.ready).map(([stream, { seq }]) => [stream, seq]));
-    for (const { stream, seq } of this.events) cursors[stream] = Math.max(cursors[stream] ?? 0, seq);
+  /** The last event that it knows of in each stream. */
+  get cursors(): Record<string, Position> {
+    const cursors: Record<string, Position> = Object.fromEntries(
+      Object.entries(this.ready).map(([stream, { seq, id }]) => [stream, { seq, id }]),
+    );
+    for (const { stream, seq, id } of this.events)
+      if (seq > (cursors[stream]?.seq ?? 0)) cursors[stream] = { seq, id };
     return cursors;
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, jest, test } from "@jest/globals";
 import type { ServiceBroker } from "moleculer";
 import type { Statement } from "../../mixins/database.ts";
-import { declareEvents, event, isEvent, type LoggedEvent } from "../../core/events.ts";
+import { type CommittedEvent, declareEvents, event, isEvent, type LoggedEvent } from "../../core/events.ts";
 import { commit, emitCommitted, newEvent as declared, type NewEvent } from "../../mixins/event-log.ts";
 import { EVENT_TYPES, EVENTS } from "../../services/events.ts";
 import { actorOf, idOf } from "./fixtures.ts";
@@ -79,16 +79,16 @@ describe("a commit", () => {
   const statement = { text: "WITH …" };
   const answering = (rows: object[]) => ({ query: () => Promise.resolve(rows as never) });
 
-  test("gives each event the number that the database gave it, in the order of the events", async () => {
+  test("gives each event its number, and the id of the one before it, in the order of the events", async () => {
     const db = answering([
-      { id: idOf("b"), seq: 8 },
-      { id: idOf("a"), seq: 7 },
+      { id: idOf("b"), seq: 8, previous_id: idOf("0") },
+      { id: idOf("a"), seq: 7, previous_id: idOf("0") },
     ]);
     const events = [newEvent(idOf("a")), newEvent(idOf("b"))];
     const [first, second] = events.map(({ movesAccess: _moves, ...event }) => event);
     await expect(commit(db, statement, events)).resolves.toEqual([
-      { ...first, seq: 7 },
-      { ...second, seq: 8 },
+      { ...first, seq: 7, previous_id: idOf("0") },
+      { ...second, seq: 8, previous_id: idOf("a") },
     ]);
   });
 
@@ -114,7 +114,7 @@ describe("a commit", () => {
 test("what was committed is told in one hint, and nothing when nothing was", () => {
   const emit = jest.fn(() => Promise.resolve());
   const broker = { emit } as unknown as ServiceBroker;
-  const event: LoggedEvent = { ...newEvent(idOf("a")), seq: 1 };
+  const event: CommittedEvent = { ...newEvent(idOf("a")), seq: 1, previous_id: null };
   emitCommitted(broker, []);
   expect(emit).not.toHaveBeenCalled();
   emitCommitted(broker, [event, event]);
@@ -122,12 +122,13 @@ test("what was committed is told in one hint, and nothing when nothing was", () 
 });
 
 test("a hint holds as many events as its bytes allow, whatever their characters take", () => {
-  const emit = jest.fn((_name: string, _hint: { events: LoggedEvent[] }) => Promise.resolve());
+  const emit = jest.fn((_name: string, _hint: { events: CommittedEvent[] }) => Promise.resolve());
   const broker = { emit } as unknown as ServiceBroker;
   // 90 kB of 30,000 characters each.
-  const events = Array.from({ length: 10 }, (_, n): LoggedEvent => ({
+  const events = Array.from({ length: 10 }, (_, n): CommittedEvent => ({
     ...newEvent(idOf("a")),
     seq: n + 1,
+    previous_id: null,
     data: { text: "€".repeat(30_000) },
   }));
   emitCommitted(broker, events);

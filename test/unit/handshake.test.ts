@@ -36,11 +36,34 @@ describe("a stream's name", () => {
 });
 
 describe("a cursor", () => {
-  test.each([0, 1, 41, Number.MAX_SAFE_INTEGER])("%d is one", (cursor) => {
-    expect(parseCursor(cursor, "cursor")).toBe(cursor);
+  test.each([0, 1, 41, Number.MAX_SAFE_INTEGER])("%d is one, of an event whose id is not checked", (seq) => {
+    expect(parseCursor(seq, "cursor")).toEqual({ seq, id: null });
+    expect(parseCursor({ seq }, "cursor")).toEqual({ seq, id: null });
+    expect(parseCursor({ seq, id: null }, "cursor")).toEqual({ seq, id: null });
   });
 
-  test.each([-1, 1.5, NaN, Infinity, 2 ** 53, "41", null, undefined, {}, []])("%p is none", (cursor) => {
+  test("has the id of the event, in either case; before the first one there is none", () => {
+    expect(parseCursor({ seq: 41, id: idOf("E") }, "cursor")).toEqual({ seq: 41, id: idOf("e") });
+    expect(parseCursor({ seq: 0, id: idOf("e") }, "cursor")).toEqual({ seq: 0, id: null });
+  });
+
+  test.each([
+    -1,
+    1.5,
+    NaN,
+    Infinity,
+    2 ** 53,
+    "41",
+    null,
+    undefined,
+    {},
+    [],
+    { seq: -1 },
+    { seq: "41" },
+    { id: idOf("e") },
+    { seq: 41, id: "e" },
+    { seq: 41, id: 41 },
+  ])("%p is none", (cursor) => {
     expect(() => parseCursor(cursor, "cursor")).toThrow(invalidAt("#/cursor"));
   });
 });
@@ -51,13 +74,13 @@ describe("a handshake", () => {
   });
 
   test("names streams and cursors", () => {
-    const cursors = { [PROJECT]: 41, [USER]: 0 };
+    const cursors = { [PROJECT]: { seq: 41, id: idOf("e") }, [USER]: 0 };
     expect(parseHandshake({ token: "t", streams: [USER, PROJECT], cursors })).toEqual({
       token: "t",
       streams: [USER, PROJECT],
       cursors: new Map([
-        [PROJECT, 41],
-        [USER, 0],
+        [PROJECT, { seq: 41, id: idOf("e") }],
+        [USER, { seq: 0, id: null }],
       ]),
     });
   });

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { Database, Statement } from "../../mixins/database.ts";
-import type { LoggedEvent } from "../../core/events.ts";
+import type { CommittedEvent, Position } from "../../core/events.ts";
 import { type ClientSocket, type PushServer, Streams } from "../../services/notifier/streams.ts";
 import { idOf, problem } from "./fixtures.ts";
 
@@ -96,9 +96,25 @@ class FakeSocket {
   }
 }
 
-const event = (seq: number, type = "task_updated", data: object = {}, stream = STREAM): LoggedEvent =>
-  ({ id: idOf("e"), stream, seq, type, time: "", actor_id: null, request_id: null, data }) as LoggedEvent;
-const head = (name: string, number: number, members_version = 1) => ({ name, head: number, members_version });
+const idAt = (seq: number) => `event-${seq}`;
+const at = (seq: number): Position => ({ seq, id: seq === 0 ? null : idAt(seq) });
+const event = (seq: number, type = "task_updated", data: object = {}, stream = STREAM): CommittedEvent => ({
+  id: idAt(seq),
+  previous_id: at(seq - 1).id,
+  stream,
+  seq,
+  type,
+  time: "",
+  actor_id: null,
+  request_id: null,
+  data,
+});
+const head = (name: string, number: number, members_version = 1) => ({
+  name,
+  head: number,
+  last_id: at(number).id,
+  members_version,
+});
 
 let db: HeldDatabase;
 let io: FakeServer;
@@ -123,29 +139,29 @@ beforeEach(() => {
 describe("a join", () => {
   test("that overlaps a loss of access asks again, whichever answer comes first", async () => {
     const socket = io.socket("s", ADA);
-    const joining = streams.join(as(socket), new Map([[STREAM, 2]]));
+    const joining = streams.join(as(socket), new Map([[STREAM, at(2)]]));
     (await db.question("events-heads")).answer([head(STREAM, 3)]);
     const access = await db.question("notifier-readable");
     // The answer was made before she was removed, and arrives after the event that removed her.
     streams.offer([event(4, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
     access.answer([{ id: idOf("1") }]);
-    (await db.question("events-read-many"))?.answer([event(3)]);
+    (await db.question("events-read-many"))?.answer([event(2), event(3)]);
     (await db.question("notifier-readable", 2)).answer([]);
-    const { positions, unreadable } = await joining;
-    expect([positions.size, unreadable]).toEqual([0, [STREAM]]);
+    const { places, unreadable } = await joining;
+    expect([places.size, unreadable]).toEqual([0, [STREAM]]);
     streams.offer([event(5, "task_created")]);
     expect(socket.frames).toEqual([]);
   });
 
   test("whose replay overlaps a loss of access sends nothing of what was read meanwhile", async () => {
     db.known.set("events-heads", () => [head(STREAM, 9)]);
-    db.known.set("events-read-many", () => [3, 4, 5, 6].map((seq) => event(seq)));
+    db.known.set("events-read-many", () => [2, 3, 4, 5, 6].map((seq) => event(seq)));
     const socket = io.socket("s", ADA);
-    const joining = streams.join(as(socket), new Map([[STREAM, 2]]));
+    const joining = streams.join(as(socket), new Map([[STREAM, at(2)]]));
     (await db.question("notifier-readable")).answer([{ id: idOf("1") }]);
     const rest = await db.question("events-read");
     streams.offer([event(10, "member_updated", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
-    rest.answer([7, 8, 9].map((seq) => event(seq)));
+    rest.answer([6, 7, 8, 9].map((seq) => event(seq)));
     (await db.question("notifier-readable", 2)).answer([]);
     expect((await joining).unreadable).toEqual([STREAM]);
     expect(socket.frames.map(([, { seq }]) => seq)).toEqual([3, 4, 5, 6]);
@@ -159,12 +175,13 @@ describe("a join", () => {
     db.known.set("events-heads", () => names.map((name) => head(name, 9)));
     db.known.set("notifier-readable", ([, ids]) => (ids as string[]).map((id) => ({ id })));
     db.known.set("events-read-many", ([spans]) =>
-      (spans as string[]).map((stream) => event(9, "task_updated", {}, stream)),
+      (spans as string[]).flatMap((stream) => [8, 9].map((seq) => event(seq, "task_updated", {}, stream))),
     );
     const socket = io.socket("s", ADA);
-    const { positions } = await streams.join(as(socket), new Map(names.map((name) => [name, 8])));
-    expect(positions.size).toBe(5000);
-    expect([...positions.values()].every(({ seq, recovered }) => seq === 9 && recovered)).toBe(true);
+    const { places } = await streams.join(as(socket), new Map(names.map((name) => [name, at(8)])));
+    const positions = streams.positions(as(socket), places);
+    expect(places.size).toBe(5000);
+    expect(Object.values(positions).every(({ seq, recovered }) => seq === 9 && recovered)).toBe(true);
     expect(socket.frames).toHaveLength(5000);
     expect(db.asked.length).toBeLessThan(150);
   });
@@ -174,16 +191,19 @@ describe("a join", () => {
     let reads = 0;
     db.known.set("events-heads", () => names.map((name) => head(name, reads++ < 3 ? 1 : 2)));
     db.known.set("notifier-readable", ([, ids]) => (ids as string[]).map((id) => ({ id })));
-    db.known.set("events-read", ([stream]) => [event(2, "task_updated", {}, stream as string)]);
-    const { positions } = await streams.join(
-      as(io.socket("s", ADA)),
-      new Map(names.map((name, at) => [name, at === 2 ? 7 : 2])),
+    db.known.set("events-read", ([stream]) =>
+      [1, 2].map((seq) => event(seq, "task_updated", {}, stream as string)),
     );
-    expect(Object.fromEntries(positions)).toEqual({
-      [names[0]!]: { seq: 2, recovered: true },
-      [names[1]!]: { seq: 2, recovered: true },
+    const socket = io.socket("s", ADA);
+    const { places } = await streams.join(
+      as(socket),
+      new Map(names.map((name, nth) => [name, nth === 2 ? at(7) : at(2)])),
+    );
+    expect(streams.positions(as(socket), places)).toEqual({
+      [names[0]!]: { ...at(2), recovered: true },
+      [names[1]!]: { ...at(2), recovered: true },
       // No node ever sent its event 7.
-      [names[2]!]: { seq: 2, recovered: false },
+      [names[2]!]: { ...at(2), recovered: false },
     });
     expect(db.count("events-heads")).toBe(2);
   });
@@ -193,7 +213,7 @@ describe("a join", () => {
     db.known.set("events-heads", () => [head(STREAM, reads++ === 0 ? 1 : 2)]);
     db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
     db.known.set("events-read", away);
-    const joining = streams.join(as(io.socket("s", ADA)), new Map([[STREAM, 2]]));
+    const joining = streams.join(as(io.socket("s", ADA)), new Map([[STREAM, at(2)]]));
     await expect(joining).rejects.toEqual(problem("database-unavailable"));
   });
 
@@ -305,7 +325,7 @@ test("a log that could not be read is read again by the next beat", async () => 
   streams.offer([event(3)]);
   await nextTurn();
   db.known.set("events-heads", () => [head(STREAM, 3)]);
-  db.known.set("events-read", () => [event(2), event(3)]);
+  db.known.set("events-read", () => [event(1), event(2), event(3)]);
   await streams.beat();
   await nextTurn();
   expect(socket.frames.map(([, { seq }]) => seq)).toEqual([2, 3]);
