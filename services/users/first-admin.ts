@@ -10,11 +10,11 @@ import type { Service } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { Problem, problemCode } from "../../core/errors.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
-import { newId } from "../../core/ids.ts";
 import { keyOf } from "../../core/text.ts";
 import type { UsersLend } from "./users.methods.ts";
 import { isCommonPassword } from "./common-passwords.ts";
 import { endSessions } from "./account-cleanup.ts";
+import { insertUser } from "./users.commands.ts";
 import { hashPassword } from "./password.ts";
 
 /** The key of an advisory lock (`twfa`): nodes that start at the same time make one admin. */
@@ -70,17 +70,19 @@ export async function makeFirstAdmin(db: Database, admin: FirstAdmin): Promise<s
 }
 
 /** Inserts a verified admin named `admin`, or `admin-3f9a…` when that is taken. */
-async function insert(tx: Queryable, email: string, hash: string): Promise<string> {
-  const id = newId();
+async function insert(tx: Queryable, email: string, password_hash: string): Promise<string> {
   const { length: taken } = await tx.query({
     text: "SELECT FROM users.users WHERE username_key = 'admin'",
   });
-  const username = taken === 0 ? "admin" : `admin-${randomBytes(4).toString("hex")}`;
-  await tx.query({
-    text: `INSERT INTO users.users (id, email, username, password_hash, role, is_verified, created_at, updated_at,
-                                    email_key, username_key)
-           VALUES ($1, $2, $3, $4, 'admin', true, $5, $5, $6, $7)`,
-    values: [id, email, username, hash, new Date(), keyOf(email), keyOf(username)],
+  const { id } = await insertUser(tx, {
+    email,
+    username: taken === 0 ? "admin" : `admin-${randomBytes(4).toString("hex")}`,
+    first_name: null,
+    last_name: null,
+    role: "admin",
+    is_active: true,
+    is_verified: true,
+    password_hash,
   });
   return id;
 }

@@ -7,9 +7,9 @@ import { keyOf } from "../../core/text.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
 import { endSessions, ENDS_SESSIONS, enqueueCleanup } from "./account-cleanup.ts";
 import { hashPassword } from "./password.ts";
+import { SETTABLE, USER_COLUMNS } from "./users.columns.ts";
 import type { NewUser, User, UserChanges } from "./users.contract.ts";
 import { may, type UserVerb, WHY_NOT } from "./users.policy.ts";
-import { USER_COLUMNS } from "./users.queries.ts";
 
 /** The field that each unique index guards. */
 const UNIQUE: Record<string, string> = { users_email_key: "email", users_username_key: "username" };
@@ -19,38 +19,59 @@ function takenProblem(error: unknown): unknown {
   return field === undefined ? error : takenField(field, `This ${field} is taken`);
 }
 
-/** @throws Problem already-exists for an e-mail address or user name that is taken, in any letter case; overloaded */
-export async function createUser(
-  db: Queryable,
-  { email, username, password, first_name = null, last_name = null }: NewUser,
-  cost: number,
-  { role, is_verified }: { role: Role; is_verified: boolean } = { role: "user", is_verified: false },
-): Promise<User> {
-  const hash = await hashPassword(password, cost);
+/** A row to insert. */
+interface Insertion extends Required<UserChanges> {
+  password_hash: string;
+  is_verified: boolean;
+}
+
+const INSERTED = [
+  "id",
+  ...SETTABLE,
+  "password_hash",
+  "is_verified",
+  "email_key",
+  "username_key",
+  "created_at",
+  "updated_at",
+];
+const INSERT = `INSERT INTO users.users (${INSERTED.join(", ")})
+                VALUES (${INSERTED.map((_name, n) => `$${n + 1}`).join(", ")}) RETURNING ${USER_COLUMNS}`;
+
+/** @throws Problem already-exists for an e-mail address or user name that is taken, in any letter case */
+export async function insertUser(db: Queryable, row: Insertion): Promise<User> {
+  const now = new Date();
   try {
     const [user] = await db.query<User>({
       name: "users-insert",
-      text: `INSERT INTO users.users (id, email, username, first_name, last_name, password_hash, role, is_verified,
-                                      created_at, updated_at, email_key, username_key)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11) RETURNING ${USER_COLUMNS}`,
+      text: INSERT,
       values: [
         newId(),
-        email,
-        username,
-        first_name,
-        last_name,
-        hash,
-        role,
-        is_verified,
-        new Date(),
-        keyOf(email),
-        keyOf(username),
+        ...SETTABLE.map((field) => row[field]),
+        row.password_hash,
+        row.is_verified,
+        keyOf(row.email),
+        keyOf(row.username),
+        now,
+        now,
       ],
     });
     return user as User;
   } catch (error) {
     throw takenProblem(error);
   }
+}
+
+/** @throws Problem already-exists, as `insertUser`; overloaded */
+export async function createUser(
+  db: Queryable,
+  { email, username, password, first_name = null, last_name = null }: NewUser,
+  cost: number,
+  { role, is_verified }: { role: Role; is_verified: boolean } = { role: "user", is_verified: false },
+): Promise<User> {
+  const names = { email, username, first_name, last_name };
+  const password_hash = await hashPassword(password, cost);
+  return insertUser(db, { ...names, role, is_active: true, password_hash, is_verified });
 }
 
 /** SQL for the time of a change: later than the change before it, so that the two differ. */
@@ -154,7 +175,11 @@ function keepAnAdmin({ user, anotherAdmin }: LockedUser, next: Pick<User, "role"
     throw new Problem("conflict", "This is the last active admin: make another user admin first");
 }
 
-const FIELDS = ["email", "username", "first_name", "last_name", "role", "is_active"] as const;
+/** Parameters: the id, the time, then these. */
+const UPDATED = [...SETTABLE, "is_verified", "email_key", "username_key"];
+const UPDATE = `UPDATE users.users
+                SET updated_at = ${LATER("$2")}, ${UPDATED.map((column, n) => `${column} = $${n + 3}`).join(", ")}
+                WHERE id = $1 RETURNING ${USER_COLUMNS}`;
 
 /**
  * Sets the given fields. A new e-mail address is not verified.
@@ -175,27 +200,22 @@ export async function changeUser(
     const { user } = locked;
     mustMatch(conditions, versionOf(user));
     const next = { ...user, ...changes };
-    if (FIELDS.every((field) => next[field] === user[field])) {
+    if (SETTABLE.every((field) => next[field] === user[field])) {
       return { user, sessionsEnd: false, newAddress: false };
     }
     keepAnAdmin(locked, next);
     const newAddress = keyOf(next.email) !== keyOf(user.email);
     const sessionsEnd = next.role !== user.role || next.is_active !== user.is_active;
-    const keys = [keyOf(next.email), keyOf(next.username)];
     const values = [
-      ...FIELDS.map((field) => next[field]),
-      user.is_verified && !newAddress,
+      id,
       new Date(),
-      ...keys,
+      ...SETTABLE.map((field) => next[field]),
+      user.is_verified && !newAddress,
+      keyOf(next.email),
+      keyOf(next.username),
     ];
     try {
-      const [written] = await tx.query<User>({
-        text: `UPDATE users.users
-               SET email = $2, username = $3, first_name = $4, last_name = $5, role = $6, is_active = $7,
-                   is_verified = $8, updated_at = ${LATER("$9")}, email_key = $10, username_key = $11
-               WHERE id = $1 RETURNING ${USER_COLUMNS}`,
-        values: [id, ...values],
-      });
+      const [written] = await tx.query<User>({ text: UPDATE, values });
       if (sessionsEnd) await endSessions(tx, id);
       return { user: written as User, sessionsEnd, newAddress };
     } catch (error) {

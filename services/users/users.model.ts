@@ -1,20 +1,12 @@
 import { DataTypes } from "sequelize";
-import type { Role } from "../../core/kit.ts";
 import type { ModelDefinition } from "../../mixins/model.ts";
+import type { User } from "./users.contract.ts";
 
 /** A row of users.users. Sequelize makes dates Date objects. */
-export interface UserRow {
-  id: string;
-  email: string;
-  username: string;
-  first_name: string | null;
-  last_name: string | null;
-  password_hash: string;
-  role: Role;
-  is_active: boolean;
-  is_verified: boolean;
+export interface UserRow extends Omit<User, "created_at" | "updated_at"> {
   created_at: Date;
   updated_at: Date;
+  password_hash: string;
   /** Grows by one with each commit that ends all sessions. */
   sessions_generation: number;
   /** The names by which an account is found: `keyOf` in core/text.ts. */
@@ -39,6 +31,6 @@ export const userModel: ModelDefinition = {
     sessions_generation: { type: DataTypes.INTEGER, allowNull: false, defaultValue: 1 },
     email_key: { type: DataTypes.TEXT, allowNull: false },
     username_key: { type: DataTypes.TEXT, allowNull: false },
-  },
+  } satisfies Record<keyof UserRow, unknown>,
   options: { schema: "users", tableName: "users", timestamps: false },
 };

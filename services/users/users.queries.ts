@@ -6,15 +6,13 @@ import { keyOf } from "../../core/text.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
 import { readModel } from "../../mixins/model.ts";
+import { USER_COLUMNS } from "./users.columns.ts";
 import type { FoundPerson, User } from "./users.contract.ts";
 import type { UserRow } from "./users.model.ts";
 import { may, maySearchAccounts } from "./users.policy.ts";
 import { foundPersonView } from "./users.view.ts";
 
 export type UserModel = ModelStatic<Model<UserRow>>;
-
-/** The columns of `User`. */
-export const USER_COLUMNS = `id, email, username, first_name, last_name, role, is_active, is_verified, created_at, updated_at`;
 
 /** @returns null where there is no such account */
 export const findAccount = async (model: UserModel, id: string): Promise<UserRow | null> =>
