@@ -1,29 +1,31 @@
 /**
- * Answers that were worked out before, by Moleculer's cacher: Redis for all nodes, or memory where there is one process.
+ * A cache of answers in Moleculer's cacher: Redis for all nodes, or memory where one process is all there is.
  *
- * What an answer was made of has names: `task:<id>`, `user:<id>` for what a user may see … A write marks the names that it
- * outdates, after its commit and before its answer; an answer is kept together with the marks that its names had before
- * it was read, and is good as long as they have them still. So whoever was told of a write reads what it wrote, through
- * any node, and an answer that was being read while the write committed is never taken for a new one.
+ * An answer depends on names: `task:<id>`, `user:<id>` for what a user may see, and so on. A write sets a new mark on each
+ * name that it outdates, after its commit and before its answer. The cache stores an answer with the marks that its names
+ * had before it was read, and the answer is fresh as long as the names still have these marks. So a client whose write was
+ * answered reads what it wrote, through any node, and an answer that was read during the commit counts as outdated.
  *
- * An answer that is long costs more memory than it saves time, and is not kept.
+ * A long answer costs more memory than it saves time, so it is not stored.
  *
- * A mark can get lost: its node dies after the commit, or can't reach Redis. Nothing is kept longer than TTL for that.
+ * A mark is lost when its node dies after the commit or can't reach Redis. Therefore no answer is stored longer than TTL_S.
  */
 import { randomBytes } from "node:crypto";
 import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
 import type { Actor } from "../core/kit.ts";
 
-/** Seconds that an answer is kept, and that a mark is: longer than any answer that knew of none. */
-const TTL = 5;
-const MARK_TTL = 60;
-/** Milliseconds without the cache after it failed, and until marks that it did not take are tried again. */
-const PAUSE = 1000;
-const AGAIN = 250;
-/** Bytes of JSON that an answer may have: so what bounds the number of answers bounds their bytes too. */
-const LONGEST_BYTES = 64_000;
+/** Seconds that an answer is stored. */
+const TTL_S = 5;
+/** Seconds that a mark is stored: longer than any answer that was read before the mark was set. */
+const MARK_TTL_S = 60;
+/** Milliseconds in which the node does not use the cache after it failed. */
+const PAUSE_MS = 1000;
+/** Milliseconds until the node sets marks again that the cache did not take. */
+const RETRY_MS = 250;
+/** Bytes of JSON that an answer may have: with it, a bound on the number of answers bounds their bytes too. */
+const MAX_ANSWER_BYTES = 64_000;
 
-/** What we use of Moleculer's cachers. */
+/** The part of Moleculer's cachers that the mixin uses. */
 interface Store {
   get(key: string): Promise<unknown>;
   set(key: string, value: unknown, ttl: number): Promise<unknown>;
@@ -37,35 +39,35 @@ interface Entry {
 /** What the mixin lends. */
 export interface WithCache {
   /**
-   * The answer under `key`, or what `read` gives.
-   * @param key names everything that the answer depends on and the caller chose: who asks, what for
-   * @param of the names of what it is made of, all known before it is read
+   * The fresh answer under `key`, or else the result of `read`.
+   * @param key names the caller and everything that the caller asked for
+   * @param of the names that the answer depends on, all known before it is read
    */
   cached<Value>(key: string, of: readonly string[], read: () => Promise<Value>): Promise<Value>;
-  /** The same for things that each have an id, which is also the end of their name: those that are missing are read at once. */
+  /** The same for things named `<kind>:<id>`. One `read` gets all that are missing. */
   cachedEach<Value extends { id: string }>(
     kind: string,
     ids: readonly string[],
     read: (missing: string[]) => Promise<Value[]>,
   ): Promise<Value[]>;
-  /** To be called after a commit and before its answer. Never throws. */
+  /** Sets new marks. A write calls it after its commit and before its answer. Never throws. */
   outdate(names: readonly string[]): Promise<void>;
 }
 
-/** What stands for everything that decides what a caller may see of projects. */
+/** The names that decide what a caller may see of projects. */
 export const viewOf = ({ id, role }: Actor): string[] =>
   role === "user" ? [`user:${id}`] : [`user:${id}`, "projects"];
 
-/** Names the caller in keys. A token that is limited to some projects sees less than its owner does. */
+/** Names the caller in keys. A token that is limited to some projects sees less than its owner. */
 export const viewerOf = ({ id, role, projects, session }: Actor): string =>
   projects === undefined ? `${role}:${id}` : `${role}:${id}:${session}`;
 
 const markOf = (name: string): string => `mark:${name}`;
 
 interface State {
-  /** Until when (ms of performance.now) nobody asks the cache, which failed a moment ago. */
+  /** The node does not use the cache, which failed, before this time of performance.now. */
   awayUntil: number;
-  /** Marks that could not be set, and until when answers may be kept that they outdate: meanwhile this node reads. */
+  /** Names whose marks the node could not set, with the time when their last outdated answer expires. Until then it reads. */
   owed: Map<string, number>;
   timer: NodeJS.Timeout | undefined;
 }
@@ -74,7 +76,7 @@ type Lends = Service & WithCache & { cacheState: State };
 
 const storeOf = ({ broker }: Service): Store | null => (broker.cacher as Store | undefined) ?? null;
 
-/** What the cache says, or null when it can't: then nobody asks it for a moment. */
+/** The cache's reply, or null when it fails: the node then pauses its use. */
 async function ask<Answer>(
   service: Lends,
   question: (store: Store) => Promise<Answer>,
@@ -85,28 +87,28 @@ async function ask<Answer>(
   try {
     return await question(store);
   } catch {
-    state.awayUntil = performance.now() + PAUSE;
+    state.awayUntil = performance.now() + PAUSE_MS;
     return null;
   }
 }
 
-/** Keeps an answer, unless it is too long. Nobody waits for it. */
+/** Stores an answer, unless it is too long, in the background. */
 function keep(service: Lends, key: string, entry: Entry): void {
   void ask(service, async (store) => {
-    if (Buffer.byteLength(JSON.stringify(entry)) <= LONGEST_BYTES) await store.set(key, entry, TTL);
+    if (Buffer.byteLength(JSON.stringify(entry)) <= MAX_ANSWER_BYTES) await store.set(key, entry, TTL_S);
   });
 }
 
-/** Sets marks; those that can't be set are owed, and tried again until they don't matter any more. */
+/** Sets marks. The node tries failed ones again until the answers that they outdate have expired. */
 async function mark(service: Lends, store: Store, names: Iterable<string>): Promise<void> {
   const { cacheState: state } = service;
   const value = randomBytes(9).toString("base64url");
   const due = [...new Set(names)];
   try {
-    await Promise.all(due.map((name) => store.set(markOf(name), value, MARK_TTL)));
+    await Promise.all(due.map((name) => store.set(markOf(name), value, MARK_TTL_S)));
     due.forEach((name) => state.owed.delete(name));
   } catch {
-    const until = performance.now() + TTL * 1000;
+    const until = performance.now() + TTL_S * 1000;
     due.forEach((name) => state.owed.set(name, state.owed.get(name) ?? until));
   }
   for (const [name, until] of state.owed) if (until < performance.now()) state.owed.delete(name);
@@ -114,17 +116,17 @@ async function mark(service: Lends, store: Store, names: Iterable<string>): Prom
     state.timer ??= setTimeout(() => {
       state.timer = undefined;
       void mark(service, store, state.owed.keys());
-    }, AGAIN).unref();
+    }, RETRY_MS).unref();
 }
 
-/** Counts what was found and what was not (docs/reference.md, Health and metrics). */
+/** Counts hits and misses (docs/reference.md, Health and metrics). */
 function count(broker: ServiceBroker, found: boolean, kind: string): void {
   broker.metrics.increment(found ? "cache.hits" : "cache.misses", { kind });
 }
 
 const kindOf = (key: string): string => key.split(":")[0] as string;
 
-/** Lends `cached`, `cachedEach` and `outdate`. Without a cacher everything is read. */
+/** Lends `cached`, `cachedEach` and `outdate`. Without a cacher, every answer is read. */
 export const cache: Partial<ServiceSchema> = {
   created(this: Service & Partial<Lends>) {
     this.cacheState = { awayUntil: 0, owed: new Map(), timer: undefined };

@@ -12,10 +12,10 @@ import type { Queryable } from "./database.ts";
 
 /** Milliseconds between two reads: with the read itself, less than the second in which a revocation takes effect. */
 const POLL_MS = 800;
-/** Milliseconds that reads overlap: more than any statement takes, since a commit is later than the time that it bears. */
+/** Milliseconds that reads overlap: a commit appears later than its `revoked_at`, by less than this. */
 const OVERLAP_MS = 60_000;
 
-/** Ids of what ended within the last milliseconds, by Postgres' own clock. Plan: an index of each branch of the view. */
+/** Ids of the sessions and tokens that ended within the last `ms` milliseconds, by Postgres' clock. Plan: an index of each branch of the view. */
 export async function revokedWithin(db: Queryable, ms: number): Promise<string[]> {
   const rows = await db.query<{ session_id: string }>({
     name: "revoked-within",
@@ -30,7 +30,7 @@ export class RevocationFeed {
   readonly #db: Queryable;
   readonly #tokenTtl: number;
   readonly #onEnded: (sessionIds: string[]) => void;
-  /** When the last read that succeeded began, by this process's own count of time. */
+  /** The time of performance.now at which the last successful read began. */
   #readAt: number | null = null;
   #reading: Promise<void> | null = null;
   #next: Promise<void> | null = null;

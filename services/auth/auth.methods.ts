@@ -14,7 +14,7 @@ import type { Purpose } from "./one-time-tokens.queries.ts";
 import { setRefreshCookie } from "./refresh-cookie.ts";
 import type { Session } from "./sessions.commands.ts";
 
-/** Reset mails that are prepared at once, and that may wait for it. */
+/** Reset mails that a node prepares at once, and that wait for their turn at most. */
 const CONCURRENT_RESETS = 2;
 const MAX_WAITING_RESETS = 100;
 

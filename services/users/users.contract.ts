@@ -16,7 +16,7 @@ export interface User {
   updated_at: string;
 }
 
-/** What other people may know of somebody. */
+/** What other people may know of a user. */
 export interface Person {
   id: string;
   username: string;
@@ -55,7 +55,7 @@ export const accountRules = {
     min: 3,
     max: 32,
     trim: true,
-    // No @: a user name never looks like somebody else's e-mail address.
+    // No @: a user name never looks like another user's e-mail address.
     pattern: "^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$",
   },
   /** The users service also refuses common ones. */
