@@ -78,7 +78,7 @@ export default defineConfig(
   },
   {
     // Runs in browsers, as it is.
-    files: ["services/api-gateway/links/*.js"],
+    files: ["services/api-gateway/mail-links/*.js"],
     extends: [tseslint.configs.disableTypeChecked],
     languageOptions: {
       globals: {

@@ -4,14 +4,15 @@ import type { ServiceSchema } from "moleculer";
 import openapiTS, { astToString, type OpenAPI3 } from "openapi-typescript";
 import { loadConfig, SERVICES } from "../core/config.ts";
 import { docsOf } from "../core/kit.ts";
-import { type DocumentedAction, openApi } from "../services/api-gateway/openapi.ts";
+import type { DocumentedAction } from "../services/api-gateway/openapi-operations.ts";
+import { openApi } from "../services/api-gateway/openapi.ts";
 import { ROUTES } from "../services/api-gateway/routes.ts";
 
 export const DOCUMENT = new URL("../docs/openapi.json", import.meta.url);
 export const CLIENT = new URL("../test/e2e/api.d.ts", import.meta.url);
 const GUIDE = new URL("../docs/guide.md", import.meta.url);
 
-/** All actions of all services, by their whole names. */
+/** All actions of all services, by their full names. */
 export async function readActions(): Promise<Map<string, DocumentedAction>> {
   const config = loadConfig({ NODE_ENV: "test", DATABASE_URL: "postgres://127.0.0.1/none" });
   const actions = new Map<string, DocumentedAction>();
@@ -29,7 +30,7 @@ export async function readActions(): Promise<Map<string, DocumentedAction>> {
   return actions;
 }
 
-/** Both files, as they ought to be. */
+/** The content of both files. */
 export async function generate(): Promise<{ document: string; client: string }> {
   const document = openApi({
     routes: ROUTES,

@@ -7,7 +7,7 @@ import { allowHeader, hasOwnBudget, notRouted } from "./aliases.ts";
 import { boundPreflight } from "./cors.ts";
 import { countRequest, type Gateway } from "./exchange.ts";
 import { type Request, run } from "./moleculer-web.ts";
-import { servePage } from "./pages.ts";
+import { servePage } from "./web-pages.ts";
 import { identify } from "./request.ts";
 
 /** @returns true when the step answered the request */

@@ -88,7 +88,7 @@ describe.each(PAGES)("%s", (path, type) => {
 test("pages refer to nothing outside", async () => {
   for (const path of ["/docs", "/redoc", "/problems", "/verify-email", "/reset-password"])
     expect((await fetchPage(path)).body).not.toMatch(/(src|href)="(https?:)?\/\//);
-  // Its maker's logo: where this fails after an upgrade, see REDOC_LOGO in pages.ts.
+  // Its maker's logo: where this fails after an upgrade, see REDOC_LOGO in web-pages.ts.
   expect((await fetchPage("/redoc/bundle.js")).body).not.toMatch(/cdn\.redoc|src:"https?:/);
 });
 

@@ -45,7 +45,7 @@ ${form ?? "<button hidden>Try again</button>"}
 </main>
 <script src="/links/start.js"></script>`;
 
-const file = (name: string) => readFile(new URL(`links/${name}`, import.meta.url));
+const file = (name: string) => readFile(new URL(`mail-links/${name}`, import.meta.url));
 
 /** @returns path, title and body of each page */
 export const linkPages = Object.entries(PAGES).map(([path, page]) => ({

@@ -13,7 +13,7 @@ import cors from "cors";
 import Negotiator from "negotiator";
 import { Problem, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
 import { isFresh } from "./conditional.ts";
-import { LINK_HEAD, LINK_POLICY, linkPages, readLinkScript, readLinkStyle } from "./link-pages.ts";
+import { LINK_HEAD, LINK_POLICY, linkPages, readLinkScript, readLinkStyle } from "./mail-link-pages.ts";
 import { problemExample } from "./problem-example.ts";
 import type { Middleware } from "./moleculer-web.ts";
 
