@@ -1,8 +1,8 @@
 import { Errors } from "moleculer";
 
 /**
- * The one table of problem codes. A problem's `type` is `/problems/<code>`; status and title come from here
- * and nowhere else (RFC 9457, docs/reference.md, Errors).
+ * The table of problem codes, the only source of their statuses and titles. The `type` of a problem is
+ * `/problems/<code>` (RFC 9457, docs/reference.md, Errors).
  */
 export const PROBLEMS = {
   "malformed-request": {
@@ -179,14 +179,14 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
-/** One bad field: `pointer` is a JSON Pointer fragment into the body (`#/title`), or `?name` for a query parameter. */
+/** One invalid field. `pointer` is a JSON Pointer fragment into the body (`#/title`), or `?name` for a query parameter. */
 export interface FieldError {
   pointer: string;
   code: string;
   message: string;
 }
 
-/** The kinds of things that a 404 can miss; of a socket's `subscribe` the stream. */
+/** Types of resources that a 404 can name; `stream` is that of a socket's `subscribe`. */
 export const RESOURCES = {
   user: "user",
   session: "session",
@@ -199,7 +199,7 @@ export const RESOURCES = {
   stream: "stream",
 } as const satisfies Record<string, string>;
 
-/** What a 404 is about: `id` as the request named it, which for a project may be its slug. */
+/** The missing resource of a 404. `id` is as in the request: for a project it may be the slug. */
 export interface Resource {
   type: keyof typeof RESOURCES;
   id: string;
@@ -211,13 +211,13 @@ export interface ProblemData {
   headers?: Record<string, string>;
   /** How each operation of a bulk request ended. */
   results?: object[];
-  /** What is missing. */
+  /** The missing resource of a 404. */
   resource?: Resource;
 }
 
 /**
- * An error that a client is meant to see. It keeps its `type` over the broker, where classes are lost:
- * ask `problemCode(error)`, never `instanceof`. Without a detail of its own it tells the table's explanation.
+ * An error for the client. Its `type` survives the broker, where classes are lost: use `problemCode(error)`, never
+ * `instanceof`. Without a detail it has the explanation of the table.
  */
 export class Problem extends Errors.MoleculerError {
   declare data: ProblemData;
@@ -229,13 +229,13 @@ export class Problem extends Errors.MoleculerError {
   }
 }
 
-/** The problem code that an error carries, also after it travelled over the broker; null for anything else. */
+/** The problem code of an error, also of one that came over the broker; null for other errors. */
 export function problemCode(error: unknown): ProblemCode | null {
   const type = (error as { type?: unknown } | null)?.type;
   return typeof type === "string" && Object.hasOwn(PROBLEMS, type) ? (type as ProblemCode) : null;
 }
 
-/** 404 for one thing: the same whether it doesn't exist or the caller may not know that it does (docs/reference.md, Errors). */
+/** 404 for a resource: the same whether it does not exist or the caller may not see it (docs/reference.md, Errors). */
 export function missing(type: Resource["type"], id: string): Problem {
   return new Problem("not-found", `There is no ${RESOURCES[type]} ${id}`, { resource: { type, id } });
 }
@@ -264,7 +264,7 @@ export function takenField(field: string, message: string): Problem {
   return new Problem("already-exists", message, { errors });
 }
 
-/** An RFC 9457 document: the body of an error answer, and `err.data` of a socket's `connect_error`. */
+/** An RFC 9457 document: the body of an error response, and `err.data` of a socket's `connect_error`. */
 export interface ProblemDocument {
   type: string;
   title: string;

@@ -37,7 +37,7 @@ export function methodsAt(aliases: readonly Alias[], url: string): string[] {
   return [...new Set((fixed.length > 0 ? fixed : matching).map(({ method }) => method))];
 }
 
-/** The value of `Allow`: OPTIONS is answered at every path. */
+/** The value of `Allow`: every path also supports OPTIONS. */
 export const allowHeader = (methods: readonly string[]): string => [...methods, "OPTIONS"].join(", ");
 
 /** 404 where no route has the path; 405 where the method is not one of those that it has. */

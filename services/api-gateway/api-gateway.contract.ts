@@ -1,6 +1,6 @@
 import type { ServiceContract } from "../../core/kit.ts";
 
-/** Nobody calls the gateway over the broker: it speaks HTTP. */
+/** The gateway has no actions for other services: its clients speak HTTP. */
 export interface ApiGatewayContract extends ServiceContract {
   name: "api-gateway";
   actions: Record<never, never>;

@@ -67,7 +67,7 @@ const mustExpectNothingElse: ArrivalStep = (_gateway, { headers }) => {
 
 const servePages: ArrivalStep = ({ origin }, request, response) => servePage(request, response, origin);
 
-/** moleculer-web would run a write and then answer it 304: the header is taken from it, and kept for reads. */
+/** moleculer-web would run a write and then respond 304: the step hides the header from it, and keeps it for reads. */
 const keepIfNoneMatch: ArrivalStep = (_gateway, request) => {
   if (request.method === "GET" || request.method === "HEAD")
     request.ifNoneMatch = request.headers["if-none-match"];

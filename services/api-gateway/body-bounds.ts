@@ -1,18 +1,18 @@
 /**
- * How wide and deep a JSON text is, counted in its bytes. Parsing a megabyte of names takes longer than everything else
- * that a request costs, so a text that no action could want is refused before it becomes objects.
+ * Bounds of a JSON body, checked on its bytes. To parse a megabyte of names takes longer than the rest of the request, so
+ * the gateway refuses a body that no action could want before it is parsed.
  */
 import { Problem } from "../../core/errors.ts";
 import { invalid, unknownField } from "./problem.ts";
 
-/** Levels of objects and arrays: deeper ones would overflow the stack of the code that walks them. */
+/** Levels of objects and arrays: code that walks deeper ones could overflow the stack. */
 const MAX_DEPTH = 32;
-/** Fields of one object, items of one array. */
+/** Fields of one object, or items of one array. */
 const MAX_FIELDS = 200;
-/** Values in all: a bulk of 100 operations has about 1,000. */
+/** Values in the whole body: a bulk of 100 operations has about 1,000. */
 const MAX_VALUES = 10_000;
-/** Bytes of a field's name, or characters of a parameter's: none that is longer is known. */
-export const MAX_NAME = 256;
+/** Bytes of a field's name, or characters of a parameter's: every known name is shorter. */
+export const MAX_NAME_LENGTH = 256;
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -33,7 +33,7 @@ function endOfString(text: Uint8Array, from: number): number {
 }
 
 /**
- * Passes over a text that is no JSON: the parser has the better words for that.
+ * Checks the bounds alone: text that is not JSON is left to the parser, which explains it better.
  * @throws Problem malformed-request for too many levels; validation-failed for too many fields or too long a name
  */
 export function mustBeBounded(text: Buffer): void {
@@ -48,9 +48,9 @@ export function mustBeBounded(text: Buffer): void {
       name = { from: at + 1, to: end };
       at = end;
     } else if (byte === COLON) {
-      // The level that it stands on is not counted here: the pointer is the body's.
-      if (name.to - name.from > MAX_NAME)
-        throw invalid([unknownField("#", text.toString("utf8", name.from, name.from + MAX_NAME))]);
+      // The path to the name is not known here, so the pointer is that of the body.
+      if (name.to - name.from > MAX_NAME_LENGTH)
+        throw invalid([unknownField("#", text.toString("utf8", name.from, name.from + MAX_NAME_LENGTH))]);
     } else if (CLOSE.has(byte)) fields.pop();
     else {
       if (OPEN.has(byte)) fields.push(1);

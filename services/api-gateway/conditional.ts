@@ -7,7 +7,7 @@ import type { Actor, Conditions } from "../../core/kit.ts";
 
 type WithHeaders = Pick<IncomingMessage, "headers">;
 
-/** A list may be empty and have empty places (RFC 9110 §5.6.1.2): those name nothing. */
+/** A list may have empty elements, which are ignored (RFC 9110 §5.6.1.2). */
 const TAGS = /^[\s,]*(?:(?:W\/)?"[\x21\x23-\x7E\x80-\xFF]*"\s*(?:,[\s,]*|$))*$/;
 const PRINTABLE = /^[\x20-\x7E]{1,255}$/;
 
@@ -19,19 +19,19 @@ function tagsOf(name: string, value: string): string[] | "*" {
 }
 
 /**
- * A tag as we gave it, without what proxies make of one that they compress on the way: `W/"8"` (nginx), `"8-gzip"`
- * (Apache), `"8;gzip"` and `"8--gzip"` (Jetty, Traefik).
+ * The tag that the gateway sent. Proxies that compress a response change its tag: `W/"8"` (nginx), `"8-gzip"` (Apache),
+ * `"8;gzip"` and `"8--gzip"` (Jetty, Traefik).
  */
-const asGiven = (tag: string): string =>
+const asSent = (tag: string): string =>
   tag.replace(/^W\//, "").replace(/(?:--?|;)(?:gzip|br|deflate|zstd)"$/, '"');
 
-/** The version that an entity tag of ours is made of; null for others. */
+/** The version in an entity tag; null for a tag that the gateway never sent. */
 function versionOf(tag: string): number | null {
-  const [, version] = /^"(\d{1,15})(?:-[0-9a-f]+)?"$/.exec(asGiven(tag)) ?? [];
+  const [, version] = /^"(\d{1,15})(?:-[0-9a-f]+)?"$/.exec(asSent(tag)) ?? [];
   return version === undefined ? null : Number(version);
 }
 
-/** @throws Problem malformed-request; precondition-required */
+/** @throws Problem malformed-request; precondition-required where the header is `required` */
 export function readIfMatch({ headers }: WithHeaders, required: boolean): Conditions["ifMatch"] {
   const value = headers["if-match"];
   if (value === undefined) {
@@ -42,15 +42,15 @@ export function readIfMatch({ headers }: WithHeaders, required: boolean): Condit
   return tags === "*" ? null : tags.map(versionOf).filter((version) => version !== null);
 }
 
-/** For JSON in which the order of an object's members tells nothing. */
-const inOrder = (_name: string, value: unknown): unknown =>
+/** A replacer of JSON.stringify that sorts the members of objects. */
+const sortMembers = (_name: string, value: unknown): unknown =>
   typeof value === "object" && value !== null && !Array.isArray(value)
     ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
     : value;
 
 /**
- * The key of a write that may come again. A client that gives none gets one for this request alone, by which the gateway
- * can send it a second time when a node dies under it.
+ * The idempotency key of a write. A request without one gets a key of its own, so that the gateway can send it a second
+ * time when the node that runs it dies.
  * @throws Problem malformed-request
  */
 export function readIdempotencyKey(
@@ -62,16 +62,16 @@ export function readIdempotencyKey(
   const given = headers["idempotency-key"];
   if (given !== undefined && (typeof given !== "string" || !PRINTABLE.test(given)))
     throw new Problem("malformed-request", "Idempotency-Key must have 1 to 255 printable ASCII characters");
-  // Keys are a user's. A token that reaches less than its owner must not be told an answer that was the owner's.
-  const asker = actor?.projects === undefined ? "" : ` ${actor.session}`;
+  // Keys belong to a user. A token limited to some projects must not get the stored response of its owner's request.
+  const limitedTo = actor?.projects === undefined ? "" : ` ${actor.session}`;
   const fingerprint = createHash("sha256")
-    .update(`${action}${asker} ${JSON.stringify(params, inOrder)}`)
+    .update(`${action}${limitedTo} ${JSON.stringify(params, sortMembers)}`)
     .digest("base64url");
   return { key: given ?? newId(), fingerprint, generated: given === undefined };
 }
 
 /**
- * For a creating POST that can't keep a key: a client that sends one counts on a promise that nobody makes.
+ * For a creating POST that cannot store a response: a client that sends a key relies on a promise that is not made.
  * @throws Problem malformed-request
  */
 export function mustHaveNoKey({ headers }: WithHeaders, reason: string): void {
@@ -84,17 +84,17 @@ interface Versioned {
   updated_at?: string;
 }
 
-/** A user has no version to show: the time of the last change, which each one moves, stands for it. */
+/** The version of a resource. A user has none: the time of the last change, which every change moves, replaces it. */
 const numberOf = ({ version, updated_at }: Versioned): number | null =>
   version ?? (updated_at === undefined ? null : Date.parse(updated_at));
 
 /**
- * The strong entity tag of an answer: the row's version, by which `If-Match` goes. What is read brings more than its row
- * (names, counts, your role), so its tag has a digest of the whole besides: `If-None-Match` misses none of that.
- * @param body of an answer to GET; null for what a write answers
+ * The strong entity tag of a response: the version of the row, which `If-Match` compares. The response to a read has more
+ * than its row (names, counts, your role), so a digest of the whole body follows, which `If-None-Match` compares.
+ * @param body of the response to a read; null for a write
  */
-export function entityTag(answer: Versioned, body: string | null): string {
-  const version = numberOf(answer) ?? "";
+export function entityTag(resource: Versioned, body: string | null): string {
+  const version = numberOf(resource) ?? "";
   if (body === null) return `"${version}"`;
   return `"${version}-${createHash("sha1").update(body).digest("hex").slice(0, 12)}"`;
 }
@@ -103,5 +103,5 @@ export function entityTag(answer: Versioned, body: string | null): string {
 export function isFresh(ifNoneMatch: string | undefined, tag: string): boolean {
   if (ifNoneMatch === undefined) return false;
   const tags = tagsOf("If-None-Match", ifNoneMatch);
-  return tags === "*" || tags.some((one) => asGiven(one) === asGiven(tag));
+  return tags === "*" || tags.some((one) => asSent(one) === asSent(tag));
 }

@@ -1,35 +1,35 @@
 /**
- * The connections of the HTTP server, bounded: how many one address may hold, how long and how much an answer may wait to
- * be read, and how they end when the node stops. Sockets of the notifier, which the same server may carry, count for
- * their address and are the notifier's in everything else.
+ * The connections of the HTTP server: how many one address may have, how long and how much a response may wait to be read,
+ * and how connections end when the node stops. Sockets of the notifier, which the same server may carry, count for their
+ * address; the notifier does everything else about them.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Socket } from "node:net";
 import { retryLater } from "../../core/errors.ts";
 
-/** Milliseconds in which a client reads an answer. */
+/** Milliseconds in which a client must read a response. */
 const READ_WITHIN_MS = 30_000;
-/** Bytes of answers that wait for one client, over all its connections. */
+/** Bytes of responses that wait for one client, on all its connections. */
 const MAX_WAITING_BYTES = 32 * 1024 * 1024;
-/** Bytes of answers that wait for all clients together. */
+/** Bytes of responses that wait for all clients together. */
 const MAX_ALL_WAITING_BYTES = 256 * 1024 * 1024;
 /**
- * Milliseconds that a node which stops keeps idle connections: a request may be on its way already, and one that meets
- * a closed connection is lost for a client that can't know whether it was carried out (RFC 9112 §9.6).
+ * Milliseconds that a stopping node keeps idle connections. A request may already be on its way; on a closed connection
+ * its client could not know whether it was carried out (RFC 9112 §9.6).
  */
 const LINGER_MS = 1000;
-/** Milliseconds that a node which stops gives to clients that read, or send, slowly. */
+/** Milliseconds that a stopping node gives to clients that read or send slowly. */
 const DRAIN_MS = 2000;
-/** Milliseconds that it gives to writes which are under way: longer than any call may take. */
+/** Milliseconds that a stopping node gives to writes in progress: longer than any call may take. */
 const FINISH_WRITES_MS = 10_000;
 
-interface Link {
+interface Connection {
   readonly socket: Socket;
   readonly address: string;
   /** The user or the address that the latest request counts for. */
   client: string;
-  /** Requests that came and are not answered to the end. */
+  /** Requests whose responses are not complete. */
   readonly exchanges: Map<ServerResponse, IncomingMessage>;
   /** Whether the connection carries sockets of the notifier. */
   pushes: boolean;
@@ -39,11 +39,11 @@ export interface ConnectionSettings {
   /** Connections of one address; 0 for no bound. */
   perAddress: number;
   addressOf(socket: Socket): string;
-  /** Whether a request is the notifier's. */
+  /** Whether the notifier handles a request. */
   isPush(request: IncomingMessage): boolean;
-  /** Answers a connection that is one too many, and ends it. */
+  /** Sends a problem to a connection that is one too many, and closes it. */
   refuse(socket: Duplex): void;
-  /** Bounds of answers that wait to be read, where they are not the usual ones. */
+  /** Bounds of unread responses, for tests. */
   readWithinMs?: number;
   maxWaitingBytes?: number;
   maxAllWaitingBytes?: number;
@@ -51,8 +51,8 @@ export interface ConnectionSettings {
 
 const isRead = ({ method }: IncomingMessage): boolean => ["GET", "HEAD", "OPTIONS"].includes(method ?? "");
 
-/** Bytes that the operating system has not taken yet. An answer behind another one has no socket, and holds its own. */
-const waitingOn = ({ socket, exchanges }: Link): number =>
+/** Bytes that the operating system has not taken yet. A pipelined response has no socket yet, and buffers its own. */
+const waitingOn = ({ socket, exchanges }: Connection): number =>
   [...exchanges.keys()].reduce(
     (sum, response) => sum + (response.socket === null ? response.writableLength : 0),
     socket.writableLength,
@@ -60,10 +60,10 @@ const waitingOn = ({ socket, exchanges }: Link): number =>
 
 export class Connections {
   readonly #settings: Required<ConnectionSettings>;
-  readonly #links = new Map<Duplex, Link>();
+  readonly #connections = new Map<Duplex, Connection>();
   readonly #perAddress = new Map<string, number>();
-  /** Connections with an answer that was not read at once, the longest wait first. */
-  readonly #unread = new Set<Link>();
+  /** Connections with an unread response, the longest wait first. */
+  readonly #unread = new Set<Connection>();
   #server: Server | undefined;
   #onEmpty: (() => void) | undefined;
 
@@ -76,70 +76,70 @@ export class Connections {
     };
   }
 
-  /** Takes the connections of this server into care. */
+  /** Tracks the connections of a server. */
   watch(server: Server): void {
     this.#server = server;
     server.on("connection", (socket: Socket) => this.#open(socket));
     server.on("upgrade", (_request, socket: Duplex) => this.#release(socket));
   }
 
-  /** Every answer begins here, before its request is looked at. */
+  /** Tracks a response, before its request is read. */
   begin(request: IncomingMessage, response: ServerResponse): void {
-    const link = this.#links.get(request.socket);
-    if (link === undefined) return;
-    if (this.#settings.isPush(request)) link.pushes = true;
-    link.exchanges.set(response, request);
+    const connection = this.#connections.get(request.socket);
+    if (connection === undefined) return;
+    if (this.#settings.isPush(request)) connection.pushes = true;
+    connection.exchanges.set(response, request);
     if (this.#onEmpty !== undefined) response.setHeader("Connection", "close");
-    response.once("prefinish", () => this.#mustBeRead(link, response));
+    response.once("prefinish", () => this.#mustBeRead(connection, response));
     response.once("close", () => {
-      link.exchanges.delete(response);
-      if (this.#onEmpty !== undefined && link.exchanges.size === 0) link.socket.destroySoon();
+      connection.exchanges.delete(response);
+      if (this.#onEmpty !== undefined && connection.exchanges.size === 0) connection.socket.destroySoon();
     });
   }
 
   /**
-   * Whether a request is to be served: not on a connection that is being refused, and not behind the last answer of one
-   * that ends.
+   * Whether to serve a request: not on a refused connection, and not behind the last response of a connection that
+   * ends.
    */
   serves(request: IncomingMessage): boolean {
-    const link = this.#links.get(request.socket);
-    return link !== undefined && (this.#onEmpty === undefined || link.exchanges.size === 1);
+    const connection = this.#connections.get(request.socket);
+    return connection !== undefined && (this.#onEmpty === undefined || connection.exchanges.size === 1);
   }
 
   /**
-   * Says for whom a request counts.
-   * @param bytes that the answer is going to have, where that is known
-   * @throws Problem overloaded while too much waits to be read by that client already
+   * Notes which client a request counts for.
+   * @param bytes of the response, if they are known
+   * @throws Problem overloaded while the client leaves too many bytes unread
    */
   mustHaveRoom(request: IncomingMessage, client: string, bytes = 0): void {
-    const link = this.#links.get(request.socket);
-    if (link === undefined) return;
-    link.client = client;
+    const connection = this.#connections.get(request.socket);
+    if (connection === undefined) return;
+    connection.client = client;
     if (this.#unread.size > 0 && this.#waitingFor(client) + bytes > this.#settings.maxWaitingBytes)
       throw retryLater("overloaded", "Read the earlier responses first");
   }
 
   /**
-   * Ends the connections, each after its next answer; those that ask for nothing more after a moment, whatever clients
-   * keep open. A write that is under way is finished.
+   * Ends each connection after its next response, and an idle one after LINGER_MS, whatever clients keep open. Writes in
+   * progress are finished.
    */
   async drain(): Promise<void> {
     if (this.#server?.listening !== true) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onEmpty = resolve;
-    // Node ends idle connections as soon as its server closes: here they have their moment.
+    // Node would close idle connections as soon as its server closes.
     this.#server.closeIdleConnections = () => {};
     this.#server.close();
-    for (const link of this.#own()) {
-      // Of several answers in a row the last one ends the connection.
-      const last = [...link.exchanges.keys()].at(-1);
+    for (const connection of this.#own()) {
+      // Of several pipelined responses the last one ends the connection.
+      const last = [...connection.exchanges.keys()].at(-1);
       if (last !== undefined && !last.headersSent) last.setHeader("Connection", "close");
     }
-    const cutAll = (which: (link: Link) => boolean) => () =>
+    const cutAll = (which: (connection: Connection) => boolean) => () =>
       this.#own()
         .filter(which)
         .forEach(({ socket }) => socket.destroy());
-    const isWriting = ({ exchanges }: Link) =>
+    const isWriting = ({ exchanges }: Connection) =>
       [...exchanges].some(
         ([response, request]) => !isRead(request) && request.complete && !response.writableEnded,
       );
@@ -149,7 +149,7 @@ export class Connections {
         LINGER_MS,
       ),
       setTimeout(
-        cutAll((link) => !isWriting(link)),
+        cutAll((connection) => !isWriting(connection)),
         DRAIN_MS,
       ),
       setTimeout(
@@ -162,8 +162,8 @@ export class Connections {
     timers.forEach(clearTimeout);
   }
 
-  #own(): Link[] {
-    return [...this.#links.values()].filter(({ pushes }) => !pushes);
+  #own(): Connection[] {
+    return [...this.#connections.values()].filter(({ pushes }) => !pushes);
   }
 
   #open(socket: Socket): void {
@@ -172,7 +172,7 @@ export class Connections {
     if (this.#settings.perAddress > 0 && held >= this.#settings.perAddress)
       return this.#settings.refuse(socket);
     this.#perAddress.set(address, held + 1);
-    this.#links.set(socket, { socket, address, client: address, exchanges: new Map(), pushes: false });
+    this.#connections.set(socket, { socket, address, client: address, exchanges: new Map(), pushes: false });
     socket.once("close", () => {
       this.#release(socket);
       const left = (this.#perAddress.get(address) as number) - 1;
@@ -182,9 +182,9 @@ export class Connections {
   }
 
   #release(socket: Duplex): void {
-    const link = this.#links.get(socket);
-    if (link !== undefined) this.#unread.delete(link);
-    this.#links.delete(socket);
+    const connection = this.#connections.get(socket);
+    if (connection !== undefined) this.#unread.delete(connection);
+    this.#connections.delete(socket);
     this.#checkEmpty();
   }
 
@@ -194,19 +194,19 @@ export class Connections {
 
   #waitingFor(client: string): number {
     let bytes = 0;
-    for (const link of this.#unread) if (link.client === client) bytes += waitingOn(link);
+    for (const connection of this.#unread) if (connection.client === client) bytes += waitingOn(connection);
     return bytes;
   }
 
-  /** The answer is whole: from now on it is the client's turn. */
-  #mustBeRead(link: Link, response: ServerResponse): void {
-    const { socket } = link;
+  /** Gives the client its time to read, from the moment that the response is complete. */
+  #mustBeRead(connection: Connection, response: ServerResponse): void {
+    const { socket } = connection;
     if (socket.writableLength === 0) return;
-    this.#unread.add(link);
+    this.#unread.add(connection);
     const timer = setTimeout(() => socket.destroy(), this.#settings.readWithinMs);
     response.once("close", () => {
       clearTimeout(timer);
-      this.#unread.delete(link);
+      this.#unread.delete(connection);
     });
     let all = 0;
     for (const one of this.#unread) all += waitingOn(one);

@@ -1,10 +1,10 @@
-/** Which pages of other origins may read the API's answers (Fetch §3.2). */
+/** CORS: which pages of other origins may read the API's responses (Fetch §3.2). */
 import type { IncomingMessage } from "node:http";
 import cors, { type CorsOptions } from "cors";
 import type { Middleware } from "./moleculer-web.ts";
 
-/** Characters of the names that a preflight asks for, and is answered. Clients refuse heads of more than 16 kB. */
-const MAX_ASKED = 2048;
+/** Characters of header names in a preflight, whose response repeats them. Clients refuse heads of more than 16 kB. */
+const MAX_REQUEST_HEADERS_LENGTH = 2048;
 
 const SHARED: CorsOptions = {
   exposedHeaders: [
@@ -21,15 +21,15 @@ const SHARED: CorsOptions = {
   maxAge: 600,
 };
 
-/** A preflight is answered with the names that it asks for: too many of them are not there, for any answer. */
+/** Drops the header names of a preflight that asks for too many, so that no response repeats them. */
 export function boundPreflight({ headers }: IncomingMessage): void {
-  if ((headers["access-control-request-headers"]?.length ?? 0) > MAX_ASKED)
+  if ((headers["access-control-request-headers"]?.length ?? 0) > MAX_REQUEST_HEADERS_LENGTH)
     delete headers["access-control-request-headers"];
 }
 
 /**
- * An origin that is listed may send the refresh cookie too (docs/reference.md, Cookie mode); all those that `*` lets in
- * may not. Ends preflight requests itself.
+ * A middleware that sets the CORS headers and ends preflight requests. A listed origin may also send the refresh cookie
+ * (docs/reference.md, Cookie mode); an origin that only `*` allows may not.
  * @param origins CORS_ORIGINS
  */
 export function allowOriginsOf(origins: readonly string[]): Middleware {
@@ -38,7 +38,7 @@ export function allowOriginsOf(origins: readonly string[]): Middleware {
   const forListed = cors({ ...SHARED, origin: listed, credentials: true }) as Middleware;
   const forOthers = cors({ ...SHARED, origin: origins.includes("*") ? "*" : listed }) as Middleware;
   return (request, response, next) => {
-    // The answer to one origin is not the answer to another, also where `*` stands beside a list.
+    // Responses differ by origin, also where `*` stands beside a list.
     if (listed.length > 0) response.setHeader("Vary", "Origin");
     (isListed(request) ? forListed : forOthers)(request, response, next);
   };

@@ -14,16 +14,16 @@ import { Connections } from "./connections.ts";
 
 const WEBSOCKET_PATH = /^\/ws\/?(?:\?|$)/;
 
-/** Milliseconds in which the head of a request arrives, from its first byte or from the connection's beginning. */
+/** Milliseconds in which the head of a request must arrive, after its first byte or after the connection opened. */
 const HEAD_WITHIN_MS = 5000;
-/** Milliseconds in which the whole request arrives. */
+/** Milliseconds in which the whole request must arrive. */
 const BODY_WITHIN_MS = 10_000;
-/** Milliseconds that a refused client has to take the answer. */
+/** Milliseconds in which a refused client must read the response. */
 const LINGER_MS = 1000;
-/** Milliseconds between two looks at which request is late. */
-const LOOK_MS = 1000;
+/** Milliseconds between two checks for late requests. */
+const CHECK_MS = 1000;
 
-/** What Node's parser refuses before there is a request, as a problem like any other. */
+/** Sends a problem where Node refuses a request before there is a request object. */
 function refuse(socket: Duplex, code: ProblemCode, detail: string, headers: Record<string, string>): void {
   const { status, title } = PROBLEMS[code];
   const requestId = newId();
@@ -39,23 +39,23 @@ function refuse(socket: Duplex, code: ProblemCode, detail: string, headers: Reco
   };
   const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}`);
   socket.end([`HTTP/1.1 ${status} ${title}`, ...head, "", body].join("\r\n"));
-  // A connection that ends while its client still sends is reset, and the answer lost.
+  // To close the connection while its client still sends would reset it, and lose the response.
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(timer));
 }
 
 export interface HttpServerSettings {
-  /** Sent also with the answers that have no response object. */
+  /** Also sent with responses that have no response object. */
   securityHeaders: Record<string, string>;
-  /** Seconds that an idle connection is kept for the next request. */
+  /** Seconds that an idle connection stays open for the next request. */
   keepAliveSeconds: number;
-  /** Connections of one address; 0 for no bound. */
+  /** Maximum connections of one address; 0: no maximum. */
   connectionsPerAddress: number;
-  /** Bits of an IPv6 address that name one client. */
+  /** Bits of an IPv6 address that identify one client. */
   ipv6Prefix: number;
 }
 
-/** The HTTP server under the gateway, with problems where Node's own answers would have no body, and its connections. */
+/** The HTTP server of the gateway and its connections. It sends problems where Node's own responses have no body. */
 export function createHttpServer(
   listener: RequestListener,
   { securityHeaders, keepAliveSeconds, connectionsPerAddress, ipv6Prefix }: HttpServerSettings,
@@ -69,14 +69,14 @@ export function createHttpServer(
       refuse(socket, "rate-limited", detail, { ...securityHeaders, "Retry-After": "1" });
     },
   });
-  /** What a connection answers at present: an error of the next request must not speak into it. */
-  const answering = new WeakMap<Duplex, ServerResponse>();
+  /** The response in progress on a connection: an error of the next request must not write into it. */
+  const inProgress = new WeakMap<Duplex, ServerResponse>();
 
-  /** Also for requests that the notifier takes before any listener of ours. */
+  /** Also sees requests that the notifier takes before the gateway's listener. */
   class WatchedResponse<Request extends IncomingMessage> extends ServerResponse<Request> {
     constructor(request: Request, options?: object) {
       super(request, ...([options] as unknown as []));
-      answering.set(request.socket, this);
+      inProgress.set(request.socket, this);
       connections.begin(request, this);
     }
   }
@@ -87,10 +87,10 @@ export function createHttpServer(
       keepAliveTimeout: keepAliveSeconds * 1000,
       headersTimeout: HEAD_WITHIN_MS,
       requestTimeout: BODY_WITHIN_MS,
-      connectionsCheckingInterval: LOOK_MS,
-      // The listener answers a missing Host by a problem.
+      connectionsCheckingInterval: CHECK_MS,
+      // A step of the gateway refuses a missing Host with a problem.
       requireHostHeader: false,
-      // Other offers to upgrade are passed over, as RFC 9110 §7.8 allows, instead of ending the connection.
+      // Other upgrades are ignored, as RFC 9110 §7.8 allows: Node would end the connection.
       shouldUpgradeCallback: ({ url = "", headers }: IncomingMessage) =>
         headers.upgrade?.toLowerCase() === "websocket" && WEBSOCKET_PATH.test(url),
     } as ServerOptions<typeof IncomingMessage, typeof ServerResponse>,
@@ -101,7 +101,7 @@ export function createHttpServer(
   );
   connections.watch(server);
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-    const { headersSent = false, writableFinished = false } = answering.get(socket) ?? {};
+    const { headersSent = false, writableFinished = false } = inProgress.get(socket) ?? {};
     if (error.code === "ECONNRESET" || !socket.writable || (headersSent && !writableFinished))
       socket.destroy();
     else if (error.code === "HPE_HEADER_OVERFLOW")
@@ -110,7 +110,7 @@ export function createHttpServer(
       refuse(socket, "request-timeout", "The request did not arrive in time", securityHeaders);
     else refuse(socket, "malformed-request", "This is not a valid HTTP request", securityHeaders);
   });
-  // With a listener Node leaves the answer to us: the gateway's own refuses every expectation but 100-continue.
+  // With this listener Node sends no response: a step refuses every expectation but 100-continue.
   server.on("checkExpectation", listener);
   return { server, connections };
 }

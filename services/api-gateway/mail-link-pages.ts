@@ -1,16 +1,16 @@
 /**
- * Where the links in mails lead: pages that hand the token to the API (services/auth/mails.ts). They load their own two
- * files and nothing else, and nothing may stand in the page itself. An app of one's own at APP_URL takes their place.
+ * The pages that links in mails lead to (services/auth/mails.ts): they send the token to the API. They load their own two
+ * files and nothing else, and have no inline script. An app at APP_URL can replace them.
  */
 import { readFile } from "node:fs/promises";
 
 interface LinkPage {
   title: string;
-  /** What is asked; null where nothing is. */
+  /** Fields of the form; null for a page that asks nothing. */
   form: string | null;
-  /** The path that takes the token. */
+  /** The API's path that takes the token. */
   api: string;
-  /** What is told when it is done. */
+  /** The message of a success. */
   done: string;
 }
 
@@ -41,13 +41,13 @@ const body = ({ title, form, api, done }: LinkPage): string => `<main>
 ${form ?? "<button hidden>Try again</button>"}
 </form>
 <p id="outcome" role="status" tabindex="-1"></p>
-<noscript><p>This page needs JavaScript: it hands the link to the server, which does not see it otherwise.</p></noscript>
+<noscript><p>This page needs JavaScript to send the link's token to the server.</p></noscript>
 </main>
 <script src="/links/start.js"></script>`;
 
 const file = (name: string) => readFile(new URL(`mail-links/${name}`, import.meta.url));
 
-/** @returns path, title and body of each page */
+/** Path, title and body of each page. */
 export const linkPages = Object.entries(PAGES).map(([path, page]) => ({
   path,
   title: page.title,

@@ -1,21 +1,21 @@
-/** Validator rules (core/rules.ts) as JSON Schemas: what the document says of a request is what is checked. */
+/** JSON Schemas made of validator rules (core/rules.ts): the document describes what the server checks. */
 import type { Schema } from "../../core/json-schema.ts";
 
-/** A rule of fastest-validator, with the annotations that it passes over: `description`, `example`. */
+/** A rule of fastest-validator, with annotations that it ignores: `description`, `example`, `admin`. */
 export type Rule = Record<string, unknown> & { type: string };
 
-/** U+0000 and halves of surrogate pairs are no text that can be stored. */
+/** Postgres cannot store U+0000. */
 const TEXT = String.raw`^[^\u0000]*$`;
 
-/** Neither are these in text of one line (core/text.ts, isPrintable). */
+/** Characters that text of one line must not have (core/text.ts, isPrintable). */
 const ONE_LINE = String.raw`\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069`;
 
-/** Leaves out what a rule does not say. */
-const said = (schema: Record<string, unknown>): Schema =>
+/** Leaves out keywords without a value. */
+const omitUndefined = (schema: Record<string, unknown>): Schema =>
   Object.fromEntries(Object.entries(schema).filter(([, value]) => value !== undefined));
 
-/** The shorthands `"string"` and `[rule, rule]` written out. */
-const whole = (rule: unknown): Rule =>
+/** Writes out the shorthands `"string"` and `[rule, rule]`. */
+const expand = (rule: unknown): Rule =>
   typeof rule === "string"
     ? { type: rule }
     : Array.isArray(rule)
@@ -31,7 +31,7 @@ const listOf = (values: unknown): Schema => ({
 function stringSchema(rule: Rule): Schema {
   const { min, max, minCharacters = min, maxCharacters = max, trim, pattern, format } = rule;
   const isText = rule.maxCharacters !== undefined && format === undefined;
-  // What is trimmed is counted afterwards: lengths would count what does not.
+  // The server counts after it trims: `minLength` and `maxLength` would count the white space too.
   if (isText && trim === true) {
     const [least, most] = [Number(minCharacters), Number(maxCharacters)];
     return {
@@ -40,7 +40,7 @@ function stringSchema(rule: Rule): Schema {
       description: `${least} to ${most} characters, without the white space around them${Number(minCharacters) > 0 ? "; at least one is visible" : ""}.`,
     };
   }
-  return said({
+  return omitUndefined({
     type: "string",
     minLength: minCharacters,
     maxLength: maxCharacters,
@@ -49,7 +49,7 @@ function stringSchema(rule: Rule): Schema {
   });
 }
 
-/** Text of so many characters, with any white space around it. */
+/** A pattern for text of `min` to `max` characters, with any white space around it. */
 function trimmed(min: number, max: number, refused: string): string {
   const inner = String.raw`[^\s${refused}](?:[^${refused}]{0,${max - 2}}[^\s${refused}])?`;
   return String.raw`^\s*${min === 0 ? `(?:${inner})?` : inner}\s*$`;
@@ -66,15 +66,19 @@ function bareSchema(rule: Rule): Schema {
     case "boolean":
       return { type: "boolean" };
     case "number":
-      return said({ type: rule.integer === true ? "integer" : "number", minimum: min, maximum: max });
+      return omitUndefined({
+        type: rule.integer === true ? "integer" : "number",
+        minimum: min,
+        maximum: max,
+      });
     case "enum":
       return { type: "string", enum: rule.values };
     case "equal":
       return { const: rule.value };
     case "array":
-      return said({
+      return omitUndefined({
         type: "array",
-        // Its own check may go by several sets of rules.
+        // The rule's own check may choose among several sets of rules.
         items: Array.isArray(rule.oneOf)
           ? { oneOf: rule.oneOf.map(objectSchema) }
           : schemaOf(rule.items ?? "any"),
@@ -88,7 +92,7 @@ function bareSchema(rule: Rule): Schema {
       return { anyOf: (rule.rules as unknown[]).map(schemaOf) };
     case "custom":
       // core/rules.ts: wholeNumber, flag, commaList
-      if (rule.integer === true) return said({ type: "integer", minimum: min, maximum: max });
+      if (rule.integer === true) return omitUndefined({ type: "integer", minimum: min, maximum: max });
       if (rule.boolean === true) return { type: "boolean" };
       return listOf(rule.enum);
     case "any":
@@ -105,11 +109,11 @@ function descriptionOf(rule: Rule, schema: Schema): string | undefined {
 }
 
 export function schemaOf(given: unknown): Schema {
-  const rule = whole(given);
+  const rule = expand(given);
   const schema = bareSchema(rule);
   const nullable = rule.nullable === true;
   const values = schema.enum as unknown[] | undefined;
-  return said({
+  return omitUndefined({
     ...schema,
     ...(nullable && schema.type !== undefined && { type: [schema.type, "null"] }),
     ...(nullable && values && { enum: [...values, null] }),
@@ -120,13 +124,13 @@ export function schemaOf(given: unknown): Schema {
   });
 }
 
-/** Whether a request must name it. */
+/** Whether a request must have the param. */
 export const isRequired = (given: unknown): boolean => {
-  const { optional, default: fallback } = whole(given);
+  const { optional, default: fallback } = expand(given);
   return optional !== true && fallback === undefined;
 };
 
-/** An object of these fields and no others. */
+/** An object with these fields and no others. */
 export function objectSchema(fields: Record<string, unknown>): Schema {
   const rules = Object.entries(fields).filter(([name]) => !name.startsWith("$$"));
   const required = rules.filter(([, rule]) => isRequired(rule)).map(([name]) => name);

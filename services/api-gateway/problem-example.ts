@@ -10,7 +10,7 @@ const { message: noTask, data } = missing("task", "0193a5c6-1f8b-7ab2-9d4e-8c7b6
 const resource = data.resource as NonNullable<typeof data.resource>;
 const message = "The 'title' field is required.";
 
-/** What problems of these codes say besides. */
+/** Extension members of problems with these codes. */
 const MORE: Partial<Record<ProblemCode, Pick<ProblemDocument, "resource" | "errors" | "results">>> = {
   "not-found": { resource },
   "validation-failed": { errors: [{ pointer: "#/title", code: "required", message }] },
@@ -28,7 +28,7 @@ const INSTANCES: Partial<Record<ProblemCode, string>> = {
   "not-found": `/api/v1/tasks/${resource.id}`,
 };
 
-/** What an answer with this problem looks like, for the document and for the problem's own page. */
+/** An example of each problem, for the OpenAPI document and the problem's own page. */
 export const problemExample = (code: ProblemCode): ProblemDocument =>
   problemDocument(code, DETAILS[code] ?? PROBLEMS[code].explain, {
     instance: INSTANCES[code] ?? "/api/v1/tasks",

@@ -8,7 +8,7 @@ import {
 } from "../../core/errors.ts";
 import { RESOURCE_OF_SEGMENT } from "./routes.ts";
 
-/** Parts of the errors that come here: Moleculer's, http-errors' (the body parser's) and our own, all without classes. */
+/** The fields of errors that arrive here: Moleculer's, the body parser's (http-errors) and problems, all without classes. */
 interface Failure {
   name?: string;
   type?: string;
@@ -24,7 +24,7 @@ interface RuleFailure {
   actual?: unknown;
 }
 
-/** What a body parser's error means (http-errors `type`). */
+/** Problems for errors of the body parser (http-errors `type`). */
 const BODY: Record<
   string,
   [code: "malformed-request" | "payload-too-large" | "unsupported-media-type", detail: string]
@@ -41,18 +41,18 @@ const BODY: Record<
   ],
 };
 
-/** Errors that one answer lists: a client mends those, and asks again. */
+/** Errors that one response lists: the client corrects those and tries again. */
 const MAX_ERRORS = 20;
-/** UTF-16 units of a client's own text that an answer repeats. */
-const MAX_QUOTED = 40;
-/** Characters of a path that a problem names. */
-const MAX_INSTANCE = 1000;
+/** UTF-16 units of a client's text that a response repeats. */
+const MAX_QUOTED_LENGTH = 40;
+/** Characters of a path that a problem repeats. */
+const MAX_INSTANCE_LENGTH = 1000;
 
-/** A client's text, short enough to be repeated to it: an answer never grows with what was sent. */
+/** Cuts a client's text, so that a response does not grow with the request. */
 export const brief = (text: string): string =>
-  text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED).toWellFormed()}…` : text;
+  text.length > MAX_QUOTED_LENGTH ? `${text.slice(0, MAX_QUOTED_LENGTH).toWellFormed()}…` : text;
 
-/** 422 for the first of these errors. */
+/** 422 that lists the first MAX_ERRORS of these errors. */
 export function invalid(errors: FieldError[]): Problem {
   const listed = errors.slice(0, MAX_ERRORS);
   const more = errors.length > MAX_ERRORS ? ["There are more errors."] : [];
@@ -67,7 +67,7 @@ export const unknownField = (pointer: string, name: string): FieldError => ({
   message: `Unknown field '${brief(name)}'.`,
 });
 
-/** fastest-validator names all unknown fields of an object in one error. */
+/** Errors of fastest-validator as field errors. It names all unknown fields of an object in one error. */
 function fieldErrors(
   failures: RuleFailure[],
   pointerTo: (field: string, name?: string) => string,
@@ -75,7 +75,7 @@ function fieldErrors(
   return failures.flatMap(({ type, message = "Not valid", field, actual }) =>
     type === "objectStrict"
       ? String(actual)
-          // A name may hold what separates them: one more than are listed is enough.
+          // A name may contain the separator: one more than the response lists is enough.
           .split(", ", MAX_ERRORS + 1)
           .map((name) => unknownField(pointerTo(field ?? "", name), name))
       : type === "required" && actual === null
@@ -91,8 +91,9 @@ function fieldErrors(
 }
 
 /**
- * RFC 6901 §6: `field` as fastest-validator writes one (`operations[1].title`), and below it a name of the client's,
- * in which any character may stand.
+ * A JSON Pointer fragment (RFC 6901 §6).
+ * @param field as fastest-validator writes it: `operations[1].title`
+ * @param name a field below it, with any characters, as the client wrote it
  */
 export function bodyPointer(field: string, name?: string): string {
   const steps = field === "" ? [] : field.replace(/\[(\d+)\]/g, ".$1").split(".");
@@ -101,30 +102,30 @@ export function bodyPointer(field: string, name?: string): string {
 }
 export const queryPointer = (field: string, name?: string): string => `?${brief(name ?? field)}`;
 
-/** The path of a request as a URI reference (RFC 3986), which what clients send need not be: `/tasks/%ZZ`. A long one is cut. */
+/** The path of a request as a URI reference (RFC 3986), also of a URL that is none: `/tasks/%ZZ`. Long paths are cut. */
 export const instanceOf = (url: string): string =>
-  (url.slice(0, MAX_INSTANCE).split("?")[0] as string).replace(
+  (url.slice(0, MAX_INSTANCE_LENGTH).split("?")[0] as string).replace(
     /%(?![0-9a-f]{2})|[^!-~]|["<>[\]\\^`{|}#]/gi,
     (odd) => encodeURIComponent(odd.toWellFormed()),
   );
 
-/** A param that the path gave, and what it names. */
-export interface Named extends Resource {
+/** A param of the path, and the resource that it names. */
+export interface PathResource extends Resource {
   param: string;
 }
 
-/** Where the values of a request came from. */
+/** Where the params of a request come from. */
 export interface Origin {
   method: string;
   /** In the order of the path. */
-  path: Named[];
+  path: PathResource[];
 }
 
 /**
  * The resources that a path names: `/tasks/:id/comments/:comment_id` a task and a comment.
  * @throws Error for an id behind a segment that is not known
  */
-export function resourcesIn(pattern: string, values: Record<string, string>): Named[] {
+export function resourcesIn(pattern: string, values: Record<string, string>): PathResource[] {
   return [...pattern.matchAll(/([\w-]+)\/:(\w+)/g)].map(([, segment = "", param = ""]) => {
     const type = RESOURCE_OF_SEGMENT[segment];
     if (type === undefined) throw new Error(`no resource is known for ${segment}/:${param}`);
@@ -133,15 +134,15 @@ export function resourcesIn(pattern: string, values: Record<string, string>): Na
 }
 
 function validationProblem(failures: RuleFailure[], { method, path }: Origin): Problem {
-  // A path that can't name anything names nothing, whatever else is wrong.
+  // An id that no resource can have is a 404, whatever else is wrong.
   const nothing = path.find(({ param }) => failures.some(({ field }) => field === param));
   if (nothing !== undefined) return missing(nothing.type, brief(nothing.id));
-  // Each failure is one error at least.
+  // Each failure gives at least one error.
   const first = failures.slice(0, MAX_ERRORS + 1);
   return invalid(fieldErrors(first, ["GET", "HEAD"].includes(method) ? queryPointer : bodyPointer));
 }
 
-/** Whatever went wrong, as the problem that the client sees. Nothing that we did not foresee tells its message. */
+/** Turns any error into the problem that the client sees. An unexpected error keeps its message to itself. */
 export function toProblem(error: unknown, origin: Origin): Problem {
   const { name = "", type = "", code, message, data } = (error ?? {}) as Failure;
   const known = problemCode(error);
@@ -165,7 +166,7 @@ export function toProblem(error: unknown, origin: Origin): Problem {
     case "RequestSkippedError":
       return retryLater("timeout");
     default:
-      // moleculer-web says 503 when no node offers a routed action.
+      // moleculer-web throws 503 when no node offers the action.
       return code === 503
         ? retryLater("service-unavailable")
         : new Problem(

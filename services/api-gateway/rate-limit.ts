@@ -1,12 +1,12 @@
 /**
  * Rate limits (docs/reference.md, Rate limits). Three budgets, each a fixed window that opens with its first request:
  *
- *     default   requests of a user, or of an address where nobody is logged in
- *     auth      the same for routes that take a secret from anybody, and stricter
+ *     default   requests of a user, or of an address without a login
+ *     auth      the same, and stricter, for routes on which anyone may try a secret
  *     login     failed logins of an address at an account, and by a name
  *
- * All gateways count in Redis together. While Redis is away each counts by itself from nothing: a client may then get
- * its budget once from each gateway, and nobody is refused or kept waiting because of Redis.
+ * All gateways count together in Redis. While Redis is away, each gateway counts by itself and starts at zero: a client
+ * may then use its budget once at each gateway, and no request fails or waits because of Redis.
  */
 import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -28,26 +28,26 @@ import { keyOf } from "../../core/text.ts";
 import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
 
 /** Milliseconds that a request waits for Redis; a login asks it up to five times. */
-const REDIS_TIMEOUT = 50;
-/** Milliseconds between two looks at whether Redis counts. */
-const BEAT = 1000;
-/** Milliseconds that a login waits for another one of the same pair. */
-const TURN = 1000;
+const REDIS_TIMEOUT_MS = 50;
+/** Milliseconds between two checks that Redis takes writes. */
+const BEAT_MS = 1000;
+/** Milliseconds that a login waits for an earlier one of the same address and name. */
+const LOGIN_TURN_MS = 1000;
 
-/** The budgets that requests cost; failed logins have one of their own. */
+/** The budgets that requests cost; failed logins cost a third one. */
 export type BudgetName = "default" | "auth";
 
-/** Told what operators want to see (docs/reference.md, Health and metrics). */
-export interface Watch {
+/** Metrics of the limits (docs/reference.md, Health and metrics). */
+export interface LimitMetrics {
   /** Whether this gateway counts by itself because Redis is away. */
   fallback(on: boolean): void;
   refused(budget: string): void;
 }
 
-/** The same as Moleculer's metrics, which are there only where the broker has them switched on. */
+/** The same in Moleculer's metrics, which do nothing while the broker has them switched off. */
 export function measureLimits(
   metrics: Pick<ServiceBroker["metrics"], "register" | "set" | "increment">,
-): Watch {
+): LimitMetrics {
   metrics.register({
     type: "gauge",
     name: "rate_limit.fallback",
@@ -57,7 +57,7 @@ export function measureLimits(
     type: "counter",
     name: "rate_limit.refused",
     labelNames: ["budget"],
-    description: "Requests answered 429",
+    description: "Requests refused with 429",
   });
   metrics.set("rate_limit.fallback", 0);
   return {
@@ -66,25 +66,25 @@ export function measureLimits(
   };
 }
 
-/** A login under way. It counts as failed until it is said how it ended: many at once get no more guesses than one by one. */
+/** A login in progress. It counts as failed until its outcome is known: parallel logins get no more guesses than others. */
 export interface LoginAttempt {
   /**
-   * The account had all its guesses, some by another of its names: whatever comes now is wrong. It must be answered as
-   * a wrong password is, since 429 would tell that both names are one account's.
+   * The account has no guesses left, some of them by its other name: the login must fail. The client gets the response
+   * of a wrong password, since 429 would reveal that both names belong to one account.
    */
   hopeless: boolean;
   /** Forgets the failures. */
   succeeded(): Promise<void>;
-  /** It was not decided whether the password is right. Never throws and needs no waiting for. */
+  /** Takes the failure back: the password was not compared. Never throws; the caller need not wait. */
   undecided(): void;
 }
 
 export interface RateLimits {
   /**
-   * Takes one request from its budget, and tells what is left in `RateLimit-Policy` and `RateLimit`
+   * Takes one request from a budget, and sets `RateLimit-Policy` and `RateLimit`
    * (draft-ietf-httpapi-ratelimit-headers-11).
-   * @param actor null where nobody is logged in: the client's address counts
-   * @param more requests that this one does in one: it costs them too, and where they are not left, none of them
+   * @param actor null for a client that is not logged in: its address counts
+   * @param more further requests that this one stands for: it costs all of them, or none if the budget has too few left
    * @throws Problem rate-limited
    */
   admit(
@@ -96,8 +96,8 @@ export interface RateLimits {
   ): Promise<void>;
 
   /**
-   * Before a password is looked at. Those of the same address and name go one after the other.
-   * @throws Problem rate-limited when the name is locked for the address, or the account where no name was given
+   * Takes a failure in advance, before the password is compared. Logins of one address and name take turns.
+   * @throws Problem rate-limited when the name is locked for the address; without a name, when the account is
    */
   beginLogin(request: IncomingMessage, response: ServerResponse, tried: TriedAccount): Promise<LoginAttempt>;
 
@@ -106,9 +106,9 @@ export interface RateLimits {
 
 /** The account that a password is tried at. */
 export interface TriedAccount {
-  /** The name that the client wrote; null where it is logged in, and the account no secret. */
+  /** The name in the request; null for a client that is logged in, from which the account is no secret. */
   name: string | null;
-  /** The account's id, or the name again where there is no such account: it is counted like any other. */
+  /** The id of the account; the name again if no account has it, which is counted the same way. */
   account: string;
 }
 
@@ -126,35 +126,35 @@ const UNLIMITED: RateLimits = {
   close: () => {},
 };
 
-/** The client that counts, and a look each second at whether it does. */
-function connect(url: string, beatKey: string, log: Log, watch: Watch) {
+/** The Redis client that counts, and a check each second that Redis takes writes. */
+function connect(url: string, beatKey: string, log: Log, metrics: LimitMetrics) {
   const outage = new RedisOutage(log, {
     away: "this gateway counts requests by itself",
     back: "the gateways count requests together",
-    onChange: (isAway) => watch.fallback(isAway),
+    onChange: (isAway) => metrics.fallback(isAway),
   });
   const redis = connectRedis(url, outage, {
-    commandTimeout: REDIS_TIMEOUT,
-    disconnectTimeout: REDIS_TIMEOUT,
+    commandTimeout: REDIS_TIMEOUT_MS,
+    disconnectTimeout: REDIS_TIMEOUT_MS,
   });
-  // A Redis that answers and takes no writes (full, a replica) does not count either.
-  const write = () => redis.set(beatKey, "", "PX", 2 * BEAT);
-  const look = async () => {
+  // A Redis that is full or a replica answers, but takes no writes: it cannot count.
+  const write = () => redis.set(beatKey, "", "PX", 2 * BEAT_MS);
+  const check = async () => {
     if (redis.status !== "ready") return;
     try {
-      // Twice: after a long turn of the event loop its own timers come before an answer that is already there.
+      // Twice: after a long turn of the event loop the timeout fires before the reply that has already arrived.
       await write().catch(write);
       outage.ended();
     } catch (error) {
       const { message } = error as Error;
       outage.began(message);
-      // One that hangs would cost each request the timeout: while there is no connection nobody waits.
+      // A Redis that hangs costs each request the timeout; without a connection, requests do not wait.
       if (redis.status === "ready" && message === "Command timed out") redis.disconnect(true);
     }
   };
   redis.on("close", () => outage.began("the connection closed"));
-  redis.on("ready", () => void look());
-  const beat = setInterval(() => void look(), BEAT);
+  redis.on("ready", () => void check());
+  const beat = setInterval(() => void check(), BEAT_MS);
   return {
     redis,
     close() {
@@ -168,7 +168,7 @@ function connect(url: string, beatKey: string, log: Log, watch: Watch) {
 /** Seconds until the window ends, never 0. */
 const secondsLeft = ({ msBeforeNext }: RateLimiterRes): number => Math.max(1, Math.ceil(msBeforeNext / 1000));
 
-/** Takes a point, or several. */
+/** Takes points from a budget. */
 async function take(
   { limiter }: Budget,
   key: string,
@@ -177,13 +177,17 @@ async function take(
   try {
     return { state: await limiter.consume(key, points), enough: true };
   } catch (state) {
-    // Any other error was met by the insurance.
+    // The insurance limiter handles every other error.
     if (state instanceof RateLimiterRes) return { state, enough: false };
     throw state;
   }
 }
 
-function tell(response: ServerResponse, { name, points, duration }: Budget, state: RateLimiterRes): void {
+function setLimitHeaders(
+  response: ServerResponse,
+  { name, points, duration }: Budget,
+  state: RateLimiterRes,
+): void {
   const set = (header: string, value: string) => {
     const others = [response.getHeader(header) ?? []].flat().map(String);
     response.setHeader(header, [...others.filter((other) => !other.startsWith(`"${name}"`)), value]);
@@ -192,15 +196,15 @@ function tell(response: ServerResponse, { name, points, duration }: Budget, stat
   set("RateLimit", `"${name}";r=${state.remainingPoints};t=${secondsLeft(state)}`);
 }
 
-/** One after the other for each key, but nobody waits for ever. */
-function turns() {
+/** Lets the logins of one key run one after the other; each waits LOGIN_TURN_MS at most. */
+function loginQueue() {
   const last = new Map<string, Promise<void>>();
   /** @returns ends the turn */
   return async (key: string): Promise<() => void> => {
     const before = last.get(key);
     const { promise, resolve } = Promise.withResolvers<void>();
     last.set(key, promise);
-    if (before !== undefined) await Promise.race([before, delay(TURN, undefined, { ref: false })]);
+    if (before !== undefined) await Promise.race([before, delay(LOGIN_TURN_MS, undefined, { ref: false })]);
     return () => {
       if (last.get(key) === promise) last.delete(key);
       resolve();
@@ -208,11 +212,11 @@ function turns() {
   };
 }
 
-/** The limits of one gateway. With a REDIS_URL it connects at once, and never waits for that. */
-export function createRateLimits(config: Config, log: Log, watch: Watch): RateLimits {
+/** The limits of one gateway. With a REDIS_URL it starts to connect, and does not wait for the connection. */
+export function createRateLimits(config: Config, log: Log, metrics: LimitMetrics): RateLimits {
   if (config.RATE_LIMIT === "off") return UNLIMITED;
   const prefix = `${config.NAMESPACE}:rate-limit`;
-  const shared = config.REDIS_URL === "" ? null : connect(config.REDIS_URL, `${prefix}:beat`, log, watch);
+  const shared = config.REDIS_URL === "" ? null : connect(config.REDIS_URL, `${prefix}:beat`, log, metrics);
 
   function budget(name: string, { points, duration }: { points: number; duration: number }): Budget {
     const options = { keyPrefix: `${prefix}:${name}`, points, duration };
@@ -235,10 +239,10 @@ export function createRateLimits(config: Config, log: Log, watch: Watch): RateLi
   };
   const failures = budget("login", config.RATE_LIMIT_LOGIN_FAILURES);
   const addressOf = (request: IncomingMessage) => clientAddress(request, config);
-  const takeTurn = turns();
+  const takeTurn = loginQueue();
 
   const refuse = (name: string, state: RateLimiterRes, detail: string): Problem => {
-    watch.refused(name);
+    metrics.refused(name);
     return retryLater("rate-limited", detail, secondsLeft(state));
   };
 
@@ -246,21 +250,21 @@ export function createRateLimits(config: Config, log: Log, watch: Watch): RateLi
     async admit(request, response, name, actor, more) {
       const counted = budgets[name];
       const key = actor ? `user:${actor.id}` : `address:${addressOf(request)}`;
-      // What does more than a whole budget holds costs a whole one.
+      // A request that stands for more than the whole budget costs the whole budget.
       const points = more === undefined ? 1 : Math.min(more, counted.points - 1);
       if (points === 0) return;
       const { state, enough } = await take(counted, key, points);
       if (!enough && more !== undefined) {
-        // The request did nothing, and leaves the budget to smaller ones.
+        // The request is not carried out: smaller ones may use what it took.
         const { remainingPoints } = await counted.limiter.reward(key, points);
-        tell(response, counted, { ...state, remainingPoints } as RateLimiterRes);
+        setLimitHeaders(response, counted, { ...state, remainingPoints } as RateLimiterRes);
         throw refuse(
           counted.name,
           state,
           `This request counts as ${more + 1} requests, and ${Math.max(0, remainingPoints)} of ${counted.points} in ${counted.duration} seconds are left`,
         );
       }
-      tell(response, counted, state);
+      setLimitHeaders(response, counted, state);
       if (!enough)
         throw refuse(
           counted.name,
@@ -271,21 +275,21 @@ export function createRateLimits(config: Config, log: Log, watch: Watch): RateLi
 
     async beginLogin(request, response, { name, account }) {
       const address = addressOf(request);
-      // Hashed: of any length, and nobody's e-mail address is left lying in Redis.
+      // Hashed: names have any length, and Redis stores no e-mail addresses.
       const key = (kind: string, text: string) =>
         `${address}:${kind}:${createHash("sha256").update(keyOf(text)).digest("base64url")}`;
-      const silent = name === null ? [] : [key("account", account)];
-      const told = name === null ? key("account", account) : key("name", name);
-      // By the name alone: were it by the account, two names that wait for each other would tell that they are one's.
-      const endTurn = await takeTurn(told);
+      const unnamed = name === null ? [] : [key("account", account)];
+      const named = name === null ? key("account", account) : key("name", name);
+      // By the name alone: if both names of an account shared a turn, the wait would reveal that they belong together.
+      const endTurn = await takeTurn(named);
       finished(response, endTurn);
-      const { state, enough } = await take(failures, told);
+      const { state, enough } = await take(failures, named);
       if (!enough) {
-        tell(response, failures, state);
+        setLimitHeaders(response, failures, state);
         throw refuse(failures.name, state, "Too many failed logins to this account from this address");
       }
-      const others = await Promise.all(silent.map((one) => take(failures, one)));
-      const keys = [told, ...silent];
+      const others = await Promise.all(unnamed.map((one) => take(failures, one)));
+      const keys = [named, ...unnamed];
       return {
         hopeless: others.some((other) => !other.enough),
         succeeded: async () => void (await Promise.all(keys.map((one) => failures.limiter.delete(one)))),

@@ -7,37 +7,36 @@ import onHeaders from "on-headers";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { REFRESH_COOKIE } from "../auth/auth.contract.ts";
-import { MAX_NAME, mustBeBounded } from "./body-bounds.ts";
+import { MAX_NAME_LENGTH, mustBeBounded } from "./body-bounds.ts";
 import { bodyPointer, brief, invalid, queryPointer, unknownField } from "./problem.ts";
 
-/** Bytes. */
-const MAX_BODY = 1024 * 1024;
+const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_PARAMETERS = 100;
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i;
 
 const parseJson = bodyParser.json({
-  limit: MAX_BODY,
+  limit: MAX_BODY_BYTES,
   type: () => true,
   strict: false,
   verify: (_request, _response, body) => {
-    // RFC 8259 §8.1. Decoding would put question marks for what it doesn't know.
+    // RFC 8259 §8.1. The decoder would replace invalid bytes without an error.
     if (!isUtf8(body)) throw new Error("not UTF-8");
     mustBeBounded(body);
   },
 });
 
-/** W3C Trace Context §3.2.2, and of later versions the part that this one knows; all zeros is no id. */
+/** W3C Trace Context §3.2.2, and the same part of later versions; an id is not all zeros. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/;
 
-/** The trace that a request belongs to; null where it names none that parses (§4.3: then it is passed over). */
+/** The trace that a request belongs to; null without a valid `traceparent` (§4.3: an invalid one is ignored). */
 export function traceparentOf({ headers }: Pick<IncomingMessage, "headers">): string | null {
   const { traceparent } = headers;
   if (typeof traceparent !== "string" || !TRACEPARENT.test(traceparent)) return null;
   return traceparent.startsWith("00-") && traceparent.length !== 55 ? null : traceparent.slice(0, 55);
 }
 
-/** Gives a request its id, the client's own when that is fit to be logged, and each answer the headers that tell it and the time it took. */
+/** Sets `X-Request-ID` and `X-Process-Time`. @returns the id of the request: the client's own if it is safe to log */
 export function identify(request: IncomingMessage, response: ServerResponse): string {
   const started = performance.now();
   const given = request.headers["x-request-id"];
@@ -50,10 +49,10 @@ export function identify(request: IncomingMessage, response: ServerResponse): st
 }
 
 /**
- * Whether a body in chunks ends before its first byte (RFC 9112 §7.1). What came is put back, for whoever reads the body.
- * @throws http-errors' `request.aborted` when the client hangs up meanwhile
+ * Whether a chunked body is empty (RFC 9112 §7.1). The first bytes are put back for the parser.
+ * @throws http-errors' `request.aborted` when the client closes the connection meanwhile
  */
-async function endsAtOnce(request: IncomingMessage): Promise<boolean> {
+async function isEmptyChunked(request: IncomingMessage): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>();
   const onEnd = (): void => resolve(true);
   const onReadable = (): void => {
@@ -71,15 +70,15 @@ async function endsAtOnce(request: IncomingMessage): Promise<boolean> {
 }
 
 /**
- * The body as JSON; undefined when there is none, however it is framed.
- * @throws Problem unsupported-media-type; http-errors of body-parser for what does not parse or is too large
+ * Reads the body as JSON; undefined for an empty body, however it is framed.
+ * @throws Problem unsupported-media-type, malformed-request; http-errors of body-parser
  */
 export async function readBody(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
   const { headers } = request;
   const empty =
     headers["transfer-encoding"] === undefined
       ? Number(headers["content-length"] ?? 0) === 0
-      : await endsAtOnce(request);
+      : await isEmptyChunked(request);
   if (empty) return undefined;
   const [, charset] = /;\s*charset="?([^\s;"]*)/i.exec(headers["content-type"] ?? "") ?? [];
   if (!JSON_TYPE.test(headers["content-type"] ?? "") || !/^utf-8$/i.test(charset ?? "utf-8"))
@@ -87,7 +86,7 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   parseJson(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
   await promise.catch((error: unknown) => {
-    // zlib's own errors: body-parser gives them no type.
+    // body-parser gives no type to errors of zlib.
     if (/^(Z|ZSTD_error|ERR)_/.test(String((error as NodeJS.ErrnoException).code)))
       throw new Problem("malformed-request", "The body cannot be decompressed");
     throw error;
@@ -95,7 +94,7 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
   return (request as { body?: unknown }).body;
 }
 
-/** Answers are JSON. @throws Problem not-acceptable for who does not want that (RFC 9110 §12.5.1) */
+/** @throws Problem not-acceptable for a client that does not accept JSON (RFC 9110 §12.5.1) */
 export function mustBeAcceptable(request: Pick<IncomingMessage, "headers">): void {
   if (request.headers.accept === undefined) return;
   if (new Negotiator(request).mediaType(["application/json; charset=utf-8"]) === undefined)
@@ -103,9 +102,9 @@ export function mustBeAcceptable(request: Pick<IncomingMessage, "headers">): voi
 }
 
 /**
- * In cookie mode the refresh token comes in its cookie, and its successor goes there (docs/reference.md, Cookie mode). A browser sends
- * the cookie by itself, so the page that asks has to be one that may.
- * @param origins that may act by cookie
+ * Takes the refresh token from its cookie, unless the body has one (docs/reference.md, Cookie mode). Browsers send the
+ * cookie by themselves, so the origin of the page is checked.
+ * @param origins that may use the cookie
  * @throws Problem forbidden for a page of another origin
  */
 export function withRefreshCookie(
@@ -125,9 +124,9 @@ export function withRefreshCookie(
 }
 
 /**
- * Whether a request comes from a page of one of `origins` or of the API's own, or from no page at all. SameSite alone
- * lets every host of the site act. A browser says by Sec-Fetch-Site whether the origin is the API's own, whichever
- * Host a proxy passes on; an older one sends Origin alone.
+ * Whether a request comes from a page of one of `origins` or of the API's own origin, or from no page at all. SameSite
+ * alone would let every host of the site use the cookie. Sec-Fetch-Site tells whether the origin is the API's own, also
+ * behind a proxy that changes Host; older browsers send Origin alone.
  */
 function isFromKnownPage(headers: IncomingMessage["headers"], origins: readonly string[]): boolean {
   const { origin, host, "sec-fetch-site": site } = headers;
@@ -137,21 +136,21 @@ function isFromKnownPage(headers: IncomingMessage["headers"], origins: readonly 
 }
 
 /**
- * The query's parameters; one that is repeated is an array. Without a prototype, so that no name is special.
- * @throws Problem validation-failed for more than 100 of them, and for a name that none can have
+ * The parameters of the query; a repeated one is an array. The object has no prototype, so that no name is special.
+ * @throws Problem validation-failed for too many parameters, and for a name that is too long
  */
 export function parseQuery(url: string): Record<string, string | string[]> {
   const query = Object.create(null) as Record<string, string | string[]>;
-  // A question mark may stand in a query too (RFC 3986 §3.4).
+  // A query may contain question marks (RFC 3986 §3.4).
   const begin = url.indexOf("?");
   const text = begin === -1 ? "" : url.slice(begin + 1);
-  // `&&` separates nothing from nothing, which is no parameter.
+  // `&&` has no parameter between the separators.
   if ((text.match(/&(?=[^&])/g)?.length ?? 0) >= MAX_PARAMETERS) {
     const message = `A query can have at most ${MAX_PARAMETERS} parameters.`;
     throw invalid([{ pointer: "?", code: "tooMany", message }]);
   }
   for (const [name, value] of new URLSearchParams(text)) {
-    if (name.length > MAX_NAME) throw invalid([unknownField(queryPointer(name), name)]);
+    if (name.length > MAX_NAME_LENGTH) throw invalid([unknownField(queryPointer(name), name)]);
     const before = query[name];
     if (before === undefined) query[name] = value;
     else if (Array.isArray(before)) before.push(value);
@@ -160,12 +159,12 @@ export function parseQuery(url: string): Record<string, string | string[]> {
   return query;
 }
 
-/** An empty cursor begins at the first page. */
+/** Parameters that may be empty: an empty cursor begins at the first page. */
 const MAY_BE_EMPTY = ["cursor"];
 
 /**
- * The params of the action: a write takes them from the body, a read from the query, both the rest from the path. The
- * two are never merged, and neither can speak for the path.
+ * The params of the action. A write takes them from the body and the path, a read from the query and the path. Body and
+ * query are never merged, and neither can set a param of the path.
  * @throws Problem validation-failed
  */
 export function bindParams(
@@ -187,7 +186,7 @@ export function bindParams(
         code: "repeated",
         message: `Give the parameter '${brief(name)}' once.`,
       })),
-    // Nothing is no number: `limit=` would count as 0.
+    // An empty text is no value: `limit=` would become 0.
     ...Object.entries(isRead ? query : {})
       .filter(([name, value]) => value === "" && !MAY_BE_EMPTY.includes(name))
       .map(([name]) => ({

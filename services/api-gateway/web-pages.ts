@@ -1,7 +1,6 @@
 /**
- * What the gateway shows to people: the API's document in two readers, what each problem means, and where mailed links
- * lead. At the root alone,
- * and from no other host: each page says by its Content-Security-Policy what it may load, which is nothing from outside.
+ * The gateway's pages for people: the API's document in two readers, an explanation of each problem, and the pages that
+ * mailed links lead to. They are served at the root alone; their Content-Security-Policy allows nothing of other hosts.
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -20,7 +19,7 @@ import type { Middleware } from "./moleculer-web.ts";
 interface Page {
   type: string;
   content: string | Buffer;
-  /** What it may load besides nothing (CSP 3). */
+  /** Directives of the Content-Security-Policy in addition to `default-src 'none'`. */
   policy?: string;
 }
 
@@ -31,7 +30,7 @@ const HTML = "text/html; charset=utf-8";
 const SCRIPT = "text/javascript; charset=utf-8";
 const STYLE = "text/css; charset=utf-8";
 
-/** Escapes text for HTML, and sets what stands between backticks as code. */
+/** Escapes text for HTML, and marks text between backticks as code. */
 const html = (text: string): string =>
   text
     .replaceAll("&", "&amp;")
@@ -54,7 +53,7 @@ ${body}
 </html>
 `;
 
-/** A reader of the document: its bundle, and a script that starts it, since none may stand in the page. */
+/** A reader of the document: its bundle, and a script that starts it, since the policy allows no inline script. */
 const reader = (title: string, base: string, head = ""): Page => ({
   type: HTML,
   content: document(
@@ -62,7 +61,7 @@ const reader = (title: string, base: string, head = ""): Page => ({
     `<style>body { margin: 0; }</style>${head}`,
     `<div id="reader"></div>\n<script src="${base}/bundle.js"></script>\n<script src="${base}/start.js"></script>`,
   ),
-  // Both set styles from their scripts; ReDoc searches in a worker that it makes itself.
+  // Both readers set styles by script; ReDoc searches in a worker of its own.
   policy:
     "script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; worker-src blob:",
 });
@@ -70,7 +69,7 @@ const reader = (title: string, base: string, head = ""): Page => ({
 const START_SWAGGER = `SwaggerUIBundle({ url: "/openapi.json", dom_id: "#reader", deepLinking: true, validatorUrl: null });\n`;
 const START_REDOC = `Redoc.init("/openapi.json", {}, document.getElementById("reader"));\n`;
 
-/** ReDoc shows its maker's logo from its maker's host. */
+/** ReDoc would load this logo from another host. */
 const REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg";
 const withoutLogo = (bundle: Buffer): string =>
   bundle
@@ -111,13 +110,13 @@ function allProblems(): Page {
   return problemPage(
     "Problems",
     `<h1>Problems</h1>
-<p>Whatever goes wrong, the answer is a problem document (RFC 9457). Its <code>type</code> is one of these.</p>
+<p>Every error response is a problem document (RFC 9457). Its <code>type</code> is one of these.</p>
 <table>\n${rows.join("\n")}\n</table>
 <p><a href="/docs">The API</a></p>`,
   );
 }
 
-/** @param origin where this server is reached, for examples */
+/** @param origin URL of this server, for examples */
 type MakePage = (origin: string) => Page | Promise<Page>;
 
 const asset = (type: string, file: string, change: (content: Buffer) => string | Buffer = (same) => same) =>
@@ -158,9 +157,9 @@ const PAGES = new Map<string, MakePage>([
   ]),
 ]);
 
-/** The best quality takes seconds for the readers' bundles, and saves 5 % more. */
+/** A higher quality takes seconds for the readers' bundles, and saves only 5 % more. */
 const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } };
-/** Encodings that a page has, the better one first. */
+/** Encodings of a page, the better one first. */
 const ENCODINGS = { br: promisify(brotliCompress), gzip: promisify(gzip), identity: null } as const;
 type Encoding = keyof typeof ENCODINGS;
 
@@ -170,16 +169,16 @@ interface Ready {
   etag: string;
 }
 
-/** The encodings that a client takes, its favourite first, and of several favourites the best one. */
+/** The encodings that a client accepts, its favourite first; among equal ones the better one. */
 const encodingsOf = (request: IncomingMessage): Encoding[] => {
-  // Its types are those of the version before, which had no second argument.
+  // The types are those of an earlier version, without the second argument.
   const negotiator = new Negotiator(request) as unknown as {
     encodings(available: readonly string[], options: { preferred: readonly string[] }): Encoding[];
   };
   return negotiator.encodings(Object.keys(ENCODINGS), { preferred: Object.keys(ENCODINGS) });
 };
 
-/** All of them are for everybody, and no page says anything of its reader: so any web page may read them, editors of the document for example. */
+/** Pages are public and the same for every reader, so every origin may read them: editors of the document, for example. */
 const shareWithAll = cors({
   origin: "*",
   methods: ["GET", "HEAD"],
@@ -187,7 +186,7 @@ const shareWithAll = cors({
   maxAge: 600,
 }) as Middleware;
 
-/** Each is made once, when it is first asked for. */
+/** Each page is made once, on its first request. */
 const ready = new Map<string, Promise<Ready>>();
 
 async function makeReady(make: MakePage, origin: string): Promise<Ready> {
@@ -207,16 +206,16 @@ async function makeReady(make: MakePage, origin: string): Promise<Ready> {
       ]
         .filter((part) => part !== undefined)
         .join("; "),
-      // Kept, and asked for again each time: an upgrade shows at once.
+      // Browsers revalidate the page each time: an upgrade shows at once.
       "Cache-Control": "no-cache",
     },
   };
 }
 
 /**
- * Answers a request for a page.
- * @returns whether it was for one
- * @throws Problem method-not-allowed; malformed-request for an If-None-Match that is no list of tags; not-found for a problem that nobody knows
+ * Serves a page.
+ * @returns whether the request was for a page
+ * @throws Problem method-not-allowed; malformed-request for an invalid If-None-Match; not-found for an unknown problem code
  */
 export async function servePage(
   request: IncomingMessage,
@@ -234,9 +233,9 @@ export async function servePage(
     return false;
   }
   if (request.method === "OPTIONS") response.setHeader("Allow", "GET, HEAD, OPTIONS");
-  // What a listed origin may have of the API is more than `*` may (docs/reference.md, Cookie mode).
+  // A listed origin may send credentials to the API, and not to pages, which allow `*` (docs/reference.md, Cookie mode).
   response.removeHeader("Access-Control-Allow-Credentials");
-  // It answers OPTIONS itself, preflight or not.
+  // The middleware ends OPTIONS itself, preflight or not.
   shareWithAll(request, response, () => {});
   if (request.method === "OPTIONS") return true;
   if (request.method !== "GET" && request.method !== "HEAD")
@@ -255,7 +254,7 @@ export async function servePage(
     throw error;
   });
   const accepted = encodingsOf(request);
-  // What compression doesn't make shorter goes as it is.
+  // A page that compression does not shorten is sent as it is.
   const encoding = accepted.find((one) => bodies[one].length <= bodies.identity.length) ?? "identity";
   // Each encoding is a representation of its own (RFC 9110 §8.8.3.3).
   const tag = encoding === "identity" ? `"${etag}"` : `"${etag}-${encoding}"`;

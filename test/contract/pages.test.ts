@@ -275,7 +275,7 @@ describe("where a mailed link leads", () => {
     "%s without its token asks for the whole link",
     async (path) => {
       const { settled, form } = await open(path, "");
-      expect(await settled()).toEqual([expect.stringMatching(/^This link is not whole/), "bad"]);
+      expect(await settled()).toEqual([expect.stringMatching(/^This link is incomplete/), "bad"]);
       expect(form.hidden).toBe(true);
     },
   );

@@ -1,6 +1,6 @@
 /**
- * Does what a mailed link is for. Its token stands in the fragment, which no server and no log sees; it leaves the
- * address bar at once, so that no history keeps it.
+ * Sends the token of a mailed link to the API. The token is in the fragment, which no server and no log sees. It leaves
+ * the address bar at once, so that the history does not keep it.
  */
 const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 history.replaceState(null, "", location.pathname);
@@ -10,26 +10,26 @@ const button = form.querySelector("button");
 const outcome = document.getElementById("outcome");
 const password = document.getElementById("password");
 
-/** Says how it stands, to those who listen as well. */
-function tell(text, kind) {
+/** Shows the state; screen readers announce it. */
+function show(text, kind) {
   outcome.textContent = text;
   outcome.className = kind;
 }
 
-/** What is to be told of an answer that is no success. */
-async function problemOf(response) {
+/** The message for a response that is no success. */
+async function messageOf(response) {
   const problem = await response.json().catch(() => ({}));
   const [error] = problem.errors ?? [];
   if (error?.pointer === "#/token") form.hidden = true;
   const wait = response.headers.get("Retry-After");
-  const text = error?.message ?? problem.detail ?? `The server answered ${response.status}.`;
+  const text = error?.message ?? problem.detail ?? `The server responded with status ${response.status}.`;
   return wait === null ? text : `${text}. Try again in ${wait} seconds.`;
 }
 
-/** Hands the token over, with the new password where the page asks for one. */
+/** Sends the token, with the new password where the page asks for one. */
 async function send() {
   button.disabled = true;
-  tell("One moment …", "");
+  show("One moment …", "");
   try {
     const response = await fetch(form.dataset.api, {
       method: "POST",
@@ -38,13 +38,13 @@ async function send() {
     });
     if (response.ok) {
       form.hidden = true;
-      tell(form.dataset.done, "good");
-    } else tell(await problemOf(response), "bad");
+      show(form.dataset.done, "good");
+    } else show(await messageOf(response), "bad");
   } catch {
-    tell("The server can't be reached. Look at your connection, and try again.", "bad");
+    show("The server can't be reached. Check your connection and try again.", "bad");
   }
   button.disabled = false;
-  // The form may be gone, and the focus with it.
+  // The form may be hidden, and the focus with it.
   if (form.hidden) outcome.focus();
   else {
     button.hidden = false;
@@ -62,6 +62,6 @@ document.getElementById("show")?.addEventListener("change", ({ target }) => {
 
 if (token === "") {
   form.hidden = true;
-  tell("This link is not whole. Open it from the mail, or copy all of it.", "bad");
+  show("This link is incomplete. Open it from the mail, or copy all of it.", "bad");
 } else if (password === null) void send();
 else form.hidden = false;
