@@ -8,7 +8,7 @@ export const MAX_STREAMS = 5000;
 
 export interface Handshake {
   token: string;
-  /** Null: the usual ones. */
+  /** Null for the streams that a client gets by default. */
   streams: string[] | null;
   cursors: Map<string, Position>;
 }
@@ -20,19 +20,19 @@ const invalid = (field: string, message: string): Problem => invalidField(field,
 
 export function parseStream(value: unknown, field: string): string {
   if (typeof value === "string" && isStreamName(value)) return value;
-  throw invalid(field, "A stream is named project:<id> or user:<id>");
+  throw invalid(field, "A stream's name is project:<id> or user:<id>");
 }
 
 export const tooManyStreams = (): Problem =>
-  new Problem("too-many-streams", `A socket has ${MAX_STREAMS} streams at most`);
+  new Problem("too-many-streams", `A socket can have ${MAX_STREAMS} streams at most`);
 
-/** A cursor: the last event that the client has, `{seq, id}`, or its number alone, which is not checked. */
+/** A cursor names the last event that the client has: `{seq, id}`, or its `seq` alone, which is not checked. */
 export function parseCursor(value: unknown, field: string): Position {
   const { seq, id = null } = isRecord(value) ? value : { seq: value };
   if (!Number.isSafeInteger(seq) || (seq as number) < 0)
-    throw invalid(field, "A cursor is a whole number from 0 on, or {seq, id} with such a number");
+    throw invalid(field, "A cursor is a whole number, 0 or more, or {seq, id} with such a seq");
   if (id !== null && !(typeof id === "string" && isId(id)))
-    throw invalid(field, "A cursor's id is the id of event number seq, or null");
+    throw invalid(field, "A cursor's id is the id of the event with its seq, or null");
   return { seq: seq as number, id: seq === 0 || id === null ? null : id.toLowerCase() };
 }
 
@@ -44,8 +44,9 @@ export function parseHandshake(auth: unknown): Handshake {
   if (!isRecord(auth) || typeof auth.token !== "string" || auth.token === "")
     throw new Problem("unauthenticated", "Connect with auth: {token: <access_token>}");
   const { streams = null, cursors = {} } = auth;
-  if (streams !== null && !Array.isArray(streams)) throw invalid("streams", "streams is a list of names");
-  if (!isRecord(cursors)) throw invalid("cursors", "cursors is an object of numbers");
+  if (streams !== null && !Array.isArray(streams))
+    throw invalid("streams", "streams is an array of stream names");
+  if (!isRecord(cursors)) throw invalid("cursors", "cursors is an object: stream names with cursors");
   if ((streams?.length ?? 0) > MAX_STREAMS || Object.keys(cursors).length > MAX_STREAMS)
     throw tooManyStreams();
   return {

@@ -5,20 +5,20 @@ import { projectStream, userStream } from "../../mixins/event-log.ts";
 
 const PROJECT = "project:";
 
-/** Whether `name` is written as a stream's name. */
+/** Whether `name` has the form of a stream's name. */
 export function isStreamName(name: string): boolean {
   const id = /^(?:project|user):(.+)$/.exec(name)?.[1];
   return id !== undefined && isId(id) && id === id.toLowerCase();
 }
 
-/** The user's own stream; null for a token that is limited to projects, since the stream tells of personal tasks too. */
+/** The user's own stream. It carries personal tasks, so a token that is limited to projects gets null. */
 export const ownStream = (actor: Actor): string | null =>
   reaches(actor, null) ? userStream(actor.id) : null;
 
 /**
- * The streams of a user's projects, as far as the token reaches. Of more than `most` the projects that the user founded
- * come first, then the longest-standing memberships.
- * @returns also how many were left out. Plan: members_user_idx.
+ * The streams of a user's projects, as far as the token reaches. If they are more than `most`, projects that the user
+ * founded go first, then the longest memberships. Plan: members_user_idx.
+ * @returns also how many were left out
  */
 export async function projectStreams(
   db: Queryable,
@@ -39,8 +39,8 @@ export async function projectStreams(
 }
 
 /**
- * Those of `streams` that a user may read: their own, and those of projects that they may see.
- * Postgres is asked, never a broker: a membership that was lost must be found lost though all brokers are down.
+ * Those of `streams` that a user may read: the user's own, and those of projects that the user may see. Postgres knows of a
+ * lost membership even while all brokers are down.
  */
 export async function readableStreams(db: Queryable, actor: Actor, streams: string[]): Promise<Set<string>> {
   const projects = streams
@@ -66,7 +66,7 @@ export async function readableStreams(db: Queryable, actor: Actor, streams: stri
   return new Set([...own, ...rows.map(({ id }) => projectStream(id))]);
 }
 
-/** The ids of those of `actors` that may read one stream. */
+/** Those of `actors` that may read one stream, by their ids. */
 export async function readersOf(db: Queryable, stream: string, actors: Actor[]): Promise<Set<string>> {
   if (!stream.startsWith(PROJECT))
     return new Set(actors.map(({ id }) => id).filter((id) => userStream(id) === stream));

@@ -1,18 +1,38 @@
-import { problemDocument } from "../../core/errors.ts";
+import { Problem, problemDocument } from "../../core/errors.ts";
+import type { Actor } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { RevocationFeed } from "../../mixins/revocations.ts";
-import type { PushServer } from "./streams.ts";
+import type { ClientSocket, PushServer } from "./sockets.ts";
+
+export const SESSION_ENDED = "The session was ended: log in again";
+
+/** @throws Problem invalid-token for a session that ended; service-unavailable while this node can't know */
+export function mustBeInForce(revocations: RevocationFeed, actor: Actor): void {
+  const ended = revocations.has(actor.session);
+  if (ended === null) throw new Problem("service-unavailable");
+  if (ended) throw new Problem("invalid-token", SESSION_ENDED);
+}
 
 /**
- * Closes the sockets of sessions that end: at once when a hint says so, within a beat when none does.
- * @param tokenTtl seconds that an access token lives
+ * Tells a client why its socket ends, and to stay away until its user has logged in (docs/reference.md, How a connection
+ * ends).
  */
-export const closeRevoked = (db: Queryable, io: PushServer, tokenTtl: number): RevocationFeed =>
-  new RevocationFeed(db, tokenTtl, (ended) => {
+export function dismiss(
+  socket: ClientSocket,
+  frame: "session_ended" | "token_expired",
+  detail: string,
+): void {
+  socket.emit(frame, problemDocument("invalid-token", detail));
+  socket.disconnect(true);
+}
+
+/**
+ * Ends the sockets of a session that ends: at once after a hint, and at the feed's next read without one.
+ * @param tokenTtlS seconds that an access token lives
+ */
+export const endRevokedSockets = (db: Queryable, io: PushServer, tokenTtlS: number): RevocationFeed =>
+  new RevocationFeed(db, tokenTtlS, (ended) => {
     const sessions = new Set(ended);
-    for (const socket of io.of("/").sockets.values()) {
-      if (!sessions.has(socket.data.actor.session)) continue;
-      socket.emit("session_ended", problemDocument("invalid-token", "The session was ended: log in again"));
-      socket.disconnect(true);
-    }
+    for (const socket of io.of("/").sockets.values())
+      if (sessions.has(socket.data.actor.session)) dismiss(socket, "session_ended", SESSION_ENDED);
   });

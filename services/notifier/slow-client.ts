@@ -1,24 +1,24 @@
 /**
- * What waits for clients that read slowly. A client is cut off before it costs the server its memory, and resumes from
- * its cursor when it can read again. Bytes are counted where they wait: in engine.io's list, in the WebSocket, and in
- * the connections that polls are answered on.
+ * Limits on what waits for clients that read slowly. The connection of such a client is terminated before it costs the
+ * server its memory; the client resumes from its cursor. Bytes are counted where they wait: in engine.io's list, in the
+ * WebSocket, and in the connections that polls are answered on.
  */
 import type { Socket as Connection } from "node:net";
 import type { Socket } from "socket.io";
 
-/** Bytes that wait for one socket when it is cut off at once: more than the longest bulk makes in one turn. */
-const MOST_BYTES = 16 * 1024 * 1024;
-/** Bytes that wait for one socket at two beats in a row when it is cut off. */
-const MOST_BYTES_LONG = 2 * 1024 * 1024;
-/** Bytes that wait for all sockets of a user, or of this node, when those that read slowly are cut off. */
-const MOST_BYTES_OF_USER = 8 * 1024 * 1024;
-const MOST_BYTES_OF_NODE = 256 * 1024 * 1024;
-/** Bytes that wait for a socket which then counts as one that reads slowly. */
+/** Bytes that may wait for one socket at any moment: more than the longest bulk sends in one turn. */
+const MAX_SOCKET_BYTES = 16 * 1024 * 1024;
+/** Bytes that may wait for one socket at two beats in a row. */
+const MAX_LASTING_BYTES = 2 * 1024 * 1024;
+/** Bytes that may wait for all sockets of a user, and of this node. Beyond them the slow ones among these are terminated. */
+const MAX_USER_BYTES = 8 * 1024 * 1024;
+const MAX_NODE_BYTES = 256 * 1024 * 1024;
+/** Bytes that wait for a slow socket. */
 const SLOW_BYTES = 256 * 1024;
-/** Bytes of memory that a frame takes beside its text, about. */
-const FRAME_BYTES = 500;
-/** Milliseconds that a client has to read what it asked to have replayed. */
-const MUST_DRAIN_WITHIN_MS = 10_000;
+/** Bytes of memory that a frame takes in addition to its text, about. */
+const FRAME_OVERHEAD_BYTES = 500;
+/** Milliseconds that a client has to read a part of its replay. */
+const DRAIN_TIMEOUT_MS = 10_000;
 
 type Conn = Socket["conn"];
 type AnySocket = Pick<Socket, "conn" | "disconnected">;
@@ -26,7 +26,7 @@ type AnySocket = Pick<Socket, "conn" | "disconnected">;
 interface Backlog {
   /** Bytes in engine.io's list: the transport has not taken them yet. */
   queued: number;
-  /** Bytes that were ever sent. */
+  /** Bytes sent since the connection opened. */
   sent: number;
   /** Connections on which polls were answered. */
   answers: Set<Connection>;
@@ -36,26 +36,26 @@ interface Backlog {
 
 const backlogs = new WeakMap<Conn, Backlog>();
 
-/** What engine.io keeps to itself in its types. */
+/** Parts of engine.io that its types leave out. */
 type Internals = {
   writeBuffer: unknown[];
   transport: { socket?: { bufferedAmount: number; terminate(): void } };
 };
 const internals = (conn: Conn): Internals => conn as unknown as Internals;
 
-/** Counts from now on what waits for a connection. */
+/** Starts to count what waits for a connection. */
 export function watchBacklog(conn: Conn): void {
   const backlog: Backlog = { queued: 0, sent: 0, answers: new Set(), wasSlow: false };
   backlogs.set(conn, backlog);
   conn.on("packetCreate", ({ data }: { data?: string | Buffer }) => {
-    const size = FRAME_BYTES + (data?.length ?? 0);
+    const size = FRAME_OVERHEAD_BYTES + (data?.length ?? 0);
     backlog.queued += size;
     backlog.sent += size;
   });
   conn.on("flush", () => (backlog.queued = 0));
 }
 
-/** A poll is answered on this connection, where the answer may wait for a client that does not read it. */
+/** A poll is answered on this connection, and the answer waits there until the client reads it. */
 export function answeredOn(conn: Conn, connection: Connection): void {
   const answers = backlogs.get(conn)?.answers;
   if (answers === undefined || answers.has(connection)) return;
@@ -70,16 +70,13 @@ export function waitingBytes(conn: Conn): number {
   return queued + answered + (internals(conn).transport.socket?.bufferedAmount ?? 0);
 }
 
-/** Bytes that were sent to a client until now, about. */
+/** Bytes sent to a client since it connected, about. */
 export const sentBytes = (conn: Conn): number => backlogs.get(conn)?.sent ?? 0;
 
-/** Whether more waits for a client than the server is willing to hold for a moment. */
-export const isTooSlow = ({ conn }: AnySocket): boolean => waitingBytes(conn) > MOST_BYTES;
+/** Whether more waits for a client than the server holds even for a moment. */
+export const isTooSlow = ({ conn }: AnySocket): boolean => waitingBytes(conn) > MAX_SOCKET_BYTES;
 
-/**
- * Once a beat: the sockets for which too much waits, each by itself, together with their user's others, or with all of
- * this node.
- */
+/** The sockets for which too much waits: alone, with the others of their user, or with all of this node. Run once a beat. */
 export function slowSockets<Of extends AnySocket>(
   sockets: Iterable<Of>,
   userOf: (socket: Of) => string,
@@ -87,42 +84,42 @@ export function slowSockets<Of extends AnySocket>(
   const waiting = Array.from(sockets, (socket) => ({ socket, bytes: waitingBytes(socket.conn) }));
   const slow = waiting.filter(({ bytes }) => bytes > SLOW_BYTES);
   const sum = (of: typeof waiting): number => of.reduce((total, { bytes }) => total + bytes, 0);
-  const nodeIsFull = sum(waiting) > MOST_BYTES_OF_NODE;
+  const nodeIsFull = sum(waiting) > MAX_NODE_BYTES;
   const byUser = Map.groupBy(slow, ({ socket }) => userOf(socket));
   const tooSlow = slow.filter(({ socket, bytes }) => {
     const backlog = backlogs.get(socket.conn);
-    const again = bytes > MOST_BYTES_LONG && backlog?.wasSlow === true;
+    const again = bytes > MAX_LASTING_BYTES && backlog?.wasSlow === true;
     const own = sum(byUser.get(userOf(socket)) as typeof waiting);
-    return again || bytes > MOST_BYTES || own > MOST_BYTES_OF_USER || nodeIsFull;
+    return again || bytes > MAX_SOCKET_BYTES || own > MAX_USER_BYTES || nodeIsFull;
   });
   for (const { socket, bytes } of waiting) {
     const backlog = backlogs.get(socket.conn);
-    if (backlog !== undefined) backlog.wasSlow = bytes > MOST_BYTES_LONG;
+    if (backlog !== undefined) backlog.wasSlow = bytes > MAX_LASTING_BYTES;
   }
   return tooSlow.map(({ socket }) => socket);
 }
 
 /**
- * Closes the transport under a socket, after what was sent. A stock client answers that by connecting again, where
- * `socket.disconnect()` would tell it to stay away (docs/reference.md, How a connection ends).
+ * Closes the connection under a socket once all that was sent has left. A stock client then connects again, but stays away
+ * after `socket.disconnect()` (docs/reference.md, How a connection ends).
  */
-export function letGo({ conn }: Pick<AnySocket, "conn">): void {
+export function closeConnection({ conn }: Pick<AnySocket, "conn">): void {
   conn.close();
 }
 
-/** Ends the connection at once, and with it all that waits for a client that does not read. The client may come back. */
-export function cutOff({ conn }: Pick<AnySocket, "conn">): void {
+/** Ends the connection at once, and drops what waits for its client. The client may come back. */
+export function terminate({ conn }: Pick<AnySocket, "conn">): void {
   const { socket } = internals(conn).transport;
   const answers = [...(backlogs.get(conn)?.answers ?? [])];
   conn.close(true);
-  // A WebSocket waits 30 s for the other side to close: it holds what was not read for so long.
+  // Without this a WebSocket holds what was not read for 30 s, while it waits for the other side to close.
   socket?.terminate();
   for (const connection of answers) if (connection.writableLength > SLOW_BYTES) connection.destroy();
 }
 
 /**
- * Waits until all that was sent has left engine.io's list, so that a long replay never piles up in memory.
- * @returns false when the client is gone, or was cut off because it did not read in time
+ * Waits until all that was sent has left engine.io's list, so that a long replay does not fill the memory.
+ * @returns false when the client is gone, or was terminated because it did not read in time
  */
 export async function drained(socket: AnySocket): Promise<boolean> {
   const { conn } = socket;
@@ -131,9 +128,9 @@ export async function drained(socket: AnySocket): Promise<boolean> {
   const onDrain = () => resolve(true);
   const onClose = () => resolve(false);
   const timer = setTimeout(() => {
-    cutOff(socket);
+    terminate(socket);
     resolve(false);
-  }, MUST_DRAIN_WITHIN_MS);
+  }, DRAIN_TIMEOUT_MS);
   conn.once("drain", onDrain);
   conn.once("close", onClose);
   try {

@@ -12,7 +12,6 @@
  * was changed by an event that this node has not seen yet. A join that overlaps any of these (`epoch`) asks again.
  */
 import { setImmediate } from "node:timers/promises";
-import type { Server, Socket } from "socket.io";
 import { Problem, problemDocument } from "../../core/errors.ts";
 import { type CommittedEvent, isEvent, type LoggedEvent, type Position } from "../../core/events.ts";
 import type { Actor } from "../../core/kit.ts";
@@ -24,7 +23,8 @@ import { movesAccess } from "../events.ts";
 import { memberEvents, projectEvents } from "../projects/projects.contract.ts";
 import { type Handshake, MAX_STREAMS } from "./handshake.ts";
 import { ownStream, projectStreams, readableStreams, readersOf } from "./notifier.queries.ts";
-import { cutOff, drained, isTooSlow, letGo, sentBytes } from "./slow-client.ts";
+import { closeConnection, drained, isTooSlow, sentBytes, terminate } from "./slow-client.ts";
+import type { ClientSocket, PushServer } from "./sockets.ts";
 import { type Step, StreamTail } from "./stream-tail.ts";
 
 /** Events that one read of the log returns at the most. */
@@ -39,21 +39,6 @@ const FIRST_EVENTS = PAGE / JOINED_AT_ONCE;
 
 /** Of an entry whose access is to be asked for by the next beat. */
 const UNKNOWN_VERSION = -1;
-
-export interface SocketData {
-  actor: Actor;
-  /** Milliseconds since 1970; null for a personal token that does not expire. */
-  expiresAt: number | null;
-  /** What it asked for, until it gets that. */
-  handshake: Handshake | null;
-  /** Whether the socket follows its user into projects and out of them, as one does that named no streams. */
-  follows: boolean;
-  /** Streams that it has no room for. */
-  leftOut: number;
-}
-
-export type ClientSocket = Socket<never, Record<string, (data: unknown) => void>, never, SocketData>;
-export type PushServer = Server<never, Record<string, (data: unknown) => void>, never, SocketData>;
 
 /** How a socket's join of a stream ended. */
 interface Place {
@@ -190,7 +175,7 @@ export class Streams {
     const turn = (this.#turns.get(socket) ?? Promise.resolve()).then(async () => {
       const { interruptions } = this.#db;
       const result = await work();
-      if (interruptions !== this.#db.interruptions) letGo(socket);
+      if (interruptions !== this.#db.interruptions) closeConnection(socket);
       else if (socket.data.follows) this.#unsettled.add(socket);
       return result;
     });
@@ -284,7 +269,7 @@ export class Streams {
       for (const [name, join] of held)
         if (!readable.has(name) && join === this.#joinOf(socket, name)) this.close(socket, name);
     } catch (error) {
-      letGo(socket);
+      closeConnection(socket);
       throw error;
     }
   }
@@ -495,7 +480,7 @@ export class Streams {
       if (isEvent(event, memberEvents.member_added) || isEvent(event, projectEvents.project_restored))
         this.#follow(name, projectStream(event.data.project.id));
     }
-    if (deliver.length > 0) this.#listeners(name).filter(isTooSlow).forEach(cutOff);
+    if (deliver.length > 0) this.#listeners(name).filter(isTooSlow).forEach(terminate);
   }
 
   /** Who is removed from a project hears of it on their own stream, and nothing more on the project's. */
@@ -535,7 +520,7 @@ export class Streams {
       if (places.size + leftOut > 0) this.ready(socket, places);
     }).catch((error: unknown) => {
       this.#log.warn(`socket ${socket.id} could not join what its user gained: it connects again`, error);
-      letGo(socket);
+      closeConnection(socket);
     });
   }
 

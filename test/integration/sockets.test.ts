@@ -118,15 +118,15 @@ describe("what a user's sockets cost together", () => {
     const gus = await node.api.person("gus");
     const notifier = node.broker.getLocalService("notifier") as unknown as {
       io: Wire;
-      identify: (token: string) => Promise<unknown>;
+      authenticate: (token: string) => Promise<unknown>;
     };
-    const { identify } = notifier;
+    const { authenticate } = notifier;
     const looked = Promise.withResolvers<void>();
     let asked = 0;
-    notifier.identify = async (token) => {
+    notifier.authenticate = async (token) => {
       asked += 1;
       await looked.promise;
-      return identify(token);
+      return authenticate(token);
     };
     const before = notifier.io.engine.clientsCount;
     const gone = Array.from({ length: SOCKETS_PER_USER }, () => {
@@ -137,7 +137,7 @@ describe("what a user's sockets cost together", () => {
     expect(await until(() => asked === SOCKETS_PER_USER, 5000)).toBe(true);
     gone.forEach(({ socket }) => socket.io.engine.close());
     expect(await until(() => notifier.io.engine.clientsCount === before, 5000)).toBe(true);
-    notifier.identify = identify;
+    notifier.authenticate = authenticate;
     looked.resolve();
     const socket = await connect(gus.token);
     expect(socket.ready).toHaveProperty(`user:${gus.id}`);

@@ -2,10 +2,10 @@ import { EventEmitter } from "node:events";
 import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
 import {
   answeredOn,
-  cutOff,
+  terminate,
   drained,
   isTooSlow,
-  letGo,
+  closeConnection,
   sentBytes,
   slowSockets,
   waitingBytes,
@@ -96,9 +96,9 @@ describe("a socket is too slow", () => {
 describe("the end of a connection", () => {
   test("comes after what was sent, or at once with what waits", () => {
     const conn = new FakeConnection();
-    letGo(socketOf(conn));
+    closeConnection(socketOf(conn));
     expect([conn.closed, conn.terminated]).toEqual([[false], 0]);
-    cutOff(socketOf(conn));
+    terminate(socketOf(conn));
     expect([conn.closed, conn.terminated]).toEqual([[false, true], 1]);
   });
 });

@@ -8,7 +8,8 @@ import { setImmediate as macrotask } from "node:timers/promises";
 import fc, { type Scheduler } from "fast-check";
 import type { CommittedEvent, LoggedEvent, Position } from "../../core/events.ts";
 import type { Database, Statement } from "../../mixins/database.ts";
-import { type ClientSocket, type PushServer, Streams } from "../../services/notifier/streams.ts";
+import type { ClientSocket, PushServer } from "../../services/notifier/sockets.ts";
+import { Streams } from "../../services/notifier/streams.ts";
 import { Problem } from "../../core/errors.ts";
 import { idOf } from "./fixtures.ts";
 

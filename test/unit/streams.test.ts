@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { Database, Statement } from "../../mixins/database.ts";
 import type { CommittedEvent, Position } from "../../core/events.ts";
-import { type ClientSocket, type PushServer, Streams } from "../../services/notifier/streams.ts";
+import type { ClientSocket, PushServer } from "../../services/notifier/sockets.ts";
+import { Streams } from "../../services/notifier/streams.ts";
 import { idOf, problem } from "./fixtures.ts";
 
 const ADA = idOf("a");

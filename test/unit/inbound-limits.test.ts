@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, test } from "@jest/globals";
-import { Budget, guardFrames, MAX_HANDSHAKE_BYTES } from "../../services/notifier/frames.ts";
+import { limitInbound, MAX_HANDSHAKE_BYTES } from "../../services/notifier/inbound-limits.ts";
+import { TokenBucket } from "../../services/notifier/token-bucket.ts";
 
 class FakeConnection extends EventEmitter {
   closed = 0;
@@ -11,7 +12,7 @@ class FakeConnection extends EventEmitter {
     super();
     const socket = Object.assign(new EventEmitter(), { terminate: () => {} });
     this.transport = { name, socket, onData: (body: string) => void this.bodies.push(body) };
-    guardFrames(this as never);
+    limitInbound(this as never);
   }
 
   close(): void {
@@ -93,11 +94,11 @@ test("a polled body holds so many packets and not more", () => {
   expect([conn.bodies.length, conn.closed]).toEqual([1, 1]);
 });
 
-test("a budget comes back with time, and never grows beyond what it was", () => {
-  const budget = new Budget(0);
-  expect(budget.spend(200, 0)).toBe(true);
-  expect(budget.spend(1, 0)).toBe(false);
-  expect(budget.spend(40, 1000)).toBe(true);
-  expect(budget.spend(200, 1_000_000)).toBe(true);
-  expect(budget.spend(1, 1_000_000)).toBe(false);
+test("a bucket refills with time, and never beyond what it holds", () => {
+  const bucket = new TokenBucket(0);
+  expect(bucket.spend(200, 0)).toBe(true);
+  expect(bucket.spend(1, 0)).toBe(false);
+  expect(bucket.spend(40, 1000)).toBe(true);
+  expect(bucket.spend(200, 1_000_000)).toBe(true);
+  expect(bucket.spend(1, 1_000_000)).toBe(false);
 });

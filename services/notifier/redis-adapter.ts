@@ -3,50 +3,49 @@ import type { Redis } from "ioredis";
 import type { CommittedEvent } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
 import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
-import type { PushServer } from "./streams.ts";
+import type { PushServer } from "./sockets.ts";
 
-/** The name under which notifiers hand each other hints. */
+/** The name of the message in which notifiers share events. */
 const HINTS = "hints";
 
-export interface Link {
-  /** Hands events to the other notifiers. They may be lost. */
+export interface RedisAdapter {
+  /** Sends events to the other notifiers. They may be lost. */
   share(events: CommittedEvent[]): void;
   close(): void;
 }
 
-/** The adapter never looks at what its commands answer, so a rejected one would end the process. */
-function quiet(
+/** The adapter ignores what its commands return, and an unhandled rejection would end the process. */
+function ignoreRejections(
   client: Redis,
   ...commands: ("publish" | "subscribe" | "psubscribe" | "unsubscribe" | "punsubscribe")[]
-) {
+): void {
   for (const name of commands) {
     const command = (client[name] as (...args: unknown[]) => Promise<unknown>).bind(client);
     Object.assign(client, { [name]: (...args: unknown[]) => command(...args).catch(() => 0) });
   }
-  return client;
 }
 
 /**
- * Links the notifiers through socket.io's Redis adapter. While Redis is away nothing waits in memory and nothing
- * fails: what is not shared is read from the log by the others' next beat.
+ * Connects the notifiers through socket.io's Redis adapter. While Redis is away nothing queues in memory and nothing
+ * fails: the other notifiers read the events from the log at their next beat.
  */
-export function linkNotifiers(
+export function useRedisAdapter(
   redisUrl: string,
   namespace: string,
   io: PushServer,
   log: Log,
-  onHints: (events: CommittedEvent[]) => void,
-): Link {
+  onShared: (events: CommittedEvent[]) => void,
+): RedisAdapter {
   const outage = new RedisOutage(log, {
     away: "notifiers go by the log alone",
     back: "notifiers share events again",
   });
   const publisher = connectRedis(redisUrl, outage);
-  // Subscriptions wait for the connection and are made again after each loss; there is a handful of them.
+  // The few subscriptions wait for the connection, and are repeated after each loss.
   const waiting = { enableOfflineQueue: true, maxRetriesPerRequest: null };
   const subscriber = connectRedis(redisUrl, outage, waiting).on("ready", () => outage.ended());
-  quiet(publisher, "publish");
-  quiet(subscriber, "subscribe", "psubscribe", "unsubscribe", "punsubscribe");
+  ignoreRejections(publisher, "publish");
+  ignoreRejections(subscriber, "subscribe", "psubscribe", "unsubscribe", "punsubscribe");
   io.adapter(createAdapter(publisher, subscriber, { key: namespace }));
 
   // serverSideEmit reaches every notifier but this one.
@@ -54,7 +53,7 @@ export function linkNotifiers(
     on(event: string, listener: (events: CommittedEvent[]) => void): void;
     serverSideEmit(event: string, events: CommittedEvent[]): void;
   };
-  server.on(HINTS, onHints);
+  server.on(HINTS, onShared);
   return {
     share: (events) => server.serverSideEmit(HINTS, events),
     close() {

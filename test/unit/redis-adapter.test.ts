@@ -1,10 +1,10 @@
 import { afterEach, expect, test } from "@jest/globals";
 import { EventEmitter } from "node:events";
 import { until } from "../../local/until.ts";
-import { type Link, linkNotifiers } from "../../services/notifier/link.ts";
+import { type RedisAdapter, useRedisAdapter } from "../../services/notifier/redis-adapter.ts";
 
-let link: Link | undefined;
-afterEach(() => link?.close());
+let adapter: RedisAdapter | undefined;
+afterEach(() => adapter?.close());
 
 test("without Redis notifiers go by the log alone: one warning, nothing waits, nothing fails", async () => {
   const warnings: string[] = [];
@@ -15,11 +15,11 @@ test("without Redis notifiers go by the log alone: one warning, nothing waits, n
   });
   const heard: unknown[] = [];
   const log = { warn: (line: string) => warnings.push(line), info: () => {} };
-  link = linkNotifiers("redis://127.0.0.1:1", "test", io as never, log as never, (events) =>
+  adapter = useRedisAdapter("redis://127.0.0.1:1", "test", io as never, log as never, (events) =>
     heard.push(events),
   );
   expect(await until(() => warnings.length > 0, 5000)).toBe(true);
-  link.share([]);
+  adapter.share([]);
   io.emit("hints", []);
   expect([shared, heard]).toEqual([[["hints", []]], [[]]]);
   expect(warnings).toEqual([expect.stringMatching(/^Redis is away, notifiers go by the log alone/)]);

@@ -1,0 +1,65 @@
+/** The way of a socket from its handshake to `ready` (docs/reference.md, Connecting). */
+import { Problem, problemCode, type ProblemCode } from "../../core/errors.ts";
+import { type Handshake, parseHandshake } from "./handshake.ts";
+import type { Notifier } from "./notifier.state.ts";
+import { listenForRequests, socketProblem } from "./requests.ts";
+import { dismiss, mustBeInForce, SESSION_ENDED } from "./revocations.ts";
+import { closeConnection } from "./slow-client.ts";
+import type { ClientSocket } from "./sockets.ts";
+
+/** Temporary problems. The connection is closed and the client connects again; a refusal would make it stay away. */
+const TEMPORARY: ProblemCode[] = ["database-unavailable", "service-unavailable", "overloaded", "timeout"];
+
+/**
+ * Verifies the handshake and the token, and finds room for one more socket of the user.
+ * @throws Problem unauthenticated, invalid-token, validation-failed, too-many-streams, rate-limited; one of TEMPORARY
+ */
+async function admit(self: Notifier, socket: ClientSocket): Promise<void> {
+  const handshake = parseHandshake(socket.handshake.auth);
+  const { actor, expiresAt } = await self.authenticate(handshake.token);
+  mustBeInForce(self.revocations, actor);
+  const open = self.limits.open(actor.id);
+  if (self.isLimited && open >= self.config.SOCKETS_PER_USER)
+    throw new Problem("rate-limited", `You have ${open} sockets open: close one of them first`);
+  // The client connects again by itself, later each time.
+  if (self.isLimited && !self.limits.spend(actor.id)) throw new Problem("overloaded");
+  // A connection that has closed needs no answer.
+  if (!self.limits.enter(actor.id, socket.conn)) throw new Problem("service-unavailable");
+  socket.data = { actor, expiresAt, handshake, follows: handshake.streams === null, leftOut: 0 };
+}
+
+/** Refuses sockets before they are open: `connect_error` on the client, with the problem. */
+export function refuseOrAdmit(self: Notifier, socket: ClientSocket, next: (error?: Error) => void): void {
+  admit(self, socket).then(
+    () => next(),
+    (error: unknown) => {
+      const code = problemCode(error);
+      if (code === null) self.logger.error("the admission of a socket failed", error);
+      if (code !== null && TEMPORARY.includes(code)) {
+        closeConnection(socket);
+        next();
+      } else next(Object.assign(new Error("refused"), { data: socketProblem(error) }));
+    },
+  );
+}
+
+/** Serves a socket that was admitted. */
+export function serve(self: Notifier, socket: ClientSocket): void {
+  self.endpoint.authenticated(socket.conn);
+  const { handshake } = socket.data;
+  // Both may be long, and are not needed any more.
+  socket.data.handshake = null;
+  socket.handshake.auth = {};
+  // A connection is of no use without its socket.
+  socket.on("disconnect", () => closeConnection(socket));
+  // The session may have ended during the admission, when the socket was not open yet and could not be closed.
+  const ended = self.revocations.has(socket.data.actor.session);
+  if (ended === null) return closeConnection(socket);
+  if (ended) return dismiss(socket, "session_ended", SESSION_ENDED);
+  listenForRequests(self, socket);
+  const charge = (streams: number) => self.limits.charge(socket.data.actor.id, streams);
+  self.streams.connect(socket, handshake as Handshake, charge).catch((error: unknown) => {
+    self.logger.warn(`socket ${socket.id} could not join its streams: its client connects again`, error);
+    closeConnection(socket);
+  });
+}

@@ -1,0 +1,39 @@
+import type { Notifier } from "./notifier.state.ts";
+import { dismiss } from "./revocations.ts";
+import { slowSockets, terminate } from "./slow-client.ts";
+import type { PushServer } from "./sockets.ts";
+
+/** Milliseconds between two beats: an event is this late at most when its hint was lost. */
+const BEAT_MS = 1000;
+
+/** Ends sockets whose client reads too slowly, and those whose token has expired. */
+function sweep(io: PushServer): void {
+  const sockets = [...io.of("/").sockets.values()];
+  slowSockets(sockets, ({ data }) => data.actor.id).forEach(terminate);
+  for (const socket of sockets) {
+    const { expiresAt } = socket.data;
+    if (expiresAt !== null && Date.now() >= expiresAt)
+      dismiss(socket, "token_expired", "The token has expired");
+  }
+}
+
+/** Sweeps the sockets and lets the streams read what no hint brought. An outage is logged once. @returns how to stop it */
+export function startBeat({ io, limits, streams, logger }: Notifier): () => void {
+  let isBeating = false;
+  let isFailing = false;
+  const timer = setInterval(() => {
+    sweep(io);
+    limits.prune();
+    if (isBeating) return;
+    isBeating = true;
+    streams
+      .beat()
+      .then(() => (isFailing = false))
+      .catch((error: Error) => {
+        if (!isFailing) logger.warn(`the log can't be read now: ${error.message}`);
+        isFailing = true;
+      })
+      .finally(() => (isBeating = false));
+  }, BEAT_MS);
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,33 @@
+import type { Server as HttpServer } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Service } from "moleculer";
+import type { Config } from "../../core/config.ts";
+import type { WithDatabase } from "../../mixins/database.ts";
+import type { RevocationFeed } from "../../mixins/revocations.ts";
+import type { Identity } from "./authenticate.ts";
+import type { SocketEndpoint } from "./endpoint.ts";
+import type { RedisAdapter } from "./redis-adapter.ts";
+import type { PushServer } from "./sockets.ts";
+import type { Streams } from "./streams.ts";
+import type { UserLimits } from "./user-limits.ts";
+
+export interface NotifierState extends WithDatabase {
+  config: Pick<Config, "SOCKETS_PER_USER">;
+  io: PushServer;
+  endpoint: SocketEndpoint;
+  authenticate(token: string): Promise<Identity>;
+  limits: UserLimits;
+  /** Whether rate limits are on: `limits` counts in any case, and refuses nothing when they are off. */
+  isLimited: boolean;
+  streams: Streams;
+  revocations: RevocationFeed;
+  /** Null without Redis. */
+  adapter: RedisAdapter | null;
+  stopBeat(): void;
+  /** Only without a gateway in this process, whose server would carry the sockets. */
+  ownServer?: HttpServer;
+  /** The connections of sockets that use WebSocket. */
+  upgraded: Set<Duplex>;
+}
+
+export type Notifier = Service & NotifierState;

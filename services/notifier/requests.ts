@@ -1,0 +1,84 @@
+/** The requests of an open socket, each answered by its acknowledgement: `{…}` or `{problem}`. */
+import { missing, Problem, problemCode, problemDocument, type ProblemDocument } from "../../core/errors.ts";
+import { parseCursor, parseStream, tooManyStreams } from "./handshake.ts";
+import type { Notifier } from "./notifier.state.ts";
+import { mustBeInForce } from "./revocations.ts";
+import { terminate } from "./slow-client.ts";
+import type { ClientSocket } from "./sockets.ts";
+
+/** Requests of one socket that may wait for their turn. */
+const MAX_WAITING_REQUESTS = 100;
+
+type Acknowledge = (answer: object) => void;
+/** Gives what makes the answer in the tick that sends it, so that the answer counts the frames sent before it. */
+type Handle = (request: Record<string, unknown>) => Promise<() => object>;
+
+/** A failure as the client may see it. */
+export const socketProblem = (error: unknown): ProblemDocument => {
+  const code = problemCode(error) ?? "internal-error";
+  const { message, data } = error as Problem;
+  return problemDocument(code, code === "internal-error" ? "The server failed" : message, {
+    ...(data?.resource && { resource: data.resource }),
+    ...(data?.errors && { errors: data.errors }),
+  });
+};
+
+/** Answers a socket's requests one after another, in the order of their arrival. */
+function serially(self: Notifier, socket: ClientSocket) {
+  let turn = Promise.resolve();
+  let waiting = 0;
+  return (event: string, handle: Handle) => {
+    const listener = (request: unknown, acknowledge?: Acknowledge) => {
+      const reply = typeof acknowledge === "function" ? acknowledge : () => {};
+      // A request costs queries, so a client that sends faster than they run is not queued for.
+      if (++waiting > MAX_WAITING_REQUESTS) return terminate(socket);
+      turn = turn.then(async () => {
+        waiting -= 1;
+        if (socket.disconnected) return;
+        try {
+          if (self.isLimited && !self.limits.spend(socket.data.actor.id))
+            throw new Problem("rate-limited", "Your sockets send too many requests: wait a moment");
+          const answer = await handle((request ?? {}) as Record<string, unknown>);
+          reply(answer());
+        } catch (error) {
+          if (problemCode(error) === null) self.logger.error(`${event} failed`, error);
+          reply({ problem: socketProblem(error) });
+        }
+      });
+    };
+    (socket as unknown as { on(name: string, listener: unknown): void }).on(event, listener);
+  };
+}
+
+export function listenForRequests(self: Notifier, socket: ClientSocket): void {
+  const on = serially(self, socket);
+
+  on("subscribe", async ({ stream, cursor }) => {
+    const name = parseStream(stream, "stream");
+    const from = cursor === undefined ? null : parseCursor(cursor, "cursor");
+    if (socket.rooms.has(name)) throw new Problem("conflict", "The socket has this stream already");
+    const { places, leftOut } = await self.streams.join(socket, new Map([[name, from]]));
+    if (leftOut > 0) throw tooManyStreams();
+    if (!places.has(name)) throw missing("stream", name);
+    return () => ({ stream: name, ...self.streams.positions(socket, places)[name] });
+  });
+
+  on("unsubscribe", async ({ stream }) => {
+    const name = parseStream(stream, "stream");
+    await self.streams.leave(socket, name);
+    return () => ({ stream: name });
+  });
+
+  on("authenticate", async ({ token }) => {
+    const { actor, expiresAt } = await self.authenticate(String(token));
+    mustBeInForce(self.revocations, actor);
+    if (actor.id !== socket.data.actor.id)
+      throw new Problem("invalid-token", "The token belongs to another user: open another connection");
+    // Set before anything is awaited: a session that ends from now on finds its socket.
+    socket.data.actor = actor;
+    socket.data.expiresAt = expiresAt;
+    await self.streams.renewed(socket);
+    const expires_at = expiresAt === null ? null : new Date(expiresAt).toISOString();
+    return () => ({ expires_at });
+  });
+}

@@ -1,0 +1,20 @@
+import type { Server, Socket } from "socket.io";
+import type { Actor } from "../../core/kit.ts";
+import type { Handshake } from "./handshake.ts";
+
+export interface SocketData {
+  actor: Actor;
+  /** Milliseconds since 1970; null for a personal token that does not expire. */
+  expiresAt: number | null;
+  /** What the client asked for; null once the socket is open. */
+  handshake: Handshake | null;
+  /** Whether the socket gets the streams of projects that its user joins later: its client named no streams. */
+  follows: boolean;
+  /** Streams that the socket has no room for. */
+  leftOut: number;
+}
+
+type Frames = Record<string, (data: unknown) => void>;
+
+export type ClientSocket = Socket<never, Frames, never, SocketData>;
+export type PushServer = Server<never, Frames, never, SocketData>;
