@@ -22,7 +22,9 @@ export class AccountCleaner {
     this.#service = service;
   }
 
+  /** May be called again: one timer runs. */
   start(): void {
+    clearInterval(this.#timer);
     this.#timer = setInterval(() => {
       this.#polling ??= this.#doDue().finally(() => (this.#polling = null));
     }, POLL_MS);
