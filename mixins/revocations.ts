@@ -28,7 +28,7 @@ export async function revokedWithin(db: Queryable, ms: number): Promise<string[]
 export class RevocationFeed {
   readonly sessions: RevokedSessions;
   readonly #db: Queryable;
-  readonly #tokenTtl: number;
+  readonly #tokenTtlS: number;
   readonly #onEnded: (sessionIds: string[]) => void;
   /** The time of performance.now at which the last successful read began. */
   #readAt: number | null = null;
@@ -38,14 +38,14 @@ export class RevocationFeed {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * @param tokenTtl seconds that an access token lives
+   * @param tokenTtlS seconds that an access token lives
    * @param onEnded gets the id of each ended session and personal token once
    */
-  constructor(db: Queryable, tokenTtl: number, onEnded: (sessionIds: string[]) => void = () => {}) {
+  constructor(db: Queryable, tokenTtlS: number, onEnded: (sessionIds: string[]) => void = () => {}) {
     this.#db = db;
-    this.#tokenTtl = tokenTtl;
+    this.#tokenTtlS = tokenTtlS;
     this.#onEnded = onEnded;
-    this.sessions = new RevokedSessions(tokenTtl);
+    this.sessions = new RevokedSessions(tokenTtlS);
   }
 
   /**
@@ -122,7 +122,7 @@ export class RevocationFeed {
 
   async #read(): Promise<void> {
     const began = performance.now();
-    const since = this.#readAt === null ? this.#tokenTtl * 1000 : began - this.#readAt;
+    const since = this.#readAt === null ? this.#tokenTtlS * 1000 : began - this.#readAt;
     this.end(await revokedWithin(this.#db, since + OVERLAP_MS));
     this.sessions.prune();
     this.#readAt = began;

@@ -142,7 +142,7 @@ export const accountActions = actionsOf<AuthContract, AuthLend>()<Names>({
       const { current_password, password } = ctx.params;
       const generation = await users.call(ctx, "check_password", { id, password: current_password });
       if (generation === null)
-        throw invalidField("current_password", "wrong", "This is not your present password");
+        throw invalidField("current_password", "wrong", "This is not your current password");
       // Checked after the generation was read: as long as that stays, the session stays valid and may be kept.
       if (!(await isSessionValid(this.db, id, session))) throw new Problem("invalid-token");
       await users

@@ -23,7 +23,7 @@ const MAILS = { verify_email: verificationMail, reset_password: resetMail } as c
 /** What the actions' `this` has. */
 export interface AuthLend extends WithDatabase {
   /** Seconds that a refresh token lives unused. */
-  refreshTtl: number;
+  refreshTtlS: number;
   /** The answer to a login or a refresh; in cookie mode the refresh token goes into the cookie alone. */
   loginAnswer(meta: Meta, session: Session, user: User, cookie: boolean): Login;
   /** Tells every gateway and notifier which sessions and personal tokens ended. Never throws. */

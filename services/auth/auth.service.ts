@@ -16,7 +16,7 @@ export default (config: Config): ServiceSchema =>
     mixins: [database(config)],
     methods: authMethods(config),
     created() {
-      this.refreshTtl = config.REFRESH_TOKEN_TTL;
+      this.refreshTtlS = config.REFRESH_TOKEN_TTL;
     },
     actions: { ...accountActions, ...sessionActions, ...personalTokenActions, ...internalActions },
   });

@@ -17,8 +17,8 @@ const cookies = (value: string, maxAge: number): string[] =>
     }),
   );
 
-/** Response headers that set the refresh token as a cookie, where no script can read it. `ttl`: seconds. */
-export const setRefreshCookie = (token: string, ttl: number) => ({ "Set-Cookie": cookies(token, ttl) });
+/** Response headers that set the refresh token as a cookie, where no script can read it. */
+export const setRefreshCookie = (token: string, ttlS: number) => ({ "Set-Cookie": cookies(token, ttlS) });
 
 /** Response headers that delete the cookie. */
 export const clearRefreshCookie = () => ({ "Set-Cookie": cookies("", 0) });

@@ -41,7 +41,7 @@ export const sessionActions = actionsOf<AuthContract, AuthLend>()<Names>({
       if (verified === null) throw new Problem("invalid-credentials");
       const { user, generation } = verified;
       const account = { id: user.id, generation };
-      const session = await openSession(this.db, account, this.refreshTtl, ctx.meta.client);
+      const session = await openSession(this.db, account, this.refreshTtlS, ctx.meta.client);
       if (session === null) throw new Problem("invalid-credentials");
       return this.loginAnswer(ctx.meta, session, user, cookie);
     },
@@ -63,7 +63,7 @@ export const sessionActions = actionsOf<AuthContract, AuthLend>()<Names>({
       const userId = await findRefreshTokenUser(this.db, refresh_token);
       if (userId === null) throw new Problem("invalid-token");
       const user = await users.call(ctx, "account", { id: userId });
-      const rotation = await rotateRefreshToken(this.db, refresh_token, this.refreshTtl);
+      const rotation = await rotateRefreshToken(this.db, refresh_token, this.refreshTtlS);
       if ("refused" in rotation) {
         if (rotation.revoked !== null) this.announceEnded([rotation.revoked]);
         throw new Problem("invalid-token");

@@ -31,13 +31,13 @@ const successorOf = (token: string, salt: Buffer): string =>
 
 /**
  * Opens a session under the generation that the account had when the password was checked.
- * @param ttl seconds that its refresh token lives unused
+ * @param ttlS the seconds that its refresh token lives unused
  * @returns null when the account's sessions ended meanwhile: its password may have changed
  */
 export async function openSession(
   db: Queryable,
   { id: userId, generation }: { id: string; generation: number },
-  ttl: number,
+  ttlS: number,
   client: Meta["client"],
 ): Promise<Session | null> {
   const [id, refreshToken, now] = [newId(), newSecret(), Date.now()];
@@ -53,7 +53,7 @@ export async function openSession(
       userId,
       new Date(now),
       hashOf(refreshToken),
-      new Date(now + ttl * 1000),
+      new Date(now + ttlS * 1000),
       client?.userAgent?.slice(0, 300) ?? null,
       client?.address ?? null,
       generation,
@@ -70,7 +70,7 @@ interface TokenRow {
 }
 
 /** Exchanges a refresh token for its successor. Refuses one that is unknown, expired, reused, or of an ended session. */
-export async function rotateRefreshToken(db: Database, token: string, ttl: number): Promise<Rotation> {
+export async function rotateRefreshToken(db: Database, token: string, ttlS: number): Promise<Rotation> {
   const hash = hashOf(token);
   return db.transaction(async (tx) => {
     // The lock makes two refreshes with one token take turns: the second finds it spent and gets the same successor.
@@ -100,7 +100,7 @@ export async function rotateRefreshToken(db: Database, token: string, ttl: numbe
                RETURNING session_id),
              used AS (UPDATE auth.sessions SET last_used_at = $3 WHERE id = (SELECT session_id FROM spent))
              INSERT INTO auth.refresh_tokens (hash, session_id, expires_at) SELECT $4, session_id, $5 FROM spent`,
-      values: [hash, salt, new Date(), hashOf(refreshToken), new Date(Date.now() + ttl * 1000)],
+      values: [hash, salt, new Date(), hashOf(refreshToken), new Date(Date.now() + ttlS * 1000)],
     });
     return { session: { ...session, refreshToken } };
   });
