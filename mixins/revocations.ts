@@ -34,7 +34,7 @@ export class RevocationFeed {
   #readAt: number | null = null;
   #reading: Promise<void> | null = null;
   #next: Promise<void> | null = null;
-  #hinted: Promise<void> | null = null;
+  #refreshing: Promise<void> | null = null;
   #timer: NodeJS.Timeout | undefined;
 
   /**
@@ -76,8 +76,8 @@ export class RevocationFeed {
     return this.#readAt === null ? null : false;
   }
 
-  /** A hint names sessions that ended. */
-  end(sessionIds: readonly string[]): void {
+  /** Takes the sessions that a hint names. */
+  markEnded(sessionIds: readonly string[]): void {
     const fresh = this.sessions.add(sessionIds);
     if (fresh.length > 0) this.#onEnded(fresh);
   }
@@ -101,29 +101,29 @@ export class RevocationFeed {
     return this.#next;
   }
 
-  /** A hint says that an account's sessions ended: `current` waits for the read. The next poll makes up for a failed one. */
-  hinted(): void {
+  /** Begins a read after a hint that an account's sessions ended. `whenCurrent` waits for it; the next poll makes up for a failure. */
+  refresh(): void {
     const read = this.read()
       .catch(() => {})
       .finally(() => {
-        if (this.#hinted === read) this.#hinted = null;
+        if (this.#refreshing === read) this.#refreshing = null;
       });
-    this.#hinted = read;
+    this.#refreshing = read;
   }
 
   /**
    * Waits until this node has read what hints announced.
    * @throws Problem database-unavailable until a first read succeeds
    */
-  async current(): Promise<void> {
+  async whenCurrent(): Promise<void> {
     if (this.#readAt === null) await (this.#reading ?? this.read());
-    else if (this.#hinted !== null) await this.#hinted;
+    else if (this.#refreshing !== null) await this.#refreshing;
   }
 
   async #read(): Promise<void> {
     const began = performance.now();
     const since = this.#readAt === null ? this.#tokenTtlS * 1000 : began - this.#readAt;
-    this.end(await revokedWithin(this.#db, since + OVERLAP_MS));
+    this.markEnded(await revokedWithin(this.#db, since + OVERLAP_MS));
     this.sessions.prune();
     this.#readAt = began;
   }

@@ -98,10 +98,10 @@ export default (config: Config): ServiceSchema => {
     actions: {},
     events: {
       ...on(revoked, function (this: GatewayService, { sessions }) {
-        this.revocations.end(sessions);
+        this.revocations.markEnded(sessions);
       }),
       ...on(sessionsEnded, function (this: GatewayService) {
-        this.revocations.hinted();
+        this.revocations.refresh();
       }),
     },
     created() {

@@ -55,7 +55,7 @@ const identifyCaller: RouteStep = async (exchange, gateway) => {
     if (mustCount()) await count(null);
     return;
   }
-  await gateway.revocations.current();
+  await gateway.revocations.whenCurrent();
   const asks = gateway.authenticator.mustAsk(request);
   if (asks && mustCount()) await count(null);
   try {

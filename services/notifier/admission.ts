@@ -3,7 +3,7 @@ import { Problem, problemCode, type ProblemCode } from "../../core/errors.ts";
 import { type Handshake, parseHandshake } from "./handshake.ts";
 import type { Notifier } from "./notifier.state.ts";
 import { listenForRequests, socketProblem } from "./requests.ts";
-import { dismiss, mustBeInForce, SESSION_ENDED } from "./revocations.ts";
+import { dismiss, mustNotBeRevoked, SESSION_ENDED } from "./revocations.ts";
 import { closeConnection } from "./slow-client.ts";
 import type { ClientSocket } from "./sockets.ts";
 
@@ -17,7 +17,7 @@ const TEMPORARY: ProblemCode[] = ["database-unavailable", "service-unavailable",
 async function admit(self: Notifier, socket: ClientSocket): Promise<void> {
   const handshake = parseHandshake(socket.handshake.auth);
   const { actor, expiresAt } = await self.authenticate(handshake.token);
-  mustBeInForce(self.revocations, actor);
+  mustNotBeRevoked(self.revocations, actor);
   const open = self.limits.open(actor.id);
   if (self.isLimited && open >= self.config.SOCKETS_PER_USER)
     throw new Problem("rate-limited", `You have ${open} sockets open: close one of them first`);

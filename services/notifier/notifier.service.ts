@@ -63,10 +63,10 @@ export default (config: Config): ServiceSchema =>
         this.adapter?.share(events);
       }),
       ...on(revoked, function (this: Notifier, { sessions }) {
-        this.revocations.end(sessions);
+        this.revocations.markEnded(sessions);
       }),
       ...on(sessionsEnded, function (this: Notifier) {
-        this.revocations.hinted();
+        this.revocations.refresh();
       }),
     },
 

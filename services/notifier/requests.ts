@@ -2,7 +2,7 @@
 import { missing, Problem, problemCode, problemDocument, type ProblemDocument } from "../../core/errors.ts";
 import { parseCursor, parseStream, tooManyStreams } from "./handshake.ts";
 import type { Notifier } from "./notifier.state.ts";
-import { mustBeInForce } from "./revocations.ts";
+import { mustNotBeRevoked } from "./revocations.ts";
 import { terminate } from "./slow-client.ts";
 import type { ClientSocket } from "./sockets.ts";
 
@@ -71,7 +71,7 @@ export function listenForRequests(self: Notifier, socket: ClientSocket): void {
 
   on("authenticate", async ({ token }) => {
     const { actor, expiresAt } = await self.authenticate(String(token));
-    mustBeInForce(self.revocations, actor);
+    mustNotBeRevoked(self.revocations, actor);
     if (actor.id !== socket.data.actor.id)
       throw new Problem("invalid-token", "The token belongs to another user: open another connection");
     // Set before anything is awaited: a session that ends from now on finds its socket.

@@ -7,7 +7,7 @@ import type { ClientSocket, PushServer } from "./sockets.ts";
 export const SESSION_ENDED = "The session was ended: log in again";
 
 /** @throws Problem invalid-token for a session that ended; service-unavailable while this node can't know */
-export function mustBeInForce(revocations: RevocationFeed, actor: Actor): void {
+export function mustNotBeRevoked(revocations: RevocationFeed, actor: Actor): void {
   const ended = revocations.has(actor.session);
   if (ended === null) throw new Problem("service-unavailable");
   if (ended) throw new Problem("invalid-token", SESSION_ENDED);

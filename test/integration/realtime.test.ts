@@ -394,7 +394,7 @@ describe("on an open socket", () => {
 describe("on the way in", () => {
   interface Inside {
     io: { use(middleware: (socket: { data: Wire }, next: () => void) => void): void };
-    revocations: { end(sessions: string[]): void };
+    revocations: { markEnded(sessions: string[]): void };
     streams: { connect(...args: unknown[]): Promise<unknown> };
   }
   const inside = () => node.broker.getLocalService("notifier") as unknown as Inside;
@@ -403,7 +403,7 @@ describe("on the way in", () => {
     const cleo = await node.api.person("cleo");
     // After the token was looked at, and before there is a socket that could be closed.
     inside().io.use(({ data }, next) => {
-      if (data.actor.id === cleo.id) inside().revocations.end([data.actor.session]);
+      if (data.actor.id === cleo.id) inside().revocations.markEnded([data.actor.session]);
       next();
     });
     const socket = new TestSocket(node.url, { token: cleo.token });

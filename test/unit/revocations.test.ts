@@ -41,13 +41,13 @@ describe("a node that reads what ended", () => {
     const { db, asked } = heldDatabase();
     const feed = new RevocationFeed(db, 900);
     expect(feed.has("x")).toBeNull();
-    const failed = expect(feed.current()).rejects.toThrow("away");
+    const failed = expect(feed.whenCurrent()).rejects.toThrow("away");
     asked[0]?.fail();
     await failed;
     expect(feed.has("x")).toBeNull();
-    feed.end(["gone"]);
+    feed.markEnded(["gone"]);
     expect([feed.has("gone"), feed.has("x")]).toEqual([true, null]);
-    const read = feed.current();
+    const read = feed.whenCurrent();
     asked[1]?.answer(["x"]);
     await read;
     expect(["gone", "x", "y"].map((id) => feed.has(id))).toEqual([true, true, false]);
@@ -115,9 +115,9 @@ describe("a node that reads what ended", () => {
     asked[0]?.answer([]);
     await filled;
     const polled = feed.read();
-    await feed.current();
-    feed.hinted();
-    const waiting = feed.current();
+    await feed.whenCurrent();
+    feed.refresh();
+    const waiting = feed.whenCurrent();
     let passed = false;
     void waiting.then(() => (passed = true));
     asked[1]?.answer([]);
@@ -128,20 +128,20 @@ describe("a node that reads what ended", () => {
     await waiting;
     expect(feed.has("ended")).toBe(true);
     // The second of two hints needs a read of its own: the end of the first one's lets nobody pass.
-    feed.hinted();
-    feed.hinted();
+    feed.refresh();
+    feed.refresh();
     asked[3]?.answer([]);
     await settled();
     passed = false;
-    const waitsForBoth = feed.current().then(() => (passed = true));
+    const waitsForBoth = feed.whenCurrent().then(() => (passed = true));
     await settled();
     expect([passed, asked.length]).toEqual([false, 5]);
     asked[4]?.answer([]);
     await waitsForBoth;
     // A read that fails keeps nobody waiting.
-    feed.hinted();
+    feed.refresh();
     asked[5]?.fail();
-    await feed.current();
+    await feed.whenCurrent();
   });
 
   test("forgets with each read what no token can be of any more", async () => {
@@ -149,7 +149,7 @@ describe("a node that reads what ended", () => {
     try {
       const { db, asked } = heldDatabase();
       const feed = new RevocationFeed(db, 900);
-      feed.end(["old"]);
+      feed.markEnded(["old"]);
       jest.advanceTimersByTime(960_000);
       const read = feed.read();
       asked[0]?.answer([]);
@@ -164,11 +164,11 @@ describe("a node that reads what ended", () => {
     const { db, asked } = heldDatabase();
     const told: string[][] = [];
     const feed = new RevocationFeed(db, 900, (ids) => told.push(ids));
-    feed.end(["a"]);
+    feed.markEnded(["a"]);
     const read = feed.read();
     asked[0]?.answer(["a", "b"]);
     await read;
-    feed.end(["b"]);
+    feed.markEnded(["b"]);
     expect(told).toEqual([["a"], ["b"]]);
   });
 });
