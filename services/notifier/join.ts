@@ -1,0 +1,96 @@
+import { Problem } from "../../core/errors.ts";
+import type { LoggedEvent, Position } from "../../core/events.ts";
+import type { Actor } from "../../core/kit.ts";
+import type { Queryable } from "../../mixins/database.ts";
+import { readLog } from "../../mixins/event-log.queries.ts";
+import { MAX_STREAMS } from "./handshake.ts";
+import { readableStreams } from "./notifier.queries.ts";
+import { drained, sentBytes } from "./slow-client.ts";
+import type { ClientSocket } from "./sockets.ts";
+import type { Entry } from "./tails.ts";
+
+/** Events that one read of the log returns at most. */
+const PAGE_EVENTS = 200;
+/** Bytes that a replay sends before it waits for the client to read, about. */
+const PAGE_BYTES = 1_000_000;
+/** Streams that share the first read of a replay, and the events that it reads of each: most short absences end there. */
+export const JOINED_STREAMS = 50;
+export const FIRST_EVENTS = PAGE_EVENTS / JOINED_STREAMS;
+
+/** How a socket's join of a stream ended. */
+export interface Place {
+  /** Everything after the cursor was sent. */
+  recovered: boolean;
+  /** Of the entry, when the socket joined. */
+  losses: number;
+}
+
+/** What a join of one stream begins with. */
+export interface Start {
+  cursor: Position | null;
+  /** Of the entry, before the socket's access was read. */
+  epoch: number;
+  /** The socket's actor when the access was read. */
+  actor: Actor;
+  /** What follows the cursor, if it was read along with other streams; null where the log does not go on from there. */
+  page?: LoggedEvent[] | null | undefined;
+}
+
+/**
+ * Sends a socket what follows its cursor, and lets it into the stream's room in the tick in which it has reached the tail.
+ * @param enter joins the room
+ * @returns null when the socket may not read the stream, or is gone; "full" when it has no room for the stream
+ * @throws Problem database-unavailable
+ */
+export async function joinStream(
+  db: Queryable,
+  socket: ClientSocket,
+  name: string,
+  entry: Entry,
+  { cursor, epoch, actor, page }: Start,
+  enter: () => void,
+): Promise<Place | "full" | null> {
+  const { tail } = entry;
+  // Null: nothing is sent again, and the socket begins where the stream is now.
+  let position = cursor;
+  let limit = FIRST_EVENTS;
+  const mustCheckAccess = () => entry.epoch !== epoch || socket.data.actor !== actor;
+
+  for (;;) {
+    if (socket.disconnected) return null;
+    if (mustCheckAccess()) {
+      epoch = entry.epoch;
+      actor = socket.data.actor;
+      if (!(await readableStreams(db, actor, [name])).has(name)) return null;
+    } else if (tail.state === "rewritten") {
+      await entry.reading;
+      // The cast keeps the compiler from assuming that the state is still the same.
+      if ((tail.state as string) === "rewritten") throw new Problem("database-unavailable");
+    } else if (position === null || position.seq >= tail.last.seq) {
+      // The socket's own room is one more.
+      if (socket.rooms.size > MAX_STREAMS && !socket.rooms.has(name)) return "full";
+      enter();
+      return { recovered: position !== null && isAt(tail.last, position), losses: entry.losses };
+    } else {
+      const span = { stream: name, after: position, upTo: tail.last.seq };
+      const events = page === undefined ? await readLog(db, { ...span, limit }) : page;
+      page = undefined;
+      if (mustCheckAccess()) continue;
+      const last = events?.at(-1);
+      if (events === null || last === undefined) {
+        position = null;
+        continue;
+      }
+      const before = sentBytes(socket.conn);
+      for (const event of events) socket.emit(event.type, event);
+      position = { seq: last.seq, id: last.id };
+      const bytesEach = Math.max(1, (sentBytes(socket.conn) - before) / events.length);
+      limit = Math.max(1, Math.min(PAGE_EVENTS, Math.floor(PAGE_BYTES / bytesEach)));
+      if (!(await drained(socket))) return null;
+    }
+  }
+}
+
+/** Whether two positions are the same, as far as both ids are known. */
+const isAt = (last: Position, { seq, id }: Position): boolean =>
+  seq === last.seq && (id === null || last.id === null || id === last.id);

@@ -1,0 +1,189 @@
+/**
+ * The tails of the streams that sockets of this node listen to, each with the reads of the log that it asks for
+ * (stream-tail.ts). Nothing here knows a socket: what a tail says goes to `deliver`.
+ */
+import { Problem } from "../../core/errors.ts";
+import type { CommittedEvent, Position } from "../../core/events.ts";
+import type { Log } from "../../core/log.ts";
+import type { Database } from "../../mixins/database.ts";
+import { readHeads, readLog, type StreamHead } from "../../mixins/event-log.queries.ts";
+import { type Step, StreamTail } from "./stream-tail.ts";
+
+/** Events that a tail reads and sends in one turn: even the longest ones fit into what may wait for a socket. */
+const PAGE_EVENTS = 50;
+
+/** The version of an entry whose listeners the next beat checks. */
+export const UNKNOWN_VERSION = -1;
+
+export interface Entry {
+  readonly tail: StreamTail;
+  /** The first read of the stream's position. */
+  readonly opened: Promise<void>;
+  /** `members_version` as the database had it when the listeners' access was last checked. */
+  membersVersion: number;
+  /** Moves with each change of access that this node learns of. */
+  epoch: number;
+  /** How often the tail lost its place and began at another. */
+  losses: number;
+  /** The read of the log that is under way; it never rejects. */
+  reading: Promise<void> | null;
+  /** Joins under way: they keep the entry while its room is empty. */
+  joining: number;
+}
+
+export class Tails {
+  readonly #entries = new Map<string, Entry>();
+  readonly #db: Database;
+  readonly #log: Log<"warn">;
+  readonly #deliver: (name: string, entry: Entry, step: Step) => void;
+
+  constructor(db: Database, log: Log<"warn">, deliver: (name: string, entry: Entry, step: Step) => void) {
+    this.#db = db;
+    this.#log = log;
+    this.#deliver = deliver;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(name: string): Entry | undefined {
+    return this.#entries.get(name);
+  }
+
+  /** Hints of events that were committed. Streams without a tail here are passed over. */
+  offer(events: CommittedEvent[]): void {
+    for (const event of events) {
+      const entry = this.#entries.get(event.stream);
+      if (entry !== undefined) this.#take(event.stream, entry, entry.tail.offer(event));
+    }
+  }
+
+  /** The entries of streams, held for a join until `release`. */
+  hold(names: string[]): Map<string, Entry> {
+    const missing = names.filter((name) => !this.#entries.has(name));
+    const opened = missing.length === 0 ? Promise.resolve() : this.#readPositions(missing);
+    // Each join awaits it and gets its failure.
+    opened.catch(() => {});
+    for (const name of missing)
+      this.#entries.set(name, {
+        tail: new StreamTail(),
+        opened,
+        membersVersion: 0,
+        epoch: 0,
+        losses: 0,
+        reading: null,
+        joining: 0,
+      });
+    return new Map(
+      names.map((name) => {
+        const entry = this.#entries.get(name) as Entry;
+        entry.joining += 1;
+        return [name, entry];
+      }),
+    );
+  }
+
+  release(entries: Iterable<Entry>): void {
+    for (const entry of entries) entry.joining -= 1;
+  }
+
+  /** Forgets streams that no socket listens to or joins. */
+  prune(hasListeners: (name: string) => boolean): void {
+    for (const [name, { joining, tail }] of this.#entries)
+      if (joining === 0 && tail.state !== "idle" && !hasListeners(name)) this.#entries.delete(name);
+  }
+
+  /**
+   * Reads the heads of all streams in one query, and lets tails that missed something read the log.
+   * @param recheck runs first for a stream whose `members_version` has moved
+   * @throws Problem database-unavailable
+   */
+  async beat(recheck: (head: StreamHead, entry: Entry) => Promise<void>): Promise<void> {
+    const entries = [...this.#entries];
+    const heads = await this.#readHeads(entries.map(([name]) => name));
+    for (const [name, entry] of entries) {
+      if (this.#entries.get(name) !== entry || entry.tail.state === "idle") continue;
+      const head = heads.get(name) as StreamHead;
+      if (head.members_version !== entry.membersVersion) await recheck(head, entry);
+      this.#headIs(name, entry, head);
+    }
+  }
+
+  /**
+   * Brings tails to the heads in the database. A cursor ahead of a tail comes from a faster node, or it is wrong.
+   * @throws Problem database-unavailable
+   */
+  async catchUp(behind: [name: string, entry: Entry][]): Promise<void> {
+    if (behind.length === 0) return;
+    const entries = new Map(behind);
+    for (const [name, head] of await this.#readHeads([...entries.keys()])) {
+      const entry = entries.get(name) as Entry;
+      this.#headIs(name, entry, head);
+      await entry.reading;
+      if (entry.tail.last.seq < head.head) throw new Problem("database-unavailable");
+    }
+  }
+
+  /** The heads of streams; a stream without an event has one, too. */
+  async #readHeads(names: string[]): Promise<Map<string, StreamHead>> {
+    const none = names.map((name) => ({ name, head: 0, last_id: null, members_version: 0 }));
+    const heads: StreamHead[] = [...none, ...(await readHeads(this.#db, names))];
+    return new Map(heads.map((head) => [head.name, head]));
+  }
+
+  async #readPositions(names: string[]): Promise<void> {
+    try {
+      for (const [name, head] of await this.#readHeads(names)) {
+        const entry = this.#entries.get(name) as Entry;
+        entry.membersVersion = head.members_version;
+        this.#take(name, entry, entry.tail.headIs(positionOf(head)));
+      }
+    } catch (error) {
+      for (const name of names) this.#entries.delete(name);
+      throw error;
+    }
+  }
+
+  /** Tells a tail where its stream is, unless a read is about to. */
+  #headIs(name: string, entry: Entry, head: StreamHead): void {
+    if (entry.tail.state === "rewritten" && entry.reading !== null) return;
+    this.#take(name, entry, entry.tail.headIs(positionOf(head)));
+  }
+
+  /** Does what a tail says, and reads the log as long as the tail asks. */
+  #take(name: string, entry: Entry, step: Step): void {
+    this.#deliverIfCurrent(name, entry, step);
+    if (step.read === null && !step.locate) return;
+    const reading = this.#read(name, entry, step).then(() => {
+      if (entry.reading === reading) entry.reading = null;
+    });
+    entry.reading = reading;
+  }
+
+  /** The beat repeats a failed read. */
+  async #read(name: string, entry: Entry, step: Step): Promise<void> {
+    const { tail } = entry;
+    try {
+      while ((step.read !== null || step.locate) && this.#entries.get(name) === entry) {
+        if (step.read !== null)
+          step = tail.loaded(await readLog(this.#db, { stream: name, ...step.read, limit: PAGE_EVENTS }));
+        else {
+          const heads = await this.#readHeads([name]);
+          step = tail.headIs(positionOf(heads.get(name) as StreamHead));
+        }
+        this.#deliverIfCurrent(name, entry, step);
+      }
+    } catch (error) {
+      tail.failed();
+      this.#log.warn(`reading the log of ${name} failed, the next beat tries again`, error);
+    }
+  }
+
+  /** An entry that was forgotten during a read delivers nothing. */
+  #deliverIfCurrent(name: string, entry: Entry, step: Step): void {
+    if (this.#entries.get(name) === entry) this.#deliver(name, entry, step);
+  }
+}
+
+const positionOf = ({ head, last_id }: StreamHead): Position => ({ seq: head, id: last_id });
