@@ -153,7 +153,7 @@ function decideChange(
   }
 }
 
-/** What stands against an operation, without what only a whole answer has. */
+/** The problem of an operation, without the fields that only a whole answer has. */
 function problemOf(error: unknown) {
   const code = problemCode(error);
   if (code === null || PROBLEMS[code].status >= 500) throw error;

@@ -1,4 +1,4 @@
-/** What other services and jobs call. */
+/** Actions that other services and jobs call. */
 import type { Config } from "../../core/config.ts";
 import { type Actor, actionsOf, type UserContext } from "../../core/kit.ts";
 import * as rules from "../../core/rules.ts";

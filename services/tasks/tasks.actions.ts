@@ -8,6 +8,7 @@ import { withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { users } from "../users/users.contract.ts";
 import { redactTask } from "./redaction.commands.ts";
 import { task, taskDetail } from "./tasks.answers.ts";
+import { taskColumns } from "./tasks.columns.ts";
 import { changeTask, createTask, editTask } from "./tasks.commands.ts";
 import type { TaskInput, TasksContract } from "./tasks.contract.ts";
 import { deletion, patch, replacement, restoration, transition } from "./tasks.decisions.ts";
@@ -16,6 +17,10 @@ import type { TasksLend } from "./tasks.methods.ts";
 import { fields, filters, project, status, title } from "./tasks.params.ts";
 import { findDetail } from "./tasks.queries.ts";
 import { detailView } from "./tasks.view.ts";
+
+const DEFAULTS = Object.entries(taskColumns.defaults)
+  .map(([field, value]) => `\`${field}\` ${value === null ? "null" : `\`${value}\``}`)
+  .join(", ");
 
 export const taskActions = actionsOf<TasksContract, TasksLend>()({
   list: {
@@ -117,8 +122,7 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
     rules: { id: rules.id, title, ...fields },
     docs: {
       summary: "Replace a task",
-      description:
-        "A field that you leave out goes back to its default: no description, category, assignee or due date, priority `medium`, status `pending` (409 if the task can't move to it).",
+      description: `A field that you leave out goes back to its default: ${DEFAULTS}. 409 if the task can't move to the status.`,
       answer: task,
       problems: ["forbidden", "project-archived", "illegal-transition"],
     },

@@ -26,11 +26,11 @@ export interface Task {
   version: number;
   created_at: string;
   updated_at: string;
-  /** There in a deleted task alone. */
+  /** Only in a deleted task. */
   deleted_at?: string;
 }
 
-/** One task on its own, with what its ids stand for. */
+/** One task, with the project, the people and the category that its ids name. */
 export interface TaskDetail extends Task {
   project: { id: string; slug: string; name: string } | null;
   creator: Person;
@@ -39,7 +39,7 @@ export interface TaskDetail extends Task {
   comment_count: number;
 }
 
-/** What a client may set. */
+/** The fields that a client may set. */
 export interface TaskInput {
   title: string;
   description?: string | null;
@@ -50,7 +50,7 @@ export interface TaskInput {
   due_date?: string | null;
 }
 
-/** What a list may be narrowed to. */
+/** The filters of a list. */
 export interface TaskFilters {
   status?: TaskStatus[];
   priority?: Priority[];
@@ -97,10 +97,10 @@ export type BulkOperation =
   | { op: "assign"; id: string; assigned_to: string | null }
   | { op: "delete"; id: string };
 
-/** How one step ended: with the task as it left it, or with why it can't be done. */
+/** The outcome of one step: the task as the step left it, or the problem. */
 export interface BulkResult {
   op: BulkOperation["op"];
-  /** What the same request on its own would have answered. */
+  /** The status that the request on its own would have got. */
   status: number;
   task?: Task;
   problem?: ProblemDocument;
@@ -118,7 +118,7 @@ export interface TasksContract extends ServiceContract {
     create: { params: TaskInput & { project_id?: string | null }; result: Task };
     create_in_project: { params: InProject<TaskInput>; result: Task };
     get: { params: OnTask; result: TaskDetail };
-    /** Everything that a client may set, at once: what is left out goes back to its default. */
+    /** Sets all fields that a client may set; a field that is left out goes back to its default. */
     replace: { params: OnTask<TaskInput>; result: Task };
     patch: { params: OnTask<Partial<TaskInput>>; result: Task };
     delete: { params: OnTask; result: void };
@@ -144,13 +144,13 @@ export interface TasksContract extends ServiceContract {
     /** Takes deleted categories off a batch of the tasks that still have them. True: call again, there may be more. */
     forget_categories: { params: object; result: boolean };
 
-    /** How many tasks of a project, which the caller may read, have which status. */
+    /** Counts the tasks of a project, which the caller may read, by status. */
     count_by_status: { params: { project_id: string }; result: Record<TaskStatus, number> };
     /** Unassigns a batch of the tasks of a user who leaves, wherever they lie. True: call again, there may be more. */
     unassign_user: { params: { user_id: string; by: string }; result: boolean };
-    /** Tells of a batch of tasks that are due soon. True: call again, there may be more. */
+    /** Announces a batch of tasks that are due soon. True: call again, there may be more. */
     announce_due: { params: object; result: boolean };
-    /** Removes a batch of what was deleted before `before`, or lies in `project_id`. True: call again, there may be more. */
+    /** Removes a batch of the tasks that were deleted before `before`, or that lie in `project_id`. True: call again, there may be more. */
     purge: { params: { before?: string; project_id?: string }; result: boolean };
   };
 }
@@ -162,20 +162,20 @@ export type EventTask = Omit<Task, "title"> & { title: string | null };
 /** A comment as events show it: the log keeps no text of a comment that was redacted. */
 export type EventComment = Omit<Comment, "body"> & { body: string | null };
 
-/** The changes of a task that events tell: what a client may set, and what follows from it. */
+/** The changes of a task that events tell: of fields that a client may set, and of those that follow from them. */
 export type TaskChanges = { [Field in keyof TaskInput | "completed_at"]?: Change<Task[Field]> };
 
 export const taskEvents = declareEvents({
   task_created: event<{ task: EventTask }>("A task was created."),
   task_updated: event<{ task: EventTask; changes: TaskChanges }>(
-    "Fields of a task changed, other than those that task_completed and task_assigned tell.",
+    "Fields of a task changed, except those that task_completed and task_assigned tell.",
   ),
   task_assigned: event<{ task: EventTask; changes: TaskChanges }>(
-    "A task has another assignee, or none. The new assignee gets it on their own stream too, and so does the former assignee of a personal task.",
+    "A task has another assignee, or none. The new assignee gets the event on their own stream, too, and so does the former assignee of a personal task.",
   ),
   task_completed: event<{ task: EventTask; changes: TaskChanges }>("A task was completed."),
   task_deleted: event<{ task: EventTask }>("A task was deleted; it can be restored for a while."),
-  task_restored: event<{ task: EventTask }>("A deleted task is back."),
+  task_restored: event<{ task: EventTask }>("A deleted task was restored."),
   task_redacted: event<{ task: EventTask }>("The texts of a task were taken out of it and out of the log."),
   task_due_soon: event<{ task: EventTask }>("An open task is due soon. Sent once for each due date."),
 });

@@ -1,6 +1,6 @@
 /**
- * What each write makes of the task that it found: pure, so that single writes and bulk ones decide alike. Each checks in
- * the same order: the caller's rights, the version that `If-Match` names, the state of the project and of the task.
+ * The decisions of all writes of tasks: pure, so that single writes and bulk ones decide alike. Each checks in the same
+ * order: the caller's rights, the version that `If-Match` names, the state of the project and of the task.
  */
 import { mustMatch } from "../../core/preconditions.ts";
 import { Problem } from "../../core/errors.ts";
@@ -178,7 +178,7 @@ export const redaction =
     return { next, events: redactionEvents(next, write) };
   };
 
-/** Clears a reference that still has `value`. The service does this by itself: no right is asked, and archived projects are no exception. */
+/** Clears a reference that still has `value`. The service itself does so: it needs no right, and an archived project allows it. */
 export const clearing =
   (field: "assigned_to" | "category_id", value: string, write: WriteContext): Decide =>
   (task) =>

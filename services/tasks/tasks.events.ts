@@ -6,7 +6,7 @@ import { taskView } from "./tasks.view.ts";
 
 type Field = keyof TaskChanges;
 
-/** What differs between two states of a task; empty after a write that changed nothing. */
+/** The differences between two states of a task; empty after a write that changed nothing. */
 export const changesBetween = (before: TaskRow, after: TaskRow): TaskChanges =>
   taskColumns.changesBetween(before, after);
 
@@ -98,7 +98,7 @@ export const eventsOfComment = <Data extends object>(
   cause: Cause,
 ): NewEvent[] => eventsFor(declaration, task, data, cause);
 
-/** A former assignee who can't see a personal task any more hears so, and sees nothing of its new state. */
+/** Tells a former assignee that they can't see a personal task any more, and shows nothing of its new state. */
 function farewellEvents(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {
   const former = before.assigned_to;
   if (before.project_id !== null || former === null) return [];

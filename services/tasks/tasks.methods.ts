@@ -12,7 +12,7 @@ import type { Task } from "./tasks.contract.ts";
 import { outdatedBy } from "./tasks.events.ts";
 import { listTasks, type TaskFilter } from "./tasks.list.ts";
 
-/** What the mixins and the methods below lend to the actions. */
+/** `this` of the actions: it has what the mixins and the methods below lend. */
 export interface TasksLend extends WithDatabase, WithCache {
   publish<Answer>(written: Written<Answer>): Promise<Answer>;
   publishBatch(batch: Batch): Promise<boolean>;

@@ -4,7 +4,7 @@ import { PROJECT_ROLES, type ProjectRole } from "../projects/projects.contract.t
 /** `moderate` deletes comments of others, `redact` takes texts out of the log, `delete` restores as well. */
 export type TaskVerb = "read" | "create" | "edit" | "assign" | "delete" | "comment" | "moderate" | "redact";
 
-/** What a caller's rights to a task, or to a project's tasks, depend on. */
+/** The facts that a caller's rights to a task, or to a project's tasks, depend on. */
 export interface TaskStanding {
   /** Null for a personal task, which its creator and its assignee share. */
   project_id: string | null;
@@ -44,7 +44,7 @@ export function whyNot(verb: TaskVerb, { project_id, project_role }: TaskStandin
   return `You need the role ${least} in the project to ${IN_WORDS[verb]} its tasks; ${own}`;
 }
 
-/** What a caller's rights to all tasks of a project depend on. */
+/** The facts for all tasks of a project. */
 export const inProject = ({
   id,
   project_role,
@@ -53,7 +53,7 @@ export const inProject = ({
   project_role: ProjectRole | null;
 }): TaskStanding => ({ project_id: id, project_role, created_by: "", assigned_to: null });
 
-/** Closed by default: what no line here grants is refused. */
+/** Closed by default: a verb that no line grants is refused. */
 export function may(actor: Actor, verb: TaskVerb, task: TaskStanding): boolean {
   if (!reaches(actor, task.project_id)) return false;
   if (actor.role === "admin") return true;

@@ -1,4 +1,4 @@
-/** Finding tasks, and the projects that tasks lie in; each with what policies ask about the caller. */
+/** Reads of single tasks, and of the projects that tasks lie in, each with the caller's standing there. */
 import { missing } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
@@ -10,11 +10,11 @@ import { TASK_STATUSES, type TaskStatus } from "./tasks.contract.ts";
 import { inProject, may } from "./tasks.policy.ts";
 import type { DetailRow } from "./tasks.view.ts";
 
-/** What a policy asks about the caller and the project, out of the same snapshot as the task. */
+/** The caller's standing in the task's project, from the same snapshot as the task. */
 interface Standing {
   project_role: ProjectRole | null;
   project_status: ProjectStatus | null;
-  /** Moves when somebody may do more or less in the project (mixins/event-log.ts, Guards). */
+  /** Moves with every change of rights in the project (mixins/event-log.ts, Guards). */
   members_version: number | null;
 }
 
@@ -27,7 +27,7 @@ const WITH_STANDING = `
   LEFT JOIN projects.memberships m ON m.project_id = t.project_id AND m.user_id = $2
   LEFT JOIN events.streams s ON s.name = 'project:' || t.project_id`;
 
-/** What must not have moved when a write to the project commits. */
+/** The rights in the project that a write was decided by; they must not have moved when it commits. */
 export const guardsOf = ({
   project_id,
   members_version,
@@ -129,7 +129,7 @@ export async function findProjects(db: Queryable, actor: Actor, ids: string[]): 
   return found.filter((project) => may(actor, "read", inProject(project)));
 }
 
-/** Of a task that somebody still has to do. */
+/** Holds for a task that is still to be done. */
 export const OPEN = "t.status IN ('pending', 'in_progress')";
 
 /** Counts a project's tasks by status, for a caller. Plan: one of the indexes that begin with the project. */

@@ -6,7 +6,7 @@ import { users } from "../users/users.contract.ts";
 import { ownCategories } from "./categories.queries.ts";
 import type { TaskInput } from "./tasks.contract.ts";
 
-/** What the checks know of the users and categories that a request names. */
+/** The users, memberships and categories that the references of a request are checked by. */
 export interface References {
   people: { id: string; is_active: boolean; role: Role }[];
   members: { project_id: string; user_id: string }[];
@@ -45,7 +45,7 @@ export async function readReferences(
   return { people, ...sight, categories };
 }
 
-/** Who may see what of some assignments: one query for those in projects, and one for those of personal tasks. */
+/** The memberships that assignments are checked by: one query for projects, and one for personal tasks. */
 export async function readSight(
   db: Queryable,
   assignments: { project_id: string | null; created_by: string; assigned_to: string }[],

@@ -2,7 +2,7 @@ import type { Person } from "../users/users.contract.ts";
 import type { TaskRow } from "./tasks.columns.ts";
 import type { Task, TaskDetail } from "./tasks.contract.ts";
 
-/** A task with what the database knows of the things that it names; people belong to another service. */
+/** A task with the names and the count that its detail shows; people belong to another service. */
 export interface DetailRow extends TaskRow {
   project_slug: string | null;
   project_name: string | null;

@@ -558,7 +558,7 @@ export interface paths {
         get: operations["tasksGet"];
         /**
          * Replace a task
-         * @description A field that you leave out goes back to its default: no description, category, assignee or due date, priority `medium`, status `pending` (409 if the task can't move to it).
+         * @description A field that you leave out goes back to its default: `description` null, `status` `pending`, `priority` `medium`, `category_id` null, `assigned_to` null, `due_date` null. 409 if the task can't move to the status.
          */
         put: operations["tasksReplace"];
         post?: never;
@@ -2315,7 +2315,7 @@ export interface components {
         };
         /**
          * TaskUpdatedEvent
-         * @description Fields of a task changed, other than those that task_completed and task_assigned tell.
+         * @description Fields of a task changed, except those that task_completed and task_assigned tell.
          * @example {
          *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
          *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
@@ -2385,7 +2385,7 @@ export interface components {
         };
         /**
          * TaskAssignedEvent
-         * @description A task has another assignee, or none. The new assignee gets it on their own stream too, and so does the former assignee of a personal task.
+         * @description A task has another assignee, or none. The new assignee gets the event on their own stream, too, and so does the former assignee of a personal task.
          * @example {
          *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
          *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
@@ -2589,7 +2589,7 @@ export interface components {
         };
         /**
          * TaskRestoredEvent
-         * @description A deleted task is back.
+         * @description A deleted task was restored.
          * @example {
          *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
          *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",

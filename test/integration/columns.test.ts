@@ -15,16 +15,16 @@ import type { Written } from "../../services/tasks/tasks.commands.ts";
 import { freshDatabase } from "../support/database.ts";
 import { testConfig } from "../support/node.ts";
 
-type Estimated<T> = T & { estimate?: number | null };
-type EstimatedRow = TaskRow & { estimate: number | null };
+type Extended<T> = T & { one_more?: number | null };
+type ExtendedRow = TaskRow & { one_more: number | null };
 
 // The service's own code, on a list with one column more.
-const list: ColumnList<EstimatedRow, Estimated<TaskInput>, "completed_at"> = {
+const list: ColumnList<ExtendedRow, Extended<TaskInput>, "completed_at"> = {
   ...taskColumns.list,
-  estimate: { type: "int", default: null },
+  one_more: { type: "int", default: null },
 };
 jest.unstable_mockModule("../../services/tasks/tasks.columns.ts", () => ({
-  taskColumns: defineColumns<EstimatedRow, Estimated<TaskInput>, "completed_at">(list),
+  taskColumns: defineColumns<ExtendedRow, Extended<TaskInput>, "completed_at">(list),
 }));
 const { createTask, editTask } = await import("../../services/tasks/tasks.commands.ts");
 const { patch, replacement } = await import("../../services/tasks/tasks.decisions.ts");
@@ -74,22 +74,22 @@ describe.each<[string, { list: Record<string, { type: string }> }]>([
 });
 
 describe("a column that a client may set", () => {
-  beforeAll(() => client.query("ALTER TABLE tasks.tasks ADD COLUMN estimate int"));
+  beforeAll(() => client.query("ALTER TABLE tasks.tasks ADD COLUMN one_more int"));
 
-  /** The estimate that the table has, that finding a task reads, and that a list reads. */
+  /** The value that the table has, that finding a task reads, and that a list reads. */
   const readBack = async (id: string): Promise<unknown[]> => {
-    const { rows } = await client.query<EstimatedRow>("SELECT estimate FROM tasks.tasks WHERE id = $1", [id]);
+    const { rows } = await client.query<ExtendedRow>("SELECT one_more FROM tasks.tasks WHERE id = $1", [id]);
     const found = await findTask(db, actor, id);
-    const listed = await db.query<EstimatedRow>(taskListStatement(actor, {}, { limit: 100 }));
+    const listed = await db.query<ExtendedRow>(taskListStatement(actor, {}, { limit: 100 }));
     return [rows[0], found, listed.find((task) => task.id === id)].map(
-      (row) => (row as EstimatedRow | undefined)?.estimate,
+      (row) => (row as ExtendedRow | undefined)?.one_more,
     );
   };
   const told = ({ events }: Written<unknown>) => events.map(({ type, data }) => ({ type, ...data }));
   const updated = (old: number | null, now: number | null) => [
-    expect.objectContaining({ type: "task_updated", changes: { estimate: { old, new: now } } }),
+    expect.objectContaining({ type: "task_updated", changes: { one_more: { old, new: now } } }),
   ];
-  const bulk = (...operations: Estimated<BulkOperation>[]) =>
+  const bulk = (...operations: Extended<BulkOperation>[]) =>
     runBulk(
       db,
       operations,
@@ -99,7 +99,7 @@ describe("a column that a client may set", () => {
 
   let id: string;
   beforeEach(async () => {
-    const input: Estimated<TaskInput> = { title: "Write Note G", estimate: 5 };
+    const input: Extended<TaskInput> = { title: "Write Note G", one_more: 5 };
     ({ id } = (await createTask(ctx, db, null, input)).answer);
   });
 
@@ -112,7 +112,7 @@ describe("a column that a client may set", () => {
   });
 
   test("is written by a change, and an event tells the change", async () => {
-    const edits: Estimated<Partial<TaskInput>> = { estimate: 8 };
+    const edits: Extended<Partial<TaskInput>> = { one_more: 8 };
     const written = await editTask(ctx, db, id, edits, patch);
     expect(told(written)).toEqual(updated(5, 8));
     expect(await readBack(id)).toEqual([8, 8, 8]);
@@ -120,8 +120,8 @@ describe("a column that a client may set", () => {
   });
 
   test("is written by a bulk request, and an event tells the change", async () => {
-    expect(told(await bulk({ op: "update", id, estimate: 13 }))).toEqual(updated(5, 13));
-    const { answer } = await bulk({ op: "create", title: "Write Note G", estimate: 21 });
+    expect(told(await bulk({ op: "update", id, one_more: 13 }))).toEqual(updated(5, 13));
+    const { answer } = await bulk({ op: "create", title: "Write Note G", one_more: 21 });
     const made = answer.results[0]?.task?.id ?? "";
     expect([await readBack(id), await readBack(made)]).toEqual([
       [13, 13, 13],

@@ -5,6 +5,7 @@ import type { WriteContext } from "../../mixins/event-log.ts";
 import type { ProjectRole } from "../../services/projects/projects.contract.ts";
 import { checkReferences, type References } from "../../services/tasks/tasks.references.ts";
 import { clearing, type Decide, patch, replacement } from "../../services/tasks/tasks.decisions.ts";
+import { taskColumns } from "../../services/tasks/tasks.columns.ts";
 import type { FoundTask } from "../../services/tasks/tasks.queries.ts";
 import { actorOf, idOf } from "./fixtures.ts";
 
@@ -23,14 +24,9 @@ const writeOf = (id: string): WriteContext => ({
 const found = (project_role: ProjectRole, fields: Partial<FoundTask> = {}): FoundTask => ({
   id: idOf("7"),
   title: "Mend it",
-  description: null,
-  status: "pending",
-  priority: "medium",
+  ...taskColumns.defaults,
   project_id: idOf("4"),
-  category_id: null,
   created_by: ADA,
-  assigned_to: null,
-  due_date: null,
   completed_at: null,
   version: 1,
   created_at: THEN,

@@ -6,7 +6,7 @@ import {
   creationEvents,
   deletionEvents,
 } from "../../services/tasks/tasks.events.ts";
-import type { TaskRow } from "../../services/tasks/tasks.columns.ts";
+import { taskColumns, type TaskRow } from "../../services/tasks/tasks.columns.ts";
 import { actorOf, idOf } from "./fixtures.ts";
 
 const [ADA, BEN, EVE] = [idOf("a"), idOf("b"), idOf("e")];
@@ -17,14 +17,9 @@ const cause: Cause = { actor: actorOf("user", ADA), requestId: "request-1", time
 const inProject: TaskRow = {
   id: idOf("7"),
   title: "Old title",
-  description: null,
-  status: "pending",
-  priority: "medium",
+  ...taskColumns.defaults,
   project_id: PROJECT,
-  category_id: null,
   created_by: ADA,
-  assigned_to: null,
-  due_date: null,
   completed_at: null,
   version: 1,
   created_at: THEN,
