@@ -22,17 +22,17 @@ export interface LoggedEvent<Type extends string = string, Data extends object =
   data: Data;
 }
 
-/** An event as its writer knows it: with the id of the event before it in the stream, which is no part of the event. */
+/** An event with the id of the event before it in its stream. The writer knows that id; clients don't get it. */
 export interface CommittedEvent extends LoggedEvent {
-  /** Null before a stream's first event. */
+  /** Null for a stream's first event. */
   previous_id: string | null;
 }
 
 /** A place in a stream: the last event that a reader has. */
 export interface Position {
-  /** 0: before the first event. */
+  /** 0 stands before the first event. */
   seq: number;
-  /** Of event `seq`; null at 0, and where the reader knows the number alone. */
+  /** The id of event `seq`; null at 0, and for a reader that knows the number alone. */
   id: string | null;
 }
 

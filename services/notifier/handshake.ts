@@ -37,7 +37,7 @@ export function parseCursor(value: unknown, field: string): Position {
 }
 
 /**
- * What a client says when it connects (docs/reference.md, Connecting): `auth: {token, streams?, cursors?}`.
+ * The handshake of a client (docs/reference.md, Connecting): `auth: {token, streams?, cursors?}`.
  * @throws Problem unauthenticated without a token; validation-failed; too-many-streams
  */
 export function parseHandshake(auth: unknown): Handshake {

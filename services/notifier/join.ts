@@ -25,14 +25,14 @@ export interface Place {
   losses: number;
 }
 
-/** What a join of one stream begins with. */
+/** The start of a join of one stream. */
 export interface Start {
   cursor: Position | null;
   /** Of the entry, before the socket's access was read. */
   epoch: number;
   /** The socket's actor when the access was read. */
   actor: Actor;
-  /** What follows the cursor, if it was read along with other streams; null where the log does not go on from there. */
+  /** The events after the cursor, if they were read with those of other streams; null if the log does not go on from it. */
   page?: LoggedEvent[] | null | undefined;
 }
 

@@ -6,7 +6,7 @@ export interface SocketData {
   actor: Actor;
   /** Milliseconds since 1970; null for a personal token that does not expire. */
   expiresAt: number | null;
-  /** What the client asked for; null once the socket is open. */
+  /** The client's request for streams; null once the socket is open. */
   handshake: Handshake | null;
   /** Whether the socket gets the streams of projects that its user joins later: its client named no streams. */
   follows: boolean;

@@ -22,13 +22,13 @@ import type { CommittedEvent, LoggedEvent, Position } from "../../core/events.ts
 export type TailState = "idle" | "live" | "replaying" | "rewritten";
 
 export interface Step {
-  /** To be sent now, in this order. */
+  /** Events to send now, in this order. */
   deliver: LoggedEvent[];
-  /** The part of the log to read next and hand to `loaded`; never two at a time. */
+  /** The part of the log to read next and hand to `loaded`. One read runs at a time. */
   read: { after: Position; upTo: number } | null;
-  /** The stream's head is to be read, and handed to `headIs`. */
+  /** Whether to read the stream's head and hand it to `headIs`. */
   locate: boolean;
-  /** What the clients have may be wrong, from here on the tail is at another place. */
+  /** The clients may have events of another history: the tail goes on at another place. */
   lost: boolean;
 }
 
@@ -38,9 +38,9 @@ export class StreamTail {
   state: TailState = "idle";
   /** The last event delivered on this node. */
   last: Position = { seq: 0, id: null };
-  /** The highest number that is said to exist. */
+  /** The highest number that a hint or a head has announced. */
   #known = 0;
-  /** How far the read under way reaches. */
+  /** The last number of the read under way. */
   #upTo = 0;
 
   /** A hint: an event that was committed. */
@@ -55,7 +55,7 @@ export class StreamTail {
     return event.seq === seq && event.id !== id ? this.#replay() : this.#replayIfBehind();
   }
 
-  /** Where the stream is, as read from the database; what was read before some events came may be old. */
+  /** The stream's head, as the database had it. Events may have overtaken the answer. */
   headIs(head: Position): Step {
     this.#known = Math.max(this.#known, head.seq);
     switch (this.state) {
@@ -76,11 +76,11 @@ export class StreamTail {
     }
   }
 
-  /** The answer to a `read`: what follows the last event, in order, perhaps only the beginning; null for another history. */
+  /** The answer to a `read`: the events after the last one, in order, perhaps not all of them; null for another history. */
   loaded(events: LoggedEvent[] | null): Step {
     if (this.state !== "replaying") return NOTHING;
     const last = events?.at(-1);
-    // Nothing tells of an event before it is committed: one that is not there was in another history.
+    // Hints follow the commit, so an announced event that the log does not have was in another history.
     const isShort = last === undefined && this.#known > this.last.seq && this.#known <= this.#upTo;
     if (events === null || isShort) {
       this.state = "rewritten";

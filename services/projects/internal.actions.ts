@@ -1,4 +1,4 @@
-/** What other services call, and no client reaches. */
+/** Actions that other services call. No client reaches them. */
 import { Problem, problemCode, type ProblemCode } from "../../core/errors.ts";
 import { type Actor, actionsOf, type UserContext } from "../../core/kit.ts";
 import * as rules from "../../core/rules.ts";

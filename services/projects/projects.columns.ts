@@ -31,10 +31,10 @@ export interface VisibleProject extends ProjectRow {
   role: ProjectRole | null;
 }
 
-/** What a SELECT reads of projects.projects as `t`, and of the caller's row in projects.members as `m`. */
+/** The columns of a SELECT from projects.projects as `t` and the caller's row of projects.members as `m`. */
 export const VISIBLE = `${projectColumns.selected}, m.role`;
 
 const { description: _long, ...itemColumns } = projectColumns.list;
 export type ItemRow = Omit<VisibleProject, "description">;
-/** The same for a list. */
+/** A list leaves out the description, which may be long. */
 export const ITEM = [...Object.keys(itemColumns).map((name) => `t.${name}`), "m.role"].join(", ");

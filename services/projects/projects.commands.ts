@@ -24,7 +24,7 @@ import { findProject } from "./projects.queries.ts";
 import { findFreeSlug, mustBeSlug, slugProblem, withFreeSlug } from "./projects.slugs.ts";
 import { projectView } from "./projects.view.ts";
 
-/** What a write leaves: the project as it is now, and the events of its commit. */
+/** The result of a write: the project as it is now, and the events of the commit. */
 export interface Written {
   project: VisibleProject;
   events: CommittedEvent[];

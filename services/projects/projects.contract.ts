@@ -35,7 +35,7 @@ export interface Member extends Omit<Person, "id"> {
   created_at: string;
 }
 
-/** What a client may set. */
+/** Fields that a client may set. */
 export interface ProjectInput {
   name: string;
   description?: string | null;

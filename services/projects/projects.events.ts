@@ -3,7 +3,7 @@ import { projectColumns, type ProjectRow } from "./projects.columns.ts";
 import { type ProjectChanges, projectEvents } from "./projects.contract.ts";
 import { eventView } from "./projects.view.ts";
 
-/** What differs between two states of a project; empty when a write changes nothing. */
+/** The fields that differ between two states of a project; empty when a write changes nothing. */
 export const changesBetween = (before: ProjectRow, after: ProjectRow): ProjectChanges =>
   projectColumns.changesBetween(before, after);
 

@@ -13,7 +13,7 @@ import { projectView } from "./projects.view.ts";
 
 const DAY_MS = 86_400_000;
 
-/** What the actions' `this` has. */
+/** The `this` of the actions. */
 export interface ProjectsLend extends WithDatabase, WithCache {
   /** Outdates the cached answers about a project, then hands a write's events to the notifiers. Never throws. */
   publish(projectId: string, events: CommittedEvent[], formerMemberIds?: string[]): Promise<void>;

@@ -4,8 +4,8 @@ import { invalidField, type Problem, takenField } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import { type Queryable, violatedConstraint } from "../../mixins/database.ts";
 
-/** Characters of a slug that is made of a name: room for a suffix of five stays. */
-const MADE_CHARS = 59;
+/** Characters of a slug made from a name. A suffix takes five more, and a slug has 64 at most. */
+const MADE_SLUG_CHARS = 59;
 
 const isSlugTaken = (error: unknown): boolean => violatedConstraint(error) === "projects_slug_key";
 const slugTaken = (): Problem => takenField("slug", "This slug is taken");
@@ -21,7 +21,7 @@ export const slugProblem = (error: unknown): unknown => (isSlugTaken(error) ? sl
 /** The slugs to try for a new project: the caller's own alone, or the name's, then the name's with four random characters. */
 function candidates(name: string, wanted: string | undefined): string[] {
   if (wanted !== undefined) return [wanted];
-  const base = slugify(name).slice(0, MADE_CHARS).replace(/-+$/, "") || "project";
+  const base = slugify(name).slice(0, MADE_SLUG_CHARS).replace(/-+$/, "") || "project";
   const suffixed = () =>
     `${base}-${randomInt(36 ** 4)
       .toString(36)
