@@ -1,4 +1,4 @@
-// The program. It looks at the version of Node first: an older one can't even read TypeScript, and says so in a page.
+// The program. It checks the version of Node first: an older Node can't read TypeScript and fails with a page of errors.
 import "./scripts/check-node.mjs";
 
 await import("./main.ts");

@@ -3,7 +3,7 @@ import { type Config, ConfigError, loadConfig, SERVICES } from "./core/config.ts
 import { explain } from "./core/explain.ts";
 import { originOf } from "./core/origin.ts";
 import { type EmbeddedDatabase, InUseError, startEmbedded } from "./local/embedded.ts";
-import { mustBeFree, type WantedPort } from "./local/ports-to-take.ts";
+import { mustBeFree, type WantedPort } from "./local/check-ports.ts";
 import { Program, type Starting } from "./local/program.ts";
 import { databaseAnswers, mustBeMigrated } from "./migrations/ready.ts";
 import { startNode } from "./node.ts";

@@ -11,31 +11,31 @@ export interface ClusterUrls {
 export interface Ports {
   gateway: number;
   notifiers: [number, number];
-  /** The first of the ports at which the nodes serve their metrics, one each; 0: nowhere. */
+  /** The first of the ports at which the nodes serve their metrics, one each; 0 turns them off. */
   ops?: number;
 }
 
 interface Options {
-  /** Where the nodes' lines go. */
+  /** The destination of the nodes' lines. */
   out: ConstructorParameters<typeof ProcessGroup>[0]["out"];
-  /** Added for every node, such as LOG_LEVEL; without a JWT_SECRET they share one made for this run. */
+  /** Added to every node's environment, such as LOG_LEVEL; without a JWT_SECRET the nodes share one made for this run. */
   env?: Record<string, string>;
-  /** Told every 5 s which nodes do not serve yet. */
+  /** Called every 5 s with the nodes that do not serve yet. */
   onWait?: (nodes: string[]) => void;
-  /** Given the group before its first node starts, for a caller that may have to end it meanwhile. */
+  /** Gets the group before its first node starts, for a caller that may have to end it meanwhile. */
   own?: (group: ProcessGroup) => void;
   /** Aborts the start. */
   signal?: AbortSignal;
 }
 
-/** Milliseconds that the nodes have to come up. */
+/** How long the nodes have to start. */
 const START_MS = 60_000;
-/** Milliseconds between two words about what is waited for. */
-const PATIENCE_MS = 5000;
+/** How often a slow start reports the nodes that it waits for. */
+const REPORT_MS = 5000;
 
 /**
- * The nodes of a small cluster: each service its own process, tasks and notifier twice, so that one of either can be
- * killed while somebody looks on.
+ * The nodes of a small cluster: a process for each service, and two for tasks and notifier, so that a person or a test can
+ * kill one of either.
  */
 export function clusterNodes({ gateway, notifiers, ops = 0 }: Ports): Record<string, Record<string, string>> {
   const nodes: Record<string, Record<string, string>> = {
@@ -53,8 +53,8 @@ export function clusterNodes({ gateway, notifiers, ops = 0 }: Ports): Record<str
 }
 
 /**
- * Starts those nodes and waits until all of them serve.
- * @throws when a node ends, or does not come up within 60 s; then none is left
+ * Starts these nodes and waits until all of them serve.
+ * @throws when a node ends, or does not serve within 60 s; then none is left
  */
 export async function startCluster(
   urls: ClusterUrls,
@@ -81,7 +81,7 @@ export async function startCluster(
   const ready = Object.entries(nodes).map(([name, node]) => {
     const child = group.start({ name, env: node });
     child.once("exit", () =>
-      fail(new Error(`the node ${name} ended before it was ready: see its lines above`)),
+      fail(new Error(`the node ${name} ended before it was ready: its lines above say why`)),
     );
     return new Promise<void>((resolve) => {
       child.once("message", () => {
@@ -91,12 +91,17 @@ export async function startCluster(
     });
   });
   const tooLate = setTimeout(
-    () => fail(new Error(`${[...waitsFor].join(", ")} did not come up within ${START_MS / 1000} s`)),
+    () =>
+      fail(
+        new Error(
+          `${[...waitsFor].join(", ")} did not start within ${START_MS / 1000} s: the lines above say why`,
+        ),
+      ),
     START_MS,
   );
   const abort = (): void => fail(new Error("the start was aborted"));
   signal?.addEventListener("abort", abort);
-  const waiting = setInterval(() => onWait([...waitsFor]), PATIENCE_MS);
+  const waiting = setInterval(() => onWait([...waitsFor]), REPORT_MS);
   try {
     await Promise.race([Promise.all(ready), failed]);
   } catch (error) {

@@ -3,18 +3,18 @@ import pg from "pg";
 import { migrate } from "../migrations/migrate.ts";
 import { startPostgres } from "./postgres.ts";
 
-/** `taskwire`'s own number, held as long as a process uses the embedded database. */
-const IN_USE = 0x74617377;
+/** The number of the advisory lock that a process holds while it uses the embedded database. */
+const IN_USE_LOCK = 0x74617377;
 const DATABASE = "taskwire";
 
 export interface EmbeddedDatabase {
   url: string;
   dir: string;
-  /** Lets the database go, and ends it. */
+  /** Releases the lock, and ends Postgres. */
   stop(): Promise<void>;
 }
 
-/** Another process has the embedded database. `who` is what that process said of itself. */
+/** Another process uses the embedded database; `who` is that process's own description. */
 export class InUseError extends Error {
   constructor(who: string) {
     super(who);
@@ -23,10 +23,9 @@ export class InUseError extends Error {
 }
 
 /**
- * The database of `npm start`: a Postgres below `dataDir`, migrated. One process at a time has it, by an advisory lock
- * that Postgres itself lets go when that process dies, however it dies.
- * A start that fails or is aborted leaves no Postgres behind that it started.
- * @param who told to a second process that tries
+ * The database of `npm start`: a migrated Postgres below `dataDir`. One process at a time uses it: Postgres releases the
+ * advisory lock when that process dies, however it dies. A start that fails or is aborted ends the Postgres that it started.
+ * @param who this process's description for a second process that tries
  * @param signal aborts the start, which then throws
  * @throws InUseError
  */
@@ -44,7 +43,9 @@ export async function startEmbedded(
   let mine = false;
   try {
     await lock.connect();
-    const { rows } = await lock.query<{ mine: boolean }>("SELECT pg_try_advisory_lock($1) AS mine", [IN_USE]);
+    const { rows } = await lock.query<{ mine: boolean }>("SELECT pg_try_advisory_lock($1) AS mine", [
+      IN_USE_LOCK,
+    ]);
     mine = rows[0]?.mine === true;
     if (!mine) throw new InUseError(await holder(lock));
     const { rowCount } = await lock.query("SELECT FROM pg_database WHERE datname = $1", [DATABASE]);
@@ -52,7 +53,7 @@ export async function startEmbedded(
     await unlessAborted(migrate(url.href, onProgress), signal);
   } catch (error) {
     await lock.end().catch(() => {});
-    // Under the lock nobody else uses the server; a migration that was aborted ends with it.
+    // The holder of the lock is the server's only user; an aborted migration ends with the server.
     await (mine ? postgres.stop() : postgres.release());
     throw error;
   }
@@ -66,7 +67,7 @@ export async function startEmbedded(
   };
 }
 
-/** What `work` gives, unless the signal comes first. */
+/** The result of `work`, unless the signal comes first. */
 function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(signal.reason as Error);
@@ -79,7 +80,7 @@ async function holder(client: pg.Client): Promise<string> {
   const { rows } = await client.query<{ who: string }>(
     `SELECT a.application_name AS who FROM pg_locks l JOIN pg_stat_activity a USING (pid)
      WHERE l.locktype = 'advisory' AND l.objid = $1 AND l.granted`,
-    [IN_USE],
+    [IN_USE_LOCK],
   );
   return rows[0]?.who ?? "another process";
 }

@@ -1,6 +1,6 @@
 import { rename, stat } from "node:fs/promises";
 
-/** Whether there is something at `path`. Throws when we may not look. */
+/** Whether `path` exists. Throws when this user may not look. */
 export function exists(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,
@@ -11,7 +11,7 @@ export function exists(path: string): Promise<boolean> {
   );
 }
 
-/** Moves a finished folder to its place in one step; of two processes that do so at once the first one wins. */
+/** Moves a finished folder to its place in one step; of two processes that do so at once the first wins. */
 export async function renameUnlessThere(draft: string, target: string): Promise<void> {
   await rename(draft, target).catch(async (error: unknown) => {
     if (!(await exists(target))) throw error;

@@ -6,12 +6,12 @@ import { cleanEnv } from "./clean-env.ts";
 
 export type ServerName = "nats-server" | "redis-server";
 
-/** Where servers lie that an ordinary user's PATH, or a bare CI shell's, may not name. */
+/** Folders of servers that the PATH of an ordinary user or of a bare CI shell may lack. */
 const WELL_KNOWN = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/opt/homebrew/bin"];
 
 /**
- * The path of a server's binary: on PATH, in a well-known folder, else from Debian's packages when we are root
- * there. Throws with one line that says what to install.
+ * The path of a server's binary: on PATH, in a well-known folder, or on Debian, for root, installed from its packages.
+ * Throws with one line that says what to install.
  */
 export async function findServer(name: ServerName, onProgress: (line: string) => void): Promise<string> {
   const found = search(name);
@@ -46,9 +46,8 @@ function isExecutable(path: string): boolean {
 }
 
 /**
- * We want the binary and not a service that runs from now on: nothing is started (policy-rc.d, the machine's own if
- * it has one) nor enabled for the next boot. `flock` lets one of several processes install while the others wait
- * and then find it done; the dpkg timeout is for everybody else's apt-get.
+ * Installs the binary without a service: nothing starts now (policy-rc.d, the machine's own if it has one) or at the next
+ * boot. `flock` lets one of several processes install while the others wait; the dpkg timeout waits for other apt-gets.
  */
 const INSTALL = `
   set -e

@@ -3,12 +3,12 @@ import { readFileSync } from "node:fs";
 import { startServer } from "./server-process.ts";
 import type { LocalServer, ServerOptions } from "./server-process.ts";
 
-/** What every NATS of Taskwire is configured with. */
+/** The settings of every NATS that Taskwire uses. */
 const SETTINGS = readFileSync(new URL("nats.conf", import.meta.url), "utf8");
 
 /**
- * A real NATS server that lets in who has the credentials in its URL, made for this run; it is ready when it introduces
- * itself with `INFO`. Throws what `startServer` throws.
+ * A real NATS server that asks for the credentials in its URL, made for this run. It is ready when it sends `INFO`.
+ * Throws what `startServer` throws.
  */
 export function startNats(options: ServerOptions = {}): Promise<LocalServer> {
   const password = randomBytes(24).toString("hex");

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { postgresBinaries } from "./postgres/binaries.ts";
-import { locate, prepare, urlOf } from "./postgres/cluster.ts";
+import { locate, prepare, urlOf } from "./postgres/data-folder.ts";
 import {
   ask,
   findPostmaster,
@@ -22,9 +22,9 @@ export interface LocalPostgres {
   /** The folder that holds `data/` and `postgres.log`: `dir`, or the place outside that `dir/elsewhere` points to. */
   readonly dir: string;
   readonly pid: number;
-  /** It was running already: left by a parent that was killed, or started by a process that still uses it. */
+  /** True when it ran already: a killed parent left it, or a process that still uses it started it. */
   readonly reused: boolean;
-  /** Ends it, whoever uses it: fast shutdown, killed after 10 s. Resolves when it is gone; may be called again. */
+  /** Ends it, even while others use it: a fast shutdown, and a kill after 10 s. Resolves when it is gone; may be called again. */
   stop(): Promise<void>;
   /** Ends it, unless other clients are connected. */
   release(): Promise<void>;
@@ -33,7 +33,7 @@ export interface LocalPostgres {
 interface Options {
   /** Postgres' own folder, made if missing. Its content survives; to start afresh, stop Postgres and delete it. */
   dir: string;
-  /** False trades the data's survival of a power cut for speed: for tests. */
+  /** False is faster, and a power cut loses the data: for tests. */
   durable: boolean;
   onProgress?: (line: string) => void;
   /** Aborts the start: it ends what it began, then throws. */
@@ -43,12 +43,12 @@ interface Options {
 /**
  * Starts a real Postgres on 127.0.0.1 whose data lies in `dir`, or finds the one that runs there.
  *
- * It outlives us on purpose. In a session of its own, Ctrl-C does not reach it before the services have drained;
- * and after `kill -9` of the parent the next start finds it through `postmaster.pid`, which is also Postgres' own
- * guard against two servers on the same data, whoever starts them at once.
+ * Postgres outlives this process on purpose. It has a session of its own, so Ctrl-C does not reach it before the services
+ * have drained. After `kill -9` of the parent the next start finds it through `postmaster.pid`, by which Postgres also
+ * refuses a second server on the same data.
  *
- * Throws an error that says what to do: when the data is another major version's, when the binaries are missing,
- * and, with the log's last lines, when it fails or does not answer within 30 s.
+ * Throws an error that says what to do: when another major version made the data, when the binaries are missing, and,
+ * with the log's last lines, when Postgres fails or does not answer within 30 s.
  */
 export async function startPostgres({
   dir,
@@ -69,7 +69,7 @@ export async function startPostgres({
       await until(() => child?.exited() ?? true, STOP_MS);
       throw signal.reason as Error;
     }
-    // Each turn looks at what is there and, unless that is our server, mends one thing.
+    // Each turn looks for the server and, unless it answers, mends one thing.
     const found = await findPostmaster(cluster);
     const url = found?.ready ? await urlOf(cluster, found.port) : undefined;
     const answer = url ? await ask(url) : "not yet";
@@ -82,7 +82,7 @@ export async function startPostgres({
     }
     if (child?.exited()) {
       log = await child.log();
-      if (!PASSING.test(log)) throw failure("did not start", cluster, log);
+      if (!TRANSIENT_FAILURE.test(log)) throw failure("did not start", cluster, log);
       child = undefined;
     } else if (!child && answer === "not ours") {
       await forgetPostmaster(cluster);
@@ -100,8 +100,8 @@ export async function startPostgres({
   throw failure(`did not answer within ${START_MS / 1000} s`, cluster, (await child?.log()) || log);
 }
 
-/** What mends itself: another starter was faster, took the port, or a killed server's last processes still end. */
-const PASSING = /lock file .* already exists|is still in use|Address already in use|could not bind/;
+/** Failures that pass: another starter was faster, took the port, or a killed server's last processes still end. */
+const TRANSIENT_FAILURE = /lock file .* already exists|is still in use|Address already in use|could not bind/;
 
 class Server implements LocalPostgres {
   readonly url: string;

@@ -4,38 +4,38 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 
 const STOP_MS = 15_000;
-const COLOURS = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
+const ANSI_COLOURS = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
 
 export interface NodeSpec {
   name: string;
-  /** Added to our own environment. */
+  /** Added to this process's environment. */
   env: Record<string, string>;
 }
 
 interface Options {
-  /** What every node runs, for example `process.execPath` and `["main.ts"]`. */
+  /** The program of every node, for example `process.execPath` and `["main.ts"]`. */
   command: string;
   args: string[];
-  /** Where the nodes' lines go: to a stream with the node's name before each line, or as they are to a function. */
+  /** The destination of the nodes' lines: a stream, with the node's name before each line, or a function. */
   out: NodeJS.WritableStream | ((name: string, line: string) => void);
   /** Called when a node is gone and its last line was written. */
   onExit?: (name: string, code: number | null, signal: NodeJS.Signals | null) => void;
 }
 
-/** Milliseconds until a node that ended is started again: doubled each time, and back once it ran for so long. */
+/** The pause before a restart: doubled at each end of a node, and reset once the node has run for the longest pause. */
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 
 /**
  * Several node processes of the program, with one log.
  *
- * Each runs in a process group of its own, so that Ctrl-C in a terminal reaches us alone: we pass it on by
- * `stopAll`, and end what the nodes need (brokers, Postgres) after them.
+ * Each node runs in a process group of its own, so that Ctrl-C in a terminal reaches the parent alone: the parent passes it
+ * on by `stopAll`, and ends the brokers and Postgres after the nodes.
  *
- * Each has an IPC channel that carries no messages. When we die, even by kill -9, the node gets "disconnect" and is
- * to shut down: `process.once("disconnect", shutdown)`. That listener keeps the node's event loop alive, so the
- * shutdown ends with `process.exit()` or `process.disconnect()`. Our end of its stdout closes at the same time: a
- * node that logs while it drains needs `process.stdout.on("error", () => {})`, or EPIPE ends it halfway.
+ * Each node has an IPC channel. When the parent dies, even by kill -9, the node gets "disconnect" and shuts down:
+ * `process.once("disconnect", shutdown)`. That listener keeps the node's event loop alive, so the shutdown ends with
+ * `process.exit()` or `process.disconnect()`. The parent's end of the node's stdout closes at the same time: a node that
+ * logs while it drains needs `process.stdout.on("error", () => {})`, or EPIPE ends it halfway.
  */
 export class ProcessGroup {
   readonly #options: Options;
@@ -49,14 +49,15 @@ export class ProcessGroup {
     this.#options = options;
   }
 
-  /** Starts a node, again under the same name if the former one is gone. Throws while that one runs. */
+  /** Starts a node, or starts it again after it ended. Throws while it runs. */
   start({ name, env }: NodeSpec): ChildProcess {
     const startedAt = performance.now();
     if (this.#nodes.has(name)) throw new Error(`the node ${name} is running already`);
-    if (!this.#colours.has(name)) this.#colours.set(name, COLOURS[this.#colours.size % COLOURS.length]!);
+    if (!this.#colours.has(name))
+      this.#colours.set(name, ANSI_COLOURS[this.#colours.size % ANSI_COLOURS.length]!);
     const child = spawn(this.#options.command, this.#options.args, {
       env: { ...process.env, ...env },
-      detached: process.platform !== "win32", // there it would open a window
+      detached: process.platform !== "win32", // on Windows it would open a window
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     this.#nodes.set(name, child);
@@ -87,7 +88,7 @@ export class ProcessGroup {
     return this.#nodes.get(name)?.kill(signal) ?? false;
   }
 
-  /** SIGTERM to all; after 15 s SIGKILL to those left and to what they started. Resolves when all are gone. */
+  /** Sends SIGTERM to all nodes, and after 15 s SIGKILL to those left and their children. Resolves when all are gone. */
   async stopAll(): Promise<void> {
     this.#letEnd();
     const nodes = [...this.#nodes.values()];
@@ -101,13 +102,13 @@ export class ProcessGroup {
     clearTimeout(patience);
   }
 
-  /** SIGKILL to all that are left, for a caller who doesn't wait for `stopAll`. */
+  /** Sends SIGKILL to all nodes that are left, for a caller that doesn't wait for `stopAll`. */
   killAll(): void {
     this.#letEnd();
     [...this.#nodes.values()].forEach(killGroup);
   }
 
-  /** From now on a node that ends is started again, after a pause that grows while it goes on ending. */
+  /** Restarts nodes that end from now on, after a pause that grows while a node keeps ending. */
   keepAlive(tell: (line: string) => void): void {
     this.#tell = tell;
   }
@@ -121,10 +122,10 @@ export class ProcessGroup {
     if (this.#tell === undefined) return;
     const pause = this.#pauses.get(node.name) ?? FIRST_PAUSE_MS;
     this.#pauses.set(node.name, Math.min(pause * 2, LONGEST_PAUSE_MS));
-    this.#tell(`${node.name} ended (${how}): it is started again in ${pause / 1000} s`);
+    this.#tell(`${node.name} ended (${how}): it starts again in ${pause / 1000} s`);
     const timer = setTimeout(() => {
       this.#revivals.delete(timer);
-      if (this.#nodes.has(node.name)) return; // somebody was faster
+      if (this.#nodes.has(node.name)) return; // the caller started it meanwhile
       this.#tell?.(`${node.name} starts again, as process ${this.start(node).pid}`);
     }, pause);
     this.#revivals.add(timer);

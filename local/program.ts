@@ -2,32 +2,32 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { explain } from "../core/explain.ts";
 
-/** Milliseconds within which signals count as one: npm passes on a Ctrl-C that the terminal sends to us as well. */
+/** Signals within this time count as one: npm passes on a Ctrl-C that the terminal also sends to this process. */
 const ONE_PRESS_MS = 500;
-/** Milliseconds that a start has to give up once it is told to. */
+/** How long an aborted start has to give up. */
 const GIVE_UP_MS = 3000;
 
 export interface Part {
-  /** What the user is told to wait for. */
+  /** Named to a user who waits for it. */
   name: string;
   stop(): Promise<void>;
-  /** Ends it without waiting for what it still does. A part that lacks it is always waited for. */
+  /** Ends the part without waiting for its work. The program always waits for a part without it. */
   force?(): void;
 }
 
 export interface Starting {
-  /** Aborted when the program is told to end while it still starts. */
+  /** Aborted when the program has to end while it still starts. */
   signal: AbortSignal;
   say: (line: string) => void;
-  /** Hands over a part that runs: it is stopped before the parts that came earlier. */
+  /** Hands over a running part: it stops before the parts that came earlier. */
   own: (part: Part) => void;
 }
 
 /**
- * A program made of parts that start one after another. However it ends (Ctrl-C, SIGTERM, a closed terminal, a part
- * that does not start, a fault), the parts that run are stopped in the opposite order, so that nothing is left.
+ * A program of parts that start one after another. However it ends (Ctrl-C, SIGTERM, a closed terminal, a part that does
+ * not start, a fault), the running parts stop in the opposite order, so that nothing is left.
  *
- * The second Ctrl-C changes nothing and says what is waited for; the third forces the parts that can be forced.
+ * The second Ctrl-C changes nothing and says what the program waits for; the third forces the parts that have `force`.
  */
 export class Program {
   readonly #parts: Part[] = [];
@@ -41,7 +41,7 @@ export class Program {
 
   readonly say = (line: string): void => void process.stdout.write(`${line}\n`);
 
-  /** Starts it. Exits with 1, and one line of `describe`, when `start` throws. */
+  /** Starts the program. Exits with 1, and one line of `describe`, when `start` throws. */
   async run(
     start: (starting: Starting) => Promise<void>,
     describe: (error: unknown) => string,
@@ -57,7 +57,7 @@ export class Program {
       await this.#starting;
       this.#started = true;
     } catch (error) {
-      // A start that was told to end fails somewhere, and it does not matter where.
+      // An aborted start fails anywhere, and `stop` is at work already.
       if (this.#ending.signal.aborted) return;
       process.stderr.write(`${describe(error)}\n`);
       await this.stop(null, 1);
@@ -66,8 +66,8 @@ export class Program {
 
   /**
    * Stops all parts and exits.
-   * @param reason said on the terminal; null where the reason was said already
-   * @param code default: 0 when the program had started, else 1
+   * @param reason for the terminal; null when the terminal shows it already
+   * @param code by default 0 when the program had started, else 1
    */
   async stop(reason: string | null, code?: number): Promise<void> {
     if (this.#ending.signal.aborted) return;
@@ -91,7 +91,7 @@ export class Program {
     process.on("SIGINT", () => this.#press("Ctrl-C"));
     process.on("SIGTERM", () => this.#press("SIGTERM"));
     process.on("SIGHUP", () => this.#press("the terminal was closed"));
-    // The process that started us is gone (local/process-group.ts): there is nobody to write to either.
+    // The parent (local/process-group.ts) is gone, and with it the reader of stdout.
     process.on("disconnect", () => void this.stop("its parent is gone"));
     process.stdout.on("error", () => {});
     process.stderr.on("error", () => {});
@@ -111,7 +111,7 @@ export class Program {
     this.#presses += 1;
     if (this.#presses === 1) void this.stop(reason);
     else if (this.#presses === 2)
-      this.say(`Taskwire: waits for ${this.#current}; once more, and it does not wait`);
+      this.say(`Taskwire: waiting for ${this.#current}; press Ctrl-C again to stop without waiting`);
     else this.#forced.resolve();
   }
 }

@@ -3,8 +3,8 @@ import { startServer } from "./server-process.ts";
 import type { LocalServer, ServerOptions } from "./server-process.ts";
 
 /**
- * A real Redis that keeps nothing on disk and lets in who has the password in its URL, made for this run; it is ready
- * when it takes that password. Throws what `startServer` throws.
+ * A real Redis that keeps nothing on disk and asks for the password in its URL, made for this run. It is ready when it
+ * accepts that password. Throws what `startServer` throws.
  */
 export function startRedis(options: ServerOptions = {}): Promise<LocalServer> {
   const password = randomBytes(24).toString("hex");

@@ -16,43 +16,43 @@ const START_MS = 10_000;
 const STOP_MS = 5_000;
 
 export interface ServerOptions {
-  /** Default: a free one. */
+  /** By default a free one. */
   port?: number;
   onProgress?: (line: string) => void;
 }
 
-/** A broker that lives as long as its parent, and can be made to fail in every way that an outage test wants. */
+/** A broker that lives as long as its parent, and fails in every way that an outage test needs. */
 export interface LocalServer {
   readonly url: string;
   readonly port: number;
-  /** Another one after each `restart`. */
+  /** Changes with each `restart`. */
   readonly pid: number;
-  /** SIGTERM, after 5 s SIGKILL. Resolves when it is gone; may be called again. */
+  /** Sends SIGTERM, and after 5 s SIGKILL. Resolves when the server is gone; may be called again. */
   stop(): Promise<void>;
-  /** SIGKILL: connections break without a word. Resolves when it is gone. */
+  /** Sends SIGKILL: connections break without a farewell. Resolves when the server is gone. */
   kill(): Promise<void>;
-  /** SIGSTOP: connections stay open, nothing answers. */
+  /** Sends SIGSTOP: connections stay open, nothing answers. */
   pause(): void;
-  /** SIGCONT: the end of `pause`. */
+  /** Sends SIGCONT: ends a `pause`. */
   resume(): void;
-  /** Stops it if it runs, and starts it again on the same port. Throws when it does not answer within 10 s. */
+  /** Stops the server if it runs, and starts it on the same port. Throws when it does not answer within 10 s. */
   restart(): Promise<void>;
 }
 
 interface ServerSpec {
   name: ServerName;
-  /** `nats://user:password@`: what stands before host and port in its URL. */
+  /** The part of its URL before host and port: `nats://user:password@`. */
   access: string;
-  /** Its whole configuration, credentials included: arguments could be read by every user of this machine. */
+  /** Its whole configuration, credentials included: every user of this machine could read them in the arguments. */
   configuration: (port: number) => string;
-  /** The arguments with which it reads that from `file`. */
+  /** The arguments that make it read the configuration from `file`. */
   args: (file: string) => string[];
-  /** What is said on a new connection, and how the reply of a server that is ready begins. */
+  /** Sent on a new connection, and the beginning of a ready server's reply. */
   say: string;
   reply: string;
 }
 
-/** Starts a server on 127.0.0.1 and resolves once it answers. Throws with its last lines when it does not in 10 s. */
+/** Starts a server on 127.0.0.1, and resolves once it answers. Throws with its last lines when it does not within 10 s. */
 export async function startServer(spec: ServerSpec, options: ServerOptions = {}): Promise<LocalServer> {
   const binary = await findServer(spec.name, options.onProgress ?? (() => {}));
   for (let attempt = 1; ; attempt++) {
@@ -62,7 +62,7 @@ export async function startServer(spec: ServerSpec, options: ServerOptions = {})
       options.onProgress?.(`${spec.name}: started on port ${server.port}`);
       return server;
     } catch (error) {
-      // Somebody may have taken the free port meanwhile; one that the caller named is named on purpose.
+      // Another process may have taken the free port meanwhile; a port that the caller named stays.
       if (options.port !== undefined || attempt === 3) throw error;
     }
   }
@@ -89,7 +89,7 @@ class Server implements LocalServer {
 
   async restart(): Promise<void> {
     await this.stop();
-    // A folder that nobody else may enter. The server reads its configuration once, at its start.
+    // Only this user may enter the folder. The server reads its configuration once, at its start.
     const folder = await mkdtemp(join(tmpdir(), "taskwire-server-"));
     try {
       const file = join(folder, "server.conf");
@@ -105,7 +105,7 @@ class Server implements LocalServer {
     const child = spawn(this.#binary, args(file), {
       cwd: tmpdir(),
       env: cleanEnv(),
-      detached: true, // Ctrl-C is for the services, which need their broker while they drain
+      detached: true, // Ctrl-C reaches the services alone, which need their broker while they drain
       stdio: ["ignore", "pipe", "pipe"],
     });
     const lines: string[] = [];
@@ -152,8 +152,8 @@ function isRunning(child: ChildProcess): boolean {
 }
 
 /**
- * Ends `child` when this process does, however it does: a guard waits on a pipe that the system closes with us.
- * (Exit handlers do not run on kill -9, and not on an unhandled SIGTERM either.) Windows has no such guard.
+ * Ends `child` when this process ends, however it ends: a guard waits on a pipe that the system closes with this process.
+ * (Exit handlers run neither on kill -9 nor on an unhandled SIGTERM.) Windows has no such guard.
  */
 function endWithParent(child: ChildProcess): void {
   if (child.pid === undefined || process.platform === "win32") return;
@@ -168,7 +168,10 @@ function endWithParent(child: ChildProcess): void {
   child.once("exit", () => guard.kill("SIGKILL"));
 }
 
-/** Whether the server on `port`, told `say`, answers with what begins with `reply` within 250 ms. */
+/** How long a server that is ready takes to reply. */
+const REPLY_MS = 250;
+
+/** Whether the server on `port` answers `say` with text that begins with `reply`. */
 function replies(port: number, say: string, reply: string): Promise<boolean> {
   return new Promise((settle) => {
     const socket = connect(port, "127.0.0.1");
@@ -176,7 +179,7 @@ function replies(port: number, say: string, reply: string): Promise<boolean> {
       socket.destroy();
       settle(answer);
     };
-    socket.setTimeout(250, () => done(false));
+    socket.setTimeout(REPLY_MS, () => done(false));
     socket.once("error", () => done(false));
     socket.once("end", () => done(false));
     socket.once("data", (data) => done(data.toString().startsWith(reply)));

@@ -2,22 +2,22 @@ import type pg from "pg";
 import { keyOf } from "../core/text.ts";
 
 /** Rows that one statement fills. */
-const BATCH = 5000;
+const BATCH_ROWS = 5000;
 
 interface Filled {
   table: string;
-  /** Columns of names, each of which gets a key of its own: `email` gets `email_key`. */
+  /** Columns of names; each gets a column for its key: `email` gets `email_key`. */
   names: readonly string[];
 }
 
-/** Fills the keys of a table's names, a batch a statement. */
+/** Fills the keys of a table's names, one batch in each statement. */
 async function fill(client: pg.Client, { table, names }: Filled): Promise<void> {
   const set = names.map((name, at) => `${name}_key = filled.key${at}`).join(", ");
   const arrays = names.map((_name, at) => `$${at + 2}::text[]`).join(", ");
   const columns = names.map((_name, at) => `key${at}`).join(", ");
   for (let last = "00000000-0000-0000-0000-000000000000"; ;) {
     const { rows } = await client.query<Record<string, string>>(
-      `SELECT id, ${names.join(", ")} FROM ${table} WHERE id > $1 ORDER BY id LIMIT ${BATCH}`,
+      `SELECT id, ${names.join(", ")} FROM ${table} WHERE id > $1 ORDER BY id LIMIT ${BATCH_ROWS}`,
       [last],
     );
     if (rows.length === 0) return;
@@ -30,8 +30,8 @@ async function fill(client: pg.Client, { table, names }: Filled): Promise<void> 
 }
 
 /**
- * Accounts that were two by the server's lower() and are one by their key. Nobody but the operator can say whose the
- * address is, so the migration fails and says which they are, by their ids alone.
+ * Finds accounts that differ by the server's lower() and have the same key. Only the operator knows whose address it is, so
+ * the migration fails and names the accounts by their ids alone.
  */
 async function mustDiffer(client: pg.Client, name: "email" | "username"): Promise<void> {
   const { rows } = await client.query<{ ids: string }>(
@@ -45,7 +45,7 @@ async function mustDiffer(client: pg.Client, name: "email" | "username"): Promis
     );
 }
 
-/** A category whose name was another one's by the key is numbered: nothing refers to it by name. */
+/** Renames categories that share a key with an older one: nothing refers to a category by its name. */
 async function tellCategoriesApart(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ id: string; user_id: string; name: string; name_key: string }>(
     `SELECT id, user_id, name, name_key FROM tasks.categories c
@@ -58,7 +58,7 @@ async function tellCategoriesApart(client: pg.Client): Promise<void> {
   for (const { id, user_id, name, name_key } of rows) {
     const place = `${user_id} ${name_key}`;
     if (first.has(place)) {
-      // 50 characters are what a name may have; the id's end makes it nobody else's.
+      // A name has at most 50 characters; the end of the id makes it unique.
       const renamed = `${[...name].slice(0, 36).join("")} ${id.slice(-12)}`;
       await client.query(
         `UPDATE tasks.categories SET name = $2, name_key = $3, version = version + 1, updated_at = now() WHERE id = $1`,
@@ -69,7 +69,7 @@ async function tellCategoriesApart(client: pg.Client): Promise<void> {
   }
 }
 
-/** Names are found and told apart by keys that core/text.ts makes, in place of the server's lower(). */
+/** Keys that core/text.ts makes replace the server's lower() in lookups and unique indexes. */
 export async function up(client: pg.Client): Promise<void> {
   await client.query(`
     ALTER TABLE users.users ADD COLUMN email_key text COLLATE "C", ADD COLUMN username_key text COLLATE "C";

@@ -1,6 +1,6 @@
 import pg from "pg";
 
-/** The order of an object in the dump: what others stand on comes first. */
+/** Each object of the schema with its place in the dump: an object comes after those that it needs. */
 const QUERY = `
 WITH own AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public', 'jobs')),
 columns AS (
@@ -40,14 +40,14 @@ FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN own ON own.oid = c.r
 ORDER BY 1, 2`;
 
 /**
- * The schema of a migrated database as SQL, but for pg-boss' own, the same for the same schema: what migrations/schema.sql holds. Made from
- * the catalog, since the embedded Postgres brings no pg_dump and a system's own refuses newer servers.
+ * The schema of a migrated database as SQL, without pg-boss' own: the content of migrations/schema.sql, the same for the
+ * same schema. It comes from the catalog: the embedded Postgres has no pg_dump, and a system's own refuses newer servers.
  */
 export async function dumpSchema(databaseUrl: string): Promise<string> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   try {
-    // With nothing on the path every name is written with its schema.
+    // With an empty path Postgres writes every name with its schema.
     await client.query("SET search_path TO ''");
     const { rows } = await client.query<{ sql: string }>(QUERY);
     return `-- Made by \`npm run schema\` from the migrations; do not edit.\n\n${rows.map(({ sql }) => sql).join("\n\n")}\n`;

@@ -3,12 +3,12 @@ import { getConstructionPlans, getMigrationPlans } from "pg-boss";
 import packageJson from "pg-boss/package.json" with { type: "json" };
 import { JOBS_SCHEMA } from "../mixins/job-queues.ts";
 
-/** The version of its schema that this pg-boss works with, and no other. */
-const VERSION = packageJson.pgboss.schema;
+/** The only version of its schema that this pg-boss works with. */
+const SCHEMA_VERSION = packageJson.pgboss.schema;
 
 /**
- * Brings pg-boss' schema to the version that the nodes need, by pg-boss' own SQL, each way in one transaction.
- * @returns whether there was something to do
+ * Brings pg-boss' schema to the version that the nodes need, by pg-boss' own SQL, in one transaction.
+ * @returns whether anything changed
  */
 export async function migrateJobs(client: pg.Client): Promise<boolean> {
   const { rows } = await client.query<{ installed: boolean }>(
@@ -20,7 +20,7 @@ export async function migrateJobs(client: pg.Client): Promise<boolean> {
   }
   const found = await client.query<{ version: number }>(`SELECT version FROM ${JOBS_SCHEMA}.version`);
   const version = found.rows[0]?.version ?? 0;
-  if (version >= VERSION) return false;
+  if (version >= SCHEMA_VERSION) return false;
   await client.query(getMigrationPlans(JOBS_SCHEMA, version));
   return true;
 }

@@ -3,8 +3,8 @@ import { pathToFileURL } from "node:url";
 import pg from "pg";
 import { Umzug } from "umzug";
 
-/** Any number will do, as long as nobody else takes it: `taskwire` in ASCII, shortened to 48 bits. */
-const LOCK = 0x7461736b7769;
+/** The number of the advisory lock: `taskwire` in ASCII, shortened to 48 bits. */
+const MIGRATION_LOCK = 0x7461736b7769;
 
 type Migration = (client: pg.Client) => Promise<unknown>;
 
@@ -15,18 +15,18 @@ async function load(path: string): Promise<Migration> {
 }
 
 /**
- * Brings the database to the newest schema: each `NNNN-name.sql` here that it has not seen runs once, in order,
- * in a transaction of its own, and so does each `NNNN-name.ts`, by its `up`, where SQL can't say it; then pg-boss' own
- * schema. Nodes that start at the same time take turns under an advisory lock. Forward only.
+ * Brings the database to the newest schema. Each new `NNNN-name.sql` runs once, in order, in a transaction of its own; so
+ * does the `up` of each `NNNN-name.ts`, which does what SQL can't. Then pg-boss' own schema follows. Nodes that start at
+ * the same time take turns under an advisory lock. Forward only.
  * @returns the names of the migrations that ran
  */
 export async function migrate(databaseUrl: string, onProgress?: (line: string) => void): Promise<string[]> {
-  // A connection of its own: the lock belongs to the session, and a pool may hand that to somebody else.
+  // A connection of its own: the lock belongs to the session, and a pool may give a session to another caller.
   const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
-  client.on("error", () => {}); // the statement under way fails with it
+  client.on("error", () => {}); // the statement under way fails with the same error
   await client.connect();
   try {
-    await client.query("SELECT pg_advisory_lock($1)", [LOCK]);
+    await client.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK]);
     await client.query(
       "CREATE TABLE IF NOT EXISTS public.migrations (name text PRIMARY KEY, ran_at timestamptz NOT NULL DEFAULT now())",
     );
@@ -50,14 +50,14 @@ export async function migrate(databaseUrl: string, onProgress?: (line: string) =
           (await client.query<{ name: string }>("SELECT name FROM public.migrations ORDER BY name")).rows.map(
             ({ name }) => name,
           ),
-        // Logged by the migration's own transaction, so that no crash can come between the two.
+        // The migration's own transaction logs it, so that no crash comes between the two.
         logMigration: () => Promise.resolve(),
         unlogMigration: () => Promise.reject(new Error("migrations are forward-only")),
       },
       logger: undefined,
     });
     const ran = (await umzug.up()).map(({ name }) => name);
-    // pg-boss is loaded only where it is needed.
+    // Only a migration loads pg-boss.
     const { migrateJobs } = await import("./jobs.ts");
     if (await migrateJobs(client)) ran.push("pg-boss");
     return ran;

@@ -3,12 +3,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { explain } from "../core/explain.ts";
 
-/** Milliseconds between two tries. */
+/** The pause between two attempts to connect. */
 const PAUSE_MS = 500;
-/** Refusals that no waiting mends: SQLSTATE classes of credentials and names. */
-const FINAL = /^(28|3D|42)/;
+/** SQLSTATE classes of refusals that last: wrong credentials and names. */
+const LASTING_REFUSAL = /^(28|3D|42)/;
 
-/** `host:port/database` of a Postgres URL: what a terminal may show, without user and password. */
+/** `host:port/database` of a Postgres URL, without user and password: safe on a terminal. */
 export function describeDatabase(url: string): string {
   const { hostname, port, pathname } = new URL(url);
   return `${hostname || "localhost"}:${port || 5432}${pathname === "/" ? "" : pathname}`;
@@ -16,13 +16,13 @@ export function describeDatabase(url: string): string {
 
 interface Options {
   say: (line: string) => void;
-  /** Milliseconds that Postgres has to answer; default 10 s, as long as one takes that starts beside us. */
+  /** How long Postgres has to answer; by default 10 s, enough for a Postgres that starts at the same time. */
   patienceMs?: number;
   signal?: AbortSignal;
 }
 
 /**
- * Waits until Postgres lets us in, and says so when that takes a while.
+ * Waits until Postgres accepts a connection, and says so when that takes a while.
  * @throws Error with one line that says what to do
  */
 export async function databaseAnswers(
@@ -42,11 +42,14 @@ export async function databaseAnswers(
       await client.connect();
       return;
     } catch (error) {
-      const final = FINAL.test((error as { code?: string }).code ?? "");
+      const final = LASTING_REFUSAL.test((error as { code?: string }).code ?? "");
       if (final)
-        throw new Error(`Postgres at ${where} refuses: ${explain(error)}. See DATABASE_URL`, {
-          cause: error,
-        });
+        throw new Error(
+          `Postgres at ${where} refuses the connection: ${explain(error)}. Correct DATABASE_URL`,
+          {
+            cause: error,
+          },
+        );
       if (performance.now() > deadline)
         throw new Error(
           `Postgres at ${where} can't be reached (${explain(error)}): start it, or set DATABASE_URL to the right one`,
@@ -62,8 +65,8 @@ export async function databaseAnswers(
 }
 
 /**
- * Whether the database has every migration that this program knows. One that is ahead, since a newer version is being
- * rolled out, will do.
+ * The database must have every migration that this program knows. A database that is ahead, while a newer version rolls
+ * out, is fine.
  * @throws Error with one line that says what to do
  */
 export async function mustBeMigrated(url: string): Promise<void> {
@@ -77,7 +80,7 @@ export async function mustBeMigrated(url: string): Promise<void> {
     const ran = new Set(rows.map(({ name }) => name));
     missing = known.filter((name) => !ran.has(name));
   } catch (error) {
-    // A role that may not read the list is no reason to refuse: the operator gave it what it needs.
+    // A role without the right to read the list may start: the operator gave it the rights that it needs.
     if ((error as { code?: string }).code === "42501") return;
     if ((error as { code?: string }).code !== "42P01") throw error;
     missing = known;

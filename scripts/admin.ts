@@ -1,6 +1,6 @@
 /**
- * `npm run admin -- <email>`: makes an account admin, or creates one with a password that it prints once. It needs
- * DATABASE_URL; without, it uses the embedded Postgres below DATA_DIR, whether Taskwire runs or not.
+ * `npm run admin -- <email>`: makes an account admin, or creates an admin with a password that it prints once. Without
+ * DATABASE_URL it uses the embedded Postgres below DATA_DIR, whether Taskwire runs or not.
  */
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -25,7 +25,7 @@ interface Account {
   is_verified: boolean;
 }
 
-/** @returns what to tell */
+/** @returns the line for the terminal */
 async function makeAdmin(db: Database, cost: number): Promise<string> {
   const [found] = await db.query<Account>({
     text: "SELECT id, username, role, is_active, is_verified FROM users.users WHERE email_key = $1",
@@ -39,9 +39,10 @@ async function makeAdmin(db: Database, cost: number): Promise<string> {
     return `Created the admin ${email} (user name ${username}). Password, shown this once: ${password}`;
   }
   const { id, username, role, is_active, is_verified } = found;
-  if (!is_active) throw new Error(`The account of ${email} is deactivated.`);
+  if (!is_active)
+    throw new Error(`The account of ${email} is deactivated: reactivate it first, or name another address.`);
   if (role === "admin") return `${email} (user name ${username}) is admin already.`;
-  // Its sessions end, so that it logs in again as what it is now; gateways learn of that from the view auth.revoked.
+  // The sessions end, so that the user logs in again with the new role; gateways read the view auth.revoked.
   await db.transaction(async (tx) => {
     const promoted = await tx.query({
       text: "UPDATE users.users SET role = 'admin', updated_at = $2 WHERE id = $1 AND is_active RETURNING id",
@@ -53,7 +54,7 @@ async function makeAdmin(db: Database, cost: number): Promise<string> {
   return `${email} (user name ${username})${proof} is admin now, and has to log in again.`;
 }
 
-/** Where the data is, and what to do when we are through with it. */
+/** The database, and the way to leave it. */
 async function findDatabase(
   url: string,
   dataDir: string,
@@ -72,13 +73,15 @@ async function findDatabase(
   };
 }
 
-const NEEDS_START = /^(3D000|42P01|3F000)$/;
+/** SQLSTATE of a database, table or schema that does not exist. */
+const NOT_MIGRATED = /^(3D000|42P01|3F000)$/;
 
-/** One line that says what to do. */
+/** One line that says what to do next. */
 function explain(error: unknown): string {
   const { code = "", message } = error as Error & { code?: string | number };
-  if (problemCode(error) === "database-unavailable") return "The database does not answer: see DATABASE_URL.";
-  if (NEEDS_START.test(String(code)))
+  if (problemCode(error) === "database-unavailable")
+    return "The database does not answer: start it, or correct DATABASE_URL.";
+  if (NOT_MIGRATED.test(String(code)))
     return "The database is empty: run `npm start` or `npm run migrate` first.";
   return error instanceof ConfigError ? message : (message.split("\n")[0] as string);
 }

@@ -1,14 +1,14 @@
 /**
- * `npm run audit:check`: known vulnerabilities of what is shipped. High and critical ones fail, unless they are on the
- * list below; moderate ones are told. A registry that does not answer fails nobody's build: it is said in one line.
+ * `npm run audit:check`: known vulnerabilities of production packages. High and critical ones fail, unless ACCEPTED lists
+ * them; moderate ones are printed. A registry that does not answer fails no build: one line says so.
  */
 import { execFile } from "node:child_process";
 
-/** Milliseconds for the registry, and for npm altogether. */
-const ANSWER_WITHIN = 15_000;
-const BOUND = 20_000;
+/** How long the registry has to answer, and npm to end. */
+const REGISTRY_MS = 15_000;
+const NPM_MS = 20_000;
 
-/** Advisories that are known and do no harm here, by GHSA id. `until` (a day, UTC) somebody looks at it again. */
+/** Known advisories that do no harm here, by GHSA id; after `until` (a day, UTC) they fail again. */
 const ACCEPTED: Accepted = {};
 
 export type Accepted = Record<string, { because: string; until: string }>;
@@ -21,7 +21,7 @@ interface Advisory {
   range: string;
 }
 
-/** `npm audit --json`, report version 2. What is vulnerable only through another package names that one in `via`. */
+/** `npm audit --json`, report version 2. A package that is vulnerable only through another one names it in `via`. */
 export interface Report {
   vulnerabilities: Record<
     string,
@@ -39,7 +39,7 @@ function remedy(fix: boolean | { name: string; version: string }): string {
   return `npm install --save-exact ${fix.name}@${fix.version}`;
 }
 
-/** What a report means today: a line for each advisory, and whether one of them stops the build. */
+/** A line for each advisory of a report, and whether one of them fails the build. */
 export function judge(
   report: Report,
   accepted: Accepted = ACCEPTED,
@@ -67,14 +67,14 @@ export function judge(
   return { fail, lines };
 }
 
-/** The report; or the reason why there is none. */
+/** The report, or the reason why there is none. */
 async function audit(): Promise<Report | string> {
-  const args = ["audit", "--omit=dev", "--json", "--fetch-retries=0", `--fetch-timeout=${ANSWER_WITHIN}`];
-  // Inside of `npm run` npm says where it is, which also works where it is no program of its own (Windows).
+  const args = ["audit", "--omit=dev", "--json", "--fetch-retries=0", `--fetch-timeout=${REGISTRY_MS}`];
+  // `npm run` names npm's script, which also works on Windows, where npm is no program of its own.
   const { npm_execpath: npm } = process.env;
   const [file, rest] = npm === undefined ? ["npm", args] : [process.execPath, [npm, ...args]];
   const { promise, resolve } = Promise.withResolvers<Report | string>();
-  const options = { timeout: BOUND, killSignal: "SIGKILL", maxBuffer: 64 * 1024 * 1024 } as const;
+  const options = { timeout: NPM_MS, killSignal: "SIGKILL", maxBuffer: 64 * 1024 * 1024 } as const;
   execFile(file, rest, { ...options, cwd: new URL("..", import.meta.url) }, (error, stdout) => {
     try {
       const answer = JSON.parse(stdout) as Partial<Report> & {
@@ -85,7 +85,7 @@ async function audit(): Promise<Report | string> {
       resolve(answer.message ?? answer.error?.summary ?? "no report");
     } catch {
       resolve(
-        error?.killed === true ? `no answer within ${BOUND / 1000} s` : (error?.message ?? "no report"),
+        error?.killed === true ? `no answer within ${NPM_MS / 1000} s` : (error?.message ?? "no report"),
       );
     }
   });
@@ -99,7 +99,7 @@ if (import.meta.main) {
   else {
     const { fail, lines } = judge(report);
     for (const line of lines) console.error(line);
-    if (!fail) console.log("no known vulnerability of what is shipped is high or critical");
+    if (!fail) console.log("no production package has a known high or critical vulnerability");
     process.exitCode = fail ? 1 : 0;
   }
 }

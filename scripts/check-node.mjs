@@ -1,4 +1,4 @@
-// Runs before everything else, on whatever Node there is: so no TypeScript and nothing new in here.
+// Runs first, on any version of Node, so it has no TypeScript and no new syntax.
 const [major, minor] = process.versions.node.split(".").map(Number);
 if (major < 22 || (major === 22 && minor < 18)) {
   console.error(

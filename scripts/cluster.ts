@@ -6,19 +6,19 @@ import { originOf } from "../core/origin.ts";
 import { type Ports, clusterNodes, startCluster } from "../local/cluster.ts";
 import { InUseError, startEmbedded } from "../local/embedded.ts";
 import { startNats } from "../local/nats.ts";
-import { mustBeFree } from "../local/ports-to-take.ts";
+import { mustBeFree } from "../local/check-ports.ts";
 import { Program, type Starting } from "../local/program.ts";
 import { startRedis } from "../local/redis.ts";
 import type { LocalServer } from "../local/server-process.ts";
 import { databaseAnswers } from "../migrations/ready.ts";
 import { migrate } from "../migrations/migrate.ts";
 
-/** The ports of gateway and notifiers, one after another; those of the metrics likewise, where OPS_PORT names the first. */
+/** The ports of gateway and notifiers, one after another; those of the metrics likewise, from OPS_PORT on. */
 async function takePorts(host: string, first: number, ops: number): Promise<Ports> {
   const ports: Ports = { gateway: first, notifiers: [first + 1, first + 2], ops };
   const last = Object.keys(clusterNodes(ports)).length - 1;
   if (first + 2 > 65_535 || ops + last > 65_535)
-    throw new Error("the cluster needs ports after PORT and OPS_PORT: set them to lower ones");
+    throw new Error("the cluster needs more ports after PORT and OPS_PORT: set both to lower ones");
   const wanted = [first, ...ports.notifiers].map((port) => ({
     variable: "PORT, the first of three,",
     port,
@@ -44,7 +44,7 @@ function banner(
       .list()
       .map(({ name, pid }) => `${name} ${pid}`)
       .join(", ")}`,
-    "  Kill one with kill -9: a second later it is started again, and this terminal says so.",
+    "  Kill one with kill -9: it starts again half a second later, and this terminal says so.",
     "  `npm run seed` fills in a demo; README.md has a tour. Ctrl-C stops it.",
     "",
   ].join("\n");
@@ -66,7 +66,7 @@ async function start({ signal, say, own }: Starting): Promise<void> {
     await migrate(DATABASE_URL, say);
   }
 
-  /** The server that the environment names, or one that ends with us. */
+  /** The server that the environment names, or one that ends with this program. */
   const take = async (name: string, url: string, run: () => Promise<LocalServer>): Promise<string> => {
     signal.throwIfAborted();
     if (url !== "") return url;
@@ -93,7 +93,7 @@ async function start({ signal, say, own }: Starting): Promise<void> {
   say(banner(config.HOST, ports, group));
 }
 
-/** One line that says what to do. */
+/** One line that says what to do next. */
 function describe(error: unknown): string {
   if (error instanceof ConfigError) return error.message;
   if (error instanceof InUseError) return `Taskwire runs already (${error.message}). Stop it first.`;

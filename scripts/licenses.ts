@@ -1,6 +1,6 @@
 /**
- * `npm run licenses`: every package of the lockfile, for production or development, on this platform or another, is
- * under a licence that asks for no more than attribution. Anything else is looked at, and written down here.
+ * `npm run licenses`: every package of the lockfile, for production or development, on this platform or another, has a
+ * licence that asks for no more than attribution. A person looks at any other licence and writes the result down here.
  */
 import { readFile } from "node:fs/promises";
 
@@ -21,11 +21,11 @@ const PERMISSIVE: ReadonlySet<string> = new Set([
   "Zlib",
 ]);
 
-/** What was looked at by a person: the licence that the package states, and why it will do. */
+/** Packages that a person looked at: the licence that each states, and why it is acceptable. */
 const JUSTIFIED: Record<string, { license: string; because: string }> = {
   "caniuse-lite": {
     license: "CC-BY-4.0",
-    because: "data on browsers that jest brings by way of babel; a tool's, and no part of what is shipped",
+    because: "data on browsers that jest brings by way of babel; a tool's, and no part of production",
   },
   decko: { license: "none stated", because: "MIT, as its LICENSE says; ReDoc's" },
   stickyfill: { license: "none stated", because: "MIT, as its LICENSE says; ReDoc's" },
@@ -36,7 +36,7 @@ const JUSTIFIED: Record<string, { license: string; because: string }> = {
   },
 };
 
-/** The parts of a package.json that tell a licence: also the forms that npm gave up in 2014. */
+/** The fields of a package.json that state a licence, including the forms that npm gave up in 2014. */
 export interface Manifest {
   license?: string | { type?: string };
   licenses?: { type?: string }[];
@@ -49,7 +49,7 @@ export function statedLicense({ license, licenses }: Manifest): string {
   return types.join(" OR ") || "none stated";
 }
 
-/** Whether an SPDX expression leaves a choice that is permissive. What it can't read (WITH, +) is not. */
+/** Whether an SPDX expression allows a permissive choice. Operators that it can't read (WITH, +) are not permissive. */
 export function isPermissive(expression: string): boolean {
   const inner = /\(([^()]*)\)/.exec(expression);
   if (inner !== null)
@@ -59,7 +59,7 @@ export function isPermissive(expression: string): boolean {
     .some((choice) => choice.split(" AND ").every((id) => PERMISSIVE.has(id.trim())));
 }
 
-/** One line a package that will not do, and what to do about it. Keys are paths, as in a lockfile. */
+/** A line for each unacceptable package, which says what to do. Keys are paths, as in a lockfile. */
 export function licenseProblems(packages: Map<string, Manifest>, justified = JUSTIFIED): string[] {
   const used = new Set<string>();
   const problems: string[] = [];
@@ -76,7 +76,7 @@ export function licenseProblems(packages: Map<string, Manifest>, justified = JUS
   return problems;
 }
 
-/** What is installed says it itself; what is for other platforms is known from the lockfile. */
+/** Installed packages state their licence; the lockfile states that of packages for other platforms. */
 async function readPackages(): Promise<Map<string, Manifest>> {
   const read = async (path: string): Promise<unknown> =>
     JSON.parse(await readFile(new URL(`../${path}`, import.meta.url), "utf8"));

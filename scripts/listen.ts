@@ -1,7 +1,7 @@
 /**
  * `npm run listen -- <access_token> [http://127.0.0.1:3000] [stream …]`: a socket.io client that prints every event,
  * one a line, until Ctrl-C. It keeps a cursor for each stream and resumes from there, as a client should. Without a URL
- * it goes where PORT says, and to the first notifier of `npm run cluster` where the gateway there has no sockets.
+ * it connects to PORT, or to the first notifier of `npm run cluster` when the gateway at PORT has no sockets.
  */
 import { io } from "socket.io-client";
 import { originOf, taskwireUrl } from "../core/origin.ts";
@@ -18,14 +18,14 @@ function fail(message: string): never {
   process.exit(1);
 }
 
-/** Whether a server of sockets answers there. */
+/** Whether a socket server answers at `url`. */
 const hasSockets = (url: string): Promise<boolean> =>
   fetch(`${url}/ws/?EIO=4&transport=polling`).then(
     (response) => response.ok,
     () => false,
   );
 
-/** Where the sockets are. The cluster's first notifier has the port after its gateway's. */
+/** The URL of the sockets. The cluster's first notifier has the port after its gateway's. */
 async function findSockets(): Promise<string> {
   const url = taskwireUrl(argument, process.env);
   if (argument !== undefined || (await hasSockets(url))) return url;
@@ -33,15 +33,14 @@ async function findSockets(): Promise<string> {
   return (await hasSockets(notifier)) ? notifier : url;
 }
 
-if (token === undefined || token === "")
-  fail("Say whose events: npm run listen -- <access_token> [url] [stream …]");
+if (token === undefined || token === "") fail("Usage: npm run listen -- <access_token> [url] [stream …]");
 const url = await findSockets().catch((error: unknown) => fail((error as Error).message));
 
 const cursors: Record<string, Position> = {};
 const socket = io(url, {
   path: "/ws",
   transports: ["websocket"],
-  // Asked anew at each connection, so that a second one resumes after what the first one got.
+  // The client calls this at each connection, so that it resumes after the last events.
   auth: (send) => send({ token, cursors, ...(streams.length > 0 && { streams }) }),
 });
 
@@ -65,11 +64,11 @@ for (const frame of ["token_expired", "session_ended"])
 socket.on("connect_error", (error: Error & { data?: { title: string; detail: string } }) => {
   const { data, message } = error;
   console.error(printable(data ? `${data.title}: ${data.detail}` : `${url}: ${message}`));
-  // A refusal is final; a server that is away is tried again.
+  // A refusal is final; the client retries a server that is away.
   if (data) process.exit(1);
 });
 socket.on("disconnect", (reason) => {
-  // The one end that is final; after any other the client connects again by itself.
+  // The only final end; after any other the client connects again by itself.
   if (reason === "io server disconnect") process.exit(1);
   console.log(`disconnected (${reason}), connecting again`);
 });

@@ -1,4 +1,4 @@
-/** `npm run schema`: writes migrations/schema.sql out of the migrations, by way of a database of its own. */
+/** `npm run schema`: runs the migrations on a database of its own, and writes its schema to migrations/schema.sql. */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
 /**
- * `npm run seed`: fills a running Taskwire with a demo, through its API like anybody else: users of each project role,
- * projects whose boards are in use, 500 tasks. `npm run seed -- [http://127.0.0.1:3000] [number of tasks]`; without a
- * URL it goes where HOST and PORT say. It makes the same demo each time, and a second run only what is missing.
+ * `npm run seed -- [http://127.0.0.1:3000] [number of tasks]`: fills a running Taskwire with a demo, through its API: users
+ * of each project role, projects whose boards are in use, 500 tasks. Without a URL it uses HOST and PORT. Each run makes
+ * the same demo, and a second run makes only the missing parts.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import pLimit from "p-limit";
@@ -9,8 +9,7 @@ import { explain } from "../core/explain.ts";
 import { taskwireUrl } from "../core/origin.ts";
 
 const PASSWORD = "demo demo demo";
-/** Requests under way at once. */
-const AT_ONCE = 8;
+const REQUESTS_AT_ONCE = 8;
 
 interface Answer {
   status: number;
@@ -32,7 +31,7 @@ interface Task {
 let url = "";
 let waiting = false;
 
-/** @throws Error for a refusal that is none of `expected` */
+/** @throws Error for an error status outside `expected` */
 async function request(
   method: string,
   path: string,
@@ -115,18 +114,18 @@ const COMMENTS = [
   "Two small things are left, then it is through.",
 ];
 
-/** The states that a task goes through, each step one that the state machine allows, and how many of ten end so. */
+/** The transitions of a task, and how many of ten tasks take them. */
 const COURSES: { steps: string[]; share: number }[] = [
   { steps: [], share: 4 },
   { steps: ["in_progress"], share: 2 },
   { steps: ["completed"], share: 3 },
   { steps: ["cancelled"], share: 1 },
 ];
-const WHOLE = COURSES.reduce((sum, { share }) => sum + share, 0);
+const ALL_SHARES = COURSES.reduce((sum, { share }) => sum + share, 0);
 
 const pick = <Item>(items: readonly Item[], at: number): Item => items[at % items.length] as Item;
 
-/** Numbers from 0 to 2³² that look random and are the same in each run (mulberry32). */
+/** Pseudo-random numbers from 0 to 2³², the same in each run (mulberry32). */
 function numbers(seed: number): () => number {
   let state = seed;
   return () => {
@@ -138,7 +137,7 @@ function numbers(seed: number): () => number {
 }
 
 function courseOf(number: number): string[] {
-  let left = number % WHOLE;
+  let left = number % ALL_SHARES;
   for (const { steps, share } of COURSES) {
     if (left < share) return steps;
     left -= share;
@@ -146,19 +145,19 @@ function courseOf(number: number): string[] {
   return [];
 }
 
-/** What task number `at` is, and becomes. */
+/** Task number `at`, its transitions and comments. */
 function plan(at: number, people: Person[]) {
   const next = numbers(at + 1);
   const project = next() % PROJECTS.length;
   const steps = courseOf(next());
-  // What is open is due around today, some of it overdue; what is done was due before.
+  // Open tasks are due around today, some of them overdue; done ones were due before.
   const days = steps.length === 0 || steps[0] === "in_progress" ? (next() % 40) - 9 : (next() % 30) - 32;
   const round = Math.floor(at / (VERBS.length * THINGS.length));
   const title = `${pick(VERBS, at)} ${pick(THINGS, Math.floor(at / VERBS.length))}`;
   return {
     project,
     steps,
-    // Work that moves is talked about.
+    // Only tasks that moved have comments.
     comments: steps.length === 0 ? 0 : Math.max(0, (next() % 4) - 2),
     remark: next(),
     task: {
@@ -173,7 +172,7 @@ function plan(at: number, people: Person[]) {
 
 async function logIn(): Promise<Person[]> {
   const people: Person[] = [];
-  // The first account tells whether the demo is there: registering it again would cost the strict rate limit.
+  // The first account shows whether the demo exists: registering again would cost the strict rate limit.
   let isNew = false;
   for (const { role, ...person } of PEOPLE) {
     const email = `${person.username}@example.com`;
@@ -189,14 +188,14 @@ async function logIn(): Promise<Person[]> {
       login = await tryLogin();
     }
     if (login.status === 401)
-      throw new Error(`${email} exists, and its password is not the demo's: seed another system`);
+      throw new Error(`${email} exists with another password than the demo's: seed another system`);
     const { user, access_token } = login.body as { user: { id: string }; access_token: string };
     people.push({ role, id: user.id, token: access_token });
   }
   return people;
 }
 
-/** The ids of the demo's projects, made where they are missing. */
+/** The ids of the demo's projects; makes the missing ones. */
 async function makeProjects([owner, ...others]: [Person, ...Person[]]): Promise<string[]> {
   const { token } = owner;
   const { body } = await request("GET", "/projects?limit=100", { token });
@@ -217,7 +216,7 @@ async function makeProjects([owner, ...others]: [Person, ...Person[]]): Promise<
   return projects;
 }
 
-/** The tasks that a project has, by title. */
+/** The tasks of a project, by title. */
 async function tasksOf(project: string, token: string): Promise<Map<string, Task>> {
   const tasks = new Map<string, Task>();
   let path: string | null = `/projects/${project}/tasks?limit=100`;
@@ -241,7 +240,7 @@ async function seed(total: number): Promise<void> {
   const assigners = people.filter(({ role }) => role === "owner" || role === "manager");
   const members = people.filter(({ role }) => role === "member");
   const plans = Array.from({ length: total }, (_, at) => plan(at, people));
-  // A task that is there and was never touched, though it has a way to go, was left by a run that was interrupted.
+  // An interrupted run left tasks that are still at version 1 although they have transitions.
   const missing = plans.flatMap((planned, at) => {
     const found = there[planned.project]?.get(planned.task.title);
     return found === undefined || (planned.steps.length > 0 && found.version === 1)
@@ -249,15 +248,15 @@ async function seed(total: number): Promise<void> {
       : [];
   });
   if (missing.length === 0) {
-    console.log(`The demo is there already, with all of its ${total} tasks: nothing was changed.`);
+    console.log(`The demo exists already, with all of its ${total} tasks: nothing changed.`);
     return;
   }
   if (missing.length < total) console.log(`${missing.length} of ${total} tasks were missing or unfinished.`);
 
-  const atOnce = pLimit(AT_ONCE);
+  const atOnce = pLimit(REQUESTS_AT_ONCE);
   let done = 0;
   const one = async ({ planned, at, found }: (typeof missing)[number]): Promise<void> => {
-    // People take turns: one alone would run into the rate limit.
+    // Members take turns: one alone would reach the rate limit.
     const member = pick(members, at);
     let task = found;
     if (task === undefined) {
@@ -265,7 +264,7 @@ async function seed(total: number): Promise<void> {
       task = (await request("POST", path, { body: planned.task, token: pick(assigners, at).token }))
         .body as Task;
     }
-    // Comments come before steps, and with a key: a run that is interrupted in between repeats none.
+    // Comments come before transitions and carry a key, so that a run after an interruption repeats none.
     for (let number = 0; number < planned.comments; number++)
       await request("POST", `/tasks/${task.id}/comments`, {
         body: { body: pick(COMMENTS, planned.remark + number) },
@@ -303,7 +302,7 @@ await main().catch((error: unknown) => {
   const { cause } = error as Error & { cause?: { code?: string } };
   console.error(
     cause?.code === "ECONNREFUSED"
-      ? `Nobody serves ${url}: run \`npm start\` in another terminal.`
+      ? `Nothing answers at ${url}: run \`npm start\` in another terminal.`
       : explain(error),
   );
   process.exitCode = 1;

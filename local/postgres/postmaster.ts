@@ -7,7 +7,7 @@ import { freePort, portFor } from "../ports.ts";
 import { ENV, postgresBinaries } from "./binaries.ts";
 import type { Binaries, User } from "./binaries.ts";
 
-/** Where a database cluster lies, and who runs it (undefined: we do). */
+/** The place of a database cluster, and the user that runs it (undefined: this process's own). */
 export interface Cluster {
   /** Holds `data` and `log`. */
   home: string;
@@ -24,7 +24,7 @@ export interface Postmaster {
   ready: boolean;
 }
 
-/** The living process that `postmaster.pid` names: not surely a postmaster, since pids are used again. */
+/** The living process that `postmaster.pid` names; another program may have got its pid since. */
 export async function findPostmaster({ data }: Pick<Cluster, "data">): Promise<Postmaster | undefined> {
   const lines = (await readFile(pidFile(data), "utf8").catch(() => "")).split("\n");
   const pid = Number(lines[0]);
@@ -34,8 +34,8 @@ export async function findPostmaster({ data }: Pick<Cluster, "data">): Promise<P
 }
 
 /**
- * For a pid file whose pid went to another process. Should a Postgres be alive on this data after all, the next one
- * finds its shared memory in use and refuses to start.
+ * Removes a pid file whose pid went to another program. If a Postgres is alive on this data after all, the next one finds
+ * its shared memory in use and refuses to start.
  */
 export async function forgetPostmaster({ data }: Cluster): Promise<void> {
   await rm(pidFile(data), { force: true });
@@ -43,14 +43,14 @@ export async function forgetPostmaster({ data }: Cluster): Promise<void> {
 
 export type Answer = { fsync: boolean; otherClients: number } | "not ours" | "not yet";
 
-/** Whether the server on `url` takes our password. One that is just starting, stopping, full or slow may, later. */
+/** Whether the server on `url` accepts our password. A server that starts, stops, or is full or slow may do so later. */
 export async function ask(url: string): Promise<Answer> {
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: 2_000,
     query_timeout: 2_000,
   });
-  client.on("error", () => {}); // a connection that breaks says no more than the query that fails on it
+  client.on("error", () => {}); // the query that fails with the connection says the same
   try {
     await client.connect();
     const { rows } = await client.query<{ fsync: boolean; otherClients: number }>(
@@ -71,11 +71,11 @@ export async function ask(url: string): Promise<Answer> {
 export interface SpawnedPostmaster {
   pid: number;
   exited(): boolean;
-  /** What the log got since this start. */
+  /** The log since this start. */
   log(): Promise<string>;
 }
 
-/** Starts the server in a session of its own, on the port that this cluster always has unless that is taken. */
+/** Starts the server in a session of its own, on this cluster's usual port unless that is taken. */
 export async function spawnPostmaster(
   { home, data, log, user }: Cluster,
   { postgres }: Binaries,
@@ -89,7 +89,7 @@ export async function spawnPostmaster(
     ...(durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" }),
   };
   const output = await open(log, "a", 0o600);
-  await output.chmod(0o600); // one of an older version could be read by everybody
+  await output.chmod(0o600); // an older version left it readable for every user
   const { size } = await output.stat();
   const child = spawn(
     postgres,
@@ -114,7 +114,7 @@ export async function spawnPostmaster(
   };
 }
 
-/** Asks for a fast shutdown. Windows has no signals: there Postgres' own tool knows how. */
+/** Asks for a fast shutdown. Windows has no signals, so Postgres' own tool asks there. */
 export async function interrupt(pid: number, { user }: Cluster): Promise<void> {
   if (process.platform !== "win32") return kill(pid, "SIGINT");
   const { pgCtl } = await postgresBinaries(user);

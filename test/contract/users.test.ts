@@ -844,7 +844,10 @@ describe("the first admin", () => {
       expect([escape.code, escape.err]).toEqual([1, "Usage: npm run admin -- <email>\n"]);
       url = "postgres://nobody@127.0.0.1:1/none";
       const away = await run("root@example.com");
-      expect([away.code, away.err]).toEqual([1, "The database does not answer: see DATABASE_URL.\n"]);
+      expect([away.code, away.err]).toEqual([
+        1,
+        "The database does not answer: start it, or correct DATABASE_URL.\n",
+      ]);
       url = process.env.TEST_POSTGRES_URL as string;
       const empty = await run("root@example.com");
       expect([empty.code, empty.err]).toEqual([1, expect.stringMatching(/^The database is empty: .*\n$/)]);

@@ -259,9 +259,9 @@ describe("a process group", () => {
       expect(await until(() => told.length === 2 * revivals, 5_000)).toBe(true);
     }
     expect(told).toEqual([
-      "tasks ended (SIGKILL): it is started again in 0.5 s",
+      "tasks ended (SIGKILL): it starts again in 0.5 s",
       expect.stringMatching(/^tasks starts again, as process \d+$/),
-      "tasks ended (SIGKILL): it is started again in 1 s",
+      "tasks ended (SIGKILL): it starts again in 1 s",
       `tasks starts again, as process ${group.get("tasks")?.pid}`,
     ]);
     await group.stopAll();

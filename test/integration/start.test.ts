@@ -78,7 +78,7 @@ describe("a start that can't succeed ends with one line and code 1, and leaves n
     [
       "a database that does not exist",
       () => ({ DATABASE_URL: databaseUrl.replace(/\w+$/, "missing") }),
-      /Postgres at 127\.0\.0\.1:\d+\/missing refuses: database "missing" does not exist. See DATABASE_URL/,
+      /Postgres at 127\.0\.0\.1:\d+\/missing refuses the connection: database "missing" does not exist. Correct DATABASE_URL/,
     ],
     [
       "a database that was not migrated",
@@ -105,7 +105,9 @@ describe("a start that can't succeed ends with one line and code 1, and leaves n
   test("npm run migrate, of a database that does not exist", async () => {
     const env = { DATABASE_URL: databaseUrl.replace(/\w+$/, "missing") };
     const { code, stdout, stderr } = await (await run(env, "scripts/migrate.ts")).ended;
-    expect(stderr).toMatch(/^Postgres at 127\.0\.0\.1:\d+\/missing refuses: .*See DATABASE_URL\n$/);
+    expect(stderr).toMatch(
+      /^Postgres at 127\.0\.0\.1:\d+\/missing refuses the connection: .*Correct DATABASE_URL\n$/,
+    );
     expect([code, stdout]).toEqual([1, ""]);
   });
 
@@ -212,7 +214,7 @@ describe("README.md's tour, word for word", () => {
     await takeTour(port);
     await takeTour(port);
     expect(await seed(port)).toMatch(
-      /^The demo is there already, with all of its 60 tasks: nothing was changed\.\n$/,
+      /^The demo exists already, with all of its 60 tasks: nothing changed\.\n$/,
     );
 
     const api = new Api(`http://127.0.0.1:${port}`);
@@ -240,7 +242,7 @@ describe("README.md's tour, word for word", () => {
       [...program.output().matchAll(/([\w-]+) (\d+)(?:,|$)/gm)].map(([, name, pid]) => [name, Number(pid)]),
     );
     process.kill(pids.get("tasks-1") as number, "SIGKILL");
-    await program.said(/tasks-1 ended \(SIGKILL\): it is started again in 0\.5 s/);
+    await program.said(/tasks-1 ended \(SIGKILL\): it starts again in 0\.5 s/);
     await program.said(/tasks-1 starts again, as process \d+/);
 
     for (let at = 0; at < 4; at++) program.signal("SIGINT");

@@ -22,24 +22,24 @@ import { type Cluster, findPostmaster } from "./postmaster.ts";
 
 const INITDB_MS = 30_000;
 
-/** Postgres' own C.UTF-8 sorts and folds alike on every system, and needs none of the system's locales. */
+/** Postgres' own C.UTF-8 sorts and folds the same way on every system, and needs no locale of the system. */
 const LOCALE = ["-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"];
 
 /**
- * The cluster of the folder `dir`, which is made if missing. Where Postgres' user can't reach `dir` (below root's
- * home), its home is a folder outside, to which `dir/elsewhere` points: who deletes `dir` starts afresh. What is
- * outside stays then, except a `disposable` home, which goes when the next home is made.
+ * The cluster of the folder `dir`, which is made if missing. When Postgres' user can't reach `dir` (below root's home), the
+ * cluster's home is a folder outside, and `dir/elsewhere` points to it. A user who deletes `dir` starts afresh: the folder
+ * outside stays, and a `disposable` one goes when the next home is made.
  */
 export async function locate(dir: string, disposable: boolean): Promise<Cluster> {
   await mkdir(dir, { recursive: true });
-  const user = await whoRunsIt(dir);
+  const user = await userOf(dir);
   const home = await reachableHome(dir, user, disposable);
   return { home, data: join(home, "data"), log: join(home, "postgres.log"), user };
 }
 
 /**
- * Makes the data unless it is there: beside its place, then moved in one step, so that a kill leaves a draft and
- * never half a cluster. Throws with initdb's own words, and when another major version made what is there.
+ * Makes the data unless it exists: beside its place, then moved in one step, so that a kill leaves a draft and never half a
+ * cluster. Throws with initdb's own words, and when another major version made the data.
  */
 export async function prepare(
   { home, data, user }: Cluster,
@@ -62,7 +62,7 @@ export async function prepare(
       ["-D", draftData, ...account, ...LOCALE, "--no-sync", "--no-instructions"],
       { ...user, cwd: draft, env: ENV, windowsHide: true, timeout: INITDB_MS, ...(signal && { signal }) },
     );
-    await rename(password, passwordFile(draftData)); // with the data in one step, and initdb wanted that empty
+    await rename(password, passwordFile(draftData)); // it moves with the data; initdb needed an empty folder
     await renameUnlessThere(draftData, data);
   } catch (error) {
     const { stderr, message } = error as { stderr?: string; message: string };
@@ -90,8 +90,8 @@ async function checkVersion(data: string, ours: number): Promise<void> {
     );
 }
 
-/** Who the data belongs to already, else an unprivileged user; undefined when we are not root ourselves. */
-async function whoRunsIt(dir: string): Promise<User | undefined> {
+/** The owner of existing data, else an unprivileged user; undefined unless this process is root's. */
+async function userOf(dir: string): Promise<User | undefined> {
   const user = unprivilegedUser();
   for (const data of user ? [join(dir, "data"), join(dir, "elsewhere", "data")] : []) {
     const { uid, gid } = await stat(data).catch(() => ({ uid: 0, gid: 0 }));
@@ -107,7 +107,7 @@ async function reachableHome(dir: string, user: User | undefined, disposable: bo
 
   const pointer = join(dir, "elsewhere");
   if (await exists(pointer)) return readlink(pointer);
-  await rm(pointer, { force: true }); // it may point to what was deleted
+  await rm(pointer, { force: true }); // it may point to a deleted folder
   await sweep(await shelter());
   const home = await mkdtemp(join(await shelter(), "data-"));
   await chown(home, user.uid, user.gid);
@@ -124,7 +124,7 @@ async function reachableHome(dir: string, user: User | undefined, disposable: bo
 /** In a disposable home: a link back to the `dir` that it serves. */
 const OWNER = "owner";
 
-/** Removes the disposable homes whose `dir` was deleted, unless a server still runs there. */
+/** Removes the disposable homes whose `dir` is gone, unless a server still runs there. */
 async function sweep(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const home = join(folder, name);

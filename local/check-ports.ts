@@ -1,17 +1,17 @@
 import { createServer } from "node:net";
 import { hostAndPort } from "../core/origin.ts";
 
-/** A port that a server is about to take, and the variable that names it. */
+/** A port that a server is about to listen on, and the variable that sets it. */
 export interface WantedPort {
   variable: string;
   port: number;
 }
 
-/** In one line: what is wrong with the address, and what to set. */
+/** One line that says what is wrong with the address, and what to set. */
 function refusal(code: string | undefined, host: string, { variable, port }: WantedPort): string {
   switch (code) {
     case "EADDRINUSE":
-      return `port ${port} is taken (${hostAndPort(host, port)}): set ${variable} to a free one, or stop what listens there`;
+      return `port ${port} is taken (${hostAndPort(host, port)}): set ${variable} to a free one, or stop the program that listens there`;
     case "EACCES":
       return `port ${port} may not be taken by this user: set ${variable} to one above 1023`;
     case "EADDRNOTAVAIL":
@@ -26,7 +26,7 @@ function refusal(code: string | undefined, host: string, { variable, port }: Wan
 }
 
 /**
- * Takes each port for a moment, before anything costs time: a start that would fail in its last step fails in its first.
+ * Takes each port for a moment before the start costs time, so that a start fails in its first step and not in its last.
  * @throws Error with one line that says which variable to set
  */
 export async function mustBeFree(host: string, wanted: WantedPort[]): Promise<void> {
