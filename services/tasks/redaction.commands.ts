@@ -19,6 +19,7 @@ import {
 } from "../../mixins/idempotency.ts";
 import { commentColumns } from "./comments.columns.ts";
 import { findComment } from "./comments.queries.ts";
+import { taskColumns } from "./tasks.columns.ts";
 import { lockedAttempts, remembered, updateOf, type Written } from "./tasks.commands.ts";
 import { type Comment, type Task, commentEvents } from "./tasks.contract.ts";
 import { mustBeAllowed, redaction } from "./tasks.decisions.ts";
@@ -81,12 +82,12 @@ export async function redactTask(db: Database, id: string, write: WriteContext):
   return lockedAttempts(db, async (tx) => {
     const task = await anyTask(tx, write, id, true);
     const { next, events } = redaction(write)(task);
-    const { title, description } = REDACTED.task;
+    const taken = taskColumns.changesBetween(task, { ...task, ...REDACTED.task });
     const found = {
       answer: taskView(next),
       statement: updateOf(next, task),
       events,
-      changes: task.title !== title || task.description !== description,
+      changes: Object.keys(taken).length > 0,
     };
     return carryOut(tx, "task", found, taskView(task), { task, write, telling });
   });

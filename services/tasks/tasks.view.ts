@@ -11,7 +11,7 @@ export interface DetailRow extends TaskRow {
   comment_count: number;
 }
 
-/** The texts of a redacted row; the log has null in their place. */
+/** The texts of a redacted row, of each text that a client may set; the log has null in their place. */
 export const REDACTED = {
   task: { title: "[redacted]", description: null },
   comment: { body: "[redacted]" },

@@ -5,7 +5,11 @@ import type { WriteContext } from "../../mixins/event-log.ts";
 import type { ProjectRole } from "../../services/projects/projects.contract.ts";
 import { checkReferences, type References } from "../../services/tasks/tasks.references.ts";
 import { clearing, type Decide, patch, replacement } from "../../services/tasks/tasks.decisions.ts";
+import { commentColumns } from "../../services/tasks/comments.columns.ts";
+import { body } from "../../services/tasks/comments.params.ts";
 import { taskColumns } from "../../services/tasks/tasks.columns.ts";
+import { fields, title } from "../../services/tasks/tasks.params.ts";
+import { REDACTED } from "../../services/tasks/tasks.view.ts";
 import type { FoundTask } from "../../services/tasks/tasks.queries.ts";
 import { actorOf, idOf } from "./fixtures.ts";
 
@@ -156,4 +160,12 @@ describe("what a task may come to refer to", () => {
       expect(refusal(task, ADA, known)).toBe(null);
     }
   });
+});
+
+test("a redaction takes out every text that a client may set", () => {
+  const rules: Record<string, { type: string }> = { title, body, ...fields };
+  const textsOf = ({ told, list }: { told: readonly string[]; list: Record<string, { type: string }> }) =>
+    told.filter((name) => list[name]?.type === "text" && rules[name]?.type !== "enum");
+  expect(Object.keys(REDACTED.task)).toEqual(textsOf(taskColumns));
+  expect(Object.keys(REDACTED.comment)).toEqual(textsOf(commentColumns));
 });
