@@ -13,7 +13,7 @@ export const origins = makeValidator<string[]>((input) => {
   for (const item of items)
     if (item !== "*" && !(/^https?:/.test(item) && URL.canParse(item) && new URL(item).origin === item))
       throw new Error(
-        `"${item}" is no origin such as https://app.example.com, without a path or a / at its end`,
+        `"${item}" is not an origin such as https://app.example.com, without a path or a / at its end`,
       );
   return items;
 });
@@ -38,7 +38,7 @@ export const url = (...protocols: string[]) =>
     const { username, password, hostname, pathname } = new URL(input);
     if (hostname === "") throw new Error("needs a URL that names a host");
     if (![username, password, pathname].every((part) => part === "" || decodes(part)))
-      throw new Error("a % in the URL's user, password or path has to be written %25");
+      throw new Error("a % in the URL's user, password or path must be written %25");
     return input;
   });
 
@@ -64,7 +64,7 @@ export const whole = (from: number, to: number, unit = "") =>
   makeValidator<number>((input) => {
     const value = Number(input);
     if (!Number.isInteger(value) || value < from || value > to)
-      throw new Error(`"${input}" is no whole number from ${from} to ${to}${unit && ` (${unit})`}`);
+      throw new Error(`"${input}" is not a whole number from ${from} to ${to}${unit && ` (${unit})`}`);
     return value;
   });
 
@@ -72,14 +72,14 @@ export const whole = (from: number, to: number, unit = "") =>
 export const host = makeValidator<string>((input) => {
   const name = /^(?!-)[a-z\d-]{1,63}(\.[a-z\d-]{1,63})*\.?$/i;
   if (isIP(input) === 0 && !(input.length <= 253 && name.test(input)))
-    throw new Error(`"${input}" is no address such as 127.0.0.1, ::1 or 0.0.0.0, without a port`);
+    throw new Error(`"${input}" is not an address such as 127.0.0.1, ::1 or 0.0.0.0, without a port`);
   return input;
 });
 
 /** A part of NATS subjects and Redis keys, where spaces, `*` and `>` have a meaning. */
 export const token = makeValidator<string>((input) => {
   if (input.length > 100 || !/^[\w-]+(\.[\w-]+)*$/.test(input))
-    throw new Error(`"${input}" needs 1 to 100 of A-Z a-z 0-9 _ - and single dots within`);
+    throw new Error(`"${input}" needs 1 to 100 of A-Z a-z 0-9 _ - with single dots between them`);
   return input;
 });
 
@@ -100,13 +100,13 @@ export const mailbox = makeValidator<string>((input) => {
   return input;
 });
 
-export const seconds = whole(1, 3600);
+export const seconds = whole(1, 3600, "seconds");
 
 /** `points/seconds`: `duration` is in seconds, at most a day. */
 export const budget = makeValidator<{ points: number; duration: number }>((input) => {
   const [, points, duration] = (/^([1-9]\d{0,8})\/([1-9]\d{0,4})$/.exec(input) ?? []).map(Number);
   if (points === undefined || duration === undefined || duration > 86_400)
-    throw new Error(`"${input}" is not count/seconds, such as 300/60, and at most a day`);
+    throw new Error(`"${input}" is not count/seconds such as 300/60, with at most 86400 seconds`);
   return { points, duration };
 });
 

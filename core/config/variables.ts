@@ -36,7 +36,7 @@ const serviceList = makeValidator<ServiceName[]>((input) => {
   if (input === "all") return [...SERVICES];
   const names = input.split(",").map((name) => name.trim());
   const unknown = names.find((name) => !SERVICES.includes(name as ServiceName));
-  if (unknown !== undefined) throw new Error(`"${unknown}" is none of ${SERVICES.join(", ")}`);
+  if (unknown !== undefined) throw new Error(`"${unknown}" is not one of ${SERVICES.join(", ")}`);
   return [...new Set(names)] as ServiceName[];
 });
 
@@ -117,7 +117,7 @@ export const VARIABLES = {
   REFRESH_TOKEN_TTL: whole(
     60,
     31_536_000,
-    "seconds, a year at the most",
+    "seconds, at most a year",
   )({ default: 2_592_000, desc: "seconds that an unused refresh token lives" }),
   BCRYPT_COST: whole(4, 15)({ default: 12, devDefault: 10, desc: "bcrypt cost, 10 to 15 outside tests" }),
   ADMIN_EMAIL: emailAddress({
