@@ -1,60 +1,24 @@
 /**
- * `npm run bench:slow`: do somebody's slow lists hold up everybody? Runs the whole system in a process of its own on a
- * Postgres of its own, with a million tasks in one project (`TASKS=300000` for fewer), and prints how long a change of a
- * task and `GET /tasks/{id}` take alone, beside four readers of `?overdue=true` who are one user, and beside four who are
- * four users; and what became of those reads. About a minute, most of it to fill the table, and only against 127.0.0.1.
+ * `npm run bench:slow`: do slow lists of some users hold up other users? Fills a project with a million tasks
+ * (`TASKS=300000` for fewer), and prints how long a change of a task and `GET /tasks/{id}` take: alone, beside four readers
+ * of `?overdue=true` who are one user, and beside four who are four users; also the statuses of these lists. It takes about
+ * a minute, most of it to fill the table.
  */
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import pg from "pg";
-import { freePort } from "../local/ports.ts";
-import { startPostgres } from "../local/postgres.ts";
-import { ProcessGroup } from "../local/process-group.ts";
-import { migrate } from "../migrations/migrate.ts";
+import { percentile, startSystem } from "./system.ts";
 
 const TASKS = Number(process.env.TASKS ?? 1_000_000);
 const [READERS, SECONDS] = [4, 5];
-const PASSWORD = "bench bench bench";
 
-const dir = await mkdtemp(join(tmpdir(), "taskwire-bench-"));
-await chmod(dir, 0o755);
-const postgres = await startPostgres({ dir: join(dir, "postgres"), durable: false });
-await migrate(postgres.url);
-const PORT = String(await freePort());
-const group = new ProcessGroup({
-  command: process.execPath,
-  args: [new URL("../main.ts", import.meta.url).pathname],
-  out: (_name, line) => (/ERROR|FATAL/.test(line) ? console.error(line) : undefined),
-});
+const system = await startSystem({ BCRYPT_COST: "4", NODE_ENV: "test" });
 
-/** As a user, or as nobody. @returns the status and the body of the answer */
-async function request(
-  method: string,
-  path: string,
-  { token = "", body }: { token?: string; body?: object } = {},
-): Promise<{ status: number; body: Record<string, unknown> }> {
-  const response = await fetch(`http://127.0.0.1:${PORT}${path}`, {
-    method,
-    headers: { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  });
-  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
-}
-
-async function register(username: string): Promise<{ id: string; token: string }> {
-  const account = { email: `${username}@example.com`, username, password: PASSWORD };
-  const { id } = (await request("POST", "/auth/register", { body: account })).body;
-  const login = await request("POST", "/auth/login", { body: { login: username, password: PASSWORD } });
-  return { id: id as string, token: login.body.access_token as string };
-}
-
-/** Everybody in one project, and its tasks. @returns one of them */
+/** A project of all users with its tasks. @returns the id of one task */
 async function prepare(users: { id: string; token: string }[]): Promise<string> {
   const [owner] = users as [(typeof users)[number]];
-  const made = await request("POST", "/projects", { token: owner.token, body: { name: "Large" } });
-  const project = made.body.id as string;
-  const client = new pg.Client({ connectionString: postgres.url });
+  const { token } = owner;
+  const body = { name: "Large" };
+  const { id: project } = await system.must<{ id: string }>("POST", "/projects", { token, body });
+  const client = new pg.Client({ connectionString: system.databaseUrl });
   await client.connect();
   await client.query(
     `INSERT INTO projects.members SELECT $1, id, 'member', now() FROM unnest($2::uuid[]) AS id ON CONFLICT DO NOTHING`,
@@ -69,23 +33,22 @@ async function prepare(users: { id: string; token: string }[]): Promise<string> 
   );
   await client.query("VACUUM ANALYZE tasks.tasks");
   await client.end();
-  const task = await request("POST", `/projects/${project}/tasks`, {
-    token: owner.token,
+  const task = await system.must<{ id: string }>("POST", `/projects/${project}/tasks`, {
+    token,
     body: { title: "Read" },
   });
-  return task.body.id as string;
+  return task.id;
 }
 
-const percentile = (times: number[], part: number): string =>
-  (times.toSorted((a, b) => a - b)[Math.floor(times.length * part)] ?? NaN).toFixed(1);
-
-/** How long gets take while each of `readers` reads one list after the other. */
+/** Prints how long `get` takes while each of `readers` (tokens) reads one list after the other. */
 async function measure(label: string, get: () => Promise<unknown>, readers: string[]): Promise<void> {
   const statuses = new Map<number, number>();
   let reading = true;
   const lists = readers.map(async (token) => {
     while (reading) {
-      const { status } = await request("GET", "/tasks?overdue=true", { token });
+      const response = await system.request("GET", "/tasks?overdue=true", { token });
+      await response.text();
+      const { status } = response;
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
     }
   });
@@ -99,18 +62,15 @@ async function measure(label: string, get: () => Promise<unknown>, readers: stri
   await Promise.all(lists);
   const became = [...statuses].map(([status, count]) => `${count} × ${status}`).join(", ");
   console.log(
-    `${label.padEnd(28)} p50 ${percentile(times, 0.5)} ms, p99 ${percentile(times, 0.99)} ms of ${times.length}` +
+    `${label.padEnd(28)} p50 ${percentile(times, 0.5).toFixed(1)} ms, p99 ${percentile(times, 0.99).toFixed(1)} ms of ${times.length}` +
       (became === "" ? "" : `; lists: ${became}`),
   );
 }
 
 try {
-  const child = group.start({
-    name: "taskwire",
-    env: { DATABASE_URL: postgres.url, PORT, RATE_LIMIT: "off", BCRYPT_COST: "4" },
-  });
-  await new Promise((resolve) => child.once("message", resolve));
-  const users = await Promise.all(Array.from({ length: READERS + 1 }, (_, n) => register(`bench${n}`)));
+  const users = await Promise.all(
+    Array.from({ length: READERS + 1 }, (_, n) => system.register(`bench${n}`)),
+  );
   console.log(`filling in ${TASKS.toLocaleString("en")} tasks`);
   const task = await prepare(users);
   const [{ token }, ...others] = users.map(({ token }) => ({ token })) as [
@@ -118,10 +78,10 @@ try {
     ...{ token: string }[],
   ];
   const [one = { token: "" }] = others;
-  // A cached answer would tell nothing: each get follows a change of what it reads.
+  // Each get follows a change of its task, so that no cache answers it.
   const get = async () => {
-    await request("PATCH", `/tasks/${task}`, { token, body: { title: `Read ${performance.now()}` } });
-    return request("GET", `/tasks/${task}`, { token });
+    await system.must("PATCH", `/tasks/${task}`, { token, body: { title: `Read ${performance.now()}` } });
+    await system.must("GET", `/tasks/${task}`, { token });
   };
   await measure("a change and a get, alone", get, []);
   await measure("beside 4 readers of one user", get, Array<string>(READERS).fill(one.token));
@@ -131,7 +91,5 @@ try {
     others.map(({ token }) => token),
   );
 } finally {
-  await group.stopAll();
-  await postgres.stop();
-  await rm(dir, { recursive: true, force: true });
+  await system.stop();
 }
