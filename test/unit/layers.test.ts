@@ -41,7 +41,3 @@ test("a name is found where it stands, in code alone", () => {
 test("core, mixins and middlewares know no event and no action by name", () => {
   expect(namedIn(["core", "mixins", "middlewares"], [...EVENT_TYPES, ...actions])).toEqual([]);
 });
-
-test("the gateway knows no event by name", () => {
-  expect(namedIn(["services/api-gateway"], EVENT_TYPES)).toEqual([]);
-});
