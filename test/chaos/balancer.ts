@@ -1,0 +1,77 @@
+import { createHash } from "node:crypto";
+import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { TcpProxy } from "./tcp-proxy.ts";
+
+const PROBE_EVERY_MS = 250;
+const PROBE_WITHIN_MS = 1000;
+
+/** How a new connection finds its node: each in turn, or by its client's address, as polling needs it. */
+type Choice = "in_turn" | "by_address";
+
+/**
+ * A TCP balancer that sends connections to nodes that are ready. A node without `/ready` counts as ready when it answers
+ * anything but 5xx.
+ */
+export class Balancer {
+  readonly #ready = new Set<number>();
+  readonly #ports: number[];
+  readonly #choice: Choice;
+  #proxy: TcpProxy | undefined;
+  #turn = 0;
+  #closed = false;
+
+  private constructor(ports: number[], choice: Choice) {
+    this.#ports = ports;
+    this.#choice = choice;
+  }
+
+  static async listen(ports: number[], choice: Choice): Promise<Balancer> {
+    const balancer = new Balancer(ports, choice);
+    balancer.#proxy = await TcpProxy.listen((client) => balancer.#choose(client));
+    for (const port of ports) void balancer.#watch(port);
+    return balancer;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#proxy?.port}`;
+  }
+
+  /** Breaks all connections: every client connects again at once. */
+  breakAll(): void {
+    this.#proxy?.breakAll();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#proxy?.close();
+  }
+
+  async #watch(port: number): Promise<void> {
+    while (!this.#closed) {
+      const isReady = await fetch(`http://127.0.0.1:${port}/ready`, {
+        signal: AbortSignal.timeout(PROBE_WITHIN_MS),
+        headers: { Connection: "close" },
+      }).then(
+        async (response) => {
+          await response.body?.cancel();
+          return response.status < 500;
+        },
+        () => false,
+      );
+      if (isReady) this.#ready.add(port);
+      else this.#ready.delete(port);
+      await delay(PROBE_EVERY_MS);
+    }
+  }
+
+  #choose({ remoteAddress = "" }: Socket): number | undefined {
+    const ready = this.#ports.filter((port) => this.#ready.has(port));
+    if (ready.length === 0) return undefined;
+    if (this.#choice === "in_turn") return ready[this.#turn++ % ready.length];
+    // A client keeps its node while that is ready (rendezvous hashing).
+    const weight = (port: number): string =>
+      createHash("sha1").update(`${remoteAddress} ${port}`).digest("hex");
+    return ready.sort((a, b) => (weight(a) < weight(b) ? -1 : 1))[0];
+  }
+}

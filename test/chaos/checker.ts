@@ -1,0 +1,26 @@
+/** Judges a recording: pure functions, so that a run can be judged again. */
+import { checkAccess } from "./check-access.ts";
+import { checkDelivery } from "./check-delivery.ts";
+import { checkWrites } from "./check-writes.ts";
+import { Findings } from "./findings.ts";
+import { Histories } from "./histories.ts";
+import { checkLateness } from "./lateness.ts";
+import type { Recording } from "./recording.ts";
+
+export interface Verdict {
+  findings: Findings;
+  /** Milliseconds from commit to receipt, by fault. */
+  lateness: Map<string, number[]>;
+}
+
+export function judge(recording: Recording): Verdict {
+  const findings = new Findings();
+  const histories = new Histories(recording.histories);
+  checkDelivery(recording, histories, findings);
+  checkAccess(recording, histories, findings);
+  checkWrites(recording, histories, findings);
+  const lateness = checkLateness(recording, histories, findings);
+  for (const { node, how } of recording.exits) findings.add("processes_ended", `${node}: ${how}`);
+  for (const { node, line } of recording.rejections) findings.add("unhandled_rejections", `${node}: ${line}`);
+  return { findings, lateness };
+}

@@ -1,0 +1,217 @@
+/** What a run breaks, and how it is mended. */
+import type { Random } from "./random.ts";
+import type { FaultSpan } from "./recording.ts";
+import type { Subscriber } from "./subscriber.ts";
+import { type Backend, NODE_KINDS, type Topology } from "./topology.ts";
+
+/** One fault at one place. */
+export interface Fault {
+  target: string;
+  begin(): Promise<void> | void;
+  end(): Promise<void> | void;
+}
+
+export interface FaultKind extends Pick<FaultSpan, "isBounded" | "rewritesLog"> {
+  /** Faults of one group exclude each other. */
+  group: string;
+  /** How often the schedule picks it, beside others. */
+  weight: number;
+  make(site: Site): Fault;
+}
+
+/** What faults act on. */
+export interface Site {
+  topology: Topology;
+  subscribers: Subscriber[];
+  random: Random;
+  /** Keeps the log as it is before an older one takes its place. */
+  keepHistory(): Promise<void>;
+}
+
+const NOTHING = (): void => {};
+
+const nodeFault = (
+  weight: number,
+  kind: string,
+  begin: (topology: Topology, node: string) => Promise<void> | void,
+  end: (topology: Topology, node: string) => Promise<void> | void,
+): FaultKind => ({
+  group: kind,
+  weight,
+  // A frozen notifier answers nobody; the death of any node, or another's sleep, delays no frame for long.
+  isBounded: kind !== "notifier" || begin !== freeze,
+  make: ({ topology, random }) => {
+    const target = `${kind}-${random.whole(1, 2)}`;
+    return { target, begin: () => begin(topology, target), end: () => end(topology, target) };
+  },
+});
+
+const freeze = (topology: Topology, node: string): void => topology.freeze(node);
+
+const networkFault = (backend: Backend, state: "cut" | "stalled" | "one_way"): FaultKind => ({
+  group: backend,
+  weight: 1,
+  isBounded: backend !== "postgres",
+  make: ({ topology, random }) => {
+    // All nodes, or one of them: then the others disagree with it.
+    const node = random.next() < 0.5 ? undefined : random.pick([...topology.nodes.keys()]);
+    return {
+      target: node ?? "all nodes",
+      begin: () => topology.setNetwork(backend, state, node),
+      end: () => topology.setNetwork(backend, "open", node),
+    };
+  },
+});
+
+const brokerFault = (
+  broker: "nats" | "redis",
+  begin: (topology: Topology) => Promise<void> | void,
+  end: (topology: Topology) => Promise<void> | void,
+): FaultKind => ({
+  group: broker,
+  weight: 1,
+  isBounded: true,
+  make: ({ topology }) => ({ target: broker, begin: () => begin(topology), end: () => end(topology) }),
+});
+
+const postgresFault = (
+  begin: (site: Site) => Promise<void>,
+  {
+    rewritesLog = false,
+    end = NOTHING,
+  }: { rewritesLog?: boolean; end?: (site: Site) => Promise<void> | void } = {},
+): FaultKind => ({
+  group: "postgres",
+  weight: 1,
+  isBounded: false,
+  rewritesLog,
+  make: (site) => ({ target: "postgres", begin: () => begin(site), end: () => end(site) }),
+});
+
+/** Runs while no node reaches Postgres, so that nothing commits meanwhile. */
+async function apart({ topology }: Site, work: () => Promise<void>): Promise<void> {
+  topology.setNetwork("postgres", "cut");
+  try {
+    await work();
+  } finally {
+    topology.setNetwork("postgres", "open");
+  }
+}
+
+const addStandby = ({ topology }: Site): Promise<void> => topology.postgres.addStandby();
+
+const named = (kinds: [string, FaultKind][]): [string, FaultKind][] => kinds;
+
+export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
+  ...NODE_KINDS.flatMap((kind) =>
+    named([
+      [
+        `${kind}-killed`,
+        nodeFault(
+          0.5,
+          kind,
+          (t, node) => t.endNode(node, "SIGKILL"),
+          (t, node) => t.startNode(node),
+        ),
+      ],
+      [`${kind}-frozen`, nodeFault(0.5, kind, freeze, (t, node) => t.thaw(node))],
+      [
+        `${kind}-restarted`,
+        nodeFault(
+          0.5,
+          kind,
+          (t, node) => t.endNode(node, "SIGTERM"),
+          (t, node) => t.startNode(node),
+        ),
+      ],
+    ]),
+  ),
+  ...(["nats", "redis", "postgres"] as const).flatMap((backend) =>
+    named([
+      [`${backend}-cut`, networkFault(backend, "cut")],
+      [`${backend}-stalled`, networkFault(backend, "stalled")],
+      [`${backend}-one-way`, networkFault(backend, "one_way")],
+    ]),
+  ),
+  [
+    "nats-killed",
+    brokerFault(
+      "nats",
+      (t) => t.nats.kill(),
+      (t) => t.nats.restart(),
+    ),
+  ],
+  [
+    "redis-killed",
+    brokerFault(
+      "redis",
+      (t) => t.redis.kill(),
+      (t) => t.redis.restart(),
+    ),
+  ],
+  ["redis-unsubscribed", brokerFault("redis", (t) => t.dropSubscriptions(), NOTHING)],
+  ["postgres-restarted", postgresFault(({ topology }) => topology.postgres.restart("SIGINT"))],
+  ["postgres-killed", postgresFault(({ topology }) => topology.postgres.restart("SIGKILL"))],
+  [
+    "postgres-failover",
+    postgresFault((site) => apart(site, () => site.topology.postgres.failover()), { end: addStandby }),
+  ],
+  [
+    "postgres-restored",
+    postgresFault(
+      (site) =>
+        apart(site, async () => {
+          await site.keepHistory();
+          await site.topology.postgres.restore();
+        }),
+      { rewritesLog: true, end: addStandby },
+    ),
+  ],
+  [
+    "slow-readers",
+    {
+      group: "readers",
+      weight: 1,
+      isBounded: false,
+      make({ subscribers, random }): Fault {
+        const slow = subscribers.filter(() => random.next() < 0.2);
+        return {
+          target: `${slow.length} subscribers`,
+          begin: () => slow.forEach((one) => one.pause()),
+          end: () => slow.forEach((one) => one.resume()),
+        };
+      },
+    },
+  ],
+  [
+    "mass-reconnect",
+    {
+      group: "readers",
+      weight: 1,
+      isBounded: true,
+      make: ({ topology }: Site) => ({
+        target: "all subscribers",
+        begin: () => topology.sockets.breakAll(),
+        end: NOTHING,
+      }),
+    },
+  ],
+  [
+    "rolling-restart",
+    {
+      group: "all nodes",
+      weight: 0.3,
+      isBounded: true,
+      make: ({ topology }: Site) => ({
+        target: "all nodes",
+        async begin() {
+          for (const node of topology.nodes.keys()) {
+            await topology.endNode(node, "SIGTERM");
+            await topology.startNode(node);
+          }
+        },
+        end: NOTHING,
+      }),
+    },
+  ],
+]);

@@ -1,0 +1,47 @@
+/** What a run must have none of, and what each is called in the table. */
+export const FINDINGS = {
+  lost: "events that a subscriber never got",
+  repeated: "events that a subscriber got twice",
+  out_of_order: "events that came after a later one",
+  phantom: "frames whose event the log never had",
+  altered: "frames that differ from the log",
+  late: "frames later than the promise",
+  unannounced: "histories that changed without recovered: false",
+  needless_resets: "recovered: false without need",
+  leaked: "frames committed after their reader lost the right",
+  not_closed: "streams and sockets open after the right was lost",
+  streams_missing: "streams that a subscriber should have had at the end",
+  state_differs: "tasks whose fold differs from REST at the end",
+  sessions_lost: "sessions refused or ended without a cause",
+  holes: "missing numbers in the log",
+  doubled: "writes that happened twice",
+  acknowledged_gone: "acknowledged writes that the log does not have",
+  refused_written: "refused writes that the log has",
+  failed_without_fault: "requests that failed while nothing was broken",
+  processes_ended: "processes that ended by themselves",
+  unhandled_rejections: "unhandled rejections in the nodes' lines",
+} as const;
+
+export type Finding = keyof typeof FINDINGS;
+
+const EXAMPLES = 5;
+
+/** Counts findings, and keeps a few of each to look at. */
+export class Findings {
+  readonly counts = Object.fromEntries(Object.keys(FINDINGS).map((name) => [name, 0])) as Record<
+    Finding,
+    number
+  >;
+  readonly examples = new Map<Finding, string[]>();
+
+  add(finding: Finding, example: string, count = 1): void {
+    this.counts[finding] += count;
+    const examples = this.examples.get(finding) ?? [];
+    if (examples.length < EXAMPLES && count > 0) examples.push(example);
+    this.examples.set(finding, examples);
+  }
+
+  get isSound(): boolean {
+    return Object.values(this.counts).every((count) => count === 0);
+  }
+}

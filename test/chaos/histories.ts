@@ -1,0 +1,84 @@
+import type { FaultSpan, History, LogRow, Recording, Time } from "./recording.ts";
+
+/** Milliseconds that the harness, which shares its machine with all nodes, may itself add to a measured time. */
+export const SLACK_MS = 500;
+/** Milliseconds after an unbounded fault in which nodes find their way back. */
+export const RECOVERY_MS = 5000;
+
+interface IndexedHistory {
+  until: Time;
+  /** Rows of each stream by their number. */
+  streams: Map<string, Map<number, LogRow>>;
+}
+
+/** The log of a run, with those that a restore replaced. */
+export class Histories {
+  readonly #rows = new Map<string, { row: LogRow; history: IndexedHistory }>();
+  readonly #histories: IndexedHistory[];
+
+  constructor(histories: History[]) {
+    this.#histories = histories.map(({ until, rows }) => {
+      const history: IndexedHistory = { until: until ?? Infinity, streams: new Map() };
+      for (const row of rows) {
+        const stream = history.streams.get(row.stream) ?? new Map<number, LogRow>();
+        history.streams.set(row.stream, stream.set(row.seq, row));
+        // A row that a restore kept belongs to the later history as well.
+        this.#rows.set(`${row.stream} ${row.id}`, { row, history });
+      }
+      return history;
+    });
+  }
+
+  /** The event of that id in whichever history, with the last history that has it. */
+  find(stream: string, id: string): { row: LogRow; history: IndexedHistory } | undefined {
+    return this.#rows.get(`${stream} ${id}`);
+  }
+
+  /** The log as it was at some time. */
+  at(time: Time): IndexedHistory {
+    return this.#histories.find(({ until }) => time < until) ?? this.last;
+  }
+
+  get all(): readonly IndexedHistory[] {
+    return this.#histories;
+  }
+
+  get last(): IndexedHistory {
+    const last = this.#histories.at(-1);
+    if (last === undefined) throw new Error("the recording has no log");
+    return last;
+  }
+}
+
+/** Faults under way between two times, with the time that nodes need after an unbounded one. */
+export const faultsBetween = ({ faults }: Pick<Recording, "faults">, from: Time, to: Time): FaultSpan[] =>
+  faults.filter(
+    ({ began, ended, isBounded }) => began <= to && ended + (isBounded ? SLACK_MS : RECOVERY_MS) >= from,
+  );
+
+/** Faults that a request may have failed by: nodes need a moment to find each other again after any of them. */
+export const faultsOf = (
+  { faults }: Pick<Recording, "faults">,
+  call: { began: Time; ended: Time },
+): FaultSpan[] =>
+  faults.filter(({ began, ended }) => began <= call.ended && ended + RECOVERY_MS >= call.began);
+
+/** Whether the log may have been rewritten shortly before a time. */
+export const mayBeRewritten = ({ faults }: Pick<Recording, "faults">, at: Time): boolean =>
+  faults.some(
+    ({ rewritesLog, began, ended }) =>
+      rewritesLog === true && began <= at && at <= ended + RECOVERY_MS + SLACK_MS,
+  );
+
+/** Milliseconds after the loss of a right within which its stream or socket is closed, brokers up. */
+const CLOSING_MS = 1000;
+/** The same, brokers down. */
+const CLOSING_IN_FAULT_MS = 5000;
+
+/** When what was lost at a time must be closed. */
+export function closingTime(recording: Pick<Recording, "faults">, lost: Time): Time {
+  const faults = faultsBetween(recording, lost, lost + CLOSING_MS + SLACK_MS);
+  if (faults.length === 0) return lost + CLOSING_MS + SLACK_MS;
+  const ends = faults.map(({ isBounded, ended }) => (isBounded ? lost : ended));
+  return Math.max(lost, ...ends) + CLOSING_IN_FAULT_MS + SLACK_MS;
+}

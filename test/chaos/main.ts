@@ -1,0 +1,95 @@
+/** `npm run chaos -- --seed N --minutes M [--only FAULT,FAULT] [--scale S]`, or `-- --judge FILE`: docs/chaos.md. */
+import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { explain } from "../../core/explain.ts";
+import { judge } from "./checker.ts";
+import { FAULTS } from "./faults.ts";
+import { readRecording, type Recording, writeRecording } from "./recording.ts";
+import { report } from "./report.ts";
+import { run } from "./run.ts";
+
+const RECORDINGS = ".data/chaos";
+const FORCED_MS = 40_000;
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const progress = (line: string): void =>
+  void process.stdout.write(
+    process.stdout.isTTY ? `\r\x1b[2K${line.slice(0, process.stdout.columns - 1)}` : "",
+  );
+
+function options() {
+  const { values } = parseArgs({
+    options: {
+      seed: { type: "string", default: String(Date.now() % 1_000_000) },
+      minutes: { type: "string", default: "1" },
+      only: { type: "string" },
+      scale: { type: "string", default: "1" },
+      judge: { type: "string" },
+    },
+  });
+  const names = Object.keys(FAULTS);
+  const only = values.only?.split(",").filter((name) => name !== "none") ?? names;
+  const unknown = only.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new Error(`"${unknown}" is none of ${names.join(", ")}`);
+  const [seed, minutes, scale] = [values.seed, values.minutes, values.scale].map(Number) as [
+    number,
+    number,
+    number,
+  ];
+  if (!Number.isInteger(seed) || !(minutes > 0 && minutes <= 24 * 60) || !(scale > 0 && scale <= 10))
+    throw new Error(
+      "Usage: npm run chaos -- --seed N --minutes M [--only FAULT,FAULT] [--scale S] | --judge FILE",
+    );
+  return { seed, minutes, scale, faults: only, file: values.judge };
+}
+
+/** Ends what was started, the last first. */
+const stops: (() => Promise<void> | void)[] = [];
+async function stopAll(): Promise<void> {
+  const forced = setTimeout(() => process.exit(1), FORCED_MS);
+  for (let stop = stops.pop(); stop !== undefined; stop = stops.pop())
+    await Promise.resolve(stop()).catch((error: unknown) => say(`did not stop cleanly: ${explain(error)}`));
+  clearTimeout(forced);
+}
+
+async function record(aborting: AbortSignal): Promise<Recording> {
+  const { seed, minutes, scale, faults } = options();
+  const folder = await mkdtemp(join(tmpdir(), "taskwire-chaos-"));
+  stops.push(() => rm(folder, { recursive: true, force: true }));
+  // Postgres' own user must reach the folder.
+  await chmod(folder, 0o755);
+  const own = (stop: () => Promise<void> | void): void => void stops.push(stop);
+  const recording = await run({ seed, minutes, scale, faults, folder }, own, say, progress, aborting);
+  await mkdir(RECORDINGS, { recursive: true });
+  const file = join(RECORDINGS, `seed-${seed}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.gz`);
+  await writeRecording(file, recording);
+  say(`\nThe recording is in ${file}`);
+  return recording;
+}
+
+async function main(): Promise<number> {
+  const aborting = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.on(name, () => {
+      if (aborting.signal.aborted) return;
+      say("\nstopping");
+      aborting.abort(new Error("stopped"));
+      void stopAll().then(() => process.exit(1));
+    });
+  try {
+    const { file } = options();
+    const recording = file === undefined ? await record(aborting.signal) : await readRecording(file);
+    const verdict = judge(recording);
+    say(report(recording, verdict));
+    await stopAll();
+    return verdict.findings.isSound ? 0 : 1;
+  } catch (error) {
+    process.stderr.write(`${explain(error)}\n`);
+    await stopAll();
+    return 1;
+  }
+}
+
+process.exit(await main());

@@ -1,0 +1,135 @@
+/** What a run of chaos leaves behind: all that the checker judges, as lines of JSON in one compressed file. */
+import { createReadStream, createWriteStream } from "node:fs";
+import { createInterface } from "node:readline";
+import { pipeline } from "node:stream/promises";
+import { Readable } from "node:stream";
+import { createGunzip, createGzip } from "node:zlib";
+import type { Position } from "../../core/events.ts";
+
+/** Milliseconds since 1970: of this machine's one clock, which Postgres' commit timestamps come from as well. */
+export type Time = number;
+
+/** What a subscriber saw, in the order in which it came. */
+export type Signal = { at: Time; client: string; connection: number } & (
+  | { kind: "opened"; user: string; session: string; expires_at: Time; cursors: Record<string, Position> }
+  | { kind: "ready"; streams: Record<string, Position & { recovered: boolean }> }
+  | { kind: "event"; stream: string; seq: number; id: string; digest: string; tags: string[] }
+  /** Any other frame that holds a canary. */
+  | { kind: "other"; tags: string[] }
+  | { kind: "stream_closed"; stream: string }
+  | { kind: "renewed"; expires_at: Time; session: string }
+  | { kind: "dismissed"; frame: "session_ended" | "token_expired" }
+  /** The server refused a connection, or a refresh of its token, and said why. */
+  | { kind: "refused"; session: string; user: string; expires_at: Time; code: string }
+  | { kind: "closed"; reason: string }
+);
+
+/** `unknown`: the connection was cut, or there was no answer in time. `failed`: the server said 5xx. */
+export type Outcome = "ok" | "refused" | "failed" | "unknown";
+
+/** One attempt of a request. Attempts of one write have one `id`, which is its request id in the log. */
+export interface Call {
+  id: string;
+  action: string;
+  user: string;
+  began: Time;
+  ended: Time;
+  outcome: Outcome;
+  status: number | null;
+  /** Code of the problem that was answered. */
+  code?: string;
+  /** A success leaves an event of this request in the log. */
+  leavesEvent: boolean;
+  /** The write may make several events of one type in a stream, as a bulk or the end of a membership does. */
+  makesMany?: boolean;
+  /** Whose sessions a success ends; all of them where no session is named. */
+  ends?: { user: string; session?: string; except?: string };
+}
+
+export interface FaultSpan {
+  name: string;
+  target: string;
+  began: Time;
+  ended: Time;
+  /** Whether the promise bounds lateness while it lasts: a broker or a node that just died does not excuse a late frame. */
+  isBounded: boolean;
+  /** The log may have lost its end: `recovered: false` and ended sessions are in order. */
+  rewritesLog?: boolean;
+}
+
+export interface LogRow {
+  stream: string;
+  seq: number;
+  id: string;
+  type: string;
+  request_id: string | null;
+  committed: Time;
+  digest: string;
+  task?: { id: string; digest: string; deleted: boolean };
+  /** Of an event about a membership: whose. */
+  member?: string;
+}
+
+/** The log as it was until a restore put an older one in its place; the last one has no end. */
+export interface History {
+  until: Time | null;
+  rows: LogRow[];
+}
+
+/** The state in Postgres at the end. */
+export interface FinalState {
+  heads: Record<string, number>;
+  tasks: { id: string; title: string }[];
+  memberships: { project: string; user: string }[];
+}
+
+export interface Recording {
+  seed: number;
+  began: Time;
+  ended: Time;
+  /** Users who see each project from its first event on. */
+  founders: Record<string, string>;
+  signals: Signal[];
+  calls: Call[];
+  faults: FaultSpan[];
+  histories: History[];
+  state: FinalState;
+  /** Tasks of each project's stream as REST lists them at the end: a digest for each id. */
+  rest: Record<string, Record<string, string>>;
+  exits: { node: string; at: Time; how: string }[];
+  rejections: { node: string; line: string }[];
+  /** Resident bytes of each node, sampled. */
+  memory: Record<string, number[]>;
+}
+
+const LISTS = ["signals", "calls", "faults", "exits", "rejections"] as const;
+
+function* linesOf(recording: Recording): Generator<string> {
+  const { histories, ...rest } = recording;
+  const lists = Object.fromEntries(LISTS.map((name) => [name, []]));
+  yield `${JSON.stringify(["head", { ...rest, ...lists }])}\n`;
+  for (const { until, rows } of histories) {
+    yield `${JSON.stringify(["history", { until, rows: [] }])}\n`;
+    for (const row of rows) yield `${JSON.stringify(["row", row])}\n`;
+  }
+  for (const name of LISTS) for (const item of recording[name]) yield `${JSON.stringify([name, item])}\n`;
+}
+
+export const writeRecording = (file: string, recording: Recording): Promise<void> =>
+  pipeline(Readable.from(linesOf(recording)), createGzip(), createWriteStream(file));
+
+/** @throws Error where the file is no recording */
+export async function readRecording(file: string): Promise<Recording> {
+  let recording: Recording | undefined;
+  const lines = createInterface({ input: createReadStream(file).pipe(createGunzip()) });
+  for await (const line of lines) {
+    const [kind, item] = JSON.parse(line) as [string, never];
+    if (kind === "head") recording = { ...(item as Recording), histories: [] };
+    else if (recording === undefined) break;
+    else if (kind === "history") recording.histories.push(item);
+    else if (kind === "row") recording.histories.at(-1)?.rows.push(item);
+    else (recording[kind as (typeof LISTS)[number]] as unknown[]).push(item);
+  }
+  if (recording === undefined) throw new Error(`${file} is no recording`);
+  return recording;
+}

@@ -1,0 +1,116 @@
+/** The table at the end of a run. */
+import { isFailed } from "./check-writes.ts";
+import type { Verdict } from "./checker.ts";
+import { type Finding, FINDINGS } from "./findings.ts";
+import { faultsOf } from "./histories.ts";
+import { namesOf } from "./lateness.ts";
+import type { Recording } from "./recording.ts";
+
+const MEGABYTE = 1024 * 1024;
+
+const percentile = (sorted: number[], share: number): number =>
+  Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
+
+/** Rows as a table: the first row is its head; numbers stand to the right. */
+export function table(rows: (string | number)[][]): string {
+  const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => String(row[at] ?? "").length)));
+  const line = (row: (string | number)[]): string =>
+    row
+      .map((cell, at) =>
+        typeof cell === "number" ? String(cell).padStart(widths[at] ?? 0) : cell.padEnd(widths[at] ?? 0),
+      )
+      .join("  ")
+      .trimEnd();
+  const [head = [], ...body] = rows;
+  return [line(head), widths.map((width) => "-".repeat(width)).join("  "), ...body.map(line)].join("\n");
+}
+
+function countBy<Item>(items: Item[], nameOf: (item: Item) => string): Map<string, Item[]> {
+  const groups = new Map<string, Item[]>();
+  for (const item of items) groups.set(nameOf(item), [...(groups.get(nameOf(item)) ?? []), item]);
+  return groups;
+}
+
+function callsTable({ calls }: Recording): string {
+  const rows = [...countBy(calls, ({ action }) => action)].sort(([a], [b]) => (a < b ? -1 : 1));
+  const count = (list: Recording["calls"], outcome: string): number =>
+    list.filter((call) => call.outcome === outcome).length;
+  return table([
+    ["action", "ok", "refused", "failed", "unknown"],
+    ...rows.map(([name, list]) => [
+      name,
+      ...["ok", "refused", "failed", "unknown"].map((outcome) => count(list, outcome)),
+    ]),
+  ]);
+}
+
+function failuresTable(recording: Recording): string {
+  const all = countBy(recording.calls, (call) => namesOf(faultsOf(recording, call)));
+  const rows = [...all].map(([name, calls]) => {
+    const failed = calls.filter(isFailed);
+    const how = [...countBy(failed, ({ status, code }) => `${status ?? "cut"} ${code ?? ""}`.trim())];
+    return [
+      name,
+      calls.length,
+      failed.length,
+      how.map(([text, list]) => `${list.length} × ${text}`).join(", "),
+    ];
+  });
+  return table([["fault", "requests", "failed", "how"], ...rows.sort((a, b) => Number(b[2]) - Number(a[2]))]);
+}
+
+function latenessTable({ lateness }: Verdict): string {
+  const rows = [...lateness].map(([name, times]) => {
+    const sorted = times.sort((a, b) => a - b);
+    return [name, sorted.length, ...[0.5, 0.95, 0.99, 1].map((share) => percentile(sorted, share))];
+  });
+  return table([
+    ["lateness by fault (ms)", "frames", "p50", "p95", "p99", "max"],
+    ...rows.sort((a, b) => Number(b[1]) - Number(a[1])),
+  ]);
+}
+
+function memoryTable({ memory }: Recording): string {
+  const rows = Object.entries(memory).map(([name, samples]) => {
+    const most = samples.reduce((a, b) => Math.max(a, b), 0);
+    return [
+      name,
+      ...[samples[0] ?? 0, most, samples.at(-1) ?? 0].map((bytes) => Math.round(bytes / MEGABYTE)),
+    ];
+  });
+  return table([["memory (MB)", "first", "most", "last"], ...rows]);
+}
+
+function findingsTable({ findings }: Verdict): string {
+  const rows = (Object.keys(FINDINGS) as Finding[]).map((name) => [
+    name,
+    findings.counts[name],
+    FINDINGS[name],
+  ]);
+  const examples = [...findings.examples].flatMap(([name, list]) => list.map((text) => `  ${name}: ${text}`));
+  return [table([["finding", "count", "means"], ...rows]), ...examples].join("\n");
+}
+
+export function report(recording: Recording, verdict: Verdict): string {
+  const { seed, faults, signals, calls, began, ended } = recording;
+  const frames = signals.filter(({ kind }) => kind === "event").length;
+  const connections = signals.filter(({ kind }) => kind === "opened").length;
+  const clients = new Set(signals.map(({ client }) => client)).size;
+  const summary = `seed ${seed}: ${Math.round((ended - began) / 1000)} s, ${faults.length} faults, ${calls.length} requests, ${clients} subscribers, ${connections} connections, ${frames} frames`;
+  const listed = faults.map(({ name, target, began: from, ended: to }) => [
+    name,
+    target,
+    Math.round((from - began) / 100) / 10,
+    Math.round((to - from) / 100) / 10,
+  ]);
+  return [
+    summary,
+    table([["fault", "where", "at (s)", "for (s)"], ...listed]),
+    callsTable(recording),
+    failuresTable(recording),
+    latenessTable(verdict),
+    memoryTable(recording),
+    findingsTable(verdict),
+    verdict.findings.isSound ? "Nothing was found." : "The run found faults: see above.",
+  ].join("\n\n");
+}

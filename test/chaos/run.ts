@@ -1,0 +1,183 @@
+/** One run: starts the system, lets writers and faults loose on it, waits until all is quiet, and records what happened. */
+import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../local/until.ts";
+import { dumpLog, dumpState } from "./database-dump.ts";
+import { digestOf } from "./digest.ts";
+import { runFaults } from "./fault-schedule.ts";
+import { HttpClient } from "./http-client.ts";
+import { Random } from "./random.ts";
+import type { History, Recording } from "./recording.ts";
+import { SocketSubscriber, type Subscriber } from "./subscriber.ts";
+import { DATABASE, type Own, Topology } from "./topology.ts";
+import { type Project, World } from "./world.ts";
+import { Writer } from "./writer.ts";
+
+export interface RunOptions {
+  seed: number;
+  minutes: number;
+  /** Faults to choose from. */
+  faults: string[];
+  /** The share of writers and subscribers that there are. */
+  scale: number;
+  /** Empty, and open to Postgres' user. */
+  folder: string;
+}
+
+const SUBSCRIBERS = 100;
+const SIZES = { writers: 20, watchers: 10, guests: 6, projects: 10 };
+/** Milliseconds between two writes of one writer. */
+const PAUSE_MS = 600;
+const CONNECTED_WITHIN_MS = 30_000;
+/** The run is over when no frame came for so long. */
+const QUIET_MS = 4000;
+const QUIET_WITHIN_MS = 60_000;
+const PROGRESS_MS = 1000;
+/** Every so many of the subscribers poll, let their tokens run out, and read streams from their beginning. */
+const [POLLS, EXPIRES, WHOLE] = [4, 5, 3];
+
+export async function run(
+  { seed, minutes, faults, scale, folder }: RunOptions,
+  own: Own,
+  say: (line: string) => void,
+  onProgress: (line: string) => void,
+  signal: AbortSignal,
+): Promise<Recording> {
+  const random = new Random(seed);
+  const scaled = (count: number): number => Math.max(2, Math.round(count * scale));
+  const topology = await Topology.start(folder, own, say);
+  const { signals, calls, histories, spans } = emptyLists();
+  const http = new HttpClient(() => topology.api.url, calls);
+  await until(
+    async () => (await fetch(`${topology.api.url}/openapi.json`).catch(() => null))?.ok === true,
+    CONNECTED_WITHIN_MS,
+  );
+
+  say("making users and projects");
+  const sizes = { ...SIZES, writers: scaled(SIZES.writers), watchers: scaled(SIZES.watchers) };
+  const world = await World.make(http, sizes, random.fork());
+  await topology.postgres.backUp();
+  const subscribers = makeSubscribers(world, scaled(SUBSCRIBERS), topology.sockets.url, signals);
+  own(() => subscribers.forEach((one) => one.stop()));
+  for (const one of subscribers) one.start();
+  const connected = (): number => subscribers.filter(({ isConnected }) => isConnected).length;
+  await until(() => connected() === subscribers.length, CONNECTED_WITHIN_MS);
+
+  const began = Date.now();
+  const end = began + minutes * 60_000;
+  const ending = new AbortController();
+  const writers = world.writers.map((user) => new Writer(world, random.fork(), user));
+  const writing = writers.map((writer) => writer.run(ending.signal, PAUSE_MS));
+  say(`${writers.length} writers and ${subscribers.length} subscribers for ${minutes} min, seed ${seed}`);
+  const progress = setInterval(() => {
+    const broken = spans
+      .filter(({ ended }) => ended === Infinity)
+      .map(({ name, target }) => `${name} (${target})`);
+    const seconds = Math.round((Date.now() - began) / 1000);
+    onProgress(
+      `${seconds} s  ${calls.length} requests  ${signals.length} signals  ${connected()} connected  ${broken.join(", ") || "all well"}`,
+    );
+  }, PROGRESS_MS);
+  own(() => clearInterval(progress));
+
+  const keepHistory = async (): Promise<void> => {
+    const rows = await dumpLog(await topology.postgres.url(DATABASE));
+    histories.push({ until: Date.now(), rows });
+  };
+  const site = { topology, subscribers, random: random.fork(), keepHistory };
+  await runFaults(site, faults, { until: end, signal, onFault: (span) => spans.push(span) });
+  await delay(Math.max(0, end - Date.now()), undefined, { signal }).catch(() => {});
+
+  ending.abort();
+  await Promise.all(writing);
+  signal.throwIfAborted();
+  await quiet(signals, () => subscribers.every(({ isConnected, user }) => isConnected || user.isGone));
+  const ended = Date.now();
+  const rest = await listTasks(world);
+  const url = await topology.postgres.url(DATABASE);
+  histories.push({ until: null, rows: await dumpLog(url) });
+  clearInterval(progress);
+  return {
+    seed,
+    began,
+    ended,
+    founders: Object.fromEntries(world.projects.map(({ id, owner }) => [`project:${id}`, owner.id])),
+    // What comes after the end is not judged.
+    signals: signals.filter(({ at }) => at <= ended),
+    calls,
+    faults: spans,
+    histories,
+    state: await dumpState(url),
+    rest,
+    exits: topology.exits,
+    rejections: topology.rejections,
+    memory: topology.memory,
+  };
+}
+
+function emptyLists() {
+  const signals: Recording["signals"] = [];
+  const calls: Recording["calls"] = [];
+  const spans: Recording["faults"] = [];
+  const histories: History[] = [];
+  return { signals, calls, spans, histories };
+}
+
+function makeSubscribers(
+  world: World,
+  count: number,
+  url: string,
+  signals: Recording["signals"],
+): Subscriber[] {
+  const { users } = world;
+  return Array.from({ length: count }, (_, n) => {
+    const user = users[n % users.length];
+    if (user === undefined) throw new Error("there are no users");
+    const transport = n % POLLS === POLLS - 1 ? "polling" : "websocket";
+    const address = `127.1.${Math.floor(n / 250)}.${(n % 250) + 1}`;
+    const projects = world.projectsOf(user).map(({ id }) => `project:${id}`);
+    const whole = n % WHOLE === 0 ? [`user:${user.id}`, ...projects] : [];
+    const renews = n % EXPIRES !== EXPIRES - 1;
+    const options = { name: `s${n}`, user, transport, renews, address, whole } as const;
+    return new SocketSubscriber(options, world, url, signals);
+  });
+}
+
+/** Waits until every subscriber is back, and no frame comes any more. */
+async function quiet(signals: Recording["signals"], areBack: () => boolean): Promise<void> {
+  let count = -1;
+  let since = Date.now();
+  await until(async () => {
+    await delay(100);
+    const events = signals.filter(({ kind }) => kind === "event").length;
+    if (events !== count || !areBack()) since = Date.now();
+    count = events;
+    return Date.now() - since > QUIET_MS;
+  }, QUIET_WITHIN_MS);
+}
+
+/** The tasks of each project as its owner's lists show them. */
+async function listTasks(world: World): Promise<Recording["rest"]> {
+  const rest: Recording["rest"] = {};
+  for (const project of world.projects) {
+    const tasks = await listProject(world, project);
+    if (tasks !== null) rest[`project:${project.id}`] = tasks;
+  }
+  return rest;
+}
+
+async function listProject(world: World, { id, owner }: Project): Promise<Record<string, string> | null> {
+  const session = await world.logIn(owner);
+  const tasks: Record<string, string> = {};
+  let cursor: string | null = "";
+  while (cursor !== null) {
+    const path: string = `/projects/${id}/tasks?limit=100&sort=created_at${cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`}`;
+    const identity = { user: owner.id, token: session?.token ?? "" };
+    const { outcome, body } = await world.http.send({ method: "GET", path }, identity, {
+      action: "tasks.list",
+    });
+    if (outcome !== "ok") return null;
+    for (const task of body.items) tasks[task.id] = digestOf(task);
+    cursor = body.next_cursor;
+  }
+  return tasks;
+}

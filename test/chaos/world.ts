@@ -1,0 +1,149 @@
+/** The people and projects of a run, as far as the writers know them. */
+import { randomUUID } from "node:crypto";
+import { canary } from "./digest.ts";
+import type { HttpClient } from "./http-client.ts";
+import type { Random } from "./random.ts";
+import type { Time } from "./recording.ts";
+import { ADMIN } from "./topology.ts";
+
+export const ROLES = ["viewer", "member", "manager"] as const;
+
+export interface User {
+  id: string;
+  name: string;
+  /** More than one while the answer to a change of password is not known. */
+  passwords: string[];
+  /** Deactivated or erased, or about to be. */
+  isGone: boolean;
+}
+
+export interface Session {
+  user: User;
+  token: string;
+  refreshToken: string;
+  /** The session's id. */
+  id: string;
+  expiresAt: Time;
+}
+
+export interface Project {
+  id: string;
+  owner: User;
+  /** Its first members; those of them that are writers stay. */
+  members: Set<User>;
+  tasks: string[];
+  comments: { task: string; id: string; author: string }[];
+}
+
+/** What an answer of login or refresh holds. */
+export function sessionOf(user: User, body: any): Session {
+  const [, payload = ""] = String(body.access_token).split(".");
+  const { sid, exp } = JSON.parse(Buffer.from(payload, "base64url").toString());
+  return {
+    user,
+    token: body.access_token,
+    refreshToken: body.refresh_token,
+    id: sid,
+    expiresAt: exp * 1000,
+  };
+}
+
+/** How many of each there are. */
+export interface Sizes {
+  writers: number;
+  /** Users whose memberships and sessions come and go. */
+  watchers: number;
+  /** Users whose accounts end during the run. */
+  guests: number;
+  projects: number;
+}
+
+export class World {
+  readonly writers: User[] = [];
+  readonly watchers: User[] = [];
+  readonly guests: User[] = [];
+  readonly projects: Project[] = [];
+  admin!: User;
+  readonly http: HttpClient;
+  #serial = 0;
+
+  private constructor(http: HttpClient) {
+    this.http = http;
+  }
+
+  /** @throws Error when a part of it can't be made */
+  static async make(http: HttpClient, sizes: Sizes, random: Random): Promise<World> {
+    const world = new World(http);
+    for (const kind of ["writers", "watchers", "guests"] as const)
+      for (let n = 0; n < sizes[kind]; n++)
+        world[kind].push(await world.#register(`${kind.slice(0, -1)}-${n}`));
+    world.admin = {
+      id: "admin",
+      name: ADMIN.email,
+      passwords: [ADMIN.password],
+      isGone: false,
+    };
+    for (let n = 0; n < sizes.projects; n++) await world.#makeProject(n, random);
+    return world;
+  }
+
+  get users(): User[] {
+    return [...this.writers, ...this.watchers, ...this.guests];
+  }
+
+  projectsOf(user: User): Project[] {
+    return this.projects.filter(({ members }) => members.has(user));
+  }
+
+  /** A text that names a project, and no other text of the run. */
+  title(project: Project): string {
+    return canary(project.id, String(++this.#serial));
+  }
+
+  /** @returns null when there is no answer, or no such account any more */
+  async logIn(user: User): Promise<Session | null> {
+    for (const password of user.passwords) {
+      const request = { method: "POST", path: "/auth/login", body: { login: user.name, password } };
+      const { outcome, body } = await this.http.send(request, { user: user.id }, { action: "auth.login" });
+      if (outcome === "ok") return sessionOf(user, body);
+    }
+    return null;
+  }
+
+  async #register(prefix: string): Promise<User> {
+    const name = `${prefix}-${randomUUID().slice(0, 8)}`;
+    const password = `password of ${name}`;
+    const body = await this.#must({ id: "", token: "" }, "POST", "/auth/register", {
+      username: name,
+      email: `${name}@example.com`,
+      password,
+    });
+    return { id: body.id, name, passwords: [password], isGone: false };
+  }
+
+  async #makeProject(n: number, random: Random): Promise<void> {
+    const owner = this.writers[n % this.writers.length] as User;
+    const session = await this.logIn(owner);
+    if (session === null) throw new Error(`${owner.name} can't log in`);
+    const as = { id: owner.id, token: session.token };
+    const { id } = await this.#must(as, "POST", "/projects", { name: `Project ${n}` });
+    const members = new Set([owner]);
+    this.projects.push({ id, owner, members, tasks: [], comments: [] });
+    for (const user of this.users) {
+      const isMember = user !== owner && (this.guests.includes(user) || random.next() < 0.4);
+      const role = this.writers.includes(user) ? random.pick(["member", "manager"]) : random.pick(ROLES);
+      if (!isMember) continue;
+      await this.#must(as, "POST", `/projects/${id}/members`, { user_id: user.id, role });
+      members.add(user);
+    }
+  }
+
+  async #must(as: { id: string; token: string }, method: string, path: string, body: object): Promise<any> {
+    const identity = { user: as.id, ...(as.token !== "" && { token: as.token }) };
+    const note = { action: `setup ${path.split("/")[1]}` };
+    const answer = await this.http.send({ method, path, body }, identity, note);
+    if (answer.outcome !== "ok")
+      throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  }
+}

@@ -1,0 +1,215 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { judge } from "../chaos/checker.ts";
+import { type Finding, FINDINGS } from "../chaos/findings.ts";
+import { readRecording, type Recording, type Signal, writeRecording } from "../chaos/recording.ts";
+import { ANN, BOB, CAT, PROJECT, soundRecording, STREAM } from "../chaos/sound-recording.ts";
+
+type EventSignal = Extract<Signal, { kind: "event" }>;
+
+const nonZero = (recording: Recording): Partial<Record<Finding, number>> =>
+  Object.fromEntries(Object.entries(judge(recording).findings.counts).filter(([, count]) => count !== 0));
+
+const indexOf = ({ signals }: Recording, seq: number, client: string): number =>
+  signals.findIndex((one) => one.kind === "event" && one.client === client && one.seq === seq);
+const frameOf = (recording: Recording, seq: number, client = "ann"): EventSignal =>
+  recording.signals[indexOf(recording, seq, client)] as EventSignal;
+/** Adds a signal where its time puts it. */
+const insert = (recording: Recording, signal: Signal): void => {
+  recording.signals.push(signal);
+  recording.signals.sort((a, b) => a.at - b.at);
+};
+const rowsOf = (recording: Recording) => recording.histories[0]?.rows ?? [];
+
+/** What is spoiled, how, and what the checker counts then. */
+const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<Record<Finding, number>>][] = [
+  ["a frame is dropped", (r) => r.signals.splice(indexOf(r, 5, "ann"), 1), { lost: 1, state_differs: 1 }],
+  [
+    "the last frame is dropped",
+    (r) => r.signals.splice(indexOf(r, 10, "ann"), 1),
+    { lost: 1, state_differs: 1 },
+  ],
+  ["a frame comes twice", (r) => insert(r, { ...frameOf(r, 5) }), { repeated: 1 }],
+  [
+    "two frames are swapped",
+    (r) => {
+      const [at, next] = [indexOf(r, 5, "ann"), indexOf(r, 6, "ann")];
+      [r.signals[at], r.signals[next]] = [frameOf(r, 6), frameOf(r, 5)];
+    },
+    { out_of_order: 1, state_differs: 1 },
+  ],
+  ["a frame is in no log", (r) => (frameOf(r, 10).id = CAT), { phantom: 1, lost: 1, state_differs: 1 }],
+  ["a frame differs", (r) => (frameOf(r, 5).digest = "other"), { altered: 1 }],
+  [
+    "a frame is late",
+    (r) => insert(r, { ...(r.signals.splice(indexOf(r, 10, "ann"), 1)[0] as Signal), at: r.began + 13_000 }),
+    { late: 1 },
+  ],
+  [
+    "a member gets what was committed after the removal",
+    (r) => insert(r, { ...frameOf(r, 8), client: "bob", at: r.began + 8500 }),
+    { leaked: 1, not_closed: 1 },
+  ],
+  ["a frame tells of a foreign project", (r) => frameOf(r, 5).tags.push(CAT), { leaked: 1 }],
+  [
+    "another user's stream is sent",
+    (r) => {
+      rowsOf(r).push({ ...rowsOf(r)[0]!, stream: `user:${CAT}`, seq: 1, id: CAT });
+      r.signals.push({ ...frameOf(r, 10), stream: `user:${CAT}`, seq: 1, id: CAT, digest: "d1" });
+    },
+    { leaked: 1 },
+  ],
+  [
+    "a lost stream is never closed",
+    (r) =>
+      r.signals.splice(
+        r.signals.findIndex(({ kind }) => kind === "stream_closed"),
+        1,
+      ),
+    { not_closed: 1 },
+  ],
+  [
+    "a socket stays open after its session ended",
+    (r) =>
+      (r.signals = r.signals.filter(
+        (s) => s.client !== "session" || !["dismissed", "closed"].includes(s.kind),
+      )),
+    { not_closed: 1, lost: 2, state_differs: 2 },
+  ],
+  [
+    "a socket stays open after its token expired",
+    (r) =>
+      (r.signals = r.signals.filter(
+        (s) => s.client !== "token" || !["dismissed", "closed"].includes(s.kind),
+      )),
+    { not_closed: 1, lost: 2, state_differs: 2 },
+  ],
+  [
+    "a stream is missing at the end",
+    (r) => r.state.memberships.push({ project: CAT, user: ANN }),
+    { streams_missing: 1 },
+  ],
+  [
+    "recovered: false without need",
+    (r) =>
+      insert(r, {
+        at: r.began + 5500,
+        client: "ann",
+        connection: 1,
+        kind: "ready",
+        streams: { [STREAM]: { seq: 5, id: frameOf(r, 5).id, recovered: false } },
+      }),
+    { needless_resets: 1 },
+  ],
+  [
+    "the history changes without a word",
+    (r) => {
+      const [first] = r.histories as [Recording["histories"][number]];
+      const rows = first.rows.map((row) => (row.seq === 5 ? { ...row, id: CAT } : row));
+      r.histories = [
+        { until: r.began + 5500, rows: first.rows.slice(0, 5) },
+        { until: null, rows },
+      ];
+    },
+    { unannounced: 4 },
+  ],
+  ["the log has a hole", (r) => void (r.state.heads[`user:${CAT}`] = 1), { holes: 1 }],
+  [
+    "a row is doubled",
+    (r) => r.state.tasks.push({ id: CAT, title: r.state.tasks[0]!.title }),
+    { doubled: 1 },
+  ],
+  [
+    "one request wrote twice",
+    (r) => {
+      rowsOf(r)[4]!.request_id = "r4";
+      r.calls = r.calls.filter(({ id }) => id !== "r5");
+    },
+    { doubled: 1 },
+  ],
+  ["an acknowledged write is gone", (r) => (rowsOf(r)[4]!.request_id = null), { acknowledged_gone: 1 }],
+  ["a refused write is there", (r) => (r.calls[4]!.outcome = "refused"), { refused_written: 1 }],
+  ["a folded task differs from REST", (r) => (r.rest[STREAM]!.t5 = "other"), { state_differs: 1 }],
+  [
+    "a session ends without a cause",
+    (r) => (r.calls = r.calls.filter(({ id }) => id !== "logout")),
+    { sessions_lost: 1 },
+  ],
+  [
+    "a good token is refused",
+    (r) =>
+      insert(r, {
+        at: r.began + 5000,
+        client: "ann",
+        connection: 1,
+        kind: "refused",
+        session: "ann",
+        user: ANN,
+        expires_at: r.ended,
+        code: "invalid-token",
+      }),
+    { sessions_lost: 1 },
+  ],
+  [
+    "a request fails while nothing is broken",
+    (r) => r.calls.push({ ...r.calls[0]!, id: "failed", outcome: "failed", status: 503 }),
+    { failed_without_fault: 1 },
+  ],
+  [
+    "a process ends by itself",
+    (r) => r.exits.push({ node: "tasks-1", at: r.began, how: "exit code 1" }),
+    { processes_ended: 1 },
+  ],
+  [
+    "a rejection is not handled",
+    (r) => r.rejections.push({ node: "tasks-1", line: "unhandledRejection" }),
+    { unhandled_rejections: 1 },
+  ],
+];
+
+test("a sound recording has no findings", () => expect(nonZero(soundRecording())).toEqual({}));
+
+test.each(MUTATIONS)("%s", (_what, spoil, expected) => {
+  const recording = soundRecording();
+  spoil(recording);
+  expect(nonZero(recording)).toEqual(expected);
+});
+
+test("each finding has a mutation", () => {
+  const named = new Set(MUTATIONS.flatMap(([, , expected]) => Object.keys(expected)));
+  expect(Object.keys(FINDINGS).filter((name) => !named.has(name))).toEqual([]);
+});
+
+test("a user who is added again may read what came meanwhile", () => {
+  const recording = soundRecording();
+  const [first] = rowsOf(recording);
+  const added = {
+    ...first!,
+    seq: 11,
+    id: CAT,
+    type: "member_added",
+    member: BOB,
+    request_id: null,
+    task: undefined!,
+  };
+  added.committed = recording.began + 10_500;
+  rowsOf(recording).push(added);
+  recording.state.heads[STREAM] = 11;
+  const frame = { ...frameOf(recording, 10), seq: 11, id: CAT, digest: "d1", at: recording.began + 10_505 };
+  insert(recording, frame);
+  insert(recording, { ...frameOf(recording, 10), client: "bob", at: recording.began + 10_900 });
+  expect(nonZero(recording)).toEqual({});
+});
+
+test("a recording is the same after it was written and read", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "taskwire-chaos-"));
+  try {
+    const recording = soundRecording();
+    await writeRecording(join(folder, "recording.gz"), recording);
+    expect(await readRecording(join(folder, "recording.gz"))).toEqual(recording);
+    expect(recording.signals.some((one) => one.kind === "event" && one.tags[0] === PROJECT)).toBe(true);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
