@@ -31,7 +31,7 @@ export default defineConfig(
         "error",
         { considerDefaultExhaustiveForUnions: true },
       ],
-      // A socket's or a query's answer is checked where it comes in, not where it is passed on.
+      // Code checks the data of a socket or a query where it arrives, not where it passes it on.
       "@typescript-eslint/only-throw-error": "off",
       "@typescript-eslint/prefer-promise-reject-errors": "off",
       "@typescript-eslint/require-await": "off",
@@ -59,7 +59,7 @@ export default defineConfig(
     ),
   },
   {
-    // What comes over the wire has no type but what the test asserts of it.
+    // Data from the wire has no type until a test asserts one.
     files: ["test/**"],
     rules: {
       "@typescript-eslint/no-explicit-any": "off",
@@ -77,7 +77,7 @@ export default defineConfig(
     languageOptions: { globals: { process: "readonly", console: "readonly" } },
   },
   {
-    // Runs in browsers, as it is.
+    // These files run in browsers unchanged.
     files: ["services/api-gateway/mail-links/*.js"],
     extends: [tseslint.configs.disableTypeChecked],
     languageOptions: {

@@ -1,4 +1,4 @@
-/** What came over the wire: a test asserts what it is. */
+/** Data from the wire: it has no type until a test asserts one. */
 export type Wire = any;
 
 export interface Answer {

@@ -16,7 +16,7 @@ export interface Person {
 
 export const PASSWORD = "correct horse battery";
 
-/** REST as a client uses it: what is asserted is what came over the wire, which is as the OpenAPI document says. */
+/** REST as a client uses it. Every response must conform to the OpenAPI document. */
 export class Api {
   readonly url: string;
   readonly #token: string | undefined;
@@ -67,7 +67,7 @@ export class Api {
   delete = (path: string, headers?: Record<string, string>) =>
     this.request("DELETE", path, undefined, headers);
 
-  /** The same, for what must succeed on the way to what is tested. @returns the body */
+  /** A request that must succeed before the tested one. @returns the body */
   async must(method: string, path: string, body?: unknown): Promise<Wire> {
     const answer = await this.request(method, path, body);
     if (answer.status >= 400)
@@ -75,7 +75,7 @@ export class Api {
     return answer.body;
   }
 
-  /** Somebody new, registered and logged in. */
+  /** A new user, logged in. */
   async person(name = "user"): Promise<Person> {
     const username = `${name}-${newId().slice(-12)}`;
     const email = `${username}@example.com`;

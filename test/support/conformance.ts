@@ -22,10 +22,10 @@ function validator(pointer: string): ValidateFunction {
   return known;
 }
 
-/** What HTTP itself and CORS bring, whatever the operation. */
+/** Headers of HTTP itself and of CORS, which every operation may have. */
 const TRANSPORT =
   /^(date|connection|keep-alive|content-type|content-length|transfer-encoding|vary|access-control-.*)$/;
-/** Served for people and operators: no part of the document. */
+/** Paths for people and operators, which are no part of the document. */
 const PAGES =
   /^\/(docs|redoc|guide|problems|verify-email|reset-password|links|openapi\.json|asyncapi\.json|health|live|ready|metrics|ws)(\/|$)/;
 
@@ -38,7 +38,7 @@ const resolve = (pointer: string): Wire =>
     .split("/")
     .map((part) => decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~"))
     .reduce((value, name) => value?.[name], openapi);
-/** Where a pointer leads, when what stands there refers on. */
+/** A pointer, with the `$ref` that it leads to resolved. */
 const follow = (pointer: string): string => resolve(pointer)?.$ref ?? pointer;
 
 /** `/api/v1/tasks/?limit=1` to `/tasks` */
@@ -54,7 +54,7 @@ const templates = Object.keys(openapi.paths).map((template) => ({
   pattern: new RegExp(`^${template.replace(/[.]/g, "\\.").replace(/\{\w+\}/g, "[^/]+")}$`),
 }));
 
-/** The operation's pointer; null where there is none. What is written out goes before what a parameter could be. */
+/** The operation's pointer; null when there is none. A literal path takes precedence over a parameter. */
 function operationOf(method: string, path: string): string | null {
   const found = templates
     .filter(({ pattern }) => pattern.test(path))
@@ -121,7 +121,7 @@ function faultsOf(method: string, path: string, answer: Answer): string[] {
   return faults;
 }
 
-/** @throws Error that says where the answer is not what the document promises */
+/** @throws Error that says where the answer differs from the document */
 export function mustConform(method: string, url: string, answer: Answer): void {
   const faults = faultsOf(method.toUpperCase(), plainPath(url), answer);
   if (faults.length > 0)

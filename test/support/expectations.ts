@@ -6,7 +6,7 @@ import type { Answer, Wire } from "./answer.ts";
 export const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 export const TIMESTAMP = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
 
-/** What no client may read: stacks, paths, SQL, driver and library words, hashes. */
+/** Text that no client may read: stacks, paths, SQL, words of drivers and libraries, hashes. */
 const INTERNALS =
   /\n\s+at |node_modules|\.[tj]s:\d|SELECT |INSERT |UPDATE |violates|relation|sequelize|moleculer|\$2[aby]\$/i;
 
@@ -28,8 +28,8 @@ export function expectCommonHeaders({ headers }: Answer): void {
 }
 
 /**
- * A whole problem document (RFC 9457) that tells nothing of the inside.
- * @param pointers of its `errors`, in order; none: it must have no `errors`
+ * A whole problem document (RFC 9457) that reveals no internals.
+ * @param pointers of its `errors`, in order; undefined: the document must have no `errors`
  */
 export function expectProblem(answer: Answer, status: number, code: ProblemCode, pointers?: string[]): void {
   const { body, headers } = answer;
@@ -59,7 +59,7 @@ export function expectProblem(answer: Answer, status: number, code: ProblemCode,
     }),
   });
   if (body.resource !== undefined) expect(body.detail).toContain(body.resource.id);
-  // A detail that says no more than its title says nothing.
+  // A detail adds to its title.
   expect(body.detail).not.toBe(body.title);
   expect(JSON.stringify(body)).not.toMatch(INTERNALS);
   expectCommonHeaders(answer);

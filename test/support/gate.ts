@@ -2,16 +2,16 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { freePort } from "../../local/ports.ts";
 
-/** A way to a database that can be shut: to those who take it the server is away then. */
+/** A TCP proxy to a database. While it is closed, its clients find the server away. */
 export interface Gate {
-  /** The database's URL by this way. */
+  /** The database's URL through this proxy. */
   url: string;
   open(): Promise<void>;
-  /** Cuts off who is on it, too. */
+  /** Also cuts open connections. */
   close(): Promise<void>;
 }
 
-/** A gate that is still shut. */
+/** A gate that is still closed. */
 export async function gateTo(databaseUrl: string): Promise<Gate> {
   const url = new URL(databaseUrl);
   const target = { host: url.hostname, port: Number(url.port) };

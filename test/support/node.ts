@@ -24,7 +24,7 @@ export function testConfig(databaseUrl: string, overrides: Partial<Config> = {})
     RATE_LIMIT: "off",
     DATABASE_URL: databaseUrl,
   };
-  // Time brings about nothing that a test did not ask for.
+  // Without the jobs service nothing happens by time alone.
   const services = SERVICES.filter((name) => name !== "jobs");
   return { ...loadConfig(env), SERVICES: services, PORT: 0, NOTIFIER_PORT: 0, ...overrides };
 }
@@ -38,7 +38,7 @@ export async function startTestNode(overrides: Partial<Config> = {}): Promise<Te
   return { broker, config, url, api: new Api(url), stop: () => broker.stop() };
 }
 
-/** Takes one service of a node away for the time that `work` takes. */
+/** Stops one service of a node while `work` runs. */
 export async function withoutService(
   { broker, config }: TestNode,
   name: Exclude<ServiceName, "api-gateway">,

@@ -17,7 +17,7 @@ const answerOf = (status: number, headers: Headers, text: string): Answer => ({
   body: text === "" ? null : headers.get("content-type")?.includes("json") ? JSON.parse(text) : text,
 });
 
-/** What `fetch` can't send: paths as they are, any method, repeated or forbidden headers, bytes. */
+/** Sends requests that `fetch` can't: paths as they are, any method, repeated or forbidden headers, bytes. */
 export async function send(url: string, { method = "GET", path, headers = {}, body }: Raw): Promise<Answer> {
   const length =
     body === undefined || "Transfer-Encoding" in headers ? {} : { "Content-Length": Buffer.byteLength(body) };
@@ -40,7 +40,7 @@ function dechunk(chunks: string): string {
   return length === 0 ? "" : rest.slice(0, length) + dechunk(rest.slice(length + 2));
 }
 
-/** What isn't HTTP at all, or only nearly. The server has to close the connection. */
+/** Sends lines that are no HTTP, or almost HTTP. The server has to close the connection. */
 export async function dial(url: string, lines: string[]): Promise<Answer> {
   const { port, hostname } = new URL(url);
   const socket = connect(Number(port), hostname);
