@@ -1,4 +1,7 @@
-/** The only changes that the log knows: texts are redacted, and streams that nobody can read are forgotten. */
+/**
+ * The only changes that the log knows: texts are redacted, old events are forgotten, and so are streams that nobody can
+ * read.
+ */
 import type { Queryable } from "./database.ts";
 
 interface Thing {
@@ -76,6 +79,46 @@ export async function forgetEvents(db: Queryable, stream: string): Promise<boole
     values: [stream, FORGET_EVENTS],
   });
   return rows.length === FORGET_EVENTS;
+}
+
+/** Streams that one statement looks at for old events. */
+const WALK_STREAMS = 1000;
+
+/**
+ * Forgets old events of the streams that follow `after` in the order of their names, in a batch. The events of a stream go
+ * from its first one on, so that no hole comes about where times and numbers differ in order. A stream's last event stays,
+ * whatever its age: readers are anchored at it. Plan: primary keys of events.streams and events.log.
+ * @param before ISO 8601
+ * @param after a stream's name; empty at the beginning
+ * @returns the name that the next batch follows; null at the end
+ */
+export async function forgetOldEvents(db: Queryable, before: string, after: string): Promise<string | null> {
+  const [{ last, forgotten } = { last: null, forgotten: 0 }] = await db.query<{
+    last: string | null;
+    forgotten: number;
+  }>({
+    name: "events-forget-old",
+    slow: "bounded",
+    text: `WITH walked AS (
+             SELECT name, head FROM events.streams WHERE name > $1 ORDER BY name LIMIT $3),
+           old AS (
+             SELECT w.name, first.seq, least(w.head, coalesce(young.seq, first.seq + $4)) AS cut
+             FROM walked w
+             CROSS JOIN LATERAL (
+               SELECT seq, time FROM events.log WHERE stream = w.name ORDER BY seq LIMIT 1) first
+             LEFT JOIN LATERAL (
+               SELECT seq FROM (SELECT seq, time FROM events.log WHERE stream = w.name ORDER BY seq LIMIT $4) e
+               WHERE time >= $2 ORDER BY seq LIMIT 1) young ON true
+             WHERE first.time < $2 AND first.seq < w.head),
+           batch AS (
+             SELECT name, cut FROM (SELECT name, cut, sum(cut - seq) OVER (ORDER BY name) AS events FROM old) o
+             WHERE events <= $4),
+           gone AS (
+             DELETE FROM events.log l USING batch b WHERE l.stream = b.name AND l.seq < b.cut RETURNING 1)
+           SELECT (SELECT max(name) FROM walked) AS last, (SELECT count(*)::int FROM gone) AS forgotten`,
+    values: [after, before, WALK_STREAMS, FORGET_EVENTS],
+  });
+  return forgotten > 0 ? after : last;
 }
 
 /** Forgets a stream with its last few events: its project was removed for good. */

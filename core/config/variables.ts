@@ -190,6 +190,14 @@ export const VARIABLES = {
     default: 30,
     desc: "days after which deleted resources are removed for good",
   }),
+  EVENT_RETENTION_DAYS: whole(
+    1,
+    3650,
+    "days",
+  )({
+    default: 30,
+    desc: "days that the log keeps events; a client that was away for longer fetches the state",
+  }),
   DUE_SOON_HOURS: whole(
     1,
     720,

@@ -1,6 +1,7 @@
 import type { Config } from "../../core/config.ts";
 import type { Caller } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
+import { forgetOldEvents } from "../../mixins/event-log.erasure.ts";
 import { forgetResponses } from "../../mixins/idempotency.ts";
 import { projects } from "../projects/projects.contract.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
@@ -16,10 +17,18 @@ export interface ScheduledJob {
 
 const DAY_MS = 86_400_000;
 
+const daysAgo = (days: number): string => new Date(Date.now() - days * DAY_MS).toISOString();
+
 /** The jobs and their schedules. A batch may run twice or end half-way: the next one finds only what is left to do. */
-export function scheduledJobs({ RETENTION_DAYS }: Config, caller: Caller, db: Queryable): ScheduledJob[] {
+export function scheduledJobs(
+  { RETENTION_DAYS, EVENT_RETENTION_DAYS }: Config,
+  caller: Caller,
+  db: Queryable,
+): ScheduledJob[] {
   /** Tasks and projects that were deleted before this time are purged. */
-  const retention = () => ({ before: new Date(Date.now() - RETENTION_DAYS * DAY_MS).toISOString() });
+  const retention = () => ({ before: daysAgo(RETENTION_DAYS) });
+  /** The stream whose old events were forgotten last: when a run is out of time, this node's next one goes on from there. */
+  let lastForgotten = "";
   return [
     {
       name: "announce-due",
@@ -37,6 +46,17 @@ export function scheduledJobs({ RETENTION_DAYS }: Config, caller: Caller, db: Qu
       steps: [
         () => tasks.call(caller, "purge", retention()),
         () => projects.call(caller, "purge", retention()),
+      ],
+    },
+    {
+      name: "forget-events",
+      cron: "37 * * * *",
+      steps: [
+        async () => {
+          const next = await forgetOldEvents(db, daysAgo(EVENT_RETENTION_DAYS), lastForgotten);
+          lastForgotten = next ?? "";
+          return next !== null;
+        },
       ],
     },
     {

@@ -177,7 +177,7 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>
     docs: {
       summary: "Read a project's log",
       description:
-        "The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for a client that was away. A page of very long events holds fewer than `limit`: read on until the last item's `seq` is `head`.",
+        "The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for a client that was away. A page of very long events holds fewer than `limit`: read on until the last item's `seq` is `head`. Old events are forgotten: when the first item's `seq` is more than `after + 1`, fetch the state.",
       answer: eventPage,
     },
     async handler(ctx) {

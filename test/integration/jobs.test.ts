@@ -308,6 +308,81 @@ describe("with all services", () => {
     expect(await count("tasks.categories WHERE id = $1", id)).toBe(0);
   });
 
+  describe("events older than the retention", () => {
+    const daysAgo = (days: number) => inHours(-24 * days);
+    const numbersOf = async (stream: string): Promise<number[]> =>
+      (await sql.query("SELECT seq::int FROM events.log WHERE stream = $1 ORDER BY seq", [stream])).rows.map(
+        ({ seq }) => seq,
+      );
+    const age = (stream: string, upTo: number, days: number) =>
+      sql.query("UPDATE events.log SET time = $3 WHERE stream = $1 AND seq <= $2", [
+        stream,
+        upTo,
+        daysAgo(days),
+      ]);
+
+    test("are forgotten in all streams, from the first one on; the last event of a stream stays", async () => {
+      const { EVENT_RETENTION_DAYS: days } = node.config;
+      const [busy, quiet, young, skewed] = (await Promise.all(
+        ["Busy", "Quiet", "Young", "Skewed"].map(async (name) => `project:${(await project(name)).id}`),
+      )) as [string, string, string, string];
+      for (const stream of [busy, quiet, young, skewed])
+        for (const title of ["One", "Two", "Three"]) await task({ id: stream.slice(8) }, title);
+      const own = `user:${ada.id}`;
+      const ownNumbers = await numbersOf(own);
+      await age(busy, 3, days + 1);
+      await age(quiet, 5, days + 1);
+      await age(young, 5, days - 1);
+      await age(own, ownNumbers.length, days + 1);
+      // The clock of the node that wrote event 2 was ahead.
+      await age(skewed, 3, days + 1);
+      await sql.query("UPDATE events.log SET time = $2 WHERE stream = $1 AND seq = 2", [
+        skewed,
+        daysAgo(days - 1),
+      ]);
+
+      await runJob(queue, "forget-events");
+
+      expect(await numbersOf(busy)).toEqual([4, 5]);
+      expect(await numbersOf(quiet)).toEqual([5]);
+      expect(await numbersOf(young)).toEqual([1, 2, 3, 4, 5]);
+      expect(await numbersOf(skewed)).toEqual([2, 3, 4, 5]);
+      expect(await numbersOf(own)).toEqual(ownNumbers.slice(-1));
+      await task({ id: quiet.slice(8) }, "Four");
+      expect(await numbersOf(quiet)).toEqual([5, 6]);
+    });
+
+    test("go in batches that are bounded, also where there are more streams than one batch looks at", async () => {
+      await runJob(queue, "forget-events");
+      await sql.query(
+        `INSERT INTO events.streams (name, head)
+         SELECT 'project:' || gen_random_uuid(), CASE WHEN n = 1 THEN 12000 ELSE 3 END FROM generate_series(1, 2500) AS n`,
+      );
+      await sql.query(
+        `INSERT INTO events.log (stream, seq, id, type, time, data)
+         SELECT name, seq, gen_random_uuid(), 'task_updated', '2001-01-01', '{}'
+         FROM events.streams s CROSS JOIN generate_series(1, head) AS seq
+         WHERE NOT EXISTS (SELECT FROM events.log WHERE stream = s.name)`,
+      );
+      await sql.query(
+        `CREATE TABLE public.sweeps (rows bigint);
+         CREATE FUNCTION public.sweep() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN INSERT INTO public.sweeps SELECT count(*) FROM swept; RETURN NULL; END $$;
+         CREATE TRIGGER sweep AFTER DELETE ON events.log REFERENCING OLD TABLE AS swept
+           FOR EACH STATEMENT EXECUTE FUNCTION public.sweep()`,
+      );
+      await runJob(queue, "forget-events");
+      const [sweeps] = (await sql.query("SELECT sum(rows)::int AS all, max(rows)::int AS most FROM sweeps"))
+        .rows;
+      await sql.query("DROP TABLE public.sweeps; DROP FUNCTION public.sweep CASCADE");
+      expect(sweeps).toEqual({ all: 11_999 + 2499 * 2, most: 5000 });
+      expect(await count("events.log WHERE time = '2001-01-01'")).toBe(2500);
+      expect(await count("events.streams s JOIN events.log l ON l.stream = s.name AND l.seq = s.head")).toBe(
+        await count("events.streams"),
+      );
+    });
+  });
+
   test("answers under idempotency keys are forgotten once they expired", async () => {
     for (const key of ["old", "young"])
       await ada.api.post("/tasks", { title: "Once" }, { "Idempotency-Key": key });
@@ -358,6 +433,7 @@ describe("a job", () => {
       ["announce-due", "* * * * *"],
       ["forget-answers", "*/5 * * * *"],
       ["forget-categories", "* * * * *"],
+      ["forget-events", "37 * * * *"],
       ["purge-deleted", "7 * * * *"],
     ]);
     expect(nodes.flatMap(({ log }) => log)).toEqual([]);

@@ -2,6 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/gl
 import pg from "pg";
 import { createTokens } from "../../core/tokens.ts";
 import { newId } from "../../core/ids.ts";
+import type { Queryable, Statement } from "../../mixins/database.ts";
+import { forgetOldEvents } from "../../mixins/event-log.erasure.ts";
 import { PASSWORD, type Person, type Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
@@ -246,6 +248,36 @@ describe("resuming", () => {
       await socket.waitFor(() => socket.of(stream).length >= 1);
       expect(shape(socket, stream)).toEqual([[4, "task_created"]]);
     }
+  });
+
+  test("from before the retention's cut is refused plainly; from the cut on it brings everything", async () => {
+    const { id, stream } = await newProject();
+    for (const at of numbers(3, 8)) await createTask(id, `Number ${at}`);
+    const { rows } = await sql.query("SELECT id FROM events.log WHERE stream = $1 ORDER BY seq", [stream]);
+    const at = (seq: number) => ({ seq, id: rows[seq - 1].id as string });
+    await sql.query("UPDATE events.log SET time = '2001-01-01' WHERE stream = $1 AND seq < 6", [stream]);
+    const db = { query: async ({ text, values }: Statement) => (await sql.query(text, values)).rows };
+    for (let walked: string | null = ""; walked !== null;)
+      walked = await forgetOldEvents(db as Queryable, "2002-01-01", walked);
+
+    const resume = async (cursor: unknown) => {
+      const socket = await connect(ben, { cursors: { [stream]: cursor } });
+      return [socket.ready[stream], socket.of(stream).map(({ seq }) => seq)];
+    };
+    const present = at(8);
+    const [lost, whole] = [false, true].map((recovered) => ({ ...present, recovered }));
+    expect(await resume(at(4))).toEqual([lost, []]);
+    expect(await resume(4)).toEqual([lost, []]);
+    // Its own event is gone, so nothing says that the log is the same.
+    expect(await resume(at(5))).toEqual([lost, []]);
+    expect(await resume(5)).toEqual([whole, [6, 7, 8]]);
+    expect(await resume(at(6))).toEqual([whole, [7, 8]]);
+    expect(await resume(6)).toEqual([whole, [7, 8]]);
+    expect(await resume({ ...at(6), id: newId() })).toEqual([lost, []]);
+    expect(await resume(at(8))).toEqual([whole, []]);
+
+    const log = await ben.api.must("GET", `/projects/${id}/events?after=2`);
+    expect(log.items.map(({ seq }: { seq: number }) => seq)).toEqual([6, 7, 8]);
   });
 });
 
