@@ -98,7 +98,11 @@ async function apart({ topology }: Site, work: () => Promise<void>): Promise<voi
   }
 }
 
-const addStandby = ({ topology }: Site): Promise<void> => topology.postgres.addStandby();
+/** A standby again, and a backup for the next restore. */
+async function makeWhole({ topology }: Site): Promise<void> {
+  await topology.postgres.addStandby();
+  await topology.postgres.backUp();
+}
 
 const named = (kinds: [string, FaultKind][]): [string, FaultKind][] => kinds;
 
@@ -154,7 +158,7 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
   ["postgres-killed", postgresFault(({ topology }) => topology.postgres.restart("SIGKILL"))],
   [
     "postgres-failover",
-    postgresFault((site) => apart(site, () => site.topology.postgres.failover()), { end: addStandby }),
+    postgresFault((site) => apart(site, () => site.topology.postgres.failover()), { end: makeWhole }),
   ],
   [
     "postgres-restored",
@@ -164,7 +168,7 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
           await site.keepHistory();
           await site.topology.postgres.restore();
         }),
-      { rewritesLog: true, end: addStandby },
+      { rewritesLog: true, end: makeWhole },
     ),
   ],
   [
