@@ -6,6 +6,9 @@ import type { PushServer } from "./sockets.ts";
 /** Milliseconds between two beats: an event is this late at most when its hint was lost. */
 const BEAT_MS = 1000;
 
+/** Beats under way: one that waits for Postgres does not keep the next one from asking on another connection. */
+const MAX_BEATS = 3;
+
 /** Ends sockets whose client reads too slowly, and those whose token has expired. */
 function sweep(io: PushServer): void {
   const sockets = [...io.of("/").sockets.values()];
@@ -19,13 +22,13 @@ function sweep(io: PushServer): void {
 
 /** Sweeps the sockets and lets the streams read what no hint brought. An outage is logged once. @returns how to stop it */
 export function startBeat({ io, limits, streams, logger }: Notifier): () => void {
-  let isBeating = false;
+  let beats = 0;
   let isFailing = false;
   const timer = setInterval(() => {
     sweep(io);
     limits.prune();
-    if (isBeating) return;
-    isBeating = true;
+    if (beats >= MAX_BEATS) return;
+    beats += 1;
     streams
       .beat()
       .then(() => (isFailing = false))
@@ -33,7 +36,7 @@ export function startBeat({ io, limits, streams, logger }: Notifier): () => void
         if (!isFailing) logger.warn(`the log can't be read now: ${error.message}`);
         isFailing = true;
       })
-      .finally(() => (isBeating = false));
+      .finally(() => (beats -= 1));
   }, BEAT_MS);
   return () => clearInterval(timer);
 }

@@ -3,6 +3,7 @@ import type { LoggedEvent, Position } from "../../core/events.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { readLog } from "../../mixins/event-log.queries.ts";
+import { movesAccess } from "../events.ts";
 import { MAX_STREAMS } from "./handshake.ts";
 import { readableStreams } from "./notifier.queries.ts";
 import { drained, sentBytes } from "./slow-client.ts";
@@ -17,7 +18,7 @@ const PAGE_BYTES = 1_000_000;
 export const JOINED_STREAMS = 50;
 export const FIRST_EVENTS = PAGE_EVENTS / JOINED_STREAMS;
 
-/** How a socket's join of a stream ended. */
+/** How a socket came into a stream. */
 export interface Place {
   /** Everything after the cursor was sent. */
   recovered: boolean;
@@ -27,7 +28,7 @@ export interface Place {
 
 /** The start of a join of one stream. */
 export interface Start {
-  cursor: Position | null;
+  cursor: Position;
   /** Of the entry, before the socket's access was read. */
   epoch: number;
   /** The socket's actor when the access was read. */
@@ -36,22 +37,32 @@ export interface Start {
   page?: LoggedEvent[] | null | undefined;
 }
 
+/** Lets a socket into a stream's room, unless it has no room for the stream. */
+export function enter(
+  socket: ClientSocket,
+  name: string,
+  { losses }: Entry,
+  recovered: boolean,
+): Place | "full" {
+  // The socket's own room is one more.
+  if (socket.rooms.size > MAX_STREAMS && !socket.rooms.has(name)) return "full";
+  void socket.join(name);
+  return { recovered, losses };
+}
+
 /**
  * Sends a socket what follows its cursor, and lets it into the stream's room in the tick in which it has reached the tail.
- * @param enter joins the room
- * @returns null when the socket may not read the stream, or is gone; "full" when it has no room for the stream
+ * @returns null when the socket may not read the stream, or is gone; "lost" when the log does not go on from the cursor
  * @throws Problem database-unavailable
  */
-export async function joinStream(
+export async function replay(
   db: Queryable,
   socket: ClientSocket,
   name: string,
   entry: Entry,
   { cursor, epoch, actor, page }: Start,
-  enter: () => void,
-): Promise<Place | "full" | null> {
+): Promise<Place | "full" | "lost" | null> {
   const { tail } = entry;
-  // Null: nothing is sent again, and the socket begins where the stream is now.
   let position = cursor;
   let limit = FIRST_EVENTS;
   const mustCheckAccess = () => entry.epoch !== epoch || socket.data.actor !== actor;
@@ -63,24 +74,18 @@ export async function joinStream(
       actor = socket.data.actor;
       if (!(await readableStreams(db, actor, [name])).has(name)) return null;
     } else if (tail.state === "rewritten") {
-      await entry.reading;
-      // The cast keeps the compiler from assuming that the state is still the same.
-      if ((tail.state as string) === "rewritten") throw new Problem("database-unavailable");
-    } else if (position === null || position.seq >= tail.last.seq) {
-      // The socket's own room is one more.
-      if (socket.rooms.size > MAX_STREAMS && !socket.rooms.has(name)) return "full";
-      enter();
-      return { recovered: position !== null && isAt(tail.last, position), losses: entry.losses };
+      await located(entry);
+    } else if (position.seq >= tail.last.seq) {
+      return isAt(tail.last, position) ? enter(socket, name, entry, true) : "lost";
     } else {
       const span = { stream: name, after: position, upTo: tail.last.seq };
       const events = page === undefined ? await readLog(db, { ...span, limit }) : page;
       page = undefined;
-      if (mustCheckAccess()) continue;
       const last = events?.at(-1);
-      if (events === null || last === undefined) {
-        position = null;
-        continue;
-      }
+      if (events === null || last === undefined) return "lost";
+      // After a restore the log may have a loss of access here that the tail has not seen.
+      if (events.some(movesAccess) && !(await readableStreams(db, actor, [name])).has(name)) return null;
+      if (mustCheckAccess()) continue;
       const before = sentBytes(socket.conn);
       for (const event of events) socket.emit(event.type, event);
       position = { seq: last.seq, id: last.id };
@@ -89,6 +94,12 @@ export async function joinStream(
       if (!(await drained(socket))) return null;
     }
   }
+}
+
+/** Waits until a rewritten stream is located. @throws Problem database-unavailable */
+export async function located({ tail, reading }: Entry): Promise<void> {
+  await reading;
+  if (tail.state === "rewritten") throw new Problem("database-unavailable");
 }
 
 /** Whether two positions are the same, as far as both ids are known. */

@@ -10,8 +10,7 @@ import type { ClientSocket } from "./sockets.ts";
 const MAX_WAITING_REQUESTS = 100;
 
 type Acknowledge = (answer: object) => void;
-/** Gives what makes the answer in the tick that sends it, so that the answer counts the frames sent before it. */
-type Handle = (request: Record<string, unknown>) => Promise<() => object>;
+type Handle = (request: Record<string, unknown>, reply: Acknowledge) => Promise<void> | void;
 
 /** A failure as the client may see it. */
 export const socketProblem = (error: unknown): ProblemDocument => {
@@ -38,8 +37,7 @@ function serially(self: Notifier, socket: ClientSocket) {
         try {
           if (self.isLimited && !self.limits.spend(socket.data.actor.id))
             throw new Problem("rate-limited", "Your sockets send too many requests: wait a moment");
-          const answer = await handle((request ?? {}) as Record<string, unknown>);
-          reply(answer());
+          await handle((request ?? {}) as Record<string, unknown>, reply);
         } catch (error) {
           if (problemCode(error) === null) self.logger.error(`${event} failed`, error);
           reply({ problem: socketProblem(error) });
@@ -53,23 +51,24 @@ function serially(self: Notifier, socket: ClientSocket) {
 export function listenForRequests(self: Notifier, socket: ClientSocket): void {
   const on = serially(self, socket);
 
-  on("subscribe", async ({ stream, cursor }) => {
+  on("subscribe", ({ stream, cursor }, reply) => {
     const name = parseStream(stream, "stream");
     const from = cursor === undefined ? null : parseCursor(cursor, "cursor");
     if (socket.rooms.has(name)) throw new Problem("conflict", "The socket has this stream already");
-    const { places, leftOut } = await self.streams.join(socket, new Map([[name, from]]));
-    if (leftOut > 0) throw tooManyStreams();
-    if (!places.has(name)) throw missing("stream", name);
-    return () => ({ stream: name, ...self.streams.positions(socket, places)[name] });
+    return self.streams.join(socket, new Map([[name, from]]), ({ places, leftOut }) => {
+      if (leftOut > 0) throw tooManyStreams();
+      if (!places.has(name)) throw missing("stream", name);
+      reply({ stream: name, ...self.streams.positions(socket, places)[name] });
+    });
   });
 
-  on("unsubscribe", async ({ stream }) => {
+  on("unsubscribe", async ({ stream }, reply) => {
     const name = parseStream(stream, "stream");
     await self.streams.leave(socket, name);
-    return () => ({ stream: name });
+    reply({ stream: name });
   });
 
-  on("authenticate", async ({ token }) => {
+  on("authenticate", async ({ token }, reply) => {
     const { actor, expiresAt } = await self.authenticate(String(token));
     mustNotBeRevoked(self.revocations, actor);
     if (actor.id !== socket.data.actor.id)
@@ -78,7 +77,6 @@ export function listenForRequests(self: Notifier, socket: ClientSocket): void {
     socket.data.actor = actor;
     socket.data.expiresAt = expiresAt;
     await self.streams.renewed(socket);
-    const expires_at = expiresAt === null ? null : new Date(expiresAt).toISOString();
-    return () => ({ expires_at });
+    reply({ expires_at: expiresAt === null ? null : new Date(expiresAt).toISOString() });
   });
 }

@@ -1,10 +1,11 @@
 /**
  * The streams that sockets of this node listen to. Each has a tail (tails.ts), which decides what is sent, and a socket.io
  * room, to which it is sent. A socket enters the room in the tick in which its replay has reached the tail (join.ts), so
- * between replay and live events nothing is missing and nothing comes twice.
+ * between replay and live events nothing is missing and nothing comes twice. Without a replay it enters in the tick that
+ * tells the client where the stream is, so no event comes before that.
  *
  * A join is a schedule, not a moment: anything may commit between two answers of the database. So the joins of one socket
- * take turns; a socket that follows its user joins the user's own stream before its memberships are read; and a read of
+ * take turns; a socket that follows its user is told of new memberships from before its memberships are read; and a read of
  * the log belongs to the entry that began it.
  *
  * Nothing leaks. A join checks access. An event that ends a user's access takes the user's sockets out of the room before
@@ -14,7 +15,6 @@
 import { setImmediate } from "node:timers/promises";
 import { problemDocument } from "../../core/errors.ts";
 import { type CommittedEvent, isEvent, type LoggedEvent, type Position } from "../../core/events.ts";
-import type { Actor } from "../../core/kit.ts";
 import type { Log } from "../../core/log.ts";
 import type { Database } from "../../mixins/database.ts";
 import { projectStream } from "../../mixins/event-log.ts";
@@ -22,7 +22,7 @@ import { readLogs, type StreamHead } from "../../mixins/event-log.queries.ts";
 import { movesAccess } from "../events.ts";
 import { memberEvents, projectEvents } from "../projects/projects.contract.ts";
 import { type Handshake, MAX_STREAMS } from "./handshake.ts";
-import { FIRST_EVENTS, joinStream, JOINED_STREAMS, type Place } from "./join.ts";
+import { enter, FIRST_EVENTS, JOINED_STREAMS, located, type Place, replay, type Start } from "./join.ts";
 import { ownStream, projectStreams, readableStreams, readersOf } from "./notifier.queries.ts";
 import { closeConnection, isTooSlow, terminate } from "./slow-client.ts";
 import type { ClientSocket, PushServer } from "./sockets.ts";
@@ -38,6 +38,12 @@ export interface Joined {
   leftOut: number;
 }
 
+/** A join that has nothing to send again, and waits for the tick that announces it. */
+interface Waiting extends Omit<Start, "cursor" | "page"> {
+  name: string;
+  entry: Entry;
+}
+
 /** Where a client's stream is, in `ready` and in the acknowledgement of `subscribe`. */
 export interface StreamPosition extends Position {
   recovered: boolean;
@@ -47,9 +53,8 @@ export class Streams {
   readonly #tails: Tails;
   /** Each socket's last join. The next one begins when it has ended. */
   readonly #turns = new WeakMap<ClientSocket, Promise<unknown>>();
-  /** The number of the join that brought a socket into a stream. An access check that began earlier does not apply to it. */
-  readonly #joins = new WeakMap<ClientSocket, Map<string, number>>();
-  #joined = 0;
+  /** The sockets that follow a user and are connecting, by the user's own stream: they are not in its room yet. */
+  readonly #connecting = new Map<string, Set<ClientSocket>>();
   /**
    * Sockets whose memberships were read since the last beat. If Postgres now loses its last commits, no tail may have seen
    * the events of these memberships, so the next beat reads the memberships again.
@@ -83,41 +88,72 @@ export class Streams {
     onWanted: (count: number) => void = () => {},
   ): Promise<void> {
     return this.#inTurn(socket, async () => {
-      const wanted = (names: string[]) => {
+      const { actor } = socket.data;
+      const own = streams === null ? ownStream(actor) : null;
+      // From here on the own stream's tail tells of new memberships: those that commit before are among those read below.
+      const release = await this.#follow(socket, own);
+      try {
+        const names = streams ?? (await this.#usualStreams(socket, own, cursors.keys()));
         onWanted(names.length);
-        return new Map(names.map((name) => [name, cursors.get(name) ?? null]));
-      };
-      const parts: Joined[] = [];
-      if (streams === null) {
-        const { actor } = socket.data;
-        // The user's own stream comes first: it carries each membership that commits after the memberships are read.
-        const own = ownStream(actor);
-        if (own !== null) parts.push(await this.#join(socket, wanted([own])));
-        const { names, leftOut } = await projectStreams(this.#db, actor, MAX_STREAMS - 1);
-        socket.data.leftOut += leftOut;
-        parts.push(await this.#join(socket, wanted(names)));
-        // The user lost access to some of these while the client was away.
-        const given = new Set(names);
-        const former = [...cursors.keys()].filter((name) => name !== own && !given.has(name));
-        if (former.length > 0) parts.push(await this.#unreadableOf(actor, former));
-      } else parts.push(await this.#join(socket, wanted(streams)));
-      for (const name of parts.flatMap(({ unreadable }) => unreadable)) this.close(socket, name);
-      socket.data.leftOut += parts.reduce((sum, { leftOut }) => sum + leftOut, 0);
-      this.ready(socket, new Map(parts.flatMap(({ places }) => [...places])));
+        const wanted = new Map(names.map((name) => [name, cursors.get(name) ?? null]));
+        await this.#join(socket, wanted, ({ places, unreadable, leftOut }) => {
+          socket.data.leftOut += leftOut;
+          for (const name of unreadable) this.close(socket, name);
+          this.ready(socket, places);
+        });
+      } finally {
+        release();
+      }
     });
   }
 
-  async #unreadableOf(actor: Actor, names: string[]): Promise<Joined> {
-    const readable = await readableStreams(this.#db, actor, names);
-    return { places: new Map(), unreadable: names.filter((name) => !readable.has(name)), leftOut: 0 };
+  /**
+   * The streams of a socket that names none: its user's own, those of the user's projects, and those that its client has
+   * cursors for. A stream that the user lost while the client was away is among the last, and is closed.
+   */
+  async #usualStreams(
+    socket: ClientSocket,
+    own: string | null,
+    resumed: Iterable<string>,
+  ): Promise<string[]> {
+    const { names, leftOut } = await projectStreams(this.#db, socket.data.actor, MAX_STREAMS - 1);
+    socket.data.leftOut += leftOut;
+    const usual = new Set(own === null ? names : [own, ...names]);
+    const others = [...resumed].filter((name) => !usual.has(name));
+    return [...usual, ...others.slice(0, MAX_STREAMS - usual.size)];
+  }
+
+  /** Has a connecting socket gain what its user's own stream tells from now on. @returns how to stop that */
+  async #follow(socket: ClientSocket, own: string | null): Promise<() => void> {
+    if (own === null) return () => {};
+    const entries = this.#tails.hold([own]);
+    const sockets = this.#connecting.get(own) ?? new Set<ClientSocket>();
+    this.#connecting.set(own, sockets.add(socket));
+    const release = (): void => {
+      this.#tails.release(entries.values());
+      sockets.delete(socket);
+      if (sockets.size === 0) this.#connecting.delete(own);
+    };
+    try {
+      await entries.get(own)?.opened;
+      return release;
+    } catch (error) {
+      release();
+      throw error;
+    }
   }
 
   /**
    * Joins a socket to those streams that its user may read and that it has room for, each from its cursor on.
+   * @param announce runs in the tick in which the last streams are joined; not at all for a socket that is gone
    * @throws Problem database-unavailable
    */
-  join(socket: ClientSocket, wanted: Map<string, Position | null>): Promise<Joined> {
-    return this.#inTurn(socket, () => this.#join(socket, wanted));
+  join(
+    socket: ClientSocket,
+    wanted: Map<string, Position | null>,
+    announce: (joined: Joined) => void,
+  ): Promise<void> {
+    return this.#inTurn(socket, () => this.#join(socket, wanted, announce));
   }
 
   /**
@@ -140,47 +176,78 @@ export class Streams {
     return turn;
   }
 
-  async #join(socket: ClientSocket, wanted: Map<string, Position | null>): Promise<Joined> {
+  async #join(
+    socket: ClientSocket,
+    wanted: Map<string, Position | null>,
+    announce: (joined: Joined) => void,
+  ): Promise<void> {
     const joined: Joined = { places: new Map(), unreadable: [], leftOut: 0 };
     const entries = this.#tails.hold([...wanted.keys()]);
+    const end = (name: string, place: Place | "full" | null): void => {
+      if (place === "full") joined.leftOut += 1;
+      else if (place === null) joined.unreadable.push(name);
+      else joined.places.set(name, place);
+    };
     try {
       for (const entry of entries.values()) await entry.opened;
-      const epochs = new Map([...entries].map(([name, { epoch }]) => [name, epoch]));
+      const checked = new Map([...entries].map(([name, { epoch }]) => [name, epoch]));
       const { actor } = socket.data;
       const readable = await readableStreams(this.#db, actor, [...wanted.keys()]);
       const due = [...entries].filter(([name]) => readable.has(name));
-      joined.unreadable = [...wanted.keys()].filter((name) => !readable.has(name));
+      for (const name of wanted.keys()) if (!readable.has(name)) end(name, null);
       const cursorOf = (name: string): Position | null => wanted.get(name) ?? null;
       await this.#tails.catchUp(due.filter(([name, { tail }]) => (cursorOf(name)?.seq ?? 0) > tail.last.seq));
 
-      for (let at = 0; at < due.length; at += JOINED_STREAMS) {
-        const batch = due.slice(at, at + JOINED_STREAMS);
-        const spans = batch.flatMap(([stream, { tail }]) => {
-          const after = cursorOf(stream);
-          const isBehind = after !== null && after.seq < tail.last.seq;
-          return isBehind ? [{ stream, after, upTo: tail.last.seq }] : [];
-        });
+      const waiting: Waiting[] = [];
+      const resuming = due.flatMap(([name, entry]) => {
+        const start = { name, entry, epoch: checked.get(name) as number, actor };
+        const cursor = cursorOf(name);
+        if (cursor !== null) return [{ ...start, cursor }];
+        waiting.push(start);
+        return [];
+      });
+      for (let at = 0; at < resuming.length; at += JOINED_STREAMS) {
+        const batch = resuming.slice(at, at + JOINED_STREAMS);
+        const spans = batch.flatMap(({ name: stream, entry: { tail }, cursor: after }) =>
+          after.seq < tail.last.seq ? [{ stream, after, upTo: tail.last.seq }] : [],
+        );
         const pages = spans.length === 0 ? null : await readLogs(this.#db, spans, FIRST_EVENTS);
-        for (const [name, entry] of batch) {
-          const start = {
-            cursor: cursorOf(name),
-            epoch: epochs.get(name) as number,
-            actor,
-            page: pages?.get(name),
-          };
-          const enter = () => this.#enter(socket, name);
-          const place = await joinStream(this.#db, socket, name, entry, start, enter);
-          if (place === "full") joined.leftOut += 1;
-          else if (place !== null) joined.places.set(name, place);
-          else joined.unreadable.push(name);
+        for (const { name, entry, ...start } of batch) {
+          const place = await replay(this.#db, socket, name, entry, { ...start, page: pages?.get(name) });
+          if (place === "lost") waiting.push({ name, entry, epoch: start.epoch, actor });
+          else end(name, place);
         }
         // Other sockets get a turn between two batches of thousands of streams.
         if (pages === null) await setImmediate();
       }
+
+      const current = await this.#checked(socket, waiting);
+      if (socket.disconnected) return;
+      for (const { name, entry, isReadable } of current)
+        end(name, isReadable ? enter(socket, name, entry, false) : null);
+      announce(joined);
     } finally {
       this.#tails.release(entries.values());
     }
-    return joined;
+  }
+
+  /** Checks the access of a socket that waits until nothing has changed it meanwhile: the answer holds in this tick. */
+  async #checked(socket: ClientSocket, waiting: Waiting[]): Promise<(Waiting & { isReadable: boolean })[]> {
+    let current = waiting.map((one) => ({ ...one, isReadable: true }));
+    for (;;) {
+      const rewritten = current.filter(({ entry }) => entry.tail.state === "rewritten");
+      for (const { entry } of rewritten) await located(entry);
+      const { actor } = socket.data;
+      const stale = current.filter((one) => one.entry.epoch !== one.epoch || one.actor !== actor);
+      if (rewritten.length + stale.length === 0 || socket.disconnected) return current;
+      if (stale.length === 0) continue;
+      const epochs = new Map(stale.map(({ name, entry }) => [name, entry.epoch]));
+      const readable = await readableStreams(this.#db, actor, [...epochs.keys()]);
+      current = current.map((one) => {
+        const epoch = epochs.get(one.name);
+        return epoch === undefined ? one : { ...one, epoch, actor, isReadable: readable.has(one.name) };
+      });
+    }
   }
 
   /** Where a socket's joined streams are now, after the events that followed the joins. Streams closed since are left out. */
@@ -213,12 +280,10 @@ export class Streams {
    * @throws Problem database-unavailable; the connection is closed then, because the socket might keep a stream too many
    */
   async renewed(socket: ClientSocket): Promise<void> {
-    const held = new Map([...socket.rooms].map((name) => [name, this.#joinOf(socket, name)]));
-    held.delete(socket.id);
+    const names = [...socket.rooms].filter((name) => name !== socket.id);
     try {
-      const readable = await readableStreams(this.#db, socket.data.actor, [...held.keys()]);
-      for (const [name, join] of held)
-        if (!readable.has(name) && join === this.#joinOf(socket, name)) this.close(socket, name);
+      const readable = await readableStreams(this.#db, socket.data.actor, names);
+      for (const name of names) if (!readable.has(name) && socket.rooms.has(name)) this.close(socket, name);
     } catch (error) {
       closeConnection(socket);
       throw error;
@@ -228,7 +293,6 @@ export class Streams {
   /** Closes a stream for a socket whose user may not read it any more, and tells the client. */
   close(socket: ClientSocket, name: string): void {
     void socket.leave(name);
-    this.#joins.get(socket)?.delete(name);
     socket.emit("stream_closed", {
       stream: name,
       problem: problemDocument("not-found", "You may not read this stream any more", {
@@ -257,12 +321,6 @@ export class Streams {
       for (const socket of unsettled) this.#unsettled.delete(socket);
   }
 
-  #enter(socket: ClientSocket, name: string): void {
-    void socket.join(name);
-    const joins = this.#joins.get(socket) ?? new Map<string, number>();
-    this.#joins.set(socket, joins.set(name, ++this.#joined));
-  }
-
   /** Sends what a tail says to the stream's room. */
   #deliver(name: string, entry: Entry, { deliver, lost }: Step): void {
     if (lost) {
@@ -271,7 +329,7 @@ export class Streams {
       entry.membersVersion = UNKNOWN_VERSION;
       const position: StreamPosition = { ...entry.tail.last, recovered: false };
       this.#io.local.to(name).emit("ready", { streams: { [name]: position } });
-      for (const socket of this.#listeners(name))
+      for (const socket of [...this.#listeners(name), ...(this.#connecting.get(name) ?? [])])
         if (name === ownStream(socket.data.actor)) this.#followAll(socket);
     }
     for (const event of deliver) {
@@ -280,7 +338,7 @@ export class Streams {
       if (isEvent(event, projectEvents.project_deleted))
         this.#listeners(name).forEach((socket) => this.close(socket, name));
       if (isEvent(event, memberEvents.member_added) || isEvent(event, projectEvents.project_restored))
-        this.#follow(name, projectStream(event.data.project.id));
+        this.#tellFollowers(name, projectStream(event.data.project.id));
     }
     if (deliver.length > 0) this.#listeners(name).filter(isTooSlow).forEach(terminate);
   }
@@ -297,9 +355,10 @@ export class Streams {
   }
 
   /** A project's stream goes to sockets of a new member, and of each member of a restored project. */
-  #follow(name: string, stream: string): void {
+  #tellFollowers(name: string, stream: string): void {
     if (name === stream) return;
-    for (const socket of this.#listeners(name)) this.#gain(socket, async () => [stream]);
+    for (const socket of [...this.#listeners(name), ...(this.#connecting.get(name) ?? [])])
+      this.#gain(socket, async () => [stream]);
   }
 
   /** Reads a user's memberships again, after the stream that carries their changes has lost its place. */
@@ -317,9 +376,10 @@ export class Streams {
       if (socket.disconnected) return;
       const names = (await streams()).filter((name) => !socket.rooms.has(name));
       if (names.length === 0) return;
-      const { places, leftOut } = await this.#join(socket, new Map(names.map((name) => [name, null])));
-      socket.data.leftOut += leftOut;
-      if (places.size + leftOut > 0) this.ready(socket, places);
+      await this.#join(socket, new Map(names.map((name) => [name, null])), ({ places, leftOut }) => {
+        socket.data.leftOut += leftOut;
+        if (places.size + leftOut > 0) this.ready(socket, places);
+      });
     }).catch((error: unknown) => {
       this.#log.warn(`socket ${socket.id} could not join what its user gained: it connects again`, error);
       closeConnection(socket);
@@ -329,16 +389,13 @@ export class Streams {
   /** Closes a stream whose access has changed for those listeners who may not read it any more. */
   async #recheck({ name, members_version }: StreamHead, entry: Entry): Promise<void> {
     entry.epoch += 1;
-    const held = new Map(this.#listeners(name).map((socket) => [socket, this.#joinOf(socket, name)]));
-    const actors = new Map([...held.keys()].map(({ data }) => [data.actor.id, data.actor]));
+    const actors = new Map(this.#listeners(name).map(({ data }) => [data.actor.id, data.actor]));
     const readers = await readersOf(this.#db, name, [...actors.values()]);
-    for (const [socket, join] of held)
-      if (!readers.has(socket.data.actor.id) && join === this.#joinOf(socket, name)) this.close(socket, name);
+    for (const socket of this.#listeners(name)) {
+      const { id } = socket.data.actor;
+      if (actors.has(id) && !readers.has(id)) this.close(socket, name);
+    }
     entry.membersVersion = members_version;
-  }
-
-  #joinOf(socket: ClientSocket, name: string): number | undefined {
-    return socket.rooms.has(name) ? this.#joins.get(socket)?.get(name) : undefined;
   }
 
   #listeners(name: string): ClientSocket[] {

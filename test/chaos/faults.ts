@@ -98,11 +98,7 @@ async function apart({ topology }: Site, work: () => Promise<void>): Promise<voi
   }
 }
 
-/** A standby again, and a backup for the next restore. */
-async function makeWhole({ topology }: Site): Promise<void> {
-  await topology.postgres.addStandby();
-  await topology.postgres.backUp();
-}
+const addStandby = ({ topology }: Site): Promise<void> => topology.postgres.addStandby();
 
 const named = (kinds: [string, FaultKind][]): [string, FaultKind][] => kinds;
 
@@ -158,7 +154,7 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
   ["postgres-killed", postgresFault(({ topology }) => topology.postgres.restart("SIGKILL"))],
   [
     "postgres-failover",
-    postgresFault((site) => apart(site, () => site.topology.postgres.failover()), { end: makeWhole }),
+    postgresFault((site) => apart(site, () => site.topology.postgres.failover()), { end: addStandby }),
   ],
   [
     "postgres-restored",
@@ -168,7 +164,7 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
           await site.keepHistory();
           await site.topology.postgres.restore();
         }),
-      { rewritesLog: true, end: makeWhole },
+      { rewritesLog: true, end: addStandby },
     ),
   ],
   [

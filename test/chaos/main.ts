@@ -2,7 +2,6 @@
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { explain } from "../../core/explain.ts";
 import { judge } from "./checker.ts";
@@ -12,8 +11,7 @@ import { report } from "./report.ts";
 import { run } from "./run.ts";
 
 const RECORDINGS = ".data/chaos";
-/** Milliseconds that each part has to end. */
-const STOP_MS = 25_000;
+const FORCED_MS = 40_000;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const progress = (line: string): void =>
@@ -50,18 +48,10 @@ function options() {
 /** Ends what was started, the last first. */
 const stops: (() => Promise<void> | void)[] = [];
 async function stopAll(): Promise<void> {
-  for (let stop = stops.pop(); stop !== undefined; stop = stops.pop()) {
-    const waiting = new AbortController();
-    const tooLate = delay(STOP_MS, undefined, { signal: waiting.signal }).then(
-      () => say("a part does not stop: going on"),
-      () => {},
-    );
-    const stopped = Promise.resolve(stop()).catch((error: unknown) =>
-      say(`a part did not stop cleanly: ${explain(error)}`),
-    );
-    await Promise.race([stopped, tooLate]);
-    waiting.abort();
-  }
+  const forced = setTimeout(() => process.exit(1), FORCED_MS);
+  for (let stop = stops.pop(); stop !== undefined; stop = stops.pop())
+    await Promise.resolve(stop()).catch((error: unknown) => say(`did not stop cleanly: ${explain(error)}`));
+  clearTimeout(forced);
 }
 
 async function record(aborting: AbortSignal): Promise<Recording> {

@@ -224,11 +224,8 @@ export class SocketSubscriber implements Subscriber {
         { action: "auth.refresh" },
       );
       if (session !== this.#session) return;
-      if (status === 401) {
-        this.#refused(String(body?.type).split("/").at(-1) ?? "", Date.now() + LONG_MS);
-        this.#session = null;
-        this.#socket.io.engine.close();
-      }
+      if (status === 401)
+        return this.#refused(String(body?.type).split("/").at(-1) ?? "", Date.now() + LONG_MS);
       if (status !== 200) return;
       this.#session = sessionOf(this.user, body);
       const { token, id, expiresAt } = this.#session;

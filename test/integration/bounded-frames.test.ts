@@ -199,7 +199,7 @@ test("a user of 5,000 projects who comes back, behind in each of them, stops nob
      m AS (INSERT INTO projects.members (project_id, user_id, role, created_at) SELECT id, $1, 'owner', now() FROM p),
      s AS (INSERT INTO events.streams (name, head, members_version) SELECT 'project:' || id, 2, 1 FROM p),
      l AS (INSERT INTO events.log (stream, seq, id, type, time, data)
-       SELECT 'project:' || id, seq, gen_random_uuid(), 'project_updated', now(), '{}' FROM p, generate_series(1, 2) seq)
+       SELECT 'project:' || id, seq, gen_random_uuid(), 'task_due_soon', now(), '{}' FROM p, generate_series(1, 2) seq)
      SELECT id FROM p`,
     [ada.id],
   );

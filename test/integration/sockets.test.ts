@@ -68,7 +68,7 @@ describe("streams", () => {
          SELECT id, $2, CASE WHEN $1::uuid = $2::uuid THEN 'owner' ELSE 'member' END, created_at FROM p),
        s AS (INSERT INTO events.streams (name, head, members_version) SELECT 'project:' || id, 2, 1 FROM p),
        l AS (INSERT INTO events.log (stream, seq, id, type, time, data)
-         SELECT 'project:' || id, seq, gen_random_uuid(), 'project_updated', now(), '{}' FROM p, generate_series(1, 2) seq)
+         SELECT 'project:' || id, seq, gen_random_uuid(), 'task_due_soon', now(), '{}' FROM p, generate_series(1, 2) seq)
        SELECT id FROM p`,
       [founded ? person.id : ada.id, person.id, count, days, `s-${newId()}-`],
     );
@@ -173,7 +173,7 @@ describe("what a user's sockets cost together", () => {
          SELECT id, $1, 'owner', created_at FROM p),
        s AS (INSERT INTO events.streams (name, head, members_version) SELECT 'project:' || id, 4, 1 FROM p),
        l AS (INSERT INTO events.log (stream, seq, id, type, time, data)
-         SELECT 'project:' || id, seq, gen_random_uuid(), 'project_updated', now(),
+         SELECT 'project:' || id, seq, gen_random_uuid(), 'task_due_soon', now(),
                 json_build_object('text', repeat('é', 60000)) FROM p, generate_series(1, 4) seq)
        SELECT id FROM p`,
       [jan.id],

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { Database, Statement } from "../../mixins/database.ts";
 import type { CommittedEvent, Position } from "../../core/events.ts";
 import type { ClientSocket, PushServer } from "../../services/notifier/sockets.ts";
-import { Streams } from "../../services/notifier/streams.ts";
+import { type Joined, Streams } from "../../services/notifier/streams.ts";
 import { idOf, problem } from "./fixtures.ts";
 
 const ADA = idOf("a");
@@ -127,7 +127,13 @@ const away = (): never => {
 async function joined(socket: FakeSocket, last: number): Promise<void> {
   db.known.set("events-heads", () => [head(STREAM, last)]);
   if (!db.known.has("notifier-readable")) db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
-  await streams.join(as(socket), new Map([[STREAM, null]]));
+  await join(socket, new Map([[STREAM, null]]));
+}
+/** Joins streams. @returns how that ended, also of a socket that is gone, which nobody tells */
+async function join(socket: FakeSocket, wanted: Map<string, Position | null>): Promise<Joined> {
+  let joined: Joined = { places: new Map(), unreadable: [], leftOut: 0 };
+  await streams.join(as(socket), wanted, (told) => (joined = told));
+  return joined;
 }
 const as = (socket: FakeSocket) => socket as unknown as ClientSocket;
 
@@ -140,7 +146,7 @@ beforeEach(() => {
 describe("a join", () => {
   test("that overlaps a loss of access asks again, whichever answer comes first", async () => {
     const socket = io.socket("s", ADA);
-    const joining = streams.join(as(socket), new Map([[STREAM, at(2)]]));
+    const joining = join(socket, new Map([[STREAM, at(2)]]));
     (await db.question("events-heads")).answer([head(STREAM, 3)]);
     const access = await db.question("notifier-readable");
     // The answer was made before she was removed, and arrives after the event that removed her.
@@ -158,7 +164,7 @@ describe("a join", () => {
     db.known.set("events-heads", () => [head(STREAM, 9)]);
     db.known.set("events-read-many", () => [2, 3, 4, 5, 6].map((seq) => event(seq)));
     const socket = io.socket("s", ADA);
-    const joining = streams.join(as(socket), new Map([[STREAM, at(2)]]));
+    const joining = join(socket, new Map([[STREAM, at(2)]]));
     (await db.question("notifier-readable")).answer([{ id: idOf("1") }]);
     const rest = await db.question("events-read");
     streams.offer([event(10, "member_updated", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
@@ -179,7 +185,7 @@ describe("a join", () => {
       (spans as string[]).flatMap((stream) => [8, 9].map((seq) => event(seq, "task_updated", {}, stream))),
     );
     const socket = io.socket("s", ADA);
-    const { places } = await streams.join(as(socket), new Map(names.map((name) => [name, at(8)])));
+    const { places } = await join(socket, new Map(names.map((name) => [name, at(8)])));
     const positions = streams.positions(as(socket), places);
     expect(places.size).toBe(5000);
     expect(Object.values(positions).every(({ seq, recovered }) => seq === 9 && recovered)).toBe(true);
@@ -196,8 +202,8 @@ describe("a join", () => {
       [1, 2].map((seq) => event(seq, "task_updated", {}, stream as string)),
     );
     const socket = io.socket("s", ADA);
-    const { places } = await streams.join(
-      as(socket),
+    const { places } = await join(
+      socket,
       new Map(names.map((name, nth) => [name, nth === 2 ? at(7) : at(2)])),
     );
     expect(streams.positions(as(socket), places)).toEqual({
@@ -214,14 +220,14 @@ describe("a join", () => {
     db.known.set("events-heads", () => [head(STREAM, reads++ === 0 ? 1 : 2)]);
     db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
     db.known.set("events-read", away);
-    const joining = streams.join(as(io.socket("s", ADA)), new Map([[STREAM, at(2)]]));
+    const joining = join(io.socket("s", ADA), new Map([[STREAM, at(2)]]));
     await expect(joining).rejects.toEqual(problem("database-unavailable"));
   });
 
   test("that the database refused is forgotten: the next one asks anew", async () => {
     const socket = io.socket("s", ADA);
     db.known.set("events-heads", away);
-    await expect(streams.join(as(socket), new Map([[STREAM, null]]))).rejects.toThrow("away");
+    await expect(join(socket, new Map([[STREAM, null]]))).rejects.toThrow("away");
     await joined(socket, 3);
     streams.offer([event(4)]);
     expect(socket.names()).toEqual(["task_updated"]);
@@ -240,7 +246,7 @@ describe("a join", () => {
       db.asked.length = 0;
       db.known.set("events-heads", () => [head(STREAM, 1, 1)]);
       const socket = io.socket("s", ADA);
-      const joining = streams.join(as(socket), new Map([[STREAM, null]]));
+      const joining = join(socket, new Map([[STREAM, null]]));
       const access = await db.question("notifier-readable");
       await meanwhile(socket);
       db.known.set("notifier-readable", () => []);
@@ -254,7 +260,7 @@ describe("a join", () => {
   test("of a socket that is gone by then leaves nothing behind", async () => {
     db.known.set("events-heads", () => [head(STREAM, 1)]);
     const socket = io.socket("s", ADA);
-    const joining = streams.join(as(socket), new Map([[STREAM, null]]));
+    const joining = join(socket, new Map([[STREAM, null]]));
     const access = await db.question("notifier-readable");
     socket.disconnected = true;
     access.answer([{ id: idOf("1") }]);
@@ -265,7 +271,7 @@ describe("a join", () => {
   test("keeps its stream through a beat; a stream without listeners is forgotten", async () => {
     db.known.set("events-heads", () => [head(STREAM, 1)]);
     const socket = io.socket("s", ADA);
-    const joining = streams.join(as(socket), new Map([[STREAM, null]]));
+    const joining = join(socket, new Map([[STREAM, null]]));
     const access = await db.question("notifier-readable");
     await streams.beat();
     access.answer([{ id: idOf("1") }]);
@@ -336,7 +342,7 @@ test("a project that is deleted closes its stream in the same turn: nothing foll
   db.known.set("events-heads", () => [head(STREAM, 1)]);
   db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
   const socket = io.socket("s", ADA);
-  await streams.join(as(socket), new Map([[STREAM, null]]));
+  await join(socket, new Map([[STREAM, null]]));
   streams.offer([event(2, "project_deleted", { project: { id: idOf("1") } }), event(3)]);
   expect(socket.names()).toEqual(["project_deleted", "stream_closed"]);
 });
@@ -346,7 +352,7 @@ describe("the beat", () => {
     const [ada, ben] = [io.socket("a", ADA), io.socket("b", idOf("b"))];
     db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
     db.known.set("events-heads", () => [head(STREAM, 1, 1)]);
-    for (const socket of [ada, ben]) await streams.join(as(socket), new Map([[STREAM, null]]));
+    for (const socket of [ada, ben]) await join(socket, new Map([[STREAM, null]]));
     db.known.set("events-heads", () => [head(STREAM, 1, 2)]);
     // It goes on until it is answered.
     db.known.set("notifier-readers", away);
