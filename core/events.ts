@@ -19,6 +19,8 @@ export interface LoggedEvent<Type extends string = string, Data extends object =
   time: string;
   actor_id: string | null;
   request_id: string | null;
+  /** Of the request that caused the event; absent when the request had none. */
+  traceparent?: string;
   data: Data;
 }
 

@@ -127,7 +127,8 @@ CREATE TABLE events.log (
   "time" timestamp(3) with time zone NOT NULL,
   actor_id uuid,
   request_id text,
-  data json NOT NULL
+  data json NOT NULL,
+  traceparent text
 );
 
 CREATE TABLE events.streams (

@@ -2,7 +2,12 @@
 import type { LoggedEvent, Position } from "../core/events.ts";
 import type { Queryable } from "./database.ts";
 
-const EVENT = "id, stream, seq, type, time, actor_id, request_id, data";
+const EVENT = "id, stream, seq, type, time, actor_id, request_id, traceparent, data";
+
+/** An event as a row has it: with null where the event itself has no traceparent. */
+type EventRow = Omit<LoggedEvent, "traceparent"> & { traceparent: string | null };
+
+const eventOf = (row: EventRow): LoggedEvent => ({ ...row, traceparent: row.traceparent ?? undefined });
 
 export interface StreamHead {
   name: string;
@@ -51,13 +56,13 @@ export async function readLog(
   db: Queryable,
   { stream, after, upTo, limit }: Span & { limit: number },
 ): Promise<LoggedEvent[] | null> {
-  const events = await db.query<LoggedEvent>({
+  const rows = await db.query<EventRow>({
     name: "events-read",
     text: `SELECT ${EVENT} FROM events.log
            WHERE stream = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4`,
     values: [stream, after.seq, upTo, limit + 1],
   });
-  return following(after, events)?.slice(0, limit) ?? null;
+  return following(after, rows.map(eventOf))?.slice(0, limit) ?? null;
 }
 
 /** Bytes of events in one read of many spans, about. */
@@ -73,7 +78,7 @@ export async function readLogs(
   spans: Span[],
   limit: number,
 ): Promise<Map<string, LoggedEvent[] | null>> {
-  const rows = await db.query<LoggedEvent>({
+  const rows = await db.query<EventRow>({
     name: "events-read-many",
     text: `SELECT ${EVENT} FROM (
              SELECT e.*, sum(octet_length(e.data::text)) OVER (ORDER BY span.nth, e.seq) AS bytes
@@ -90,7 +95,7 @@ export async function readLogs(
       MANY_BYTES,
     ],
   });
-  const read = Map.groupBy(rows, ({ stream }) => stream);
+  const read = Map.groupBy(rows.map(eventOf), ({ stream }) => stream);
   return new Map(
     spans.flatMap(({ stream, after }) => {
       const events = following(after, read.get(stream) ?? []);
@@ -117,7 +122,7 @@ export async function readLogPage(
     caller,
   }: { stream: string; after: number; upTo: number; limit: number; caller: string },
 ): Promise<LoggedEvent[]> {
-  return db.query({
+  const rows = await db.query<EventRow>({
     name: "events-page",
     slow: "bounded",
     by: caller,
@@ -128,4 +133,5 @@ export async function readLogPage(
            WHERE bytes <= $5 OR bytes = size ORDER BY seq`,
     values: [stream, after, upTo, limit, PAGE_BYTES],
   });
+  return rows.map(eventOf);
 }

@@ -22,6 +22,8 @@ export interface Cause {
   /** Null for a job, which no user asked for. */
   actor: Pick<Actor, "id"> | null;
   requestId: string | null;
+  /** The trace that the request belongs to; absent when the request names none. */
+  traceparent?: string;
   time: string;
 }
 
@@ -47,6 +49,7 @@ export const newEvent = <Data extends object>(
   time: cause.time,
   actor_id: cause.actor?.id ?? null,
   request_id: cause.requestId,
+  traceparent: cause.traceparent,
   data,
   movesAccess: declaration.movesAccess(data),
 });
@@ -55,6 +58,7 @@ export const writeContext = (ctx: ActionContext<unknown, Actor>): WriteContext =
   actor: ctx.locals.actor,
   conditions: ctx.locals.conditions,
   requestId: ctx.requestID,
+  traceparent: ctx.meta.traceparent,
   time: new Date().toISOString(),
 });
 
@@ -96,7 +100,7 @@ WITH ${row},
 input AS (
   SELECT e.*, row_number() OVER w AS nth, count(*) OVER (PARTITION BY e.stream) AS of
   FROM json_to_recordset($${next}::json) AS e (
-    ord int, id uuid, stream text, type text, time timestamptz, actor_id uuid, request_id text, data json,
+    ord int, id uuid, stream text, type text, time timestamptz, actor_id uuid, request_id text, traceparent text, data json,
     access int, guard bigint
   )
   WHERE EXISTS (SELECT FROM row)
@@ -113,8 +117,8 @@ heads AS (
 ),
 ${rememberResponse(next + 1)},
 logged AS (
-  INSERT INTO events.log (stream, seq, id, type, time, actor_id, request_id, data)
-  SELECT i.stream, h.head - i.of + i.nth, i.id, i.type, i.time, i.actor_id, i.request_id, i.data
+  INSERT INTO events.log (stream, seq, id, type, time, actor_id, request_id, traceparent, data)
+  SELECT i.stream, h.head - i.of + i.nth, i.id, i.type, i.time, i.actor_id, i.request_id, i.traceparent, i.data
   -- A stream whose guard failed has no head: its null number fails the whole statement.
   FROM input i LEFT JOIN heads h ON h.name = i.stream
   RETURNING stream, seq, id

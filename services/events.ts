@@ -20,18 +20,26 @@ const titleOf = (type: string): string =>
 
 /** Each event's JSON Schema. */
 const EVENT_SCHEMAS = EVENT_TYPES.map((type) => ({
-  ...object<LoggedEvent>(titleOf(type), {
-    id: uuid("0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"),
-    stream: text("project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21"),
-    seq: integer(1, "The stream's events count 1, 2, 3 …, without a gap."),
-    type: like({ type: "string", const: type }, type),
-    time: timestamp("2026-11-21T09:30:00.000Z"),
-    actor_id: nullable(
-      uuid("0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f", "Null for an event that no user caused."),
-    ),
-    request_id: nullable(text("0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75")),
-    data: DATA[type],
-  }),
+  ...object<LoggedEvent>(
+    titleOf(type),
+    {
+      id: uuid("0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"),
+      stream: text("project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21"),
+      seq: integer(1, "The stream's events count 1, 2, 3 …, without a gap."),
+      type: like({ type: "string", const: type }, type),
+      time: timestamp("2026-11-21T09:30:00.000Z"),
+      actor_id: nullable(
+        uuid("0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f", "Null for an event that no user caused."),
+      ),
+      request_id: nullable(text("0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75")),
+      traceparent: {
+        type: "string",
+        description: "The trace of the request (W3C Trace Context); absent when the request named none.",
+      },
+      data: DATA[type],
+    },
+    ["traceparent"],
+  ),
   description: EVENTS[type].summary,
 }));
 

@@ -100,7 +100,8 @@ export const PARAMETERS: Json = {
   traceparent: {
     name: "traceparent",
     in: "header",
-    description: "The trace that the request belongs to (W3C Trace Context). The services pass it on.",
+    description:
+      "The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it.",
     schema: { type: "string" },
   },
   "If-Match": {

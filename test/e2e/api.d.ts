@@ -2225,6 +2225,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["TaskEventData"];
         };
         /**
@@ -2381,6 +2383,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["TaskChangeData"];
         };
         /**
@@ -2451,6 +2455,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["TaskChangeData"];
         };
         /**
@@ -2521,6 +2527,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["TaskChangeData"];
         };
         /**
@@ -2585,6 +2593,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["TaskEventData"];
         };
         /**
@@ -2649,6 +2659,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["TaskEventData"];
         };
         /**
@@ -2713,6 +2725,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["TaskEventData"];
         };
         /**
@@ -2777,6 +2791,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["TaskEventData"];
         };
         /**
@@ -2900,6 +2916,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["CommentEventData"];
         };
         /**
@@ -3002,6 +3020,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["CommentChangeData"];
         };
         /**
@@ -3059,6 +3079,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["CommentEventData"];
         };
         /**
@@ -3116,6 +3138,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["CommentEventData"];
         };
         /**
@@ -3303,6 +3327,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["ProjectChangeData"];
         };
         /**
@@ -3381,6 +3407,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["ProjectEventData"];
         };
         /**
@@ -3472,6 +3500,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["ProjectRestoredData"];
         };
         /**
@@ -3600,6 +3630,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["MembershipEventData"];
         };
         /**
@@ -3707,6 +3739,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["MembershipChangeData"];
         };
         /**
@@ -3766,6 +3800,8 @@ export interface components {
             actor_id: string | null;
             /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
             request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
             data: components["schemas"]["MembershipEventData"];
         };
         /**
@@ -5531,7 +5567,7 @@ export interface components {
     parameters: {
         /** @description Your own id for the request; the response and the server's log repeat it. */
         "X-Request-ID": string;
-        /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+        /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
         traceparent: string;
         /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
         "If-Match": string;
@@ -5675,7 +5711,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -5758,7 +5794,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -5844,7 +5880,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -5933,7 +5969,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -5987,7 +6023,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6041,7 +6077,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
@@ -6145,7 +6181,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6219,7 +6255,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -6275,7 +6311,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6335,7 +6371,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6389,7 +6425,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6450,7 +6486,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6511,7 +6547,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6584,7 +6620,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6658,7 +6694,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6738,7 +6774,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -6805,7 +6841,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -6877,7 +6913,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
@@ -6976,7 +7012,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -7037,7 +7073,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -7142,7 +7178,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -7218,7 +7254,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -7312,7 +7348,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
@@ -7418,7 +7454,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -7517,7 +7553,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -7579,7 +7615,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -7678,7 +7714,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -7776,7 +7812,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -7853,7 +7889,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -7938,7 +7974,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -8006,7 +8042,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -8065,7 +8101,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -8151,7 +8187,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -8274,7 +8310,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -8359,7 +8395,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -8487,7 +8523,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -8568,7 +8604,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -8662,7 +8698,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -8768,7 +8804,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
@@ -8893,7 +8929,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -8989,7 +9025,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -9050,7 +9086,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -9146,7 +9182,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -9231,7 +9267,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -9325,7 +9361,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -9419,7 +9455,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -9513,7 +9549,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path: {
@@ -9590,7 +9626,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -9675,7 +9711,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
@@ -9771,7 +9807,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -9833,7 +9869,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -9919,7 +9955,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -10007,7 +10043,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
             };
             path?: never;
@@ -10081,7 +10117,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -10163,7 +10199,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
@@ -10258,7 +10294,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];
@@ -10318,7 +10354,7 @@ export interface operations {
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
                 "X-Request-ID"?: components["parameters"]["X-Request-ID"];
-                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on. */
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
                 traceparent?: components["parameters"]["traceparent"];
                 /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
                 "If-Match"?: components["parameters"]["If-Match"];

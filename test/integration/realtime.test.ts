@@ -136,6 +136,22 @@ describe("an event", () => {
     expect(rows).toEqual([{ id: eventId, type, actor_id, request_id, data }]);
   });
 
+  test("carries the traceparent of its request, live, in a replay and in the log; others have none", async () => {
+    const { id, stream } = await newProject();
+    const [live, traced] = [await connect(ben), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"];
+    for (const headers of [{ traceparent: traced }, { traceparent: "nonsense" }])
+      await ada.api.post(`/projects/${id}/tasks`, { title: "Trace it" }, headers);
+    await live.waitFor(() => live.of(stream).length === 2);
+    const replayed = await connect(ben, { cursors: { [stream]: 2 } });
+    const page = await ada.api.must("GET", `/projects/${id}/events?after=2`);
+    for (const [event, other] of [live.of(stream), replayed.of(stream), page.items]) {
+      expect(event.traceparent).toBe(traced);
+      expect(other).not.toHaveProperty("traceparent");
+    }
+    expect(page.items).toEqual(live.of(stream));
+    expect(replayed.of(stream)).toEqual(live.of(stream));
+  });
+
   test("of a personal task reaches its creator and its assignee, on their own streams", async () => {
     const [own, theirs, other] = await Promise.all([connect(ada), connect(ben), connect(eve)]);
     const task = await ada.api.must("POST", "/tasks", { title: "Mine" });
