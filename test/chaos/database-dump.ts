@@ -59,6 +59,20 @@ export const dumpLog = (url: string): Promise<LogRow[]> =>
     });
   });
 
+/** The last events of each stream that `forgetEvents` leaves. */
+const KEPT_EVENTS = 3;
+
+/** Forgets events of a log that was dumped, but the last few of each stream. */
+export const forgetEvents = (url: string, rows: LogRow[]): Promise<void> =>
+  session(url, async (client) => {
+    const heads = new Map(rows.map(({ stream, seq }) => [stream, seq]));
+    for (const [stream, head] of heads)
+      await client.query("DELETE FROM events.log WHERE stream = $1 AND seq <= $2", [
+        stream,
+        head - KEPT_EVENTS,
+      ]);
+  });
+
 export const dumpState = (url: string): Promise<FinalState> =>
   session(url, async (client) => {
     const heads = await client.query<{ name: string; head: number }>("SELECT name, head FROM events.streams");

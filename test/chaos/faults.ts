@@ -25,9 +25,13 @@ export interface Site {
   subscribers: Subscriber[];
   random: Random;
   /** Keeps the log as it is before an older one takes its place. */
-  keepHistory(): Promise<void>;
+  keepHistory: () => Promise<void>;
+  /** Forgets all but the last events of each stream, as the job of retention does with old ones. */
+  forgetLog: () => Promise<void>;
 }
 
+/** The share of subscribers that a fault of readers strikes. */
+const SLEEPERS = 0.2;
 const NOTHING = (): void => {};
 
 const nodeFault = (
@@ -63,15 +67,17 @@ const networkFault = (backend: Backend, state: "cut" | "stalled" | "one_way"): F
   },
 });
 
-const brokerFault = (
-  broker: "nats" | "redis",
-  begin: (topology: Topology) => Promise<void> | void,
-  end: (topology: Topology) => Promise<void> | void,
-): FaultKind => ({
+/** The death of one server of a broker. */
+const brokerKilled = (broker: "nats" | "redis"): FaultKind => ({
   group: broker,
   weight: 1,
   isBounded: true,
-  make: ({ topology }) => ({ target: broker, begin: () => begin(topology), end: () => end(topology) }),
+  make({ topology, random }) {
+    const servers = [topology[broker]].flat();
+    const server = random.pick(servers);
+    const target = servers.length === 1 ? broker : `${broker}-${servers.indexOf(server) + 1}`;
+    return { target, begin: () => server.kill(), end: () => server.restart() };
+  },
 });
 
 const postgresFault = (
@@ -98,7 +104,11 @@ async function apart({ topology }: Site, work: () => Promise<void>): Promise<voi
   }
 }
 
-const addStandby = ({ topology }: Site): Promise<void> => topology.postgres.addStandby();
+/** A standby again, and a backup for the next restore. */
+async function makeWhole({ topology }: Site): Promise<void> {
+  await topology.postgres.addStandby();
+  await topology.postgres.backUp();
+}
 
 const named = (kinds: [string, FaultKind][]): [string, FaultKind][] => kinds;
 
@@ -133,28 +143,45 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
       [`${backend}-one-way`, networkFault(backend, "one_way")],
     ]),
   ),
+  ["nats-killed", brokerKilled("nats")],
+  ["redis-killed", brokerKilled("redis")],
   [
-    "nats-killed",
-    brokerFault(
-      "nats",
-      (t) => t.nats.kill(),
-      (t) => t.nats.restart(),
-    ),
+    "redis-unsubscribed",
+    {
+      group: "redis",
+      weight: 1,
+      isBounded: true,
+      make: ({ topology }: Site) => ({
+        target: "redis",
+        begin: () => topology.dropSubscriptions(),
+        end: NOTHING,
+      }),
+    },
   ],
   [
-    "redis-killed",
-    brokerFault(
-      "redis",
-      (t) => t.redis.kill(),
-      (t) => t.redis.restart(),
-    ),
+    "log-forgotten",
+    {
+      group: "readers",
+      weight: 1,
+      isBounded: true,
+      make({ subscribers, random, forgetLog }: Site): Fault {
+        const away = subscribers.filter(() => random.next() < SLEEPERS);
+        return {
+          target: `${away.length} subscribers away`,
+          begin: () => away.forEach((one) => one.leave()),
+          async end() {
+            await forgetLog();
+            away.forEach((one) => one.comeBack());
+          },
+        };
+      },
+    },
   ],
-  ["redis-unsubscribed", brokerFault("redis", (t) => t.dropSubscriptions(), NOTHING)],
   ["postgres-restarted", postgresFault(({ topology }) => topology.postgres.restart("SIGINT"))],
   ["postgres-killed", postgresFault(({ topology }) => topology.postgres.restart("SIGKILL"))],
   [
     "postgres-failover",
-    postgresFault((site) => apart(site, () => site.topology.postgres.failover()), { end: addStandby }),
+    postgresFault((site) => apart(site, () => site.topology.postgres.failover()), { end: makeWhole }),
   ],
   [
     "postgres-restored",
@@ -164,7 +191,7 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
           await site.keepHistory();
           await site.topology.postgres.restore();
         }),
-      { rewritesLog: true, end: addStandby },
+      { rewritesLog: true, end: makeWhole },
     ),
   ],
   [
@@ -174,7 +201,7 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
       weight: 1,
       isBounded: false,
       make({ subscribers, random }): Fault {
-        const slow = subscribers.filter(() => random.next() < 0.2);
+        const slow = subscribers.filter(() => random.next() < SLEEPERS);
         return {
           target: `${slow.length} subscribers`,
           begin: () => slow.forEach((one) => one.pause()),

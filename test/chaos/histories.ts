@@ -61,7 +61,16 @@ export const faultsOf = (
   { faults }: Pick<Recording, "faults">,
   call: { began: Time; ended: Time },
 ): FaultSpan[] =>
-  faults.filter(({ began, ended }) => began <= call.ended && ended + RECOVERY_MS >= call.began);
+  closest(
+    faults.filter(({ began, ended }) => began <= call.ended && ended + RECOVERY_MS >= call.began),
+    call.began,
+  );
+
+/** Those that were still under way, where there are any. */
+function closest(faults: FaultSpan[], at: Time): FaultSpan[] {
+  const present = faults.filter(({ ended }) => ended >= at);
+  return present.length > 0 ? present : faults;
+}
 
 /** Whether the log may have been rewritten shortly before a time. */
 export const mayBeRewritten = ({ faults }: Pick<Recording, "faults">, at: Time): boolean =>

@@ -2,6 +2,7 @@
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { explain } from "../../core/explain.ts";
 import { judge } from "./checker.ts";
@@ -11,7 +12,8 @@ import { report } from "./report.ts";
 import { run } from "./run.ts";
 
 const RECORDINGS = ".data/chaos";
-const FORCED_MS = 40_000;
+/** Milliseconds that each part has to end. */
+const STOP_MS = 25_000;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const progress = (line: string): void =>
@@ -46,12 +48,20 @@ function options() {
 }
 
 /** Ends what was started, the last first. */
-const stops: (() => Promise<void> | void)[] = [];
+const stops: (() => unknown)[] = [];
 async function stopAll(): Promise<void> {
-  const forced = setTimeout(() => process.exit(1), FORCED_MS);
-  for (let stop = stops.pop(); stop !== undefined; stop = stops.pop())
-    await Promise.resolve(stop()).catch((error: unknown) => say(`did not stop cleanly: ${explain(error)}`));
-  clearTimeout(forced);
+  for (let stop = stops.pop(); stop !== undefined; stop = stops.pop()) {
+    const waiting = new AbortController();
+    const tooLate = delay(STOP_MS, undefined, { signal: waiting.signal }).then(
+      () => say("a part does not stop: going on"),
+      () => {},
+    );
+    const stopped = Promise.resolve(stop()).catch((error: unknown) =>
+      say(`a part did not stop cleanly: ${explain(error)}`),
+    );
+    await Promise.race([stopped, tooLate]);
+    waiting.abort();
+  }
 }
 
 async function record(aborting: AbortSignal): Promise<Recording> {
@@ -60,7 +70,7 @@ async function record(aborting: AbortSignal): Promise<Recording> {
   stops.push(() => rm(folder, { recursive: true, force: true }));
   // Postgres' own user must reach the folder.
   await chmod(folder, 0o755);
-  const own = (stop: () => Promise<void> | void): void => void stops.push(stop);
+  const own = (stop: () => unknown): void => void stops.push(stop);
   const recording = await run({ seed, minutes, scale, faults, folder }, own, say, progress, aborting);
   await mkdir(RECORDINGS, { recursive: true });
   const file = join(RECORDINGS, `seed-${seed}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.gz`);

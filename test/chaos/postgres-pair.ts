@@ -145,7 +145,7 @@ export class PostgresPair {
   }
 
   /** A URL that leads to the present primary directly. */
-  url(database: string): Promise<string> {
+  urlOf(database: string): Promise<string> {
     return this.#primary.url(database);
   }
 

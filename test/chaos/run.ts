@@ -1,7 +1,7 @@
 /** One run: starts the system, lets writers and faults loose on it, waits until all is quiet, and records what happened. */
 import { setTimeout as delay } from "node:timers/promises";
 import { until } from "../../local/until.ts";
-import { dumpLog, dumpState } from "./database-dump.ts";
+import { dumpLog, dumpState, forgetEvents } from "./database-dump.ts";
 import { digestOf } from "./digest.ts";
 import { runFaults } from "./fault-schedule.ts";
 import { HttpClient } from "./http-client.ts";
@@ -80,10 +80,14 @@ export async function run(
   own(() => clearInterval(progress));
 
   const keepHistory = async (): Promise<void> => {
-    const rows = await dumpLog(await topology.postgres.url(DATABASE));
+    const rows = await dumpLog(await topology.postgres.urlOf(DATABASE));
     histories.push({ until: Date.now(), rows });
   };
-  const site = { topology, subscribers, random: random.fork(), keepHistory };
+  const forgetLog = async (): Promise<void> => {
+    await keepHistory();
+    await forgetEvents(await topology.postgres.urlOf(DATABASE), histories.at(-1)?.rows ?? []);
+  };
+  const site = { topology, subscribers, random: random.fork(), keepHistory, forgetLog };
   await runFaults(site, faults, { until: end, signal, onFault: (span) => spans.push(span) });
   await delay(Math.max(0, end - Date.now()), undefined, { signal }).catch(() => {});
 
@@ -93,7 +97,7 @@ export async function run(
   await quiet(signals, () => subscribers.every(({ isConnected, user }) => isConnected || user.isGone));
   const ended = Date.now();
   const rest = await listTasks(world);
-  const url = await topology.postgres.url(DATABASE);
+  const url = await topology.postgres.urlOf(DATABASE);
   histories.push({ until: null, rows: await dumpLog(url) });
   clearInterval(progress);
   return {

@@ -16,6 +16,9 @@ export interface Subscriber {
   /** Reads nothing until `resume`. */
   pause(): void;
   resume(): void;
+  /** Disconnects until `comeBack`, and keeps its cursors. */
+  leave(): void;
+  comeBack(): void;
   stop(): void;
 }
 
@@ -98,6 +101,14 @@ export class SocketSubscriber implements Subscriber {
     clearInterval(this.#renewing);
     this.resume();
     this.#socket.disconnect();
+  }
+
+  leave(): void {
+    this.#socket.disconnect();
+  }
+
+  comeBack(): void {
+    if (!this.#stopped && !this.user.isGone) this.#socket.connect();
   }
 
   pause(): void {
@@ -224,8 +235,11 @@ export class SocketSubscriber implements Subscriber {
         { action: "auth.refresh" },
       );
       if (session !== this.#session) return;
-      if (status === 401)
-        return this.#refused(String(body?.type).split("/").at(-1) ?? "", Date.now() + LONG_MS);
+      if (status === 401) {
+        this.#refused(String(body?.type).split("/").at(-1) ?? "", Date.now() + LONG_MS);
+        this.#session = null;
+        this.#socket.io.engine.close();
+      }
       if (status !== 200) return;
       this.#session = sessionOf(this.user, body);
       const { token, id, expiresAt } = this.#session;

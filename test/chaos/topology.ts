@@ -3,7 +3,8 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
-import { startNats } from "../../local/nats.ts";
+import { loadConfig } from "../../core/config.ts";
+import { startNatsCluster } from "../../local/nats.ts";
 import { freePort } from "../../local/ports.ts";
 import { ProcessGroup } from "../../local/process-group.ts";
 import { startRedis } from "../../local/redis.ts";
@@ -35,13 +36,25 @@ export const NODE_KINDS = Object.keys(SERVICES) as NodeKind[];
 /** What nodes depend on. */
 export type Backend = "nats" | "redis" | "postgres";
 const BACKENDS: Backend[] = ["nats", "redis", "postgres"];
+/** Servers of NATS, where NATS_URL takes a list. */
+const NATS_SERVERS = 3;
 
 const START_MS = 60_000;
 const STOP_MS = 20_000;
 const UNHANDLED = /unhandled ?rejection|uncaught ?exception/i;
 
 /** Something to end, in the opposite order of its start. */
-export type Own = (stop: () => Promise<void> | void) => void;
+export type Own = (stop: () => unknown) => void;
+
+/** Whether nodes can be told of several NATS servers. */
+function takesList(): boolean {
+  try {
+    loadConfig({ NATS_URL: "nats://127.0.0.1:1,nats://127.0.0.1:2" });
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 export class Topology {
   readonly exits: Recording["exits"] = [];
@@ -50,12 +63,12 @@ export class Topology {
   /** The last lines of all nodes, for a start that fails. */
   readonly lines: string[] = [];
   readonly nodes = new Map<string, Record<string, string>>();
-  nats!: LocalServer;
+  nats!: LocalServer[];
   redis!: LocalServer;
   postgres!: PostgresPair;
   api!: Balancer;
   sockets!: Balancer;
-  readonly #proxies = new Map<string, TcpProxy>();
+  readonly #proxies: { node: string; backend: Backend; proxy: TcpProxy }[] = [];
   readonly #group: ProcessGroup;
   /** Nodes that a fault ends: their end is no finding. */
   readonly #ending = new Set<string>();
@@ -89,10 +102,10 @@ export class Topology {
     say("starting Postgres with its standby, NATS and Redis");
     this.postgres = await PostgresPair.start(folder, (pair) => own(() => pair.stop()));
     await this.postgres.createDatabase(DATABASE);
-    await migrate(await this.postgres.url(DATABASE));
+    await migrate(await this.postgres.urlOf(DATABASE));
     await this.postgres.addStandby();
-    this.nats = await startNats();
-    own(() => this.nats.stop());
+    this.nats = await startNatsCluster(takesList() ? NATS_SERVERS : 1);
+    own(() => Promise.all(this.nats.map((server) => server.stop())));
     this.redis = await startRedis();
     own(() => this.redis.stop());
   }
@@ -122,12 +135,8 @@ export class Topology {
           node[variable] = String(port);
         }
         for (const backend of BACKENDS) {
-          const proxy = await TcpProxy.listen(() => this.#portOf(backend));
-          own(() => proxy.close());
-          this.#proxies.set(`${name} ${backend}`, proxy);
-          const url = new URL(await this.#urlOf(backend));
-          url.port = String(proxy.port);
-          node[`${backend === "postgres" ? "DATABASE" : backend.toUpperCase()}_URL`] = url.href;
+          const urls = await this.#urlsOf(name, backend, own);
+          node[`${backend === "postgres" ? "DATABASE" : backend.toUpperCase()}_URL`] = urls.join(",");
         }
         this.nodes.set(name, node);
       }
@@ -142,12 +151,19 @@ export class Topology {
     own(() => clearInterval(sampling));
   }
 
-  #portOf(backend: Backend): number {
-    return this[backend].port;
-  }
-
-  async #urlOf(backend: Backend): Promise<string> {
-    return backend === "postgres" ? this.postgres.url(DATABASE) : this[backend].url;
+  /** What a node knows a backend by: a proxy of its own for each server. */
+  async #urlsOf(node: string, backend: Backend, own: Own): Promise<string[]> {
+    const servers = backend === "nats" ? this.nats : [this[backend]];
+    return Promise.all(
+      servers.map(async (server) => {
+        const proxy = await TcpProxy.listen(() => server.port);
+        own(() => proxy.close());
+        this.#proxies.push({ node, backend, proxy });
+        const url = new URL("urlOf" in server ? await server.urlOf(DATABASE) : server.url);
+        url.port = String(proxy.port);
+        return url.href.replace(/\/$/, "");
+      }),
+    );
   }
 
   /** Starts a node, and waits until it and all services serve. */
@@ -183,9 +199,8 @@ export class Topology {
 
   /** Sets the network between a backend and one node, or all of them. */
   setNetwork(backend: Backend, state: NetworkState, node?: string): void {
-    for (const [name, proxy] of this.#proxies)
-      if (name.endsWith(` ${backend}`) && (node === undefined || name === `${node} ${backend}`))
-        proxy.set(state);
+    for (const one of this.#proxies)
+      if (one.backend === backend && (node === undefined || one.node === node)) one.proxy.set(state);
   }
 
   /** Takes away every subscription in Redis; publishers stay connected. */
@@ -218,7 +233,7 @@ export class Topology {
 
   async #stopNodes(): Promise<void> {
     this.#stopped = true;
-    for (const proxy of this.#proxies.values()) proxy.set("open");
+    for (const { proxy } of this.#proxies) proxy.set("open");
     await this.#group.stopAll();
   }
 }

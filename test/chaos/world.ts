@@ -100,6 +100,11 @@ export class World {
     return canary(project.id, String(++this.#serial));
   }
 
+  /** A text that no other task has. */
+  personalTitle(): string {
+    return `personal-${++this.#serial}`;
+  }
+
   /** @returns null when there is no answer, or no such account any more */
   async logIn(user: User): Promise<Session | null> {
     for (const password of user.passwords) {

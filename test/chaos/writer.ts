@@ -7,6 +7,7 @@ import { type Project, ROLES, type Session, type User, type World } from "./worl
 /** How often each kind of write is made. */
 const WEIGHTS = {
   create: 20,
+  createPersonal: 3,
   patch: 20,
   replace: 4,
   transition: 12,
@@ -101,6 +102,15 @@ export class Writer {
     };
     const answer = await this.#post(`/projects/${project.id}/tasks`, body, event("tasks.create"));
     if (answer.outcome === "ok") remember(project.tasks, answer.body.id);
+  }
+
+  async createPersonal(): Promise<void> {
+    const assigned_to = this.#random.next() < 0.5 ? this.#user.id : null;
+    await this.#post(
+      "/tasks",
+      { title: this.#world.personalTitle(), assigned_to },
+      event("tasks.create_own"),
+    );
   }
 
   async patch(project: Project): Promise<void> {
