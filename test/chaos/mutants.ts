@@ -37,8 +37,8 @@ const MUTANTS: Record<string, Mutant> = {
   },
   "a removed member keeps the stream": {
     file: "services/notifier/streams.ts",
-    from: "void socket.leave(name);\n    this.#joins.get(socket)?.delete(name);",
-    to: "this.#joins.get(socket)?.delete(name);",
+    from: "void socket.leave(name);\n    socket.emit(",
+    to: "socket.emit(",
     only: "none",
   },
   "a removed member is not told": {

@@ -1,11 +1,14 @@
 /** The people and projects of a run, as far as the writers know them. */
 import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { canary } from "./digest.ts";
 import type { HttpClient } from "./http-client.ts";
 import type { Random } from "./random.ts";
 import type { Time } from "./recording.ts";
 import { ADMIN } from "./topology.ts";
 
+const RETRIES = 20;
+const RETRY_AFTER_MS = 500;
 export const ROLES = ["viewer", "member", "manager"] as const;
 
 export interface User {
@@ -146,9 +149,13 @@ export class World {
   async #must(as: { id: string; token: string }, method: string, path: string, body: object): Promise<any> {
     const identity = { user: as.id, ...(as.token !== "" && { token: as.token }) };
     const note = { action: `setup ${path.split("/")[1]}` };
-    const answer = await this.http.send({ method, path, body }, identity, note);
-    if (answer.outcome !== "ok")
-      throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
-    return answer.body;
+    for (let attempt = 0; ; attempt++) {
+      const answer = await this.http.send({ method, path, body }, identity, note);
+      if (answer.outcome === "ok") return answer.body;
+      // Nodes that just started may not know each other yet.
+      if (answer.status !== 503 || attempt === RETRIES)
+        throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+      await delay(RETRY_AFTER_MS);
+    }
   }
 }
