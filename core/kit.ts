@@ -248,24 +248,13 @@ export type Subscriptions = Record<string, { handler(this: Service, ctx: Context
 /** Declares a hint by its name on the wire. */
 export const hint = <Payload extends object>(name: string): Hint<Payload> => ({ name });
 
-/** Sends a hint to one node of each service that listens. Never throws and never waits: it is a hint. */
-export function emit<Payload extends object>(
-  broker: ServiceBroker,
-  { name }: Hint<Payload>,
-  payload: Payload,
-): void {
-  // A closed transporter throws before there is a promise.
-  void Promise.try(() => broker.emit(name, payload)).catch((error: unknown) =>
-    broker.logger.warn(`hint ${name} was not sent`, error),
-  );
-}
-
-/** Sends a hint to every node of each service that listens. Like `emit` it never throws and never waits. */
+/** Sends a hint to every node of each service that listens. Never throws and never waits: it is a hint. */
 export function broadcast<Payload extends object>(
   broker: ServiceBroker,
   { name }: Hint<Payload>,
   payload: Payload,
 ): void {
+  // A closed transporter throws before there is a promise.
   void Promise.try(() => broker.broadcast(name, payload)).catch((error: unknown) =>
     broker.logger.warn(`hint ${name} was not sent`, error),
   );

@@ -8,7 +8,7 @@
 import type { ServiceBroker } from "moleculer";
 import type { CommittedEvent, EventDeclaration, LoggedEvent } from "../core/events.ts";
 import { newId } from "../core/ids.ts";
-import { type ActionContext, type Actor, type Conditions, emit, hint } from "../core/kit.ts";
+import { type ActionContext, type Actor, broadcast, type Conditions, hint } from "../core/kit.ts";
 import type { Queryable, Statement } from "./database.ts";
 import { type RememberedResponse, responseParameter, rememberResponse } from "./idempotency.ts";
 
@@ -75,13 +75,13 @@ export function emitCommitted(broker: ServiceBroker, events: CommittedEvent[]): 
   for (const event of events) {
     const length = Buffer.byteLength(JSON.stringify(event.data));
     if (size + length > HINT_BYTES && piece.length > 0) {
-      emit(broker, committed, { events: piece });
+      broadcast(broker, committed, { events: piece });
       [piece, size] = [[], 0];
     }
     piece.push(event);
     size += length;
   }
-  if (piece.length > 0) emit(broker, committed, { events: piece });
+  if (piece.length > 0) broadcast(broker, committed, { events: piece });
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { ServiceBroker } from "moleculer";
 import type { Notifier } from "./notifier.state.ts";
 import { dismiss } from "./revocations.ts";
 import { slowSockets, terminate } from "./slow-client.ts";
@@ -20,13 +21,21 @@ function sweep(io: PushServer): void {
   }
 }
 
+/** The nodes that run a notifier, as far as this one knows. */
+const notifiersOf = ({ registry }: ServiceBroker): string[] =>
+  registry
+    .getServiceList({ onlyAvailable: true })
+    .flatMap(({ name, nodeID }) => (name === "notifier" && nodeID !== undefined ? [nodeID] : []));
+
 /** Sweeps the sockets and lets the streams read what no hint brought. An outage is logged once. @returns how to stop it */
-export function startBeat({ io, limits, streams, logger }: Notifier): () => void {
+export function startBeat(self: Notifier): () => void {
+  const { broker, io, limits, streams, logger } = self;
   let beats = 0;
   let isFailing = false;
   const timer = setInterval(() => {
     sweep(io);
     limits.prune();
+    self.notifiers = notifiersOf(broker);
     if (beats >= MAX_BEATS) return;
     beats += 1;
     streams

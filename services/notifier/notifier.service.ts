@@ -15,7 +15,7 @@ import { SocketEndpoint } from "./endpoint.ts";
 import { MAX_HANDSHAKE_BYTES } from "./inbound-limits.ts";
 import type { NotifierContract } from "./notifier.contract.ts";
 import type { Notifier, NotifierState } from "./notifier.state.ts";
-import { useRedisAdapter } from "./redis-adapter.ts";
+import { isSharer, useRedisAdapter } from "./redis-adapter.ts";
 import { endRevokedSockets } from "./revocations.ts";
 import { endSockets, trackUpgrades } from "./shutdown.ts";
 import { createSocketServer } from "./socket-server.ts";
@@ -60,7 +60,8 @@ export default (config: Config): ServiceSchema =>
     events: {
       ...on(committed, function (this: Notifier, { events }) {
         this.streams.offer(events);
-        this.adapter?.share(events);
+        if (this.adapter !== null && isSharer(this.broker.nodeID, this.notifiers, events))
+          this.adapter.share(events);
       }),
       ...on(revoked, function (this: Notifier, { sessions }) {
         this.revocations.markEnded(sessions);
@@ -78,6 +79,7 @@ export default (config: Config): ServiceSchema =>
       this.streams = new Streams(this.db, this.io, this.logger);
       this.revocations = endRevokedSockets(this.db, this.io, config.ACCESS_TOKEN_TTL);
       this.adapter = null;
+      this.notifiers = [];
       this.limits = new UserLimits();
       this.isLimited = config.RATE_LIMIT === "on";
       this.authenticate = (token) => authenticate(this.broker, tokens, token);

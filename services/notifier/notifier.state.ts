@@ -21,6 +21,8 @@ export interface NotifierState extends WithDatabase {
   isLimited: boolean;
   streams: Streams;
   revocations: RevocationFeed;
+  /** The nodes that run a notifier, as the last beat knew them. */
+  notifiers: string[];
   /** Null without Redis. */
   adapter: RedisAdapter | null;
   stopBeat(): void;

@@ -26,6 +26,19 @@ function ignoreRejections(
 }
 
 /**
+ * Whether this notifier is the one that shares a hint. Hints take two roads: the writer broadcasts each to every notifier,
+ * and one of the notifiers hands it to the others through Redis. So neither a frozen notifier nor a road that is away
+ * delays the others; what comes twice is dropped by number.
+ * @param notifiers ids of the nodes that are known to run one
+ */
+export function isSharer(nodeId: string, notifiers: readonly string[], [first]: CommittedEvent[]): boolean {
+  if (first === undefined) return false;
+  const nodes = notifiers.toSorted();
+  // The last digits of a UUIDv7 are random.
+  return nodes[Number.parseInt(first.id.slice(-6), 16) % nodes.length] === nodeId;
+}
+
+/**
  * Connects the notifiers through socket.io's Redis adapter. While Redis is away nothing queues in memory and nothing
  * fails: the other notifiers read the events from the log at their next beat.
  */

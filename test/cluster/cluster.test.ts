@@ -150,6 +150,24 @@ describe("each service in a process of its own", () => {
     expect(staying.ends).toEqual([]);
   }, 40_000);
 
+  test("a frozen notifier delays nobody else's frames: each hint reaches every notifier by itself", async () => {
+    const { id, stream } = await newProject();
+    const client = await connect(1, ben);
+    cluster.group.kill("notifier-1", "SIGSTOP");
+    try {
+      const started = performance.now();
+      for (let n = 1; n <= 20; n++) {
+        await ada.api.must("POST", `/projects/${id}/tasks`, { title: `While it is frozen ${n}` });
+        await client.waitFor(() => client.of(stream).length === n);
+      }
+      // A frame whose hint is lost waits for the beat, half a second on average.
+      expect(performance.now() - started).toBeLessThan(4000);
+    } finally {
+      cluster.group.kill("notifier-1", "SIGCONT");
+    }
+    expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbersFrom(3, 20));
+  }, 40_000);
+
   test("Redis dies and comes back: frames keep coming on every notifier, and no node ends", async () => {
     const { id, stream } = await newProject();
     const clients = [await connect(0, ada), await connect(1, ben)];

@@ -5,7 +5,7 @@
 import type { Context, Service, ServiceBroker } from "moleculer";
 import {
   type Actor,
-  emit,
+  broadcast,
   hint,
   on,
   remote,
@@ -177,17 +177,17 @@ export const four: number = far.call(broker, "get", { id: "1" });
 // ── Hints carry their payload ────────────────────────────────────────────────────────────────────────────────────────
 
 const moved = hint<{ to: string }>("things.moved");
-emit(broker, moved, { to: "there" });
+broadcast(broker, moved, { to: "there" });
 on(moved, ({ to }) => void to.length);
 on<{ to: string }, Service & { size: number }>(moved, function ({ to }) {
   this.size = to.length;
 });
 
 // @ts-expect-error The payload is of another type.
-emit(broker, moved, { to: 1 });
+broadcast(broker, moved, { to: 1 });
 
 // @ts-expect-error The payload lacks a field.
-emit(broker, moved, {});
+broadcast(broker, moved, {});
 
 // @ts-expect-error The payload has no such field.
 on(moved, ({ from }) => void from);

@@ -112,18 +112,18 @@ describe("a commit", () => {
 });
 
 test("what was committed is told in one hint, and nothing when nothing was", () => {
-  const emit = jest.fn(() => Promise.resolve());
-  const broker = { emit } as unknown as ServiceBroker;
+  const broadcast = jest.fn(() => Promise.resolve());
+  const broker = { broadcast } as unknown as ServiceBroker;
   const event: CommittedEvent = { ...newEvent(idOf("a")), seq: 1, previous_id: null };
   emitCommitted(broker, []);
-  expect(emit).not.toHaveBeenCalled();
+  expect(broadcast).not.toHaveBeenCalled();
   emitCommitted(broker, [event, event]);
-  expect(emit.mock.calls).toEqual([["events.committed", { events: [event, event] }]]);
+  expect(broadcast.mock.calls).toEqual([["events.committed", { events: [event, event] }]]);
 });
 
 test("a hint holds as many events as its bytes allow, whatever their characters take", () => {
-  const emit = jest.fn((_name: string, _hint: { events: CommittedEvent[] }) => Promise.resolve());
-  const broker = { emit } as unknown as ServiceBroker;
+  const broadcast = jest.fn((_name: string, _hint: { events: CommittedEvent[] }) => Promise.resolve());
+  const broker = { broadcast } as unknown as ServiceBroker;
   // 90 kB of 30,000 characters each.
   const events = Array.from({ length: 10 }, (_, n): CommittedEvent => ({
     ...newEvent(idOf("a")),
@@ -132,7 +132,7 @@ test("a hint holds as many events as its bytes allow, whatever their characters 
     data: { text: "€".repeat(30_000) },
   }));
   emitCommitted(broker, events);
-  const pieces = emit.mock.calls.map(([, hint]) => hint.events);
+  const pieces = broadcast.mock.calls.map(([, hint]) => hint.events);
   expect(pieces.flat()).toEqual(events);
   for (const piece of pieces) expect(Buffer.byteLength(JSON.stringify(piece))).toBeLessThan(450_000);
   expect(pieces.map((piece) => piece.length)).toEqual([4, 4, 2]);

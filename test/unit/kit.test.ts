@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@j
 import { type Context, Errors, type Service, ServiceBroker, type ServiceSchema } from "moleculer";
 import { loadConfig } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
-import { emit, hint, on, remote, service, type ServiceContract } from "../../core/kit.ts";
+import { broadcast, hint, on, remote, service, type ServiceContract } from "../../core/kit.ts";
 import { brokerOptions } from "../../moleculer.config.ts";
 import { problem } from "./fixtures.ts";
 
@@ -193,8 +193,8 @@ describe("hints", () => {
     });
     afterAll(() => Promise.all([here.stop(), there.stop()]));
 
-    test("a hint that is emitted is heard", async () => {
-      emit(here, moved, { to: "there" });
+    test("a hint that is broadcast is heard", async () => {
+      broadcast(here, moved, { to: "there" });
       await expect(heard.promise).resolves.toEqual({ to: "there" });
     });
 
@@ -206,10 +206,10 @@ describe("hints", () => {
       );
     });
 
-    test("emit never throws, also when the payload can't be sent", () => {
+    test("broadcast never throws, also when the payload can't be sent", () => {
       const circular = { to: "there", self: {} };
       circular.self = circular;
-      expect(() => emit(here, moved, circular)).not.toThrow();
+      expect(() => broadcast(here, moved, circular)).not.toThrow();
     });
   });
 
@@ -221,13 +221,13 @@ describe("hints", () => {
         throw new Error("away");
       },
     ],
-  ])("emit never throws but logs when the transport %s", async (_how, fail) => {
+  ])("broadcast never throws but logs when the transport %s", async (_how, fail) => {
     const logged = Promise.withResolvers<unknown[]>();
     const failing = {
       logger: { warn: (...args: unknown[]) => logged.resolve(args) },
-      emit: fail,
+      broadcast: fail,
     } as unknown as ServiceBroker;
-    expect(() => emit(failing, moved, { to: "there" })).not.toThrow();
+    expect(() => broadcast(failing, moved, { to: "there" })).not.toThrow();
     await expect(logged.promise).resolves.toEqual([
       expect.stringContaining("things.moved"),
       expect.objectContaining({ message: "away" }),

@@ -1,7 +1,8 @@
-import { afterEach, expect, test } from "@jest/globals";
+import { afterEach, describe, expect, test } from "@jest/globals";
 import { EventEmitter } from "node:events";
 import { until } from "../../local/until.ts";
-import { type RedisAdapter, useRedisAdapter } from "../../services/notifier/redis-adapter.ts";
+import type { CommittedEvent } from "../../core/events.ts";
+import { isSharer, type RedisAdapter, useRedisAdapter } from "../../services/notifier/redis-adapter.ts";
 
 let adapter: RedisAdapter | undefined;
 afterEach(() => adapter?.close());
@@ -23,4 +24,20 @@ test("without Redis notifiers go by the log alone: one warning, nothing waits, n
   io.emit("hints", []);
   expect([shared, heard]).toEqual([[["hints", []]], [[]]]);
   expect(warnings).toEqual([expect.stringMatching(/^Redis is away, notifiers go by the log alone/)]);
+});
+
+describe("of the notifiers one shares a hint", () => {
+  const hint = (digits: string) => [{ id: `0198c0de-0000-7000-8000-000000${digits}` }] as CommittedEvent[];
+
+  test("the same whoever asks, and each in its turn", () => {
+    const nodes = ["b", "a", "c"];
+    const sharers = ["000000", "000001", "000002", "000003"].map((digits) =>
+      nodes.filter((node) => isSharer(node, nodes, hint(digits))),
+    );
+    expect(sharers).toEqual([["a"], ["b"], ["c"], ["a"]]);
+  });
+
+  test("nobody of whom no notifier is known, and nothing of a hint without events", () => {
+    expect([isSharer("a", [], hint("000000")), isSharer("a", ["a"], [])]).toEqual([false, false]);
+  });
 });
