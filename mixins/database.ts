@@ -49,7 +49,7 @@ export function isoTimestamp(text: string): string {
 const { TIMESTAMPTZ, INT8 } = pg.types.builtins as unknown as Record<string, number>;
 
 /** Dates stay text: turning those of 20 rows into Date objects and back costs more than the query. */
-const types: pg.CustomTypesConfig = {
+export const types: pg.CustomTypesConfig = {
   getTypeParser: (oid: number, format?: "text" | "binary") => {
     if (oid === TIMESTAMPTZ) return isoTimestamp;
     if (oid === INT8) return Number;

@@ -10,7 +10,7 @@ interface Thing {
 }
 
 /** As log_thing_idx has it (migrations/0018). */
-const THING = "coalesce(data -> 'task' ->> 'id', data -> 'comment' ->> 'id')";
+export const THING = "coalesce(data -> 'task' ->> 'id', data -> 'comment' ->> 'id')";
 
 /** A task or a comment as its last event shows it; null for no event. Plan: log_thing_idx. */
 export async function findInLog(db: Queryable, { kind, id }: Thing): Promise<object | null> {
