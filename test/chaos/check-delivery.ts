@@ -104,8 +104,9 @@ export class Subscription {
   /** Whether `recovered: false` was needed: the log goes on from the position that the subscriber had. */
   #judgeReset(signal: Signal, stream: string, { seq, id }: Place): void {
     if (mayBeRewritten(this.#recording, signal.at)) return;
-    const row = this.#histories.at(signal.at).streams.get(stream)?.get(seq);
-    if (seq !== 0 && row?.id !== id) return;
+    const { streams, oldest } = this.#histories.at(signal.at);
+    const isForgotten = (oldest.get(stream) ?? 0) > Math.max(seq, 1);
+    if (isForgotten || (seq !== 0 && streams.get(stream)?.get(seq)?.id !== id)) return;
     this.#findings.add("needless_resets", `${signal.client}: ${stream} could go on from ${seq}`);
   }
 

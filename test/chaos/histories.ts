@@ -7,8 +7,10 @@ export const RECOVERY_MS = 5000;
 
 interface IndexedHistory {
   until: Time;
-  /** Rows of each stream by their number. */
+  /** Rows of each stream by their number; those that were forgotten meanwhile, too. */
   streams: Map<string, Map<number, LogRow>>;
+  /** The first number of each stream that was not forgotten. */
+  oldest: Map<string, number>;
 }
 
 /** The log of a run, with those that a restore replaced. */
@@ -17,16 +19,20 @@ export class Histories {
   readonly #histories: IndexedHistory[];
 
   constructor(histories: History[]) {
-    this.#histories = histories.map(({ until, rows }) => {
-      const history: IndexedHistory = { until: until ?? Infinity, streams: new Map() };
+    this.#histories = [];
+    for (const [at, { until, rows }] of histories.entries()) {
+      const before = histories[at - 1]?.isForgotten === true ? this.last.streams : [];
+      const streams = new Map([...before].map(([stream, events]) => [stream, new Map(events)]));
+      const history: IndexedHistory = { until: until ?? Infinity, streams, oldest: new Map() };
       for (const row of rows) {
-        const stream = history.streams.get(row.stream) ?? new Map<number, LogRow>();
-        history.streams.set(row.stream, stream.set(row.seq, row));
+        const stream = streams.get(row.stream) ?? new Map<number, LogRow>();
+        streams.set(row.stream, stream.set(row.seq, row));
+        history.oldest.set(row.stream, Math.min(row.seq, history.oldest.get(row.stream) ?? Infinity));
         // A row that a restore kept belongs to the later history as well.
         this.#rows.set(`${row.stream} ${row.id}`, { row, history });
       }
-      return history;
-    });
+      this.#histories.push(history);
+    }
   }
 
   /** The event of that id in whichever history, with the last history that has it. */

@@ -70,9 +70,12 @@ export interface LogRow {
   member?: string;
 }
 
-/** The log as it was until a restore put an older one in its place; the last one has no end. */
+/** The log as it was until a restore put an older one in its place, or its oldest events were forgotten. */
 export interface History {
+  /** Null for the last one. */
   until: Time | null;
+  /** The next one goes on from it, without its oldest events. */
+  isForgotten?: boolean;
   rows: LogRow[];
 }
 
@@ -108,8 +111,8 @@ function* linesOf(recording: Recording): Generator<string> {
   const { histories, ...rest } = recording;
   const lists = Object.fromEntries(LISTS.map((name) => [name, []]));
   yield `${JSON.stringify(["head", { ...rest, ...lists }])}\n`;
-  for (const { until, rows } of histories) {
-    yield `${JSON.stringify(["history", { until, rows: [] }])}\n`;
+  for (const { rows, ...history } of histories) {
+    yield `${JSON.stringify(["history", { ...history, rows: [] }])}\n`;
     for (const row of rows) yield `${JSON.stringify(["row", row])}\n`;
   }
   for (const name of LISTS) for (const item of recording[name]) yield `${JSON.stringify([name, item])}\n`;

@@ -79,12 +79,12 @@ export async function run(
   }, PROGRESS_MS);
   own(() => clearInterval(progress));
 
-  const keepHistory = async (): Promise<void> => {
+  const keepHistory = async (isForgotten = false): Promise<void> => {
     const rows = await dumpLog(await topology.postgres.urlOf(DATABASE));
-    histories.push({ until: Date.now(), rows });
+    histories.push({ until: Date.now(), rows, isForgotten });
   };
   const forgetLog = async (): Promise<void> => {
-    await keepHistory();
+    await keepHistory(true);
     await forgetEvents(await topology.postgres.urlOf(DATABASE), histories.at(-1)?.rows ?? []);
   };
   const site = { topology, subscribers, random: random.fork(), keepHistory, forgetLog };

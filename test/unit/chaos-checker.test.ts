@@ -202,6 +202,34 @@ test("a user who is added again may read what came meanwhile", () => {
   expect(nonZero(recording)).toEqual({});
 });
 
+test("a log without its oldest events is no other history, and a cursor before them needs recovered: false", () => {
+  const recording = soundRecording();
+  const rows = rowsOf(recording);
+  const until = recording.began + 5500;
+  recording.histories = [
+    { until, rows: rows.slice(0, 5), isForgotten: true },
+    { until: null, rows: rows.slice(3) },
+  ];
+  expect(nonZero(recording)).toEqual({});
+  const [at, client] = [recording.began + 9500, "away"];
+  const cursor = { seq: 2, id: rows[1]!.id };
+  const ready = { seq: 9, id: rows[8]!.id, recovered: false };
+  const opened = { user: ANN, session: "away", expires_at: recording.ended, cursors: { [STREAM]: cursor } };
+  insert(recording, { at, client, connection: 1, kind: "opened", ...opened });
+  insert(recording, { at, client, connection: 1, kind: "ready", streams: { [STREAM]: ready } });
+  insert(recording, {
+    at: recording.began + 12_000,
+    client,
+    connection: 1,
+    kind: "closed",
+    reason: "the end",
+  });
+  expect(nonZero(recording)).toEqual({});
+  cursor.seq = 4;
+  cursor.id = rows[3]!.id;
+  expect(nonZero(recording)).toEqual({ needless_resets: 1 });
+});
+
 test("a recording is the same after it was written and read", async () => {
   const folder = await mkdtemp(join(tmpdir(), "taskwire-chaos-"));
   try {
