@@ -77,6 +77,12 @@ export const PROBLEMS = {
     title: "Project is archived",
     explain: "An archived project accepts no writes. Set its `status` to `active` first.",
   },
+  "log-rewritten": {
+    status: 409,
+    title: "Log does not go on from the cursor",
+    explain:
+      "The log has no event with the cursor's number and id: the event was forgotten, or the database was restored and another event has its number. Fetch the state, and go on from the present position.",
+  },
   "idempotency-key-in-flight": {
     status: 409,
     title: "First request still in progress",

@@ -38,6 +38,26 @@ export interface Position {
   id: string | null;
 }
 
+/** A page of a stream's log, oldest event first. */
+export interface EventPage {
+  items: LoggedEvent[];
+  limit: number;
+  /** The `seq` of the stream's last event: more can be read while the last item's is smaller. */
+  head: number;
+  /** The cursor to go on from. */
+  next: string;
+}
+
+/** A position as text, `41-<id>`, or `41` without an id: `?after=`, `Last-Event-ID` and the cursors of a sync. */
+export const cursorOf = ({ seq, id }: Position): string => (id === null ? `${seq}` : `${seq}-${id}`);
+
+/** The position that a cursor names, which matches the pattern of `rules.cursor`. */
+export function positionOf(cursor: string): Position {
+  const [seq = "", ...id] = cursor.split("-");
+  const position = { seq: Number(seq), id: id.length === 0 ? null : id.join("-").toLowerCase() };
+  return position.seq === 0 ? { seq: 0, id: null } : position;
+}
+
 interface EventBody<Data extends object> {
   /** The API's documents show it. */
   readonly summary: string;

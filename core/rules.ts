@@ -87,6 +87,15 @@ export const wholeNumber = (bounds: { min: number; max: number; default?: number
     },
   }) satisfies ValidationRuleObject;
 
+/** A place in a stream (core/events.ts, cursorOf): the number of the last event that the client has, and its id. */
+export const cursor = {
+  type: "string",
+  // Sixteen digits hold each number that JavaScript can count to.
+  pattern: "^\\d{1,16}(?:-[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})?$",
+  example: "41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+  messages: { stringPattern: "A cursor is the number of an event, 41, or number and id, 41-<id>." },
+} satisfies ValidationRuleObject;
+
 /** `true` or `false`: text in a query, a boolean in a call from another service. */
 export const flag = {
   type: "custom",

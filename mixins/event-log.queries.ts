@@ -1,5 +1,6 @@
 /** The reads of the log of events. Each says the plan that it expects. */
-import type { LoggedEvent, Position } from "../core/events.ts";
+import { Problem } from "../core/errors.ts";
+import { cursorOf, type EventPage, type LoggedEvent, type Position } from "../core/events.ts";
 import type { Queryable } from "./database.ts";
 
 const EVENT = "id, stream, seq, type, time, actor_id, request_id, traceparent, data";
@@ -105,23 +106,19 @@ export async function readLogs(
   );
 }
 
-/** Bytes of events in a page of the log, about. NATS takes 8 MB here, and an event has some 200 kB at the most. */
-const PAGE_BYTES = 4_000_000;
+/** Bytes of events in an answer, about. NATS takes 8 MB here, and an event has some 200 kB at the most. */
+export const ANSWER_BYTES = 4_000_000;
 
 /**
- * The first events after a number for an answer: at most `limit`, as many as fit into PAGE_BYTES, and at least one. A page is
- * megabytes, so the read goes by the slow connections. Plan: primary key of events.log.
+ * The first events after a position for an answer: at most `limit`, as many as fit into ANSWER_BYTES, and at least one. A
+ * page is megabytes, so the read goes by the slow connections. Plan: primary key of events.log.
+ * @returns null where the position has an id and the log no such event; a number alone goes on from the first event kept
  */
 export async function readLogPage(
   db: Queryable,
-  {
-    stream,
-    after,
-    upTo,
-    limit,
-    caller,
-  }: { stream: string; after: number; upTo: number; limit: number; caller: string },
-): Promise<LoggedEvent[]> {
+  { stream, after, upTo, limit, caller }: Span & { limit: number; caller: string },
+): Promise<LoggedEvent[] | null> {
+  const isAnchored = after.id !== null;
   const rows = await db.query<EventRow>({
     name: "events-page",
     slow: "bounded",
@@ -130,8 +127,26 @@ export async function readLogPage(
              SELECT *, sum(size) OVER (ORDER BY seq) AS bytes FROM (
                SELECT *, octet_length(data::text) AS size FROM events.log
                WHERE stream = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4) first) page
-           WHERE bytes <= $5 OR bytes = size ORDER BY seq`,
-    values: [stream, after, upTo, limit, PAGE_BYTES],
+           WHERE bytes <= $5 OR bytes = size OR seq <= $6 ORDER BY seq`,
+    // The event at the position, and the one after it, come whatever their size.
+    values: isAnchored
+      ? [stream, after.seq - 1, upTo, limit + 1, ANSWER_BYTES, after.seq + 1]
+      : [stream, after.seq, upTo, limit, ANSWER_BYTES, 0],
   });
-  return rows.map(eventOf);
+  const events = rows.map(eventOf);
+  return isAnchored ? following(after, events) : events;
+}
+
+/**
+ * A page of a stream's log, with the stream's head and the cursor to go on from.
+ * @throws Problem log-rewritten
+ */
+export async function logPage(
+  db: Queryable,
+  { stream, after, limit, caller }: { stream: string; after: Position; limit: number; caller: string },
+): Promise<EventPage> {
+  const [{ head = 0 } = {}] = await readHeads(db, [stream]);
+  const items = await readLogPage(db, { stream, after, upTo: head, limit, caller });
+  if (items === null) throw new Problem("log-rewritten");
+  return { items, limit, head, next: cursorOf(items.at(-1) ?? after) };
 }

@@ -1,9 +1,11 @@
 /** All declared events, for readers of any stream and for the API's documents. */
-import type { EventDeclaration, LoggedEvent } from "../core/events.ts";
+import { type EventDeclaration, type EventPage, type LoggedEvent, positionOf } from "../core/events.ts";
 import { array, integer, like, nullable, object, text, timestamp, uuid } from "../core/json-schema.ts";
+import { pageRules } from "../core/pagination.ts";
+import * as rules from "../core/rules.ts";
 import { memberEventData } from "./projects/members.answers.ts";
 import { projectEventData } from "./projects/projects.answers.ts";
-import { type EventPage, memberEvents, projectEvents } from "./projects/projects.contract.ts";
+import { memberEvents, projectEvents } from "./projects/projects.contract.ts";
 import { commentEventData } from "./tasks/comments.answers.ts";
 import { taskEventData } from "./tasks/tasks.answers.ts";
 import { commentEvents, taskEvents } from "./tasks/tasks.contract.ts";
@@ -57,7 +59,31 @@ export const eventPage = object<EventPage>("EventPage", {
     1,
     "The `seq` of the stream's last event: more can be read while the last item's is smaller.",
   ),
+  next: text(
+    "1-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+    "The cursor of the last item, or `after` where there is none: send it as `after` to go on.",
+  ),
 });
+
+/** The params of a page of a stream's log. */
+export const logPageRules = {
+  after: {
+    ...rules.cursor,
+    default: "0",
+    description:
+      "The last event that you have: its number, or number and id to have the id compared. 0 starts at the first event.",
+  },
+  limit: pageRules().limit,
+} as const;
+
+export const logPageParams = ({ after = "0", limit = 20 }: { after?: string; limit?: number }) => ({
+  after: positionOf(after),
+  limit,
+});
+
+/** What the document says of each page of a log. */
+export const PAGE_NOTES =
+  "A page of very long events holds fewer than `limit`: read on until the last item's `seq` is `head`. Old events are forgotten. After a number alone the page begins with the first event that is kept: when its `seq` is more than `after + 1`, fetch the state. After a cursor with an id, which the log does not have any more, the answer is 409.";
 
 const DECLARATIONS: ReadonlyMap<string, EventDeclaration> = new Map(Object.entries(EVENTS));
 

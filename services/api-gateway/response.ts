@@ -2,10 +2,10 @@
 import type { ServerResponse } from "node:http";
 import type { Context } from "moleculer";
 import { PROBLEMS, problemCode, problemDocument } from "../../core/errors.ts";
+import type { EventPage } from "../../core/events.ts";
 import type { Meta } from "../../core/kit.ts";
 import type { Log } from "../../core/log.ts";
 import type { Page } from "../../core/pagination.ts";
-import type { EventPage } from "../projects/projects.contract.ts";
 import { challenge } from "./authenticate.ts";
 import { entityTag, isFresh } from "./conditional.ts";
 import type { CursorSigner } from "./signed-cursors.ts";
@@ -79,7 +79,7 @@ function linkNext(
   };
   if ("head" in page) {
     const last = page.items.at(-1)?.seq;
-    if (last !== undefined && last < page.head) link({ after: String(last) });
+    if (last !== undefined && last < page.head) link({ after: page.next });
     return page;
   }
   if (page.next_cursor === null) return page;

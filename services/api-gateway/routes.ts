@@ -3,6 +3,7 @@ import type { ServiceBroker } from "moleculer";
 import type { Resource } from "../../core/errors.ts";
 import type { ActionName } from "../../core/kit.ts";
 import { auth, type AuthContract } from "../auth/auth.contract.ts";
+import type { NotifierContract } from "../notifier/notifier.contract.ts";
 import type { ProjectsContract } from "../projects/projects.contract.ts";
 import type { TasksContract } from "../tasks/tasks.contract.ts";
 import { users, type UsersContract } from "../users/users.contract.ts";
@@ -11,6 +12,7 @@ import { atLogin, atOwnAccount, type FindAttempt } from "./login-attempts.ts";
 
 type RoutedAction =
   | ActionName<AuthContract>
+  | ActionName<NotifierContract>
   | ActionName<ProjectsContract>
   | ActionName<TasksContract>
   | ActionName<UsersContract>;
@@ -60,6 +62,7 @@ export const TAGS: readonly { name: string; description: string }[] = [
   { name: "users", description: "User accounts as others see them" },
   { name: "projects", description: "Projects, their members and their events" },
   { name: "tasks", description: "Tasks, their comments and categories" },
+  { name: "notifier", description: "The log of events, without a socket" },
 ];
 
 export const tagOf = ({ action }: Route): string => action.split(".")[0] as string;
@@ -180,6 +183,8 @@ export const ROUTES: readonly Route[] = [
   list("/projects/:project/events", "projects.list_events"),
   list("/projects/:project/tasks", "tasks.list_in_project"),
   create("/projects/:project/tasks", "tasks.create_in_project", ({ id }) => `/tasks/${id}`, both),
+
+  list("/events", "notifier.list_events"),
 
   list("/tasks", "tasks.list"),
   create("/tasks", "tasks.create", ({ id }) => `/tasks/${id}`, both),

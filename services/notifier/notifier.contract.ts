@@ -1,7 +1,10 @@
+import type { EventPage } from "../../core/events.ts";
 import type { ServiceContract } from "../../core/kit.ts";
 
-/** The notifier has no actions: it listens to hints, reads the log, and sends to sockets. */
+/** What the notifier answers over HTTP: the log that it sends to sockets. */
 export interface NotifierContract extends ServiceContract {
   name: "notifier";
-  actions: Record<never, never>;
+  actions: {
+    list_events: { params: { after?: string; limit?: number }; result: EventPage };
+  };
 }

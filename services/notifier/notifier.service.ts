@@ -13,6 +13,7 @@ import { authenticate } from "./authenticate.ts";
 import { startBeat } from "./beat.ts";
 import { SocketEndpoint } from "./endpoint.ts";
 import { MAX_HANDSHAKE_BYTES } from "./inbound-limits.ts";
+import { notifierActions } from "./notifier.actions.ts";
 import type { NotifierContract } from "./notifier.contract.ts";
 import type { Notifier, NotifierState } from "./notifier.state.ts";
 import { isSharer, useRedisAdapter } from "./redis-adapter.ts";
@@ -55,7 +56,7 @@ export default (config: Config): ServiceSchema =>
   service<NotifierContract, NotifierState>({
     name: "notifier",
     mixins: [database(config)],
-    actions: {},
+    actions: notifierActions,
 
     events: {
       ...on(committed, function (this: Notifier, { events }) {

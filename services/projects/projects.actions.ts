@@ -5,9 +5,9 @@ import type { PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
 import { viewerOf, viewOf } from "../../mixins/cache.ts";
 import { projectStream, writeContext } from "../../mixins/event-log.ts";
-import { readHeads, readLogPage } from "../../mixins/event-log.queries.ts";
+import { logPage } from "../../mixins/event-log.queries.ts";
 import { withIdempotencyKey } from "../../mixins/idempotency.ts";
-import { eventPage } from "../events.ts";
+import { eventPage, logPageParams, PAGE_NOTES } from "../events.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
 import { project as projectSchema, projectItem } from "./projects.answers.ts";
 import { projectColumns, type VisibleProject } from "./projects.columns.ts";
@@ -177,17 +177,15 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>
     docs: {
       summary: "Read a project's log",
       description:
-        "The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for a client that was away. A page of very long events holds fewer than `limit`: read on until the last item's `seq` is `head`. Old events are forgotten: when the first item's `seq` is more than `after + 1`, fetch the state.",
+        "The events after the cursor `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for a client that was away. " +
+        PAGE_NOTES,
       answer: eventPage,
+      problems: ["log-rewritten"],
     },
     async handler(ctx) {
-      const { after = 0, limit = 20 } = ctx.params;
       const { actor } = ctx.locals;
       const { id } = await findProject(this.db, actor, ctx.params.project, "read");
-      const stream = projectStream(id);
-      const [{ head = 0 } = {}] = await readHeads(this.db, [stream]);
-      const items = await readLogPage(this.db, { stream, after, upTo: head, limit, caller: actor.id });
-      return { items, limit, head };
+      return logPage(this.db, { stream: projectStream(id), ...logPageParams(ctx.params), caller: actor.id });
     },
   },
 });

@@ -1,4 +1,4 @@
-import { type Change, declareEvents, event, type LoggedEvent } from "../../core/events.ts";
+import { type Change, declareEvents, event, type EventPage } from "../../core/events.ts";
 import { remote, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/pagination.ts";
 import type { Person } from "../users/users.contract.ts";
@@ -43,14 +43,6 @@ export interface ProjectInput {
   status?: ProjectStatus;
 }
 
-/** A page of a project's log, oldest event first. */
-export interface EventPage {
-  items: LoggedEvent[];
-  limit: number;
-  /** The `seq` of the project's last event: more can be read while the last item's is smaller. */
-  head: number;
-}
-
 type On<Params = object> = Params & { project: string };
 
 export interface ProjectsContract extends ServiceContract {
@@ -72,7 +64,7 @@ export interface ProjectsContract extends ServiceContract {
     get_member: { params: On<{ user_id: string }>; result: Member };
     update_member: { params: On<{ user_id: string; role: ProjectRole }>; result: Member };
     remove_member: { params: On<{ user_id: string }>; result: void };
-    list_events: { params: On<{ after?: number; limit?: number }>; result: EventPage };
+    list_events: { params: On<{ after?: string; limit?: number }>; result: EventPage };
     /** A project with other members that this user alone owns, by its slug; null for none. */
     sole_owner_of: { params: { user_id: string }; result: string | null };
     /** Those projects of `ids` that the caller may see. */

@@ -1,5 +1,6 @@
 import { pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
+import { logPageRules } from "../events.ts";
 import { PROJECT_SORTS } from "./projects.list.ts";
 
 /** The project in a path. */
@@ -32,11 +33,4 @@ export const listRules = {
   ...pageRules(...PROJECT_SORTS),
 } as const;
 
-export const listEventsRules = {
-  project,
-  after: {
-    ...rules.wholeNumber({ min: 0, max: Number.MAX_SAFE_INTEGER, default: 0 }),
-    description: "The number of the last event that you have; 0 starts at the first event.",
-  },
-  limit: pageRules().limit,
-};
+export const listEventsRules = { project, ...logPageRules };

@@ -548,21 +548,40 @@ describe("GET /projects/{project}/events", () => {
     expect(seqs(await feed("?after=8", people.owner, project.slug))).toHaveLength(2);
     for (const after of [10, 11, Number.MAX_SAFE_INTEGER]) {
       const { body, headers } = await feed(`?after=${after}`);
-      expect([body, headers.get("link")]).toEqual([{ items: [], limit: 20, head: 10 }, null]);
+      expect([body, headers.get("link")]).toEqual([
+        { items: [], limit: 20, head: 10, next: `${after}` },
+        null,
+      ]);
     }
   });
 
   test.each(["", "/api/v1"])("its Links under '%s' lead through all of it", async (prefix) => {
     const seen: number[] = [];
+    const log = (await feed()).body.items;
     let next: string | undefined = `${prefix}/projects/${project.id}/events?limit=4`;
     for (let pages = 0; next !== undefined && pages < 9; pages++) {
       const answer: Answer = await people.viewer.api.get(next);
       seen.push(...seqs(answer));
       next = /^<([^>]+)>; rel="next"$/.exec(answer.headers.get("link") ?? "")?.[1];
       if (next !== undefined)
-        expect(next).toBe(`${prefix}/projects/${project.id}/events?limit=4&after=${seen.length}`);
+        expect(next).toBe(
+          `${prefix}/projects/${project.id}/events?limit=4&after=${seen.length}-${log[seen.length - 1].id}`,
+        );
     }
     expect(seen).toEqual(upTo(10));
+  });
+
+  test("begins after an event, whose id is compared", async () => {
+    const { body } = await feed("?limit=4");
+    const [event, last] = [body.items[2], body.items[3]];
+    expect(body.next).toBe(`4-${last.id}`);
+    expect(seqs(await feed(`?after=3-${event.id}`))).toEqual([4, 5, 6, 7, 8, 9, 10]);
+    expect(seqs(await feed(`?after=3-${event.id.toUpperCase()}&limit=2`))).toEqual([4, 5]);
+    const end = (await feed(`?after=${body.next}`)).body.next;
+    expect((await feed(`?after=${end}`)).body).toEqual({ items: [], limit: 20, head: 10, next: end });
+    for (const other of [`3-${last.id}`, `11-${last.id}`, `3-${newId()}`])
+      expectProblem(await feed(`?after=${other}`), 409, "log-rewritten");
+    expect(seqs(await feed(`?after=0-${newId()}`))).toHaveLength(10);
   });
 
   test("is for who sees the project", async () => {
@@ -582,6 +601,8 @@ describe("GET /projects/{project}/events", () => {
     "after=-1",
     "after=x",
     "after=1.5",
+    "after=1-x",
+    "after=-1-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
     "limit=0",
     "limit=101",
     "offset=1",

@@ -96,6 +96,7 @@ const ATTEMPTS: Record<string, Attempt> = {
   "PATCH /projects/:project/members/:user_id": inProject(`/members/${NOBODY}`, { role: "viewer" }),
   "DELETE /projects/:project/members/:user_id": inProject(`/members/${NOBODY}`),
   "GET /projects/:project/events": inProject("/events"),
+  "GET /events": refused("/events"),
   "GET /projects/:project/tasks": inProject("/tasks"),
   "POST /projects/:project/tasks": inProject("/tasks", { title: "Mine" }),
   "GET /tasks": null,

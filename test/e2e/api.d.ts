@@ -471,7 +471,7 @@ export interface paths {
         };
         /**
          * Read a project's log
-         * @description The events after number `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for a client that was away. A page of very long events holds fewer than `limit`: read on until the last item's `seq` is `head`. Old events are forgotten: when the first item's `seq` is more than `after + 1`, fetch the state.
+         * @description The events after the cursor `after`, as the stream `project:<id>` carries them: the activity feed, and the replay for a client that was away. A page of very long events holds fewer than `limit`: read on until the last item's `seq` is `head`. Old events are forgotten. After a number alone the page begins with the first event that is kept: when its `seq` is more than `after + 1`, fetch the state. After a cursor with an id, which the log does not have any more, the answer is 409.
          */
         get: operations["projectsListEvents"];
         put?: never;
@@ -497,6 +497,26 @@ export interface paths {
         put?: never;
         /** Create a task in a project */
         post: operations["tasksCreateInProject"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read your own log
+         * @description The events after the cursor `after`, as your stream `user:<id>` carries them: personal tasks, assignments to you, memberships that you gain and lose. A page of very long events holds fewer than `limit`: read on until the last item's `seq` is `head`. Old events are forgotten. After a number alone the page begins with the first event that is kept: when its `seq` is more than `after + 1`, fetch the state. After a cursor with an id, which the log does not have any more, the answer is 409.
+         */
+        get: operations["notifierListEvents"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -3868,7 +3888,8 @@ export interface components {
          *         }
          *       ],
          *       "limit": 20,
-         *       "head": 1
+         *       "head": 1,
+         *       "next": "1-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
          *     }
          */
         EventPage: {
@@ -3911,6 +3932,11 @@ export interface components {
              * @example 1
              */
             head: number;
+            /**
+             * @description The cursor of the last item, or `after` where there is none: send it as `after` to go on.
+             * @example 1-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            next: string;
         };
         /**
          * TaskPage
@@ -5394,6 +5420,32 @@ export interface components {
         };
         /** @description [Conflict with the current state](/problems/conflict) · [Project is archived](/problems/project-archived) */
         ConflictOrProjectArchived: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                "X-Download-Options": components["headers"]["X-Download-Options"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description [Log does not go on from the cursor](/problems/log-rewritten) */
+        LogRewritten: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -8179,8 +8231,8 @@ export interface operations {
     projectsListEvents: {
         parameters: {
             query?: {
-                /** @description The number of the last event that you have; 0 starts at the first event. */
-                after?: number;
+                /** @description The last event that you have: its number, or number and id to have the id compared. 0 starts at the first event. */
+                after?: string;
                 /** @description The maximum number of items on the page. */
                 limit?: number;
             };
@@ -8254,7 +8306,8 @@ export interface operations {
                      *         }
                      *       ],
                      *       "limit": 20,
-                     *       "head": 1
+                     *       "head": 1,
+                     *       "next": "1-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
                      *     }
                      */
                     "application/json": components["schemas"]["EventPage"];
@@ -8265,6 +8318,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["LogRewritten"];
             417: components["responses"]["ExpectationFailed"];
             422: components["responses"]["ValidationFailed"];
             429: components["responses"]["RateLimited"];
@@ -8479,6 +8533,103 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
             422: components["responses"]["ValidationFailedOrIdempotencyKeyReused"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
+            504: components["responses"]["Timeout"];
+        };
+    };
+    notifierListEvents: {
+        parameters: {
+            query?: {
+                /** @description The last event that you have: its number, or number and id to have the id compared. 0 starts at the first event. */
+                after?: string;
+                /** @description The maximum number of items on the page. */
+                limit?: number;
+            };
+            header?: {
+                /** @description Your own id for the request; the response and the server's log repeat it. */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
+                traceparent?: components["parameters"]["traceparent"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                    "X-Download-Options": components["headers"]["X-Download-Options"];
+                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+                     *           "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+                     *           "seq": 1,
+                     *           "type": "task_created",
+                     *           "time": "2026-11-21T09:30:00.000Z",
+                     *           "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *           "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+                     *           "data": {
+                     *             "task": {
+                     *               "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+                     *               "title": "Write Note G",
+                     *               "description": "How the engine computes Bernoulli numbers.",
+                     *               "status": "pending",
+                     *               "priority": "high",
+                     *               "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+                     *               "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+                     *               "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *               "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *               "due_date": "2026-12-01T17:00:00.000Z",
+                     *               "completed_at": null,
+                     *               "version": 1,
+                     *               "created_at": "2026-11-21T09:30:00.000Z",
+                     *               "updated_at": "2026-11-21T09:30:00.000Z"
+                     *             }
+                     *           }
+                     *         }
+                     *       ],
+                     *       "limit": 20,
+                     *       "head": 1,
+                     *       "next": "1-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["LogRewritten"];
+            417: components["responses"]["ExpectationFailed"];
+            422: components["responses"]["ValidationFailed"];
             429: components["responses"]["RateLimited"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];

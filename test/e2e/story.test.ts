@@ -177,7 +177,7 @@ test("a project from its first day to its last", async () => {
   // What happened, in order and without a hole.
   const events = await ok(
     ben.client.GET("/projects/{project}/events", {
-      params: { ...inProject, query: { after: 0, limit: 100 } },
+      params: { ...inProject, query: { after: "0", limit: 100 } },
     }),
   );
   expect(events.items.map(({ seq }) => seq)).toEqual(Array.from({ length: events.head }, (_, n) => n + 1));

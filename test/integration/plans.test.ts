@@ -265,7 +265,13 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
   [
     "a page of a project's log",
     (db) =>
-      readLogPage(db, { stream: `project:${first}`, after: 40_000, upTo: 50_000, limit: 20, caller: mine }),
+      readLogPage(db, {
+        stream: `project:${first}`,
+        after: { seq: 40_000, id: mine },
+        upTo: 50_000,
+        limit: 20,
+        caller: mine,
+      }),
     ["log_pkey"],
   ],
   [

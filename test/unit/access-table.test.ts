@@ -91,6 +91,8 @@ const ACCESS: Record<string, Auth> = {
   "tasks.announce_due": "internal",
   "tasks.purge": "internal",
 
+  "notifier.list_events": "user",
+
   "mailer.send": "internal",
 };
 
