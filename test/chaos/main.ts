@@ -48,16 +48,17 @@ function options() {
 }
 
 /** Ends what was started, the last first. */
-const stops: (() => unknown)[] = [];
+const stops: { part: string; stop: () => unknown }[] = [];
 async function stopAll(): Promise<void> {
-  for (let stop = stops.pop(); stop !== undefined; stop = stops.pop()) {
+  for (let next = stops.pop(); next !== undefined; next = stops.pop()) {
+    const { part, stop } = next;
     const waiting = new AbortController();
     const tooLate = delay(STOP_MS, undefined, { signal: waiting.signal }).then(
-      () => say("a part does not stop: going on"),
+      () => say(`${part}: does not stop, going on`),
       () => {},
     );
     const stopped = Promise.resolve(stop()).catch((error: unknown) =>
-      say(`a part did not stop cleanly: ${explain(error)}`),
+      say(`${part}: did not stop cleanly: ${explain(error)}`),
     );
     await Promise.race([stopped, tooLate]);
     waiting.abort();
@@ -67,10 +68,10 @@ async function stopAll(): Promise<void> {
 async function record(aborting: AbortSignal): Promise<Recording> {
   const { seed, minutes, scale, faults } = options();
   const folder = await mkdtemp(join(tmpdir(), "taskwire-chaos-"));
-  stops.push(() => rm(folder, { recursive: true, force: true }));
+  stops.push({ part: "the folder", stop: () => rm(folder, { recursive: true, force: true }) });
   // Postgres' own user must reach the folder.
   await chmod(folder, 0o755);
-  const own = (stop: () => unknown): void => void stops.push(stop);
+  const own = (part: string, stop: () => unknown): void => void stops.push({ part, stop });
   const recording = await run({ seed, minutes, scale, faults, folder }, own, say, progress, aborting);
   await mkdir(RECORDINGS, { recursive: true });
   const file = join(RECORDINGS, `seed-${seed}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.gz`);

@@ -57,7 +57,7 @@ export async function run(
   const world = await World.make(http, sizes, random.fork());
   await topology.postgres.backUp();
   const subscribers = makeSubscribers(world, scaled(SUBSCRIBERS), topology.sockets.url, signals);
-  own(() => subscribers.forEach((one) => one.stop()));
+  own("subscribers", () => subscribers.forEach((one) => one.stop()));
   for (const one of subscribers) one.start();
   const connected = (): number => subscribers.filter(({ isConnected }) => isConnected).length;
   await until(() => connected() === subscribers.length, CONNECTED_WITHIN_MS);
@@ -77,7 +77,7 @@ export async function run(
       `${seconds} s  ${calls.length} requests  ${signals.length} signals  ${connected()} connected  ${broken.join(", ") || "all well"}`,
     );
   }, PROGRESS_MS);
-  own(() => clearInterval(progress));
+  own("progress", () => clearInterval(progress));
 
   const keepHistory = async (isForgotten = false): Promise<void> => {
     const rows = await dumpLog(await topology.postgres.urlOf(DATABASE));

@@ -44,7 +44,7 @@ const STOP_MS = 20_000;
 const UNHANDLED = /unhandled ?rejection|uncaught ?exception/i;
 
 /** Something to end, in the opposite order of its start. */
-export type Own = (stop: () => unknown) => void;
+export type Own = (part: string, stop: () => unknown) => void;
 
 /** Whether nodes can be told of several NATS servers. */
 function takesList(): boolean {
@@ -100,14 +100,14 @@ export class Topology {
 
   async #startBackends(folder: string, own: Own, say: (line: string) => void): Promise<void> {
     say("starting Postgres with its standby, NATS and Redis");
-    this.postgres = await PostgresPair.start(folder, (pair) => own(() => pair.stop()));
+    this.postgres = await PostgresPair.start(folder, (pair) => own("Postgres", () => pair.stop()));
     await this.postgres.createDatabase(DATABASE);
     await migrate(await this.postgres.urlOf(DATABASE));
     await this.postgres.addStandby();
     this.nats = await startNatsCluster(takesList() ? NATS_SERVERS : 1);
-    own(() => Promise.all(this.nats.map((server) => server.stop())));
+    own("NATS", () => Promise.all(this.nats.map((server) => server.stop())));
     this.redis = await startRedis();
-    own(() => this.redis.stop());
+    own("Redis", () => this.redis.stop());
   }
 
   async #startNodes(own: Own, say: (line: string) => void): Promise<void> {
@@ -140,15 +140,15 @@ export class Topology {
         }
         this.nodes.set(name, node);
       }
-    own(() => this.#stopNodes());
+    own("the nodes", () => this.#stopNodes());
     say(`starting ${this.nodes.size} nodes`);
     await Promise.all([...this.nodes.keys()].map((name) => this.startNode(name)));
     this.api = await Balancer.listen(ports.PORT ?? [], "in_turn");
-    own(() => this.api.close());
+    own("the balancer of gateways", () => this.api.close());
     this.sockets = await Balancer.listen(ports.NOTIFIER_PORT ?? [], "by_address");
-    own(() => this.sockets.close());
+    own("the balancer of notifiers", () => this.sockets.close());
     const sampling = setInterval(() => void this.#sampleMemory(), 2000);
-    own(() => clearInterval(sampling));
+    own("samples of memory", () => clearInterval(sampling));
   }
 
   /** What a node knows a backend by: a proxy of its own for each server. */
@@ -157,7 +157,7 @@ export class Topology {
     return Promise.all(
       servers.map(async (server) => {
         const proxy = await TcpProxy.listen(() => server.port);
-        own(() => proxy.close());
+        own(`a proxy of ${node}`, () => proxy.close());
         this.#proxies.push({ node, backend, proxy });
         const url = new URL("urlOf" in server ? await server.urlOf(DATABASE) : server.url);
         url.port = String(proxy.port);
