@@ -14,6 +14,8 @@ import { run } from "./run.ts";
 const RECORDINGS = ".data/chaos";
 /** Milliseconds that each part has to end. */
 const STOP_MS = 25_000;
+/** Milliseconds in which a run gives up once its parts are stopped. */
+const GIVE_UP_MS = 5000;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const progress = (line: string): void =>
@@ -49,7 +51,7 @@ function options() {
 
 /** Ends what was started, the last first. */
 const stops: { part: string; stop: () => unknown }[] = [];
-async function stopAll(): Promise<void> {
+async function stopParts(): Promise<void> {
   for (let next = stops.pop(); next !== undefined; next = stops.pop()) {
     const { part, stop } = next;
     const waiting = new AbortController();
@@ -64,6 +66,10 @@ async function stopAll(): Promise<void> {
     waiting.abort();
   }
 }
+
+let stopping = Promise.resolve();
+/** A start that goes on for a moment after Ctrl-C may add parts: they are stopped by the next call. */
+const stopAll = (): Promise<void> => (stopping = stopping.then(stopParts));
 
 async function record(aborting: AbortSignal): Promise<Recording> {
   const { seed, minutes, scale, faults } = options();
@@ -87,7 +93,10 @@ async function main(): Promise<number> {
       if (aborting.signal.aborted) return;
       say("\nstopping");
       aborting.abort(new Error("stopped"));
-      void stopAll().then(() => process.exit(1));
+      void stopAll()
+        .then(() => delay(GIVE_UP_MS))
+        .then(stopAll)
+        .then(() => process.exit(1));
     });
   try {
     const { file } = options();
