@@ -48,7 +48,8 @@ export const PROBLEMS = {
   "not-acceptable": {
     status: 406,
     title: "Not acceptable",
-    explain: "The response is `application/json`, which your `Accept` header excludes.",
+    explain:
+      "The response is `application/json`, or `application/x-ndjson` for a snapshot, which your `Accept` header excludes.",
   },
   "request-timeout": {
     status: 408,

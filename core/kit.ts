@@ -216,11 +216,15 @@ export type Caller = Pick<ServiceBroker, "call"> | Context<never, never>;
 /** The calls that a contract offers, typed on the caller's side. */
 export function remote<C extends ServiceContract>(name: C["name"]) {
   return {
-    /** Calls one action. Throws its problem, or Moleculer's error when no node answers. */
+    /**
+     * Calls one action. Throws its problem, or Moleculer's error when no node answers.
+     * @param nodeID the one node that can answer, where it holds what the call is about
+     */
     call<A extends keyof C["actions"] & string>(
       from: Caller,
       action: A,
       params: C["actions"][A]["params"],
+      nodeID?: string,
     ): Promise<C["actions"][A]["result"]> {
       // The actor comes from `ctx.locals`, never from `ctx.meta`, which a callee may have changed.
       const options =
@@ -230,7 +234,7 @@ export function remote<C extends ServiceContract>(name: C["name"]) {
       return (from as Pick<ServiceBroker, "call">).call<C["actions"][A]["result"], object>(
         `${name}.${action}`,
         params,
-        options,
+        nodeID === undefined ? options : { ...options, nodeID },
       );
     },
   };

@@ -23,12 +23,25 @@ export interface Queryable {
   query<Row extends object>(statement: Statement): Promise<Row[]>;
 }
 
+/** A moment of the database. */
+export interface Snapshot extends Queryable {
+  /** Ends the transaction and its connection, whatever runs on it. Never throws. */
+  end(): Promise<void>;
+}
+
 export interface Database extends Queryable {
   /**
    * Runs `work` in one READ COMMITTED transaction on one connection, rolled back when it throws.
    * @param timeoutMs the time for each of its statements, when DATABASE_TIMEOUT is too short
    */
   transaction<Result>(work: (tx: Queryable) => Promise<Result>, timeoutMs?: number): Promise<Result>;
+  /**
+   * Begins a read-only REPEATABLE READ transaction on a connection of its own: all that it reads is of one moment.
+   * Postgres can't clean up behind that moment, so the caller bounds how many there are and how long each lasts.
+   * @param statementMs the time for each of its statements
+   * @param idleMs the time that may pass between two of them
+   */
+  openSnapshot(limits: { statementMs: number; idleMs: number }): Promise<Snapshot>;
   /** How many connections were lost: answers from before and after one may be of two histories (a restore, a failover). */
   readonly interruptions: number;
   close(): Promise<void>;
@@ -215,6 +228,26 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
         client.off("error", onError);
         client.release(broken);
       }
+    },
+    async openSnapshot({ statementMs, idleMs }) {
+      const client = new pg.Client({
+        ...options,
+        statement_timeout: Math.ceil(statementMs * STATEMENT_SHARE),
+        query_timeout: statementMs,
+        idle_in_transaction_session_timeout: idleMs,
+      });
+      client.on("error", onError);
+      const end = () => client.end().catch(() => {});
+      try {
+        await client.connect().catch((error: unknown) => {
+          throw databaseProblem(error);
+        });
+        await run(client, { text: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" });
+      } catch (error) {
+        void end();
+        throw error;
+      }
+      return { query: (statement) => run(client, statement), end };
     },
     get interruptions() {
       return interruptions;

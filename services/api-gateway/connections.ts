@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import { retryLater } from "../../core/errors.ts";
 
 /** Milliseconds in which a client must read a response. */
-const READ_WITHIN_MS = 30_000;
+export const READ_WITHIN_MS = 30_000;
 /** Bytes of responses that wait for one client, on all its connections. */
 const MAX_WAITING_BYTES = 32 * 1024 * 1024;
 /** Bytes of responses that wait for all clients together. */

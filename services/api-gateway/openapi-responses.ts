@@ -11,6 +11,7 @@ import {
   RETRY_AFTER,
 } from "./openapi-components.ts";
 import { capitalised, type Documented, isRead, problemsOf } from "./openapi-operations.ts";
+import { NDJSON } from "./parts.ts";
 import { problemExample } from "./problem-example.ts";
 import type { Route } from "./routes.ts";
 
@@ -62,7 +63,10 @@ export function responsesOf(route: Route, action: Documented, components: Compon
       headers: headersOf([...COUNTED, ...names]),
       ...(answer !== null && {
         content: {
-          "application/json": { schema: hoist(answer, components.schemas), example: exampleOf(answer) },
+          [route.rest === undefined ? "application/json" : NDJSON]: {
+            schema: hoist(answer, components.schemas),
+            example: exampleOf(answer),
+          },
         },
       }),
     },

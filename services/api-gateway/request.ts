@@ -94,11 +94,13 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
   return (request as { body?: unknown }).body;
 }
 
-/** @throws Problem not-acceptable for a client that does not accept JSON (RFC 9110 §12.5.1) */
-export function mustBeAcceptable(request: Pick<IncomingMessage, "headers">): void {
+/** @throws Problem not-acceptable for a client that does not accept the type of the response (RFC 9110 §12.5.1) */
+export function mustBeAcceptable(
+  request: Pick<IncomingMessage, "headers">,
+  type = "application/json; charset=utf-8",
+): void {
   if (request.headers.accept === undefined) return;
-  if (new Negotiator(request).mediaType(["application/json; charset=utf-8"]) === undefined)
-    throw new Problem("not-acceptable");
+  if (new Negotiator(request).mediaType([type]) === undefined) throw new Problem("not-acceptable");
 }
 
 /**

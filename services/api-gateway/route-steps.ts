@@ -1,5 +1,6 @@
 /** What a request goes through once its route is known, before the action is called and after. */
 import type { ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
 import type { Context } from "moleculer";
 import { clientAddress } from "../../core/client-address.ts";
 import type { Meta } from "../../core/kit.ts";
@@ -8,6 +9,7 @@ import { mustHaveNoKey, readIdempotencyKey, readIfMatch } from "./conditional.ts
 import { countRequest, type Exchange, type Gateway, isCounted } from "./exchange.ts";
 import { atNobody } from "./login-attempts.ts";
 import type { Alias, Request } from "./moleculer-web.ts";
+import { NDJSON, type Part, readParts } from "./parts.ts";
 import {
   bindParams,
   mustBeAcceptable,
@@ -37,8 +39,8 @@ const mustAllowMethod: RouteStep = ({ request, path }, gateway) => {
 };
 
 /** A response without a body suits every client. */
-const mustAcceptJson: RouteStep = ({ request, route }) => {
-  if (route.status !== 204) mustBeAcceptable(request);
+const mustAcceptResponse: RouteStep = ({ request, route }) => {
+  if (route.status !== 204) mustBeAcceptable(request, route.rest && NDJSON);
 };
 
 /**
@@ -147,7 +149,7 @@ const readRefreshCookie: RouteStep = (exchange, { config }) => {
 const STEPS: readonly RouteStep[] = [
   keepTrace,
   mustAllowMethod,
-  mustAcceptJson,
+  mustAcceptResponse,
   identifyCaller,
   readQuery,
   tellClient,
@@ -191,17 +193,22 @@ export async function beforeAction(
 
 /**
  * Makes the response to a success.
- * @returns the body as JSON; null for none
+ * @returns the body as JSON, or a stream of it; null for none
  * @throws Problem overloaded for a read whose client leaves too many responses unread; a write has happened, and says so
  */
 export async function afterAction(
-  { cursors, connections }: Gateway,
-  ctx: Context<unknown, Meta>,
+  { broker, cursors, connections }: Gateway,
+  ctx: Context<unknown, Meta & { $responseType?: string }>,
   request: Request,
   response: ServerResponse,
   result: unknown,
-): Promise<string | null> {
+): Promise<string | Readable | null> {
   const route = routeOf(request.$alias as Alias);
+  if (route.rest !== undefined) {
+    response.setHeader("Cache-Control", "no-store");
+    ctx.meta.$responseType = NDJSON;
+    return readParts(broker, result as Part, route.rest, response);
+  }
   await request.loginAttempt?.succeeded();
   const body = successBody(ctx, route, request, response, result, cursors);
   if (body !== null && route.method === "GET")

@@ -5,10 +5,11 @@ import type { ActionName } from "../../core/kit.ts";
 import { auth, type AuthContract } from "../auth/auth.contract.ts";
 import type { NotifierContract } from "../notifier/notifier.contract.ts";
 import type { ProjectsContract } from "../projects/projects.contract.ts";
-import type { TasksContract } from "../tasks/tasks.contract.ts";
+import { tasks, type TasksContract } from "../tasks/tasks.contract.ts";
 import { users, type UsersContract } from "../users/users.contract.ts";
 import type { VerifiedToken } from "./authenticate.ts";
 import { atLogin, atOwnAccount, type FindAttempt } from "./login-attempts.ts";
+import type { Rest } from "./parts.ts";
 
 type RoutedAction =
   | ActionName<AuthContract>
@@ -32,6 +33,8 @@ export interface Route extends RouteOptions {
 }
 
 interface RouteOptions {
+  /** The response is a text of lines (ndjson), of which the action returns the first part. */
+  rest?: Rest;
   /** The resource has an entity tag: reads take `If-None-Match`, writes `If-Match`. */
   versioned?: boolean;
   /** The write takes `Idempotency-Key`: it can come twice and happens once. */
@@ -84,6 +87,11 @@ export async function verifyPersonalToken(broker: ServiceBroker, token: string):
   const { actor, expires_at } = await auth.call(broker, "verify_token", { token });
   return { actor, expiresAt: expires_at };
 }
+
+const snapshot: Rest = {
+  next: (broker, { id, node }) => tasks.call(broker, "read_snapshot", { id: id as string }, node),
+  end: (broker, { id, node }) => tasks.call(broker, "end_snapshot", { id: id as string }, node),
+};
 
 const login = atLogin((broker, name) => users.call(broker, "account_of", { login: name }));
 
@@ -181,6 +189,7 @@ export const ROUTES: readonly Route[] = [
   patch("/projects/:project/members/:user_id", "projects.update_member"),
   remove("/projects/:project/members/:user_id", "projects.remove_member"),
   list("/projects/:project/events", "projects.list_events"),
+  get("/projects/:project/snapshot", "tasks.snapshot", { rest: snapshot }),
   list("/projects/:project/tasks", "tasks.list_in_project"),
   create("/projects/:project/tasks", "tasks.create_in_project", ({ id }) => `/tasks/${id}`, both),
 

@@ -19,9 +19,11 @@ type DataOf<Type extends keyof typeof memberEvents> = EventData<(typeof memberEv
 
 const { id, slug, name } = projectFields;
 const { user_id, role, created_at } = fields;
+/** A member as events and snapshots show it. */
+export const eventMember = object<EventMembership["member"]>("EventMember", { user_id, role, created_at });
 const membership = {
   project: object<EventMembership["project"]>("EventMemberProject", { id, slug, name }),
-  member: object<EventMembership["member"]>("EventMember", { user_id, role, created_at }),
+  member: eventMember,
 };
 const membershipAlone = object<DataOf<"member_added">>("MembershipEventData", {
   ...membership,

@@ -106,6 +106,16 @@ export interface BulkResult {
   problem?: ProblemDocument;
 }
 
+/** A part of a snapshot: some of its lines. */
+export interface SnapshotPart {
+  /** Whole lines of JSON. */
+  text: string;
+  /** The snapshot that has the next part; null for the last part. */
+  id: string | null;
+  /** The node that holds it. */
+  node: string;
+}
+
 type InProject<Params> = Params & { project: string };
 type OnTask<Params = object> = Params & { id: string };
 
@@ -127,6 +137,13 @@ export interface TasksContract extends ServiceContract {
     transition: { params: OnTask<{ to: TaskStatus }>; result: Task };
     redact: { params: OnTask; result: Task };
     bulk: { params: { operations: BulkOperation[] }; result: { results: BulkResult[] } };
+
+    /** The first part of the project's snapshot, which this node holds from now on. `project`: an id or a slug. */
+    snapshot: { params: InProject<object>; result: SnapshotPart };
+    /** The next part. The node that holds the snapshot answers. */
+    read_snapshot: { params: { id: string }; result: SnapshotPart };
+    /** Ends a snapshot before its last part was read. */
+    end_snapshot: { params: { id: string }; result: void };
 
     list_comments: { params: OnTask<PageParams>; result: Page<Comment> };
     create_comment: { params: OnTask<{ body: string }>; result: Comment };

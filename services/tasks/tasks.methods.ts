@@ -7,6 +7,7 @@ import { viewerOf, viewOf, type WithCache } from "../../mixins/cache.ts";
 import type { WithDatabase } from "../../mixins/database.ts";
 import { emitCommitted } from "../../mixins/event-log.ts";
 import type { Batch } from "./batches.commands.ts";
+import type { Snapshots } from "./snapshots.ts";
 import type { Written } from "./tasks.commands.ts";
 import type { Task } from "./tasks.contract.ts";
 import { outdatedBy } from "./tasks.events.ts";
@@ -14,6 +15,7 @@ import { listTasks, type TaskFilter } from "./tasks.list.ts";
 
 /** `this` of the actions: it has what the mixins and the methods below lend. */
 export interface TasksLend extends WithDatabase, WithCache {
+  snapshots: Snapshots;
   publish<Answer>(written: Written<Answer>): Promise<Answer>;
   publishBatch(batch: Batch): Promise<boolean>;
   list(actor: Actor, params: TaskFilter & PageOf): Promise<Page<Task>>;

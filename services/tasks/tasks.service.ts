@@ -8,6 +8,8 @@ import { categoryActions } from "./categories.actions.ts";
 import { commentActions } from "./comments.actions.ts";
 import { internalActions } from "./internal.actions.ts";
 import { taskActions } from "./tasks.actions.ts";
+import { snapshotActions } from "./snapshots.actions.ts";
+import { Snapshots } from "./snapshots.ts";
 import type { TasksContract } from "./tasks.contract.ts";
 import { methods, type TasksLend } from "./tasks.methods.ts";
 
@@ -19,9 +21,16 @@ export default (config: Config): ServiceSchema =>
     methods,
     actions: {
       ...taskActions,
+      ...snapshotActions,
       ...bulkActions,
       ...commentActions,
       ...categoryActions,
       ...internalActions(config),
+    },
+    created() {
+      this.snapshots = new Snapshots(this.db, this.broker.nodeID);
+    },
+    stopped() {
+      return this.snapshots.close();
     },
   });

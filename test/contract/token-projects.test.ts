@@ -97,6 +97,7 @@ const ATTEMPTS: Record<string, Attempt> = {
   "DELETE /projects/:project/members/:user_id": inProject(`/members/${NOBODY}`),
   "GET /projects/:project/events": inProject("/events"),
   "GET /events": refused("/events"),
+  "GET /projects/:project/snapshot": inProject("/snapshot"),
   "GET /projects/:project/tasks": inProject("/tasks"),
   "POST /projects/:project/tasks": inProject("/tasks", { title: "Mine" }),
   "GET /tasks": null,

@@ -482,6 +482,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{project}/snapshot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the state of a project
+         * @description All of one moment, one JSON object a line: first `head`, the position in the project's stream, then each member, task and comment, in no order, and at last `end`. The events after `head.seq` are exactly what the snapshot does not show. Members are as events show them, without names. A response without `end` was cut: drop it and ask again. Each part has to be read within 30 seconds, and all of it within 10 minutes. A user can read 2 snapshots at once.
+         */
+        get: operations["tasksSnapshot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{project}/tasks": {
         parameters: {
             query?: never;
@@ -3939,6 +3959,185 @@ export interface components {
             next: string;
         };
         /**
+         * SnapshotHead
+         * @example {
+         *       "type": "head",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 42,
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
+         *     }
+         */
+        SnapshotHead: {
+            /**
+             * @example head
+             * @constant
+             */
+            type: "head";
+            /**
+             * @description The stream that goes on from here.
+             * @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21
+             */
+            stream: string;
+            /**
+             * @description The last event that the snapshot shows; 0 for none.
+             * @example 42
+             */
+            seq: number;
+            /**
+             * Format: uuid
+             * @description The id of that event.
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string | null;
+        };
+        /**
+         * SnapshotMember
+         * @example {
+         *       "type": "member",
+         *       "data": {
+         *         "user_id": "0193a5c4-2f7a-7d85-a3b9-1e0d9c8b7a65",
+         *         "role": "member",
+         *         "created_at": "2026-11-21T09:30:00.000Z"
+         *       }
+         *     }
+         */
+        SnapshotMember: {
+            /**
+             * @example member
+             * @constant
+             */
+            type: "member";
+            data: components["schemas"]["EventMember"];
+        };
+        /**
+         * SnapshotTask
+         * @example {
+         *       "type": "task",
+         *       "data": {
+         *         "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *         "title": "Write Note G",
+         *         "description": "How the engine computes Bernoulli numbers.",
+         *         "status": "pending",
+         *         "priority": "high",
+         *         "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *         "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *         "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "due_date": "2026-12-01T17:00:00.000Z",
+         *         "completed_at": null,
+         *         "version": 1,
+         *         "created_at": "2026-11-21T09:30:00.000Z",
+         *         "updated_at": "2026-11-21T09:30:00.000Z"
+         *       }
+         *     }
+         */
+        SnapshotTask: {
+            /**
+             * @example task
+             * @constant
+             */
+            type: "task";
+            data: components["schemas"]["Task"];
+        };
+        /**
+         * Comment
+         * @example {
+         *       "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
+         *       "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *       "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "body": "The table of operations is done.",
+         *       "version": 1,
+         *       "created_at": "2026-11-21T09:30:00.000Z",
+         *       "updated_at": "2026-11-21T09:30:00.000Z"
+         *     }
+         */
+        Comment: {
+            /**
+             * Format: uuid
+             * @example 0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f
+             */
+            id: string;
+            /**
+             * Format: uuid
+             * @example 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
+             */
+            task_id: string;
+            /**
+             * Format: uuid
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            author_id: string;
+            /** @example The table of operations is done. */
+            body: string;
+            /**
+             * @description Counts the changes; the `ETag` is made of it.
+             * @example 1
+             */
+            version: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            updated_at: string;
+        };
+        /**
+         * SnapshotComment
+         * @example {
+         *       "type": "comment",
+         *       "data": {
+         *         "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
+         *         "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *         "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *         "body": "The table of operations is done.",
+         *         "version": 1,
+         *         "created_at": "2026-11-21T09:30:00.000Z",
+         *         "updated_at": "2026-11-21T09:30:00.000Z"
+         *       }
+         *     }
+         */
+        SnapshotComment: {
+            /**
+             * @example comment
+             * @constant
+             */
+            type: "comment";
+            data: components["schemas"]["Comment"];
+        };
+        /**
+         * SnapshotEnd
+         * @example {
+         *       "type": "end",
+         *       "count": 3
+         *     }
+         */
+        SnapshotEnd: {
+            /**
+             * @example end
+             * @constant
+             */
+            type: "end";
+            /**
+             * @description How many members, tasks and comments the snapshot has.
+             * @example 3
+             */
+            count: number;
+        };
+        /**
+         * SnapshotLine
+         * @example {
+         *       "type": "head",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 42,
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
+         *     }
+         */
+        SnapshotLine: components["schemas"]["SnapshotHead"] | components["schemas"]["SnapshotMember"] | components["schemas"]["SnapshotTask"] | components["schemas"]["SnapshotComment"] | components["schemas"]["SnapshotEnd"];
+        /**
          * TaskPage
          * @example {
          *       "items": [
@@ -4412,52 +4611,6 @@ export interface components {
              * @enum {string}
              */
             to: "pending" | "in_progress" | "completed" | "cancelled" | "archived";
-        };
-        /**
-         * Comment
-         * @example {
-         *       "id": "0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f",
-         *       "task_id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
-         *       "author_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
-         *       "body": "The table of operations is done.",
-         *       "version": 1,
-         *       "created_at": "2026-11-21T09:30:00.000Z",
-         *       "updated_at": "2026-11-21T09:30:00.000Z"
-         *     }
-         */
-        Comment: {
-            /**
-             * Format: uuid
-             * @example 0193a5c8-5bad-7cd4-bf60-ae9d8c7b6a5f
-             */
-            id: string;
-            /**
-             * Format: uuid
-             * @example 0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d
-             */
-            task_id: string;
-            /**
-             * Format: uuid
-             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
-             */
-            author_id: string;
-            /** @example The table of operations is done. */
-            body: string;
-            /**
-             * @description Counts the changes; the `ETag` is made of it.
-             * @example 1
-             */
-            version: number;
-            /**
-             * Format: date-time
-             * @example 2026-11-21T09:30:00.000Z
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @example 2026-11-21T09:30:00.000Z
-             */
-            updated_at: string;
         };
         /**
          * CommentPage
@@ -8319,6 +8472,71 @@ export interface operations {
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["LogRewritten"];
+            417: components["responses"]["ExpectationFailed"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
+            504: components["responses"]["Timeout"];
+        };
+    };
+    tasksSnapshot: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Your own id for the request; the response and the server's log repeat it. */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
+                traceparent?: components["parameters"]["traceparent"];
+            };
+            path: {
+                /** @description A project's id or slug. */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                    "X-Download-Options": components["headers"]["X-Download-Options"];
+                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "head",
+                     *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+                     *       "seq": 42,
+                     *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
+                     *     }
+                     */
+                    "application/x-ndjson": components["schemas"]["SnapshotLine"];
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
             417: components["responses"]["ExpectationFailed"];
             422: components["responses"]["ValidationFailed"];
             429: components["responses"]["RateLimited"];

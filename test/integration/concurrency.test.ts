@@ -319,6 +319,7 @@ function lateDatabase(name: string, before: () => Promise<unknown>): Database & 
   return {
     ...late(own),
     transaction: (work, timeoutMs) => own.transaction((tx) => work(late(tx)), timeoutMs),
+    openSnapshot: (limits) => own.openSnapshot(limits),
     close: () => own.close(),
     interruptions: 0,
     happened: () => happened,

@@ -217,6 +217,7 @@ const TRIED: Record<string, Attempts> = {
   "DELETE /projects/:project/members/:user_id": onMember(403),
   "GET /projects/:project/events": inProject("/events?after=1", 200),
   "GET /events": () => [all(200, "/events?limit=100", undefined, { remembers: true })],
+  "GET /projects/:project/snapshot": inProject("/snapshot", 200),
   "GET /projects/:project/tasks": (ids, own) => [
     ...inProject("/tasks", 200)(ids, own),
     ...inProject(`/tasks?q=${SHARED}&sort=-rank&include_deleted=true`, 200)(ids, own),
@@ -700,7 +701,7 @@ describe("what was read a moment ago is gone with the right to read it", () => {
     const alone = await owner.api.must("POST", "/tasks", { title: SHARED, assigned_to: guest.id });
     await owner.api.must("POST", `/tasks/${task.id}/comments`, { body: SHARED });
     const of = [project.id, project.slug].flatMap((reference: string) =>
-      ["", "/tasks", `/tasks?q=${SHARED}`, "/members", "/events"].map(
+      ["", "/tasks", `/tasks?q=${SHARED}`, "/members", "/events", "/snapshot"].map(
         (rest) => `/projects/${reference}${rest}`,
       ),
     );

@@ -1,5 +1,5 @@
 import { newId } from "../../core/ids.ts";
-import type { Answer, Wire } from "./answer.ts";
+import { type Answer, bodyOf, type Wire } from "./answer.ts";
 import { mustConform } from "./conformance.ts";
 
 export type { Answer, Wire };
@@ -51,7 +51,7 @@ export class Api {
     const answer = {
       status: response.status,
       headers: response.headers,
-      body: text === "" ? null : JSON.parse(text),
+      body: bodyOf(response.headers, text),
     };
     mustConform(method, path, answer);
     return answer;

@@ -68,17 +68,21 @@ function operationOf(method: string, path: string): string | null {
 function bodyFaults(pointer: string, { headers, body }: Answer): string[] {
   const validate = validator(pointer);
   const type = headers.get("content-type") ?? "none";
-  const expected =
-    pointer.includes("problem%2Bjson") || pointer.endsWith("/Problem") ? "problem+json" : "json";
+  const [, documented = pointer.endsWith("/Problem") ? "problem%2Bjson" : "json"] =
+    /\/content\/application~1([^/]+)\/schema$/.exec(pointer) ?? [];
+  const expected = decodeURIComponent(documented);
+  const faultsOfValue = (value: Wire): string[] =>
+    validate(value)
+      ? []
+      : (validate.errors ?? []).map(
+          ({ instancePath, message, params }) => `body${instancePath} ${message} ${JSON.stringify(params)}`,
+        );
   return [
     ...(type.startsWith(`application/${expected}`)
       ? []
       : [`the content type is ${type}, not application/${expected}`]),
-    ...(validate(body)
-      ? []
-      : (validate.errors ?? []).map(
-          ({ instancePath, message, params }) => `body${instancePath} ${message} ${JSON.stringify(params)}`,
-        )),
+    // The document describes one line of an ndjson.
+    ...(expected === "x-ndjson" ? (body as Wire[]).flatMap(faultsOfValue) : faultsOfValue(body)),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
-import type { Answer } from "./answer.ts";
+import { type Answer, bodyOf } from "./answer.ts";
 import { mustConform } from "./conformance.ts";
 
 export interface Raw {
@@ -14,7 +14,7 @@ export interface Raw {
 const answerOf = (status: number, headers: Headers, text: string): Answer => ({
   status,
   headers,
-  body: text === "" ? null : headers.get("content-type")?.includes("json") ? JSON.parse(text) : text,
+  body: bodyOf(headers, text),
 });
 
 /** Sends requests that `fetch` can't: paths as they are, any method, repeated or forbidden headers, bytes. */
