@@ -34,8 +34,8 @@ export const responseParameter = (answer: RememberedResponse | undefined): strin
     ? null
     : JSON.stringify({ user_id: answer.userId, ...answer.key, response: answer.response });
 
-/** Remembers the response of a request that found nothing to change, so that its key stands for that response. */
-export async function rememberUnchanged(db: Queryable, answer: RememberedResponse): Promise<void> {
+/** Remembers the answer by a statement of its own: of a request that changes nothing, or one of a transaction's several. */
+export async function rememberApart(db: Queryable, answer: RememberedResponse): Promise<void> {
   const parameter = responseParameter(answer);
   if (parameter === null) return;
   await db.query({

@@ -12,7 +12,7 @@ export interface Request extends IncomingMessage {
   baseUrl: string;
   requestId: string;
   $params: { body?: unknown; query: object; params: Record<string, string> } & Record<string, unknown>;
-  $action: { auth: Auth };
+  $action: { auth: Auth; retryPolicy?: { enabled?: boolean } };
   /** The alias of the route that was found. */
   $alias?: Alias;
   /** The params that the path gives. */

@@ -120,13 +120,19 @@ const openCursor: RouteStep = ({ ctx, request, route, path, query, params }, { c
     params.cursor = cursors.verify(params.cursor, scope);
 };
 
+/** Only a creating POST takes a client's key; the gateway makes one for each other write that can be sent again. */
+const KEYLESS = { headers: {} };
+
 /** After the params are bound: they are part of the fingerprint of an idempotency key. */
 const readConditions: RouteStep = ({ ctx, request, route, isRead, params }, { config }) => {
   const { versioned = false, idempotent = false, action } = route;
   const required = config.REQUIRE_IF_MATCH && !isRead && request.method !== "POST";
   ctx.meta.conditions = {
     ifMatch: versioned && !isRead ? readIfMatch(request, required) : null,
-    key: idempotent ? readIdempotencyKey(request, action, params, ctx.meta.actor) : null,
+    key:
+      idempotent || (!isRead && request.$action.retryPolicy?.enabled === true)
+        ? readIdempotencyKey(idempotent ? request : KEYLESS, action, params, ctx.meta.actor)
+        : null,
   };
 };
 

@@ -96,6 +96,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
   update_member: {
     auth: "user",
     projectBound: true,
+    idempotent: true,
     rules: params.updateMemberRules,
     docs: {
       summary: "Change a member's role",
@@ -103,22 +104,25 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
       answer: member,
       problems: ["forbidden", "conflict", "project-archived"],
     },
-    async handler(ctx) {
+    handler(ctx) {
       const { project, user_id, role } = ctx.params;
-      const { id } = await findProject(this.db, ctx.locals.actor, project, "read");
-      const person = await personOf(ctx, user_id);
-      if (role === "owner" && !person.is_active)
-        throw invalidField("role", "inactive", "This account is closed: it can't own a project");
-      const change = { expects: "member", to: role } as const;
-      const { member, events } = await changeMember(this.db, id, person, change, writeContext(ctx));
-      await this.publish(id, events);
-      return member;
+      return withIdempotencyKey(this.db, ctx, async () => {
+        const { id } = await findProject(this.db, ctx.locals.actor, project, "read");
+        const person = await personOf(ctx, user_id);
+        if (role === "owner" && !person.is_active)
+          throw invalidField("role", "inactive", "This account is closed: it can't own a project");
+        const change = { expects: "member", to: role } as const;
+        const { member, events } = await changeMember(this.db, id, person, change, writeContext(ctx));
+        await this.publish(id, events);
+        return member;
+      });
     },
   },
 
   remove_member: {
     auth: "user",
     projectBound: true,
+    idempotent: true,
     rules: params.memberRules,
     docs: {
       summary: "Remove a member, or leave",
@@ -128,11 +132,13 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>(
     },
     async handler(ctx) {
       const { project, user_id } = ctx.params;
-      const { id } = await findProject(this.db, ctx.locals.actor, project, "read");
-      const person = await personOf(ctx, user_id);
-      const change = { expects: "member", to: null } as const;
-      const { events } = await changeMember(this.db, id, person, change, writeContext(ctx));
-      await this.publish(id, events, [person.id]);
+      await withIdempotencyKey(this.db, ctx, async () => {
+        const { id } = await findProject(this.db, ctx.locals.actor, project, "read");
+        const person = await personOf(ctx, user_id);
+        const change = { expects: "member", to: null } as const;
+        const { events } = await changeMember(this.db, id, person, change, writeContext(ctx));
+        await this.publish(id, events, [person.id]);
+      });
     },
   },
 });

@@ -26,8 +26,11 @@ async function change(
   ctx: UserContext<{ project: string }>,
   fields: Partial<ProjectInput>,
 ): Promise<Project> {
-  const { project, events } = await patchProject(self.db, ctx.params.project, fields, writeContext(ctx));
-  await self.publish(project.id, events);
+  const project = await withIdempotencyKey(self.db, ctx, async () => {
+    const written = await patchProject(self.db, ctx.params.project, fields, writeContext(ctx));
+    await self.publish(written.project.id, written.events);
+    return written.project;
+  });
   return self.detail(ctx, project);
 }
 
@@ -94,6 +97,7 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>
   replace: {
     auth: "user",
     projectBound: true,
+    idempotent: true,
     rules: params.replaceRules,
     docs: {
       summary: "Replace a project",
@@ -111,6 +115,7 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>
   patch: {
     auth: "user",
     projectBound: true,
+    idempotent: true,
     rules: params.patchRules,
     docs: {
       summary: "Change a project",
@@ -128,6 +133,7 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>
   delete: {
     auth: "user",
     projectBound: true,
+    idempotent: true,
     rules: { project: params.project },
     docs: {
       summary: "Delete a project",
@@ -137,8 +143,10 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>
       problems: ["forbidden", "project-archived"],
     },
     async handler(ctx) {
-      const { project, events } = await deleteProject(this.db, ctx.params.project, writeContext(ctx));
-      await this.publish(project.id, events);
+      await withIdempotencyKey(this.db, ctx, async () => {
+        const { project, events } = await deleteProject(this.db, ctx.params.project, writeContext(ctx));
+        await this.publish(project.id, events);
+      });
     },
   },
 

@@ -7,7 +7,7 @@ import { missing, Problem, problemCode, problemDocument, PROBLEMS } from "../../
 import { omitUndefined } from "../../core/rules.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type Guards, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
-import { rememberUnchanged } from "../../mixins/idempotency.ts";
+import { rememberApart } from "../../mixins/idempotency.ts";
 import { lockedAttempts, missingCategory, remembered, type Written } from "./tasks.commands.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import type { BulkOperation, BulkResult, TaskInput } from "./tasks.contract.ts";
@@ -207,7 +207,7 @@ export async function runBulk(
     }
     const answer = { results };
     if (bench.events.length === 0) {
-      await rememberUnchanged(tx, remembered(write, answer));
+      await rememberApart(tx, remembered(write, answer));
       return { answer, events: [] };
     }
     const { rows } = bench;

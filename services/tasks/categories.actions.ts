@@ -63,6 +63,7 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()({
 
   patch_category: {
     auth: "user",
+    idempotent: true,
     rules: {
       id: rules.id,
       name: { ...name, optional: true },
@@ -71,7 +72,9 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()({
     docs: { summary: "Change a category", answer: category, problems: ["already-exists"] },
     async handler(ctx) {
       const { id, ...params } = ctx.params;
-      const category = await patchCategory(this.db, id, rules.omitUndefined(params), writeContext(ctx));
+      const category = await withIdempotencyKey(this.db, ctx, () =>
+        patchCategory(this.db, id, rules.omitUndefined(params), writeContext(ctx)),
+      );
       const outdated = await findCategorized(this.db, id, OUTDATED_TASKS);
       await this.outdate(outdated.map((task) => `task:${task}`));
       return category;
@@ -81,6 +84,7 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()({
   /** A job takes the category off the tasks that are left after WAIT_MS. */
   delete_category: {
     auth: "user",
+    idempotent: true,
     rules: { id: rules.id },
     docs: {
       summary: "Delete a category",
@@ -91,7 +95,7 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()({
     async handler(ctx) {
       const { id } = ctx.params;
       const write = writeContext(ctx);
-      await deleteCategory(this.db, id, write);
+      await withIdempotencyKey(this.db, ctx, () => deleteCategory(this.db, id, write));
       const until = performance.now() + WAIT_MS;
       while (
         await this.publishBatch(await forgetCategory(this.db, id, { ...write, conditions: UNCONDITIONAL }))

@@ -5,7 +5,7 @@ import { newId } from "../../core/ids.ts";
 import { keyOf } from "../../core/text.ts";
 import { type Database, violatedConstraint } from "../../mixins/database.ts";
 import type { WriteContext } from "../../mixins/event-log.ts";
-import { responseParameter, rememberResponse } from "../../mixins/idempotency.ts";
+import { rememberApart, rememberResponse, responseParameter } from "../../mixins/idempotency.ts";
 import { type Batch, uncategorize } from "./batches.commands.ts";
 import type { Category } from "./tasks.contract.ts";
 import { categoryColumns, type CategoryInput, type CategoryRow } from "./categories.columns.ts";
@@ -52,22 +52,24 @@ export async function patchCategory(
   db: Database,
   id: string,
   fields: Partial<CategoryInput>,
-  { actor, time, conditions }: WriteContext,
+  write: WriteContext,
 ): Promise<Category> {
   return db.transaction(async (tx) => {
-    const before = await findCategory(tx, actor.id, id, { lock: true });
-    mustMatch(conditions, before.version);
+    const before = await findCategory(tx, write.actor.id, id, { lock: true });
+    mustMatch(write.conditions, before.version);
     const after = { ...before, ...fields };
     if (Object.keys(categoryColumns.changesBetween(before, after)).length === 0) return categoryView(before);
     const next = {
       ...after,
       name_key: keyOf(after.name),
       version: before.version + 1,
-      updated_at: time,
+      updated_at: write.time,
     };
+    const answer = categoryView(next);
+    await rememberApart(tx, remembered(write, answer));
     const values = [id, ...categoryColumns.changingValuesOf(next)];
     await tx.query({ name: "categories-update", text: UPDATE, values }).catch(taken);
-    return categoryView(next);
+    return answer;
   });
 }
 
@@ -76,6 +78,7 @@ export async function deleteCategory(db: Database, id: string, write: WriteConte
   await db.transaction(async (tx) => {
     const { version } = await findCategory(tx, write.actor.id, id, { lock: true });
     mustMatch(write.conditions, version);
+    await rememberApart(tx, remembered(write, null));
     await tx.query({
       name: "categories-delete",
       text: "UPDATE tasks.categories SET deleted_at = $2 WHERE id = $1",

@@ -61,17 +61,21 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()({
   patch_comment: {
     auth: "user",
     projectBound: true,
+    idempotent: true,
     rules: { id: rules.id, comment_id: rules.nestedId, body },
     docs: { summary: "Edit your comment", answer: comment, problems: ["forbidden", "project-archived"] },
-    async handler(ctx) {
+    handler(ctx) {
       const { id, comment_id, body } = ctx.params;
-      return this.publish(await patchComment(this.db, id, comment_id, body, writeContext(ctx)));
+      return withIdempotencyKey(this.db, ctx, async () =>
+        this.publish(await patchComment(this.db, id, comment_id, body, writeContext(ctx))),
+      );
     },
   },
 
   delete_comment: {
     auth: "user",
     projectBound: true,
+    idempotent: true,
     rules: { id: rules.id, comment_id: rules.nestedId },
     docs: {
       summary: "Delete a comment",
@@ -81,7 +85,9 @@ export const commentActions = actionsOf<TasksContract, TasksLend>()({
     },
     async handler(ctx) {
       const { id, comment_id } = ctx.params;
-      await this.publish(await deleteComment(this.db, id, comment_id, writeContext(ctx)));
+      await withIdempotencyKey(this.db, ctx, async () =>
+        this.publish(await deleteComment(this.db, id, comment_id, writeContext(ctx))),
+      );
     },
   },
 

@@ -14,7 +14,7 @@ import { findInLog, redactLog } from "../../mixins/event-log.erasure.ts";
 import {
   responsesAbout,
   redactResponses,
-  rememberUnchanged,
+  rememberApart,
   type ResponsesAbout,
 } from "../../mixins/idempotency.ts";
 import { commentColumns } from "./comments.columns.ts";
@@ -68,7 +68,7 @@ async function carryOut<Answer extends Task | Comment>(
   const cleared = await redactLog(tx, { kind, id, texts: REDACTED[kind] });
   await redactResponses(tx, id, REDACTED[kind], telling);
   if (!changes && cleared === 0) {
-    await rememberUnchanged(tx, remembered(write, unchanged));
+    await rememberApart(tx, remembered(write, unchanged));
     return { answer: unchanged, events: [] };
   }
   const logged = await commit(tx, statement, events, remembered(write, answer), guardsOf(task));

@@ -119,6 +119,7 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
   replace: {
     auth: "user",
     projectBound: true,
+    idempotent: true,
     rules: { id: rules.id, title, ...fields },
     docs: {
       summary: "Replace a task",
@@ -126,16 +127,19 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
       answer: task,
       problems: ["forbidden", "project-archived", "illegal-transition"],
     },
-    async handler(ctx) {
+    handler(ctx) {
       const { id, ...params } = ctx.params;
       const input = rules.omitUndefined(params) as TaskInput;
-      return this.publish(await editTask(ctx, this.db, id, input, replacement));
+      return withIdempotencyKey(this.db, ctx, async () =>
+        this.publish(await editTask(ctx, this.db, id, input, replacement)),
+      );
     },
   },
 
   patch: {
     auth: "user",
     projectBound: true,
+    idempotent: true,
     rules: { id: rules.id, title: { ...title, optional: true }, ...fields },
     docs: {
       summary: "Change a task",
@@ -144,16 +148,19 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
       answer: task,
       problems: ["forbidden", "project-archived", "illegal-transition"],
     },
-    async handler(ctx) {
+    handler(ctx) {
       const { id, ...params } = ctx.params;
       const input = rules.omitUndefined(params);
-      return this.publish(await editTask(ctx, this.db, id, input, patch));
+      return withIdempotencyKey(this.db, ctx, async () =>
+        this.publish(await editTask(ctx, this.db, id, input, patch)),
+      );
     },
   },
 
   delete: {
     auth: "user",
     projectBound: true,
+    idempotent: true,
     rules: { id: rules.id },
     docs: {
       summary: "Delete a task",
@@ -164,7 +171,9 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
     },
     async handler(ctx) {
       const write = writeContext(ctx);
-      await this.publish(await changeTask(this.db, ctx.params.id, write, deletion(write)));
+      await withIdempotencyKey(this.db, ctx, async () =>
+        this.publish(await changeTask(this.db, ctx.params.id, write, deletion(write))),
+      );
     },
   },
 

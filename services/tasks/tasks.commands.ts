@@ -8,7 +8,7 @@ import type { CommittedEvent } from "../../core/events.ts";
 import type { UserContext } from "../../core/kit.ts";
 import { type Database, type Queryable, type Statement, violatedConstraint } from "../../mixins/database.ts";
 import { commit, type Guards, withEvents, writeContext, type WriteContext } from "../../mixins/event-log.ts";
-import { type RememberedResponse, rememberUnchanged } from "../../mixins/idempotency.ts";
+import { type RememberedResponse, rememberApart } from "../../mixins/idempotency.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import type { Task, TaskInput } from "./tasks.contract.ts";
 import { creation, type Decide, type Decision, mustBeAllowedToCreate } from "./tasks.decisions.ts";
@@ -161,7 +161,7 @@ export async function changeTask(
     if (decision.events.length > 0)
       return commitTask(on, updateOf(decision.next, found), decision, write, guardsOf(found));
     const answer = taskView(found);
-    await rememberUnchanged(on, remembered(write, answer));
+    await rememberApart(on, remembered(write, answer));
     return { answer, events: [] };
   });
 }

@@ -111,6 +111,46 @@ test("the same when kill -9 ends the tasks node that was at it", async () => {
   await cluster.revive("tasks-1");
 }, 40_000);
 
+test("PATCH, PUT and DELETE while a tasks node is killed: none fails, also with If-Match, and each happened once", async () => {
+  const answers: [method: string, answer: Answer][] = [];
+  const edited = new Map<string, string[]>();
+  let writing = true;
+  const writers = times(6, async (writer) => {
+    for (let n = 0; writing; n++) {
+      const { id } = await ada.api.must("POST", "/tasks", { title: `Edited ${writer} ${n}` });
+      const titles = [`Patched ${writer} ${n}`, `Replaced ${writer} ${n}`];
+      edited.set(id, titles);
+      const patched = await ada.api.patch(`/tasks/${id}`, { title: titles[0] }, { "If-Match": '"1"' });
+      const replaced = await ada.api.put(`/tasks/${id}`, { title: titles[1] }, { "If-Match": '"2"' });
+      answers.push(["PATCH", patched], ["PUT", replaced]);
+      if (n % 2 === 0) answers.push(["DELETE", await ada.api.delete(`/tasks/${id}`)]);
+    }
+  });
+  try {
+    for (const name of ["tasks-1", "tasks-2"]) {
+      const before = answers.length;
+      expect(await until(() => answers.length > before + 100, 15_000)).toBe(true);
+      await cluster.kill(name);
+      expect(await until(() => answers.length > before + 250, 15_000)).toBe(true);
+      await cluster.revive(name);
+      expect(await until(async () => (await connectionsOf(name)) > 0, 10_000)).toBe(true);
+    }
+  } finally {
+    writing = false;
+    await Promise.all(writers);
+  }
+  const wanted: Record<string, number> = { PATCH: 200, PUT: 200, DELETE: 204 };
+  const failed = answers.filter(([method, { status }]) => status !== wanted[method]);
+  expect(failed.map(([method, { status, body }]) => [method, status, body])).toEqual([]);
+  const { rows } = await db.query<{ id: string; titles: string[] }>(
+    `SELECT data->'task'->>'id' AS id, array_agg(data->'task'->>'title' ORDER BY seq) AS titles
+     FROM events.log WHERE stream = $1 AND type = 'task_updated' GROUP BY 1`,
+    [`user:${ada.id}`],
+  );
+  const told = new Map(rows.map(({ id, titles }) => [id, titles]));
+  for (const [id, titles] of edited) expect(told.get(id)).toEqual(titles);
+}, 60_000);
+
 test("POSTs without a key while a tasks node is killed: none fails, and each made one task", async () => {
   const answers: { title: string; answer: Answer; took: number }[] = [];
   let writing = true;
