@@ -32,7 +32,7 @@ key AS (
 export const responseParameter = (answer: RememberedResponse | undefined): string | null =>
   answer === undefined || answer.key === null
     ? null
-    : JSON.stringify({ user_id: answer.userId, ...answer.key, response: answer.response });
+    : JSON.stringify({ user_id: answer.userId, ...answer.key, response: answer.response ?? {} });
 
 /** Remembers the answer by a statement of its own: of a request that changes nothing, or one of a transaction's several. */
 export async function rememberApart(db: Queryable, answer: RememberedResponse): Promise<void> {
