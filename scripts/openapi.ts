@@ -1,14 +1,16 @@
-/** `npm run openapi`: writes docs/openapi.json, and the types of a client by it into test/e2e/api.d.ts. */
+/** `npm run openapi`: writes docs/openapi.json, the types of a client by it into test/e2e/api.d.ts, and docs/asyncapi.json. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import type { ServiceSchema } from "moleculer";
 import openapiTS, { astToString, type OpenAPI3 } from "openapi-typescript";
 import { loadConfig, SERVICES } from "../core/config.ts";
 import { docsOf } from "../core/kit.ts";
+import { asyncApi } from "../services/api-gateway/asyncapi.ts";
 import type { DocumentedAction } from "../services/api-gateway/openapi-operations.ts";
 import { openApi } from "../services/api-gateway/openapi.ts";
 import { ROUTES } from "../services/api-gateway/routes.ts";
 
 export const DOCUMENT = new URL("../docs/openapi.json", import.meta.url);
+export const EVENTS_DOCUMENT = new URL("../docs/asyncapi.json", import.meta.url);
 export const CLIENT = new URL("../test/e2e/api.d.ts", import.meta.url);
 const GUIDE = new URL("../docs/guide.md", import.meta.url);
 
@@ -30,8 +32,8 @@ export async function readActions(): Promise<Map<string, DocumentedAction>> {
   return actions;
 }
 
-/** The content of both files. */
-export async function generate(): Promise<{ document: string; client: string }> {
+/** The content of the files. */
+export async function generate(): Promise<{ document: string; client: string; events: string }> {
   const document = openApi({
     routes: ROUTES,
     actions: await readActions(),
@@ -41,13 +43,15 @@ export async function generate(): Promise<{ document: string; client: string }> 
   return {
     document: `${JSON.stringify(document, null, 2)}\n`,
     client: `/** Written by \`npm run openapi\`. */\n${types}`,
+    events: `${JSON.stringify(asyncApi(), null, 2)}\n`,
   };
 }
 
 if (import.meta.main) {
-  const { document, client } = await generate();
+  const { document, client, events } = await generate();
   await mkdir(new URL(".", CLIENT), { recursive: true });
   await writeFile(DOCUMENT, document);
   await writeFile(CLIENT, client);
-  console.log("docs/openapi.json and test/e2e/api.d.ts written");
+  await writeFile(EVENTS_DOCUMENT, events);
+  console.log("docs/openapi.json, docs/asyncapi.json and test/e2e/api.d.ts written");
 }

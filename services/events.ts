@@ -21,7 +21,7 @@ const titleOf = (type: string): string =>
   `${type.replace(/(?:^|_)([a-z])/g, (_match, letter: string) => letter.toUpperCase())}Event`;
 
 /** Each event's JSON Schema. */
-const EVENT_SCHEMAS = EVENT_TYPES.map((type) => ({
+export const EVENT_SCHEMAS = EVENT_TYPES.map((type) => ({
   ...object<LoggedEvent>(
     titleOf(type),
     {

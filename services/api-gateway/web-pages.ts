@@ -122,14 +122,15 @@ type MakePage = (origin: string) => Page | Promise<Page>;
 const asset = (type: string, file: string, change: (content: Buffer) => string | Buffer = (same) => same) =>
   (async () => ({ type, content: change(await fromPackage(file)) })) satisfies MakePage;
 
+const json = (file: URL) =>
+  (async () => ({
+    type: "application/json; charset=utf-8",
+    content: await readFile(file),
+  })) satisfies MakePage;
+
 const PAGES = new Map<string, MakePage>([
-  [
-    "/openapi.json",
-    async () => ({
-      type: "application/json; charset=utf-8",
-      content: await readFile(new URL("../../docs/openapi.json", import.meta.url)),
-    }),
-  ],
+  ["/openapi.json", json(new URL("../../docs/openapi.json", import.meta.url))],
+  ["/asyncapi.json", json(new URL("../../docs/asyncapi.json", import.meta.url))],
   ["/docs", () => reader("Taskwire API", "/docs", '<link rel="stylesheet" href="/docs/style.css">')],
   ["/docs/style.css", asset(STYLE, "swagger-ui-dist/swagger-ui.css")],
   ["/docs/bundle.js", asset(SCRIPT, "swagger-ui-dist/swagger-ui-bundle.js")],

@@ -3,7 +3,7 @@ import type { LoggedEvent, Position } from "../../core/events.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { readLog } from "../../mixins/event-log.queries.ts";
-import { movesAccess } from "../events.ts";
+import { type EventType, movesAccess } from "../events.ts";
 import { MAX_STREAMS } from "./handshake.ts";
 import { readableStreams } from "./notifier.queries.ts";
 import { drained, sentBytes } from "./slow-client.ts";
@@ -87,7 +87,7 @@ export async function replay(
       if (events.some(movesAccess) && !(await readableStreams(db, actor, [name])).has(name)) return null;
       if (mustCheckAccess()) continue;
       const before = sentBytes(socket.conn);
-      for (const event of events) socket.emit(event.type, event);
+      for (const event of events) socket.emit(event.type as EventType, event);
       position = { seq: last.seq, id: last.id };
       const bytesEach = Math.max(1, (sentBytes(socket.conn) - before) / events.length);
       limit = Math.max(1, Math.min(PAGE_EVENTS, Math.floor(PAGE_BYTES / bytesEach)));

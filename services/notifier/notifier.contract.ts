@@ -1,5 +1,7 @@
-import type { EventPage } from "../../core/events.ts";
+import type { ProblemDocument } from "../../core/errors.ts";
+import type { EventPage, LoggedEvent, Position } from "../../core/events.ts";
 import type { ServiceContract } from "../../core/kit.ts";
+import type { EventType } from "../events.ts";
 
 /** What the notifier answers over HTTP: the log that it sends to sockets. */
 export interface NotifierContract extends ServiceContract {
@@ -7,4 +9,51 @@ export interface NotifierContract extends ServiceContract {
   actions: {
     list_events: { params: { after?: string; limit?: number }; result: EventPage };
   };
+}
+
+/** Where a client's stream is. */
+export interface StreamPosition extends Position {
+  /** Everything after the client's cursor was sent. */
+  recovered: boolean;
+}
+
+export interface Ready {
+  streams: Record<string, StreamPosition>;
+  /** Streams that the socket has no room for; absent when there are none. */
+  left_out?: number;
+}
+
+export interface StreamClosed {
+  stream: string;
+  problem: ProblemDocument;
+}
+
+/** What the server says about a socket and its streams, in addition to the events of the streams. */
+export interface Frames {
+  ready: Ready;
+  stream_closed: StreamClosed;
+  session_ended: ProblemDocument;
+  token_expired: ProblemDocument;
+}
+
+/** All that the server sends on an open socket. */
+export type ServerFrames = { [Name in keyof Frames]: (frame: Frames[Name]) => void } & {
+  [Type in EventType]: (event: LoggedEvent) => void;
+};
+
+/** `auth` of a client's handshake. */
+export interface HandshakeAuth {
+  token: string;
+  streams?: string[] | null;
+  cursors?: Record<string, Position | number>;
+}
+
+/** The requests of an open socket, each with the acknowledgement that says it was done. */
+export interface SocketRequests {
+  subscribe: {
+    request: { stream: string; cursor?: Position | number };
+    done: StreamPosition & { stream: string };
+  };
+  unsubscribe: { request: { stream: string }; done: { stream: string } };
+  authenticate: { request: { token: string }; done: { expires_at: string | null } };
 }

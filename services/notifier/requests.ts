@@ -1,6 +1,7 @@
 /** The requests of an open socket, each answered by its acknowledgement: `{…}` or `{problem}`. */
 import { missing, Problem, problemCode, problemDocument, type ProblemDocument } from "../../core/errors.ts";
 import { parseCursor, parseStream, tooManyStreams } from "./handshake.ts";
+import type { SocketRequests, StreamPosition } from "./notifier.contract.ts";
 import type { Notifier } from "./notifier.state.ts";
 import { mustNotBeRevoked } from "./revocations.ts";
 import { terminate } from "./slow-client.ts";
@@ -10,7 +11,12 @@ import type { ClientSocket } from "./sockets.ts";
 const MAX_WAITING_REQUESTS = 100;
 
 type Acknowledge = (answer: object) => void;
-type Handle = (request: Record<string, unknown>, reply: Acknowledge) => Promise<void> | void;
+/** Fields of a request, which the client may have left out or filled with anything. */
+type Unchecked<Request> = { [Field in keyof Request]?: unknown };
+type Handle<Name extends keyof SocketRequests> = (
+  request: Unchecked<SocketRequests[Name]["request"]>,
+  reply: (done: SocketRequests[Name]["done"]) => void,
+) => Promise<void> | void;
 
 /** A failure as the client may see it. */
 export const socketProblem = (error: unknown): ProblemDocument => {
@@ -26,8 +32,8 @@ export const socketProblem = (error: unknown): ProblemDocument => {
 function serially(self: Notifier, socket: ClientSocket) {
   let turn = Promise.resolve();
   let waiting = 0;
-  return (event: string, handle: Handle) => {
-    const listener = (request: unknown, acknowledge?: Acknowledge) => {
+  return <Name extends keyof SocketRequests>(event: Name, handle: Handle<Name>) => {
+    const listener = (request: object | null | undefined, acknowledge?: Acknowledge) => {
       const reply = typeof acknowledge === "function" ? acknowledge : () => {};
       // A request costs queries, so a client that sends faster than they run is not queued for.
       if (++waiting > MAX_WAITING_REQUESTS) return terminate(socket);
@@ -37,7 +43,7 @@ function serially(self: Notifier, socket: ClientSocket) {
         try {
           if (self.isLimited && !self.limits.spend(socket.data.actor.id))
             throw new Problem("rate-limited", "Your sockets send too many requests: wait a moment");
-          await handle((request ?? {}) as Record<string, unknown>, reply);
+          await handle(request ?? {}, reply);
         } catch (error) {
           if (problemCode(error) === null) self.logger.error(`${event} failed`, error);
           reply({ problem: socketProblem(error) });
@@ -58,7 +64,7 @@ export function listenForRequests(self: Notifier, socket: ClientSocket): void {
     return self.streams.join(socket, new Map([[name, from]]), ({ places, leftOut }) => {
       if (leftOut > 0) throw tooManyStreams();
       if (!places.has(name)) throw missing("stream", name);
-      reply({ stream: name, ...self.streams.positions(socket, places)[name] });
+      reply({ stream: name, ...(self.streams.positions(socket, places)[name] as StreamPosition) });
     });
   });
 

@@ -1,6 +1,7 @@
 import type { Server, Socket } from "socket.io";
 import type { Actor } from "../../core/kit.ts";
 import type { Handshake } from "./handshake.ts";
+import type { ServerFrames } from "./notifier.contract.ts";
 
 export interface SocketData {
   actor: Actor;
@@ -14,7 +15,5 @@ export interface SocketData {
   leftOut: number;
 }
 
-type Frames = Record<string, (data: unknown) => void>;
-
-export type ClientSocket = Socket<never, Frames, never, SocketData>;
-export type PushServer = Server<never, Frames, never, SocketData>;
+export type ClientSocket = Socket<never, ServerFrames, never, SocketData>;
+export type PushServer = Server<never, ServerFrames, never, SocketData>;

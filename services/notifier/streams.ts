@@ -19,10 +19,11 @@ import type { Log } from "../../core/log.ts";
 import type { Database } from "../../mixins/database.ts";
 import { projectStream } from "../../mixins/event-log.ts";
 import { readLogs, type StreamHead } from "../../mixins/event-log.queries.ts";
-import { movesAccess } from "../events.ts";
+import { type EventType, movesAccess } from "../events.ts";
 import { memberEvents, projectEvents } from "../projects/projects.contract.ts";
 import { type Handshake, MAX_STREAMS } from "./handshake.ts";
 import { enter, FIRST_EVENTS, JOINED_STREAMS, located, type Place, replay, type Start } from "./join.ts";
+import type { StreamPosition } from "./notifier.contract.ts";
 import { ownStream, projectStreams, readableStreams, readersOf } from "./notifier.queries.ts";
 import { closeConnection, isTooSlow, terminate } from "./slow-client.ts";
 import type { ClientSocket, PushServer } from "./sockets.ts";
@@ -42,11 +43,6 @@ export interface Joined {
 interface Waiting extends Omit<Start, "cursor" | "page"> {
   name: string;
   entry: Entry;
-}
-
-/** Where a client's stream is, in `ready` and in the acknowledgement of `subscribe`. */
-export interface StreamPosition extends Position {
-  recovered: boolean;
 }
 
 export class Streams {
@@ -334,7 +330,7 @@ export class Streams {
     }
     for (const event of deliver) {
       if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);
-      this.#io.local.to(name).emit(event.type, event);
+      this.#io.local.to(name).emit(event.type as EventType, event);
       if (isEvent(event, projectEvents.project_deleted))
         this.#listeners(name).forEach((socket) => this.close(socket, name));
       if (isEvent(event, memberEvents.member_added) || isEvent(event, projectEvents.project_restored))

@@ -39,6 +39,7 @@ const PAGES = [
   ["/links/start.js", "text/javascript; charset=utf-8"],
   ["/links/style.css", "text/css; charset=utf-8"],
   ["/openapi.json", "application/json; charset=utf-8"],
+  ["/asyncapi.json", "application/json; charset=utf-8"],
   ["/guide", "text/plain; charset=utf-8"],
 ];
 

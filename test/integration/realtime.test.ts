@@ -6,6 +6,7 @@ import type { Queryable, Statement } from "../../mixins/database.ts";
 import { forgetOldEvents } from "../../mixins/event-log.erasure.ts";
 import { PASSWORD, type Person, type Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
+import { INVENTED } from "../support/frames.ts";
 import { TestSocket } from "../support/socket.ts";
 
 let node: TestNode;
@@ -216,7 +217,7 @@ describe("a hint that was lost", () => {
     // As a tasks node does that dies between its commit and its hint.
     await sql.query(
       `WITH head AS (UPDATE events.streams SET head = head + 1 WHERE name = $1 RETURNING head)
-       INSERT INTO events.log SELECT $1, head, $2, 'task_updated', now(), null, null, '{}' FROM head`,
+       INSERT INTO events.log SELECT $1, head, $2, 'task_updated', now(), null, '${INVENTED}', '{}' FROM head`,
       [stream, newId()],
     );
     for (const title of ["Another", "The last one"]) await createTask(id, title);

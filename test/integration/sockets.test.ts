@@ -10,6 +10,7 @@ import { readLogs } from "../../mixins/event-log.queries.ts";
 import { startNode } from "../../node.ts";
 import type { Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
+import { INVENTED } from "../support/frames.ts";
 import { TestSocket } from "../support/socket.ts";
 
 /** What sockets may cost, and what they answer to who can't use them: docs/reference.md, Connecting; docs/reference.md, How a connection ends. */
@@ -67,8 +68,8 @@ describe("streams", () => {
        m AS (INSERT INTO projects.members (project_id, user_id, role, created_at)
          SELECT id, $2, CASE WHEN $1::uuid = $2::uuid THEN 'owner' ELSE 'member' END, created_at FROM p),
        s AS (INSERT INTO events.streams (name, head, members_version) SELECT 'project:' || id, 2, 1 FROM p),
-       l AS (INSERT INTO events.log (stream, seq, id, type, time, data)
-         SELECT 'project:' || id, seq, gen_random_uuid(), 'task_due_soon', now(), '{}' FROM p, generate_series(1, 2) seq)
+       l AS (INSERT INTO events.log (stream, seq, id, type, time, request_id, data)
+         SELECT 'project:' || id, seq, gen_random_uuid(), 'task_due_soon', now(), '${INVENTED}', '{}' FROM p, generate_series(1, 2) seq)
        SELECT id FROM p`,
       [founded ? person.id : ada.id, person.id, count, days, `s-${newId()}-`],
     );
@@ -172,8 +173,8 @@ describe("what a user's sockets cost together", () => {
        m AS (INSERT INTO projects.members (project_id, user_id, role, created_at)
          SELECT id, $1, 'owner', created_at FROM p),
        s AS (INSERT INTO events.streams (name, head, members_version) SELECT 'project:' || id, 4, 1 FROM p),
-       l AS (INSERT INTO events.log (stream, seq, id, type, time, data)
-         SELECT 'project:' || id, seq, gen_random_uuid(), 'task_due_soon', now(),
+       l AS (INSERT INTO events.log (stream, seq, id, type, time, request_id, data)
+         SELECT 'project:' || id, seq, gen_random_uuid(), 'task_due_soon', now(), '${INVENTED}',
                 json_build_object('text', repeat('é', 60000)) FROM p, generate_series(1, 4) seq)
        SELECT id FROM p`,
       [jan.id],
@@ -267,8 +268,9 @@ describe("a client that reads too slowly", () => {
     const COUNT = 150;
     await sql.query(
       `WITH head AS (UPDATE events.streams SET head = head + $2 WHERE name = $1 RETURNING head - $2 AS head)
-       INSERT INTO events.log (stream, seq, id, type, time, data)
-       SELECT $1, head + n, gen_random_uuid(), 'task_updated', now(), json_build_object('text', repeat('x', 120000))
+       INSERT INTO events.log (stream, seq, id, type, time, request_id, data)
+       SELECT $1, head + n, gen_random_uuid(), 'task_updated', now(), '${INVENTED}',
+              json_build_object('text', repeat('x', 120000))
        FROM head, generate_series(1, $2) n`,
       [stream, COUNT],
     );

@@ -3,13 +3,13 @@ import type { Wire } from "./api.ts";
 import { until } from "../../local/until.ts";
 import type { LoggedEvent, Position } from "../../core/events.ts";
 import { EVENT_TYPES } from "../../services/events.ts";
+import type { Ready } from "../../services/notifier/notifier.contract.ts";
+import { answerFaults, frameFaults, refusalFaults } from "./frames.ts";
 
-export interface Ready {
-  streams: Record<string, Position & { recovered: boolean }>;
-  left_out?: number;
-}
-
-/** A client that keeps every frame it gets, and resumes behind the last ones when it connects again. */
+/**
+ * A client that keeps every frame it gets, and resumes behind the last ones when it connects again. Every frame must conform
+ * to the AsyncAPI document.
+ */
 export class TestSocket {
   readonly socket: Socket;
   readonly events: LoggedEvent[] = [];
@@ -24,6 +24,8 @@ export class TestSocket {
   readonly refusals: Wire[] = [];
   /** Frames that say why it may not come back. */
   readonly dismissed: { frame: string; problem: Wire }[] = [];
+  /** Where frames differ from docs/asyncapi.json. */
+  readonly #faults: string[] = [];
 
   constructor(url: string, auth: Record<string, unknown>, options: object = {}) {
     this.socket = io(url, {
@@ -35,6 +37,9 @@ export class TestSocket {
       forceNew: true,
       ...options,
     });
+    this.socket.onAny((name: string, ...payloads: unknown[]) =>
+      this.#faults.push(...frameFaults(name, payloads)),
+    );
     for (const type of EVENT_TYPES) this.socket.on(type, (event: LoggedEvent) => this.events.push(event));
     this.socket.on("ready", ({ streams, left_out: leftOut }: Ready) => {
       Object.assign(this.ready, streams);
@@ -46,7 +51,9 @@ export class TestSocket {
     this.socket.io.on("open", () => (this.attempts += 1));
     this.socket.on("connect_error", (error) => {
       const { data } = error as Error & { data?: Wire };
-      if (data !== undefined) this.refusals.push(data);
+      if (data === undefined) return;
+      this.refusals.push(data);
+      this.#faults.push(...refusalFaults({ message: error.message, data }));
     });
     this.socket.on("disconnect", (reason) => this.ends.push(reason));
   }
@@ -92,11 +99,17 @@ export class TestSocket {
     );
   }
 
-  ask(event: string, request: object): Promise<Wire> {
-    return this.socket.timeout(5000).emitWithAck(event, request);
+  async ask(event: string, request: object): Promise<Wire> {
+    const answer: Wire = await this.socket.timeout(5000).emitWithAck(event, request);
+    this.#faults.push(...answerFaults(event, answer));
+    return answer;
   }
 
+  /** @throws Error that says where frames differed from the document */
   close(): void {
     this.socket.disconnect();
+    const faults = this.#faults.splice(0);
+    if (faults.length > 0)
+      throw new Error(`frames are not as docs/asyncapi.json says:\n  ${faults.slice(0, 20).join("\n  ")}`);
   }
 }

@@ -4,7 +4,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { isEmailAddress } from "../../core/text.ts";
 import FastestValidator from "fastest-validator";
-import { CLIENT, DOCUMENT, generate, readActions } from "../../scripts/openapi.ts";
+import { CLIENT, DOCUMENT, EVENTS_DOCUMENT, generate, readActions } from "../../scripts/openapi.ts";
 import { schemaOf } from "../../services/api-gateway/openapi-rules.ts";
 import { ROUTES } from "../../services/api-gateway/routes.ts";
 import * as rules from "../../core/rules.ts";
@@ -59,6 +59,10 @@ describe("the document", () => {
 
   test("is what the client's types are made of (else: npm run openapi)", async () => {
     expect(await readFile(CLIENT, "utf8")).toBe(generated.client);
+  });
+
+  test("of events is what docs/asyncapi.json holds (else: npm run openapi)", async () => {
+    expect(await readFile(EVENTS_DOCUMENT, "utf8")).toBe(generated.events);
   });
 
   test("has every route once, and says of HEAD once what it is", () => {
