@@ -114,7 +114,7 @@ async function makeFolder(path: string): Promise<void> {
 
 /** Copies a folder as Postgres' user; files that vanish under way are no failure. */
 const copy = (from: string, to: string): Promise<unknown> =>
-  promisify(execFile)("/bin/sh", ["-c", 'cp -a "$0" "$1" 2>/dev/null || test -e "$1/PG_VERSION"', from, to]);
+  promisify(execFile)("/bin/sh", ["-c", 'cp -a "$0" "$1" 2>/dev/null || test -e "$1"', from, to]);
 
 export class PostgresPair {
   readonly #folder: string;
@@ -242,7 +242,7 @@ export class PostgresPair {
     for (const name of ["postmaster.pid", "postmaster.opts", "standby.signal", "pg_wal"])
       await rm(join(data, name), { recursive: true, force: true });
     // The log of changes that were made while the copy was.
-    await promisify(execFile)("cp", ["-a", join(from, "pg_wal"), join(data, "pg_wal")]);
+    await copy(join(from, "pg_wal"), join(data, "pg_wal"));
     await this.#write(data, "backup_label", label);
   }
 
