@@ -70,7 +70,7 @@ export class TcpProxy {
       [server, client],
     ] as const)
       one.once("close", () => {
-        this.#links.delete(link);
+        if (other.closed) this.#links.delete(link);
         // What is on its way still arrives, unless nothing may pass.
         if (one.errored !== null || this.#state !== "open") other.destroy();
         else other.end();
