@@ -255,21 +255,21 @@ export function retryLater(code: ProblemCode, detail?: string, seconds = 1): Pro
   return new Problem(code, detail, { headers: { "Retry-After": String(seconds) } });
 }
 
-/** 422 for one field of the body. */
-export function invalidField(field: string, code: string, message: string): Problem {
-  return new Problem("validation-failed", message, { errors: [{ pointer: `#/${field}`, code, message }] });
-}
+/** A problem of one field. Messages of errors end with a period, as the validator's own do, and details without one. */
+const problemOf = (problem: ProblemCode, pointer: string, code: string, detail: string): Problem =>
+  new Problem(problem, detail, { errors: [{ pointer, code, message: `${detail}.` }] });
 
-/** 422 for one parameter of the query. */
-export function invalidParameter(name: string, code: string, message: string): Problem {
-  return new Problem("validation-failed", message, { errors: [{ pointer: `?${name}`, code, message }] });
-}
+/** 422 for one field of the body. @param detail without a period at its end */
+export const invalidField = (field: string, code: string, detail: string): Problem =>
+  problemOf("validation-failed", `#/${field}`, code, detail);
 
-/** 409 for one field of the body whose value must be unique. */
-export function takenField(field: string, message: string): Problem {
-  const errors = [{ pointer: `#/${field}`, code: "taken", message }];
-  return new Problem("already-exists", message, { errors });
-}
+/** 422 for one parameter of the query. @param detail without a period at its end */
+export const invalidParameter = (name: string, code: string, detail: string): Problem =>
+  problemOf("validation-failed", `?${name}`, code, detail);
+
+/** 409 for one field of the body whose value must be unique. @param detail without a period at its end */
+export const takenField = (field: string, detail: string): Problem =>
+  problemOf("already-exists", `#/${field}`, "taken", detail);
 
 /** An RFC 9457 document: the body of an error response, and `err.data` of a socket's `connect_error`. */
 export interface ProblemDocument {

@@ -14,7 +14,6 @@ export interface Schema {
 
 export const exampleOf = ({ examples: [example] = [] }: Schema): unknown => example;
 
-/** The same schema with another example, and optionally with a description. */
 export const like = (schema: Schema, example: unknown, description?: string): Schema => ({
   ...schema,
   ...(description !== undefined && { description }),

@@ -70,7 +70,11 @@ export const text = (minCharacters: number, maxCharacters: number, asTyped = fal
     },
   }) satisfies ValidationRuleObject;
 
-/** A whole number: decimal digits in a query, a number in a call from another service. */
+/** A whole number in a body. The validator compares numbers alone: `"8"` is refused. */
+export const integer = (min: number, max: number) =>
+  ({ type: "number", integer: true, min, max }) satisfies ValidationRuleObject;
+
+/** A whole number in a query, as decimal digits, or in a call from another service. In a body it would take `"8"` too. */
 export const wholeNumber = (bounds: { min: number; max: number; default?: number; optional?: true }) =>
   ({
     type: "custom",

@@ -11,7 +11,7 @@ export interface Part {
   /** Named to a user who waits for it. */
   name: string;
   stop(): Promise<void>;
-  /** Ends the part without waiting for its work. The program always waits for a part without it. */
+  /** Ends the part without waiting for its work. A part that has no `force` is always waited for. */
   force?(): void;
 }
 

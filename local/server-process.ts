@@ -21,7 +21,7 @@ export interface ServerOptions {
   onProgress?: (line: string) => void;
 }
 
-/** A broker that lives as long as its parent, and fails in every way that an outage test needs. */
+/** A broker that lives as long as its parent, and that an outage test can stop, kill, pause and restart. */
 export interface LocalServer {
   readonly url: string;
   readonly port: number;

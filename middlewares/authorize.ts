@@ -27,13 +27,22 @@ export const authorize: Middleware = {
       if (needed > 0) {
         if (!actor) return Promise.reject(new Problem("unauthenticated"));
         if (!Object.hasOwn(RANK, actor.role) || RANK[actor.role] < needed)
-          return Promise.reject(new Problem("forbidden", `This is for users with the role ${auth} or above`));
+          return Promise.reject(
+            new Problem("forbidden", `This operation requires the role ${auth} or a higher one`),
+          );
         if (auth === "session" && actor.scope !== undefined)
           return Promise.reject(new Problem("forbidden", "A personal token can't do this: log in"));
         if (actor.scope === "read" && safe !== true)
-          return Promise.reject(new Problem("forbidden", "This token's scope is read"));
+          return Promise.reject(
+            new Problem("forbidden", "This token has the scope `read`: it can't change anything"),
+          );
         if (actor.projects !== undefined && projectBound !== true)
-          return Promise.reject(new Problem("forbidden", "This token is limited to some projects"));
+          return Promise.reject(
+            new Problem(
+              "forbidden",
+              "This token is limited to some projects and can't be used for this operation",
+            ),
+          );
       }
       return next.call(this, ctx) as Promise<unknown>;
     };

@@ -27,9 +27,13 @@ function mayRead({ headers }: IncomingMessage, expected: string): boolean {
 function admit(request: IncomingMessage, path: string, token: string): void {
   if (path !== PATH) throw new Problem("not-found", "There is nothing at this path");
   if (request.method !== "GET" && request.method !== "HEAD")
-    throw new Problem("method-not-allowed", `${request.method} is not one of GET, HEAD`, {
-      headers: { Allow: "GET, HEAD" },
-    });
+    throw new Problem(
+      "method-not-allowed",
+      `This resource does not support ${request.method}, only GET, HEAD`,
+      {
+        headers: { Allow: "GET, HEAD" },
+      },
+    );
   if (mayRead(request, token)) return;
   if (request.headers.authorization === undefined)
     throw new Problem("unauthenticated", "Send METRICS_TOKEN as `Authorization: Bearer <token>`", {

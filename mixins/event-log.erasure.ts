@@ -85,8 +85,8 @@ export async function forgetEvents(db: Queryable, stream: string): Promise<boole
 const WALK_STREAMS = 1000;
 
 /**
- * Forgets old events of the streams that follow `after` in the order of their names, in a batch. The events of a stream go
- * from its first one on, so that no hole comes about where times and numbers differ in order. A stream's last event stays,
+ * Forgets old events of the streams that follow `after` in the order of their names, in a batch. A stream's
+ * events go in the order of seq, not of time, so that no hole remains between the kept ones. A stream's last event stays,
  * whatever its age: readers are anchored at it. Plan: primary keys of events.streams and events.log.
  * @param before ISO 8601
  * @param after a stream's name; empty at the beginning

@@ -145,7 +145,7 @@ export async function redactResponses(
   { since, keys }: ResponsesAbout,
 ): Promise<void> {
   const held = await tx.query<{ user_id: string; key: string; response: unknown }>({
-    // Without a name, so that Postgres plans for these times: the last minutes of each kind of key.
+    // Not prepared by name: Postgres then plans with these times, which select the last minutes of each kind of key.
     text: `WITH telling AS (
              SELECT user_id, key FROM unnest($2::uuid[], $3::text[]) AS found (user_id, key)
              UNION

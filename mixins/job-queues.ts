@@ -17,9 +17,9 @@ interface Options {
   /** In log lines and in the names of connections: `mail queue`. */
   label: string;
   log: Log<"warn">;
-  /** What running attempts get when the node stops. */
+  /** Milliseconds that running attempts have to finish when the node stops. */
   graceMs: number;
-  /** Between two looks for jobs that are due by their cron, at most 45; a node without it leaves that to others. */
+  /** Seconds between two checks for jobs that their cron makes due, at most 45. A node without it leaves them to others. */
   cronCheckSeconds?: number;
   /** Defines queues and starts workers. It runs again after it, or the start of pg-boss before it, failed. */
   setUp(queues: JobQueues): Promise<void>;

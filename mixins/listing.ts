@@ -180,7 +180,7 @@ function readPosition(cursor: string, length: number): string[] {
 }
 
 export const invalidCursor = (): Problem =>
-  invalidParameter("cursor", "cursor", "The cursor does not belong to this list");
+  invalidParameter("cursor", "cursor", "The cursor is not valid for this list, these filters and this user");
 
 /** Runs a list. @returns its page, and the first row with the columns of `about` */
 export async function readPage<Row extends { id: string }, Item = Row>(

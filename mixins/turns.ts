@@ -24,8 +24,8 @@ interface Turn {
 }
 
 /**
- * Turns at the few connections of slow statements. First come, first served, except that the next statement passes one
- * whose kind or whose user has reached its limit. So neither one user's searches nor all searches together hold up the
+ * Turns at the few connections of slow statements. First come, first served, except that a statement whose kind or
+ * user is at its limit waits, and later ones go first. So neither one user's searches nor all searches together hold up the
  * lists of other users.
  */
 export class Turns {

@@ -25,7 +25,7 @@ for (const byte of [QUOTE, COMMA, COLON, ...OPEN, ...CLOSE]) STRUCTURE[byte] = 1
 
 const tooMany = (message: string): Problem => invalid([{ pointer: "#", code: "tooMany", message }]);
 
-/** The index of the quotation mark that ends the string which begins before `from`; the text's length when none does. */
+/** The index of the closing quotation mark of the string whose content begins at `from`; without one, the text's length. */
 function endOfString(text: Uint8Array, from: number): number {
   let at = from;
   while (at < text.length && text[at] !== QUOTE) at += text[at] === BACKSLASH ? 2 : 1;

@@ -10,8 +10,7 @@ interface LinkPage {
   form: string | null;
   /** The API's path that takes the token. */
   api: string;
-  /** The message of a success. */
-  done: string;
+  successMessage: string;
 }
 
 const NEW_PASSWORD = `<label for="password">New password</label>
@@ -25,19 +24,19 @@ const PAGES: Record<string, LinkPage> = {
     title: "Confirm your e-mail address",
     form: null,
     api: "/api/v1/auth/verify-email",
-    done: "Your e-mail address is confirmed. You can close this page.",
+    successMessage: "Your e-mail address is confirmed. You can close this page.",
   },
   "/reset-password": {
     title: "Choose a new password",
     form: NEW_PASSWORD,
     api: "/api/v1/auth/password/reset",
-    done: "Your new password is set, and all your sessions have ended. Log in with it.",
+    successMessage: "Your new password is set, and all your sessions have ended. Log in with it.",
   },
 };
 
-const body = ({ title, form, api, done }: LinkPage): string => `<main>
+const body = ({ title, form, api, successMessage }: LinkPage): string => `<main>
 <h1>${title}</h1>
-<form data-api="${api}" data-done="${done}"${form === null ? "" : " hidden"}>
+<form data-api="${api}" data-success="${successMessage}"${form === null ? "" : " hidden"}>
 ${form ?? "<button hidden>Try again</button>"}
 </form>
 <p id="outcome" role="status" tabindex="-1"></p>

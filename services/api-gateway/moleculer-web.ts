@@ -22,7 +22,7 @@ export interface Request extends IncomingMessage {
   /** The scope of a list's cursors, and the query that asked for the page. */
   page?: { scope: string; query: Record<string, string> };
   loginAttempt?: LoginAttempt;
-  /** The budget that the request cost last. */
+  /** The budget that was last charged for the request. */
   counted?: BudgetName;
   /** The user or the address that the request counts for. */
   client?: string;

@@ -3,7 +3,6 @@ import { REFRESH_COOKIE } from "../auth/auth.contract.ts";
 
 export type Json = Record<string, unknown>;
 
-/** `components` of the document. */
 export interface Components {
   schemas: Json;
   responses: Json;

@@ -30,7 +30,8 @@ export function problemsOf(route: Route, { auth, safe, projectBound, docs }: Doc
     [true, "malformed-request", "request-timeout", "expectation-failed", "headers-too-large"],
     [route.status !== 204, "not-acceptable"],
     [!open, "unauthenticated", "invalid-token"],
-    // Personal tokens open no session; their scope may be `read`, and they may be limited to some projects.
+    // For a personal token: the action needs a session, or it writes and the scope is `read`, or it is not bound to
+    // projects and the token is.
     [!open && (auth !== "user" || !safe || !projectBound), "forbidden"],
     [pathParams(route).length > 0, "not-found"],
     [!isRead(route), "payload-too-large", "unsupported-media-type"],

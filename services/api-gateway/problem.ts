@@ -8,7 +8,10 @@ import {
 } from "../../core/errors.ts";
 import { RESOURCE_OF_SEGMENT } from "./routes.ts";
 
-/** The fields of errors that arrive here: Moleculer's, the body parser's (http-errors) and problems, all without classes. */
+/**
+ * The fields of errors that arrive here: Moleculer's, the body parser's (http-errors) and problems. The broker loses the
+ * classes of errors, so only fields can be tested.
+ */
 interface Failure {
   name?: string;
   type?: string;
@@ -72,7 +75,7 @@ function fieldErrors(
   failures: RuleFailure[],
   pointerTo: (field: string, name?: string) => string,
 ): FieldError[] {
-  return failures.flatMap(({ type, message = "Not valid", field, actual }) =>
+  return failures.flatMap(({ type, message = "Not valid.", field, actual }) =>
     type === "objectStrict"
       ? String(actual)
           // A name may contain the separator: one more than the response lists is enough.

@@ -261,7 +261,7 @@ export function createRateLimits(config: Config, log: Log, metrics: LimitMetrics
         throw refuse(
           counted.name,
           state,
-          `This request counts as ${more + 1} requests, and ${Math.max(0, remainingPoints)} of ${counted.points} in ${counted.duration} seconds are left`,
+          `This request counts as ${more + 1} requests. You have ${Math.max(0, remainingPoints)} left of ${counted.points} in ${counted.duration} seconds`,
         );
       }
       setLimitHeaders(response, counted, state);
@@ -269,7 +269,7 @@ export function createRateLimits(config: Config, log: Log, metrics: LimitMetrics
         throw refuse(
           counted.name,
           state,
-          `More than ${counted.points} requests in ${counted.duration} seconds`,
+          `You sent more than ${counted.points} requests in ${counted.duration} seconds`,
         );
     },
 

@@ -176,7 +176,7 @@ export function bindParams(
   const isRead = method === "GET" || method === "HEAD";
   const fields = isRead ? query : body === undefined ? {} : body;
   if (typeof fields !== "object" || fields === null || Array.isArray(fields))
-    throw invalid([{ pointer: "#", code: "object", message: "The body must be a JSON object" }]);
+    throw invalid([{ pointer: "#", code: "object", message: "The body must be a JSON object." }]);
   const stray = [
     ...Object.keys(fields)
       .filter((name) => Object.hasOwn(path, name))

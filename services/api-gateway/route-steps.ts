@@ -44,9 +44,9 @@ const mustAcceptResponse: RouteStep = ({ request, route }) => {
 };
 
 /**
- * Before anything is read: the caller is identified, and costs the budget of the route. A token that only another
- * service can verify costs the address first, since the question is work too; a caller who cannot be identified costs
- * the address alone.
+ * Before anything is read: the caller is identified, and costs the budget of the route. A token that
+ * another service must verify is first charged to the address, because that call is work too; a caller who cannot be
+ * identified costs the address alone.
  */
 const identifyCaller: RouteStep = async (exchange, gateway) => {
   const { ctx, request, response } = exchange;
@@ -110,7 +110,7 @@ const countMail: RouteStep = async ({ ctx, request, response, route, params }, {
     await limits.admit(request, response, "auth", ctx.meta.actor);
 };
 
-/** A cursor is valid for its caller, list and filters alone; the next page gets one of the same scope. */
+/** A cursor is valid only for the caller, the list and the filters that it was made for; so is the next page's. */
 const openCursor: RouteStep = ({ ctx, request, route, path, query, params }, { cursors }) => {
   if (route.list !== true) return;
   const list = `${(request.$alias as Alias).path} ${Object.values(path).join(" ")}`;

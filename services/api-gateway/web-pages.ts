@@ -172,7 +172,7 @@ interface Ready {
 
 /** The encodings that a client accepts, its favourite first; among equal ones the better one. */
 const encodingsOf = (request: IncomingMessage): Encoding[] => {
-  // The types are those of an earlier version, without the second argument.
+  // @types/negotiator describes an older version, where `encodings` has no second argument.
   const negotiator = new Negotiator(request) as unknown as {
     encodings(available: readonly string[], options: { preferred: readonly string[] }): Encoding[];
   };
@@ -230,7 +230,8 @@ export async function servePage(
     return true;
   }
   if (make === undefined) {
-    if (path.startsWith("/problems/")) throw new Problem("not-found", "No problem has this code");
+    if (path.startsWith("/problems/"))
+      throw new Problem("not-found", "There is no problem with the code in this path");
     return false;
   }
   if (request.method === "OPTIONS") response.setHeader("Allow", "GET, HEAD, OPTIONS");

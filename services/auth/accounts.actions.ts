@@ -10,15 +10,6 @@ import { spendOneTimeToken } from "./one-time-tokens.commands.ts";
 import { findOneTimeToken } from "./one-time-tokens.queries.ts";
 import { isSessionValid } from "./sessions.queries.ts";
 
-type Names =
-  | "register"
-  | "me"
-  | "verify_email"
-  | "resend_verification"
-  | "forgot_password"
-  | "reset_password"
-  | "change_password";
-
 const invalidLink = (): Problem =>
   invalidField("token", "spent", "This link is not valid, was used, or has expired: ask for a new one");
 
@@ -27,7 +18,7 @@ const mustStillHaveAddress = (error: unknown): never => {
   throw problemCode(error) === "not-found" ? invalidLink() : error;
 };
 
-export const accountActions = actionsOf<AuthContract, AuthLend>()<Names>({
+export const accountActions = actionsOf<AuthContract, AuthLend>()({
   register: {
     auth: "public",
     docs: {

@@ -1,4 +1,3 @@
-/** What goes out: the DTOs of auth.contract.ts as JSON Schemas. */
 import {
   boolean,
   enumOf,

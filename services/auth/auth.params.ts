@@ -1,4 +1,3 @@
-/** What comes in: rules for the params of the auth service's actions. */
 import * as rules from "../../core/rules.ts";
 import { accountRules } from "../users/users.contract.ts";
 import { TOKEN_SCOPES } from "./auth.contract.ts";

@@ -19,8 +19,8 @@ const addressHash = (userId: string, email: string): number =>
   hashOf(`${userId} ${keyOf(email)}`).readInt32BE();
 
 /**
- * A new token for a mail. It ends the user's earlier verification tokens, and no reset tokens: a stranger could end those.
- * Concurrent calls take turns at the budget's row, and one of them gets a token.
+ * A new token for a mail. It ends the user's earlier verification tokens and keeps reset tokens: anybody can ask for a reset,
+ * and would end somebody else's link. Concurrent calls take turns at the budget's row, and one of them gets a token.
  * @returns null when the last mail to this address was sent within a minute, or the day's mails are used up
  */
 export async function issueOneTimeToken(

@@ -10,8 +10,6 @@ import * as params from "./auth.params.ts";
 import { createPersonalToken, revokePersonalToken } from "./personal-tokens.commands.ts";
 import { listPersonalTokens, TOKEN_SORTS } from "./personal-tokens.queries.ts";
 
-type Names = "list_tokens" | "create_token" | "revoke_token";
-
 /** @throws Problem validation-failed for a project that the caller may not read */
 async function mustReadProjects(ctx: UserContext, ids: string[]): Promise<void> {
   const readable = await projects.call(ctx, "readable", { ids });
@@ -19,7 +17,7 @@ async function mustReadProjects(ctx: UserContext, ids: string[]): Promise<void> 
   if (at !== -1) throw invalidField(`project_ids/${at}`, "unknown", `There is no project ${ids[at]}`);
 }
 
-export const personalTokenActions = actionsOf<AuthContract, AuthLend>()<Names>({
+export const personalTokenActions = actionsOf<AuthContract, AuthLend>()({
   list_tokens: {
     auth: "session",
     docs: {
@@ -46,7 +44,7 @@ export const personalTokenActions = actionsOf<AuthContract, AuthLend>()<Names>({
     async handler(ctx) {
       const { expires_at, project_ids } = ctx.params;
       if (expires_at != null && Date.parse(expires_at) <= Date.now())
-        throw invalidField("expires_at", "past", "The 'expires_at' field must lie in the future.");
+        throw invalidField("expires_at", "past", "The 'expires_at' field must lie in the future");
       if (project_ids != null) await mustReadProjects(ctx, project_ids);
       return createPersonalToken(this.db, ctx.locals.actor, ctx.params);
     },

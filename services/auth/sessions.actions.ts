@@ -11,18 +11,16 @@ import { clearRefreshCookie } from "./refresh-cookie.ts";
 import { openSession, revokeSession, revokeSessions, rotateRefreshToken } from "./sessions.commands.ts";
 import { findRefreshTokenUser, listSessions, SESSION_SORTS } from "./sessions.queries.ts";
 
-type Names = "login" | "refresh" | "logout" | "logout_all" | "list_sessions" | "end_session";
-
 /** @throws Problem validation-failed unless exactly one of the two is given */
 function loginNameOf({ login, email }: { login?: string; email?: string }): string {
   if (login !== undefined && email !== undefined)
     throw invalidField("email", "exclusive", "Send either login or email, not both");
   const name = login ?? email;
-  if (name === undefined) throw invalidField("login", "required", "The 'login' field is required.");
+  if (name === undefined) throw invalidField("login", "required", "The 'login' field is required");
   return name;
 }
 
-export const sessionActions = actionsOf<AuthContract, AuthLend>()<Names>({
+export const sessionActions = actionsOf<AuthContract, AuthLend>()({
   login: {
     auth: "public",
     docs: {

@@ -18,7 +18,7 @@ async function admit(self: Notifier, socket: ClientSocket): Promise<void> {
   const handshake = parseHandshake(socket.handshake.auth);
   const { actor, expiresAt } = await self.authenticate(handshake.token);
   mustNotBeRevoked(self.revocations, actor);
-  const open = self.limits.open(actor.id);
+  const open = self.limits.openSockets(actor.id);
   if (self.isLimited && open >= self.config.SOCKETS_PER_USER)
     throw new Problem("rate-limited", `You have ${open} sockets open: close one of them first`);
   // The client connects again by itself, later each time.

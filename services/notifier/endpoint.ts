@@ -105,10 +105,10 @@ export class SocketEndpoint {
     const malformed = (detail: string): Problem => new Problem("malformed-request", detail);
     if (!/^\/ws\/(?:\?|$)/.test(url)) return new Problem("not-found", "No resource has this path");
     if (method !== "GET" && method !== "POST")
-      return new Problem("method-not-allowed", `The method ${method} is not one of GET, POST`, {
+      return new Problem("method-not-allowed", `This resource does not support ${method}, only GET, POST`, {
         headers: { Allow: "GET, POST, OPTIONS" },
       });
-    if (query.EIO !== "4") return malformed("Connect with socket.io 4: its requests say EIO=4");
+    if (query.EIO !== "4") return malformed("Use a socket.io 4 client: the query must have `EIO=4`");
     if (query.j !== undefined) return malformed("JSONP is not supported");
     if (!TRANSPORTS.includes(query.transport ?? "")) return malformed("transport is polling or websocket");
     if (isPlain && query.transport === "websocket")

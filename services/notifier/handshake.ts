@@ -24,7 +24,7 @@ export function parseStream(value: unknown, field: string): string {
 }
 
 export const tooManyStreams = (): Problem =>
-  new Problem("too-many-streams", `A socket can have ${MAX_STREAMS} streams at most`);
+  new Problem("too-many-streams", `A socket can have at most ${MAX_STREAMS.toLocaleString("en")} streams`);
 
 /** A cursor names the last event that the client has: `{seq, id}`, or its `seq` alone, which is not checked. */
 export function parseCursor(value: unknown, field: string): Position {
@@ -45,8 +45,9 @@ export function parseHandshake(auth: unknown): Handshake {
     throw new Problem("unauthenticated", "Connect with auth: {token: <access_token>}");
   const { streams = null, cursors = {} } = auth;
   if (streams !== null && !Array.isArray(streams))
-    throw invalid("streams", "streams is an array of stream names");
-  if (!isRecord(cursors)) throw invalid("cursors", "cursors is an object: stream names with cursors");
+    throw invalid("streams", "`streams` must be an array of stream names");
+  if (!isRecord(cursors))
+    throw invalid("cursors", "`cursors` must be an object that has a cursor for each stream name");
   if ((streams?.length ?? 0) > MAX_STREAMS || Object.keys(cursors).length > MAX_STREAMS)
     throw tooManyStreams();
   return {

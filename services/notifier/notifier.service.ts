@@ -38,7 +38,7 @@ const createIo = (): PushServer =>
     connectTimeout: CONNECT_TIMEOUT_MS,
   });
 
-/** Serves the sockets on the gateway's server, or where it runs in another process, on one of this node's own. */
+/** Serves the sockets on the gateway's server; on a node without the gateway, on the node's own server. */
 async function openEndpoint(self: Notifier, { NOTIFIER_PORT, HOST }: Config): Promise<void> {
   const gateway = self.broker.getLocalService("api-gateway") as { server?: HttpServer } | undefined;
   const server = gateway?.server ?? createSocketServer();

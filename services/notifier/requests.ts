@@ -60,7 +60,8 @@ export function listenForRequests(self: Notifier, socket: ClientSocket): void {
   on("subscribe", ({ stream, cursor }, reply) => {
     const name = parseStream(stream, "stream");
     const from = cursor === undefined ? null : parseCursor(cursor, "cursor");
-    if (socket.rooms.has(name)) throw new Problem("conflict", "The socket has this stream already");
+    if (socket.rooms.has(name))
+      throw new Problem("conflict", "The socket is already subscribed to this stream");
     return self.streams.join(socket, new Map([[name, from]]), ({ places, leftOut }) => {
       if (leftOut > 0) throw tooManyStreams();
       if (!places.has(name)) throw missing("stream", name);

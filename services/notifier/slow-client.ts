@@ -13,7 +13,7 @@ const MAX_LASTING_BYTES = 2 * 1024 * 1024;
 /** Bytes that may wait for all sockets of a user, and of this node. Beyond them the slow ones among these are terminated. */
 const MAX_USER_BYTES = 8 * 1024 * 1024;
 const MAX_NODE_BYTES = 256 * 1024 * 1024;
-/** Bytes that wait for a slow socket. */
+/** A socket counts as slow when more than this many bytes wait for it. */
 const SLOW_BYTES = 256 * 1024;
 /** Bytes of memory that a frame takes in addition to its text, about. */
 const FRAME_OVERHEAD_BYTES = 500;

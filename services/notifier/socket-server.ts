@@ -12,10 +12,10 @@ const TIMEOUT_CHECK_MS = 1000;
 
 /** Refusals of Node's HTTP parser, by its error codes. */
 const PARSE_PROBLEMS: Record<string, Problem> = {
-  HPE_HEADER_OVERFLOW: new Problem("headers-too-large", "The headers may have 16 KiB at most"),
+  HPE_HEADER_OVERFLOW: new Problem("headers-too-large", "The headers can have at most 16 KiB"),
   ERR_HTTP_REQUEST_TIMEOUT: new Problem("request-timeout", "The request did not arrive in time"),
 };
-const NOT_HTTP = new Problem("malformed-request", "The bytes are not an HTTP request");
+const NOT_HTTP = new Problem("malformed-request", "This is not a valid HTTP request");
 
 /** The server of a node without a gateway: it serves sockets alone. */
 export function createSocketServer(): Server {

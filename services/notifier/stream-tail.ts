@@ -12,7 +12,7 @@ import type { CommittedEvent, LoggedEvent, Position } from "../../core/events.ts
  *   idle       knows no position; hints only tell how far the stream reaches.
  *   live       an event that follows the last one is delivered; an older one is a repeat and dropped.
  *   replaying  the log is being read from the last event on; hints only tell how far the stream reaches, since the log
- *              will have them too. After a failed read the next beat tries again.
+ *              has their events too. After a failed read the next beat tries again.
  *   rewritten  the log does not go on from the last event: Postgres was restored, or failed over and lost its end.
  *              The tail begins again where the stream is now, and the step says `lost`: clients fetch the state.
  *

@@ -31,7 +31,6 @@ import type { Step } from "./stream-tail.ts";
 import { type Entry, Tails, UNKNOWN_VERSION } from "./tails.ts";
 
 export interface Joined {
-  /** The streams that were joined. */
   places: Map<string, Place>;
   /** Streams that the user may not read. */
   unreadable: string[];

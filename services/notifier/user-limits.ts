@@ -6,17 +6,15 @@ import { TokenBucket } from "./token-bucket.ts";
 const STREAMS_PER_POINT = 100;
 
 interface Account {
-  /** Sockets that the user has open. */
-  open: number;
+  openSockets: number;
   requests: TokenBucket;
 }
 
 export class UserLimits {
   readonly #accounts = new Map<string, Account>();
 
-  /** Sockets that a user has open. */
-  open(userId: string): number {
-    return this.#accounts.get(userId)?.open ?? 0;
+  openSockets(userId: string): number {
+    return this.#accounts.get(userId)?.openSockets ?? 0;
   }
 
   /** Counts a connection as its user's until it closes. @returns false for one that has closed already */
@@ -24,8 +22,8 @@ export class UserLimits {
     // A connection that closed during the look-up of its token emits no `close` any more.
     if (conn.readyState !== "open") return false;
     const account = this.#of(userId);
-    account.open += 1;
-    conn.once("close", () => (account.open -= 1));
+    account.openSockets += 1;
+    conn.once("close", () => (account.openSockets -= 1));
     return true;
   }
 
@@ -41,16 +39,16 @@ export class UserLimits {
     this.#of(userId, now).requests.spend(Math.floor(streams / STREAMS_PER_POINT), now);
   }
 
-  /** Forgets users with no open socket and a full bucket. */
+  /** Forgets users without sockets whose bucket is full: a new one would be the same. */
   prune(now?: number): void {
-    for (const [id, { open, requests }] of this.#accounts)
-      if (open === 0 && requests.isFull(now)) this.#accounts.delete(id);
+    for (const [id, { openSockets, requests }] of this.#accounts)
+      if (openSockets === 0 && requests.isFull(now)) this.#accounts.delete(id);
   }
 
   #of(userId: string, now?: number): Account {
     let account = this.#accounts.get(userId);
     if (account === undefined)
-      this.#accounts.set(userId, (account = { open: 0, requests: new TokenBucket(now) }));
+      this.#accounts.set(userId, (account = { openSockets: 0, requests: new TokenBucket(now) }));
     return account;
   }
 }

@@ -11,12 +11,10 @@ import type { ProjectRole, ProjectsContract } from "./projects.contract.ts";
 import type { ProjectsLend } from "./projects.methods.ts";
 import { findPurgeable, readableProjects } from "./projects.queries.ts";
 
-type Names = "leave_all" | "readable" | "sole_owner_of" | "purge";
-
 /** Problems that keep a user in a project: they are its only member, it is archived, or it is gone. */
 const STAYS: (ProblemCode | null)[] = ["conflict", "project-archived", "not-found"];
 
-export const internalActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>({
+export const internalActions = actionsOf<ProjectsContract, ProjectsLend>()({
   /**
    * The user leaves each project as if by a request of their own. A project that the user came to own alone meanwhile gets
    * another owner first. A project stays theirs if nobody else is in it, or if it is archived. It may be repeated.

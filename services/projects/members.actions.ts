@@ -16,8 +16,6 @@ import type { Member, ProjectsContract } from "./projects.contract.ts";
 import type { ProjectsLend } from "./projects.methods.ts";
 import { findProject } from "./projects.queries.ts";
 
-type Names = "list_members" | "add_member" | "get_member" | "update_member" | "remove_member";
-
 /** Members under their names: one call for all of them. */
 async function withNames(ctx: UserContext, members: MemberRow[]): Promise<Member[]> {
   const ids = members.map(({ user_id }) => user_id);
@@ -33,7 +31,7 @@ async function personOf(ctx: UserContext, id: string): Promise<Person & { is_act
   return person;
 }
 
-export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>({
+export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()({
   list_members: {
     auth: "user",
     projectBound: true,

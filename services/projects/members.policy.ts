@@ -16,5 +16,5 @@ export function mayChangeMember(
 /** The detail of a refused change, for a caller who may see the project. */
 export const whyNotChangeMember = (actor: Actor, own: ProjectRole | null): string =>
   may(actor, "manage_members", own)
-    ? `Your role is ${effectiveRole(actor, own)}: you can't give, change or remove a role above it`
+    ? `Your role is ${effectiveRole(actor, own)}: you can't give anybody a higher role, nor change or remove a member who has one`
     : whyNot("manage_members", own);

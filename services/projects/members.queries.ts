@@ -73,7 +73,7 @@ export interface Standing {
   owners: number;
 }
 
-/** A user's standing in a project, for a transaction that holds the project's lock: each change of members takes it. */
+/** A user's standing in a project. Call it under the project's lock, which every change of members takes. */
 export async function readStanding(tx: Queryable, projectId: string, userId: string): Promise<Standing> {
   const [row] = await tx.query<Standing>({
     name: "projects-standing",

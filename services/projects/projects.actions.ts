@@ -19,8 +19,6 @@ import * as params from "./projects.params.ts";
 import { findProject } from "./projects.queries.ts";
 import { projectView } from "./projects.view.ts";
 
-type Names = "create" | "list" | "get" | "replace" | "patch" | "delete" | "restore" | "list_events";
-
 async function change(
   self: ProjectsLend,
   ctx: UserContext<{ project: string }>,
@@ -34,7 +32,7 @@ async function change(
   return self.detail(ctx, project);
 }
 
-export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()<Names>({
+export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()({
   create: {
     auth: "user",
     idempotent: true,

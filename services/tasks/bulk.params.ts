@@ -14,7 +14,6 @@ const operation = (op: BulkOperation["op"], params: Record<string, ValidationRul
   ...params,
 });
 
-/** One set of rules for each kind of operation. */
 export const OPERATIONS: Record<BulkOperation["op"], Record<string, ValidationRule>> = {
   create: operation("create", { project_id: rules.nullableId, title, ...fields }),
   update: operation("update", { id: rules.id, title: { ...title, optional: true }, ...fields }),

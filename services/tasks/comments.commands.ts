@@ -104,7 +104,7 @@ export function patchComment(
   const decide = async (task: FoundTask, find: () => Promise<Comment>): Promise<Decision<Comment>> => {
     const before = await find();
     if (!may(write.actor, "comment", task) || before.author_id !== write.actor.id)
-      throw new Problem("forbidden", "Only its author may edit a comment");
+      throw new Problem("forbidden", "Only the author of a comment may edit it");
     mustMatch(write.conditions, before.version);
     mustBeOpen(task);
     const comment = { ...before, body, version: before.version + 1, updated_at: write.time };
@@ -141,8 +141,8 @@ export function deleteComment(
       throw new Problem(
         "forbidden",
         task.project_id === null
-          ? "Only its author may delete a comment on a personal task"
-          : "Only its author and the project's managers may delete a comment",
+          ? "Only the author of a comment on a personal task may delete it"
+          : "Only the author of a comment and the project's managers may delete it",
       );
     mustMatch(write.conditions, comment.version);
     mustBeOpen(task);

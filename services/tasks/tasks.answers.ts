@@ -1,4 +1,3 @@
-/** Tasks, and the data of their events, as JSON Schemas. */
 import type { DataSchemas, EventData } from "../../core/events.ts";
 import {
   changes,

@@ -65,7 +65,11 @@ export function mustBeAllowedToCreate(
   { assigned_to }: TaskInput,
 ): void {
   if (project === null) {
-    if (!reaches(actor, null)) throw new Problem("forbidden", "This token is limited to some projects");
+    if (!reaches(actor, null))
+      throw new Problem(
+        "forbidden",
+        "This token is limited to some projects: it can't create a personal task",
+      );
     return;
   }
   const standing = inProject(project);

@@ -1,4 +1,3 @@
-/** Rules for the params of tasks. */
 import type { ValidationRule } from "fastest-validator";
 import { isId } from "../../core/ids.ts";
 import * as rules from "../../core/rules.ts";

@@ -8,7 +8,7 @@ export type TaskVerb = "read" | "create" | "edit" | "assign" | "delete" | "comme
 export interface TaskStanding {
   /** Null for a personal task, which its creator and its assignee share. */
   project_id: string | null;
-  /** The caller's; null for a caller who is no member. */
+  /** The caller's; null for a caller who is not a member. */
   project_role: ProjectRole | null;
   created_by: string;
   assigned_to: string | null;
@@ -38,9 +38,9 @@ const IN_WORDS: Record<TaskVerb, string> = {
 
 /** The detail of a refusal, for a caller who may see the task or its project. */
 export function whyNot(verb: TaskVerb, { project_id, project_role }: TaskStanding): string {
-  if (project_id === null) return `Only its creator may ${IN_WORDS[verb]} a personal task`;
+  if (project_id === null) return `Only the creator of a personal task may ${IN_WORDS[verb]} it`;
   const [least] = PROJECT_ROLES.filter((role) => PROJECT[role].includes(verb));
-  const own = project_role === null ? "you are no member" : `yours is ${project_role}`;
+  const own = project_role === null ? "you are not a member" : `yours is ${project_role}`;
   return `You need the role ${least} in the project to ${IN_WORDS[verb]} its tasks; ${own}`;
 }
 

@@ -117,7 +117,7 @@ async function membersOf(
   });
 }
 
-/** Pairs of these creators and assignees that share a project. Plan: members_user_idx and members_pkey. */
+/** Of these creators and assignees, the pairs who share a project. Plan: members_user_idx and members_pkey. */
 async function sharing(
   db: Queryable,
   creators: string[],

@@ -10,9 +10,10 @@ import * as params from "./users.params.ts";
 import { accountIdOf, findAccount, findAccounts, findByEmail, findByLogin } from "./users.queries.ts";
 import { personStandingView, userView } from "./users.view.ts";
 
-type Names = Exclude<keyof UsersContract["actions"], "list" | "get" | "patch" | "delete">;
+/** The greatest value of Postgres' `integer`. */
+const MAX_GENERATION = 2 ** 31 - 1;
 
-export const internalActions = actionsOf<UsersContract, UsersLend>()<Names>({
+export const internalActions = actionsOf<UsersContract, UsersLend>()({
   /** @throws Problem already-exists, overloaded */
   create: {
     auth: "internal",
@@ -113,7 +114,7 @@ export const internalActions = actionsOf<UsersContract, UsersLend>()<Names>({
     rules: {
       id: rules.id,
       password: params.newPassword,
-      generation: { type: "number", integer: true },
+      generation: rules.integer(1, MAX_GENERATION),
       email: { ...params.accountName, optional: true },
       keep_session: rules.optionalId,
     },

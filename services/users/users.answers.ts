@@ -1,4 +1,3 @@
-/** What goes out: the DTOs of users.contract.ts as JSON Schemas. */
 import {
   boolean,
   enumOf,

@@ -1,28 +1,22 @@
-/** The columns of users.users, named once: the compiler asks for each field of the contract. */
+import { defineColumns } from "../../mixins/columns.ts";
 import type { User, UserChanges } from "./users.contract.ts";
 
-const namesOf = <Name extends string>(columns: Record<Name, true>): Name[] => Object.keys(columns) as Name[];
+/** What the contract shows of an account. The model (users.model.ts) has the columns that no client sees. */
+export const userColumns = defineColumns<User, Required<UserChanges>>({
+  id: { type: "uuid", once: true },
+  email: { type: "text", required: true },
+  username: { type: "text", required: true },
+  first_name: { type: "text", required: true },
+  last_name: { type: "text", required: true },
+  role: { type: "text", required: true },
+  is_active: { type: "boolean", required: true },
+  is_verified: { type: "boolean" },
+  created_at: { type: "timestamptz", once: true },
+  updated_at: { type: "timestamptz" },
+});
 
-/** What the contract shows of an account, for SELECT and RETURNING. */
-export const USER_COLUMNS = namesOf<keyof User>({
-  id: true,
-  email: true,
-  username: true,
-  first_name: true,
-  last_name: true,
-  role: true,
-  is_active: true,
-  is_verified: true,
-  created_at: true,
-  updated_at: true,
-}).join(", ");
+/** For SELECT and RETURNING. */
+export const USER_COLUMNS = userColumns.names;
 
 /** What a change may set. */
-export const SETTABLE = namesOf<keyof UserChanges>({
-  email: true,
-  username: true,
-  first_name: true,
-  last_name: true,
-  role: true,
-  is_active: true,
-});
+export const SETTABLE = userColumns.told;

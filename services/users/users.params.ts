@@ -1,4 +1,3 @@
-/** What comes in: rules for the params of the users service's actions. */
 import { pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
 import { isCommonPassword } from "./common-passwords.ts";

@@ -23,10 +23,10 @@ export function may(actor: Actor, verb: UserVerb, user: UserStanding): boolean {
 /** Details of refusals, for callers who may see the person. */
 export const WHY_NOT: Record<UserVerb, string> = {
   read: "Only admins may read a deactivated account",
-  read_account: "Only its owner and admins may read an account",
-  edit: "Only its owner and admins may change an account",
+  read_account: "Only the owner of an account and admins may read it",
+  edit: "Only the owner of an account and admins may change it",
   administer: "Only admins may change role and is_active",
-  erase: "Only its owner and admins may erase an account",
+  erase: "Only the owner of an account and admins may erase it",
 };
 
 /** Whether the list shows and searches e-mail addresses, and includes accounts that are not active. */

@@ -10,6 +10,7 @@ import { projectColumns } from "../../services/projects/projects.columns.ts";
 import { categoryColumns } from "../../services/tasks/categories.columns.ts";
 import { commentColumns } from "../../services/tasks/comments.columns.ts";
 import { taskColumns, type TaskRow } from "../../services/tasks/tasks.columns.ts";
+import { userColumns } from "../../services/users/users.columns.ts";
 import type { BulkOperation, TaskInput } from "../../services/tasks/tasks.contract.ts";
 import type { Written } from "../../services/tasks/tasks.commands.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -61,6 +62,7 @@ describe.each<[string, { list: Record<string, { type: string }> }]>([
   ["tasks.categories", categoryColumns],
   ["projects.projects", projectColumns],
   ["projects.members", memberColumns],
+  ["users.users", userColumns],
 ])("%s", (table, { list }) => {
   test("has each column of its list, with the type that the list says", async () => {
     const said = Object.entries(list).map(([name, { type }]) => ({ name, type }));

@@ -217,7 +217,7 @@ describe("a budget", () => {
     expect([second.status, left(second)]).toEqual([429, 49]);
     expect(Number(second.headers.get("retry-after"))).toBeGreaterThan(0);
     expect(second.body.detail).toBe(
-      "This request counts as 100 requests, and 49 of 150 in 60 seconds are left",
+      "This request counts as 100 requests. You have 49 left of 150 in 60 seconds",
     );
     const third = await bulk(49);
     expect([third.status, left(third)]).toEqual([200, 0]);

@@ -74,7 +74,7 @@ describe("a problem", () => {
     expect(invalidParameter("cursor", "cursor", "No such cursor")).toMatchObject({
       type: "validation-failed",
       message: "No such cursor",
-      data: { errors: [{ pointer: "?cursor", code: "cursor", message: "No such cursor" }] },
+      data: { errors: [{ pointer: "?cursor", code: "cursor", message: "No such cursor." }] },
     });
   });
 
@@ -82,7 +82,7 @@ describe("a problem", () => {
     expect(takenField("slug", "This slug is taken")).toMatchObject({
       type: "already-exists",
       message: "This slug is taken",
-      data: { errors: [{ pointer: "#/slug", code: "taken", message: "This slug is taken" }] },
+      data: { errors: [{ pointer: "#/slug", code: "taken", message: "This slug is taken." }] },
     });
   });
 
@@ -90,7 +90,7 @@ describe("a problem", () => {
     expect(invalidField("assigned_to", "assignee", "No such user")).toMatchObject({
       type: "validation-failed",
       message: "No such user",
-      data: { errors: [{ pointer: "#/assigned_to", code: "assignee", message: "No such user" }] },
+      data: { errors: [{ pointer: "#/assigned_to", code: "assignee", message: "No such user." }] },
     });
   });
 });

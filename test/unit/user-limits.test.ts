@@ -9,9 +9,9 @@ test("a connection counts until it ends, and not at all where it ended before it
   const conn = connection();
   expect(limits.enter("ada", conn)).toBe(true);
   expect(limits.enter("ada", connection("closed"))).toBe(false);
-  expect([limits.open("ada"), limits.open("bob")]).toEqual([1, 0]);
+  expect([limits.openSockets("ada"), limits.openSockets("bob")]).toEqual([1, 0]);
   (conn as EventEmitter).emit("close");
-  expect(limits.open("ada")).toBe(0);
+  expect(limits.openSockets("ada")).toBe(0);
 });
 
 test("a user's requests share one budget, which a refusal does not touch and coming again does not renew", () => {

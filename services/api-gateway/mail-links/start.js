@@ -38,7 +38,7 @@ async function send() {
     });
     if (response.ok) {
       form.hidden = true;
-      show(form.dataset.done, "good");
+      show(form.dataset.success, "good");
     } else show(await messageOf(response), "bad");
   } catch {
     show("The server can't be reached. Check your connection and try again.", "bad");
