@@ -35,7 +35,7 @@ const { taskListStatement } = await import("../../services/tasks/tasks.list.ts")
 
 const actor = { id: newId(), role: "user", session: newId() } as const;
 const conditions = { ifMatch: null, key: null };
-const ctx = { locals: { actor, conditions }, requestID: "request-1" } as unknown as UserContext;
+const ctx = { locals: { actor, conditions }, meta: {}, requestID: "request-1" } as unknown as UserContext;
 
 let client: pg.Client;
 let db: Database;
