@@ -1,6 +1,6 @@
 /**
- * The gateway's pages for people: the API's document in two readers, an explanation of each problem, and the pages that
- * mailed links lead to. They are served at the root alone; their Content-Security-Policy allows nothing of other hosts.
+ * The gateway's pages for people: the API's document in two readers, the events, an explanation of each problem, and the
+ * pages that mailed links lead to. They are served at the root alone; their Content-Security-Policy allows nothing of other hosts.
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -12,6 +12,8 @@ import cors from "cors";
 import Negotiator from "negotiator";
 import { Problem, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
 import { isFresh } from "./conditional.ts";
+import { type EventsDocument, eventsPage } from "./events-page.ts";
+import { html, htmlDocument, jsonBlock } from "./html.ts";
 import { LINK_HEAD, LINK_POLICY, linkPages, readLinkScript, readLinkStyle } from "./mail-link-pages.ts";
 import { problemExample } from "./problem-example.ts";
 import type { Middleware } from "./moleculer-web.ts";
@@ -30,33 +32,10 @@ const HTML = "text/html; charset=utf-8";
 const SCRIPT = "text/javascript; charset=utf-8";
 const STYLE = "text/css; charset=utf-8";
 
-/** Escapes text for HTML, and marks text between backticks as code. */
-const html = (text: string): string =>
-  text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll('"', "&quot;")
-    .replace(/`([^`]*)`/g, "<code>$1</code>");
-
-const document = (title: string, head: string, body: string): string => `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${html(title)}</title>
-<link rel="icon" href="data:,">
-${head}
-</head>
-<body>
-${body}
-</body>
-</html>
-`;
-
 /** A reader of the document: its bundle, and a script that starts it, since the policy allows no inline script. */
 const reader = (title: string, base: string, head = ""): Page => ({
   type: HTML,
-  content: document(
+  content: htmlDocument(
     title,
     `<style>body { margin: 0; }</style>${head}`,
     `<div id="reader"></div>\n<script src="${base}/bundle.js"></script>\n<script src="${base}/start.js"></script>`,
@@ -76,28 +55,28 @@ const withoutLogo = (bundle: Buffer): string =>
     .toString()
     .replaceAll(REDOC_LOGO, "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E");
 
-const PROBLEM_STYLE = `
+const TEXT_STYLE = `
 body { font: 1rem/1.6 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; color: #1d2430; }
 h1 { font-size: 1.6rem; line-height: 1.3; } a { color: #0b57d0; } td { padding: .2rem 1rem .2rem 0; }
 code, pre { font-family: ui-monospace, monospace; font-size: .9em; background: #f1f3f6; border-radius: .3rem; }
 code { padding: .1em .3em; } pre { padding: 1rem; overflow-x: auto; } .status { color: #667085; }
 `;
-const STYLE_HASH = createHash("sha256").update(PROBLEM_STYLE).digest("base64");
+const STYLE_HASH = createHash("sha256").update(TEXT_STYLE).digest("base64");
 
-const problemPage = (title: string, body: string): Page => ({
+const textPage = (title: string, body: string): Page => ({
   type: HTML,
-  content: document(title, `<style>${PROBLEM_STYLE}</style>`, `<main>\n${body}\n</main>`),
+  content: htmlDocument(title, `<style>${TEXT_STYLE}</style>`, `<main>\n${body}\n</main>`),
   policy: `style-src 'sha256-${STYLE_HASH}'; img-src data:`,
 });
 
 function aboutProblem(code: ProblemCode): Page {
   const { status, title, explain } = PROBLEMS[code];
-  return problemPage(
+  return textPage(
     title,
     `<p class="status">Status ${status} · <code>${code}</code></p>
 <h1>${html(title)}</h1>
 <p>${html(explain)}</p>
-<pre>${html(JSON.stringify(problemExample(code), null, 2))}</pre>
+${jsonBlock(problemExample(code))}
 <p><a href="/problems">All problems</a> · <a href="/docs">The API</a></p>`,
   );
 }
@@ -107,7 +86,7 @@ function allProblems(): Page {
     ([code, { status, title }]) =>
       `<tr><td class="status">${status}</td><td><a href="/problems/${code}">${html(title)}</a></td></tr>`,
   );
-  return problemPage(
+  return textPage(
     "Problems",
     `<h1>Problems</h1>
 <p>Every error response is a problem document (RFC 9457). Its <code>type</code> is one of these.</p>
@@ -122,15 +101,23 @@ type MakePage = (origin: string) => Page | Promise<Page>;
 const asset = (type: string, file: string, change: (content: Buffer) => string | Buffer = (same) => same) =>
   (async () => ({ type, content: change(await fromPackage(file)) })) satisfies MakePage;
 
-const json = (file: URL) =>
+const fromDocs = (file: string): URL => new URL(`../../docs/${file}`, import.meta.url);
+const json = (file: string) =>
   (async () => ({
     type: "application/json; charset=utf-8",
-    content: await readFile(file),
+    content: await readFile(fromDocs(file)),
   })) satisfies MakePage;
+/** A page of Markdown as it is, with this server's address in its examples. */
+const plain =
+  (file: string): MakePage =>
+  async (origin) => {
+    const text = await readFile(fromDocs(file), "utf8");
+    return { type: "text/plain; charset=utf-8", content: text.replaceAll("127.0.0.1:3000", origin) };
+  };
 
 const PAGES = new Map<string, MakePage>([
-  ["/openapi.json", json(new URL("../../docs/openapi.json", import.meta.url))],
-  ["/asyncapi.json", json(new URL("../../docs/asyncapi.json", import.meta.url))],
+  ["/openapi.json", json("openapi.json")],
+  ["/asyncapi.json", json("asyncapi.json")],
   ["/docs", () => reader("Taskwire API", "/docs", '<link rel="stylesheet" href="/docs/style.css">')],
   ["/docs/style.css", asset(STYLE, "swagger-ui-dist/swagger-ui.css")],
   ["/docs/bundle.js", asset(SCRIPT, "swagger-ui-dist/swagger-ui-bundle.js")],
@@ -138,17 +125,19 @@ const PAGES = new Map<string, MakePage>([
   ["/redoc", () => reader("Taskwire API", "/redoc")],
   ["/redoc/bundle.js", asset(SCRIPT, "redoc/bundles/redoc.standalone.js", withoutLogo)],
   ["/redoc/start.js", () => ({ type: SCRIPT, content: START_REDOC })],
+  ["/guide", plain("guide.md")],
+  ["/docs/client", plain("write-a-client.md")],
   [
-    "/guide",
-    async (origin) => {
-      const guide = await readFile(new URL("../../docs/guide.md", import.meta.url), "utf8");
-      return { type: "text/plain; charset=utf-8", content: guide.replaceAll("127.0.0.1:3000", origin) };
+    "/docs/events",
+    async () => {
+      const document = JSON.parse(await readFile(fromDocs("asyncapi.json"), "utf8")) as EventsDocument;
+      return textPage("Events and frames", eventsPage(document));
     },
   ],
   ["/problems", allProblems],
   ...linkPages.map(({ path, title, body }): [string, MakePage] => [
     path,
-    () => ({ type: HTML, content: document(title, LINK_HEAD, body), policy: LINK_POLICY }),
+    () => ({ type: HTML, content: htmlDocument(title, LINK_HEAD, body), policy: LINK_POLICY }),
   ]),
   ["/links/start.js", async () => ({ type: SCRIPT, content: await readLinkScript() })],
   ["/links/style.css", async () => ({ type: STYLE, content: await readLinkStyle() })],

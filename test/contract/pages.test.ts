@@ -39,9 +39,24 @@ const PAGES = [
   ["/links/start.js", "text/javascript; charset=utf-8"],
   ["/links/style.css", "text/css; charset=utf-8"],
   ["/openapi.json", "application/json; charset=utf-8"],
+  ["/docs/events", "text/html; charset=utf-8"],
+  ["/docs/client", "text/plain; charset=utf-8"],
   ["/asyncapi.json", "application/json; charset=utf-8"],
   ["/guide", "text/plain; charset=utf-8"],
 ];
+
+test("/docs/events shows each message of the AsyncAPI document, and each of its links leads somewhere", async () => {
+  const { body: page } = await fetchPage("/docs/events");
+  const { body: document } = await fetchPage("/asyncapi.json");
+  const places = new Set([...page.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id));
+  const { messages } = document.components;
+  expect(Object.keys(messages).filter((name) => !places.has(name))).toEqual([]);
+  const targets = [...page.matchAll(/href="([^"]+)"/g)].map(([, target]) => target as string);
+  const inside = targets.filter((target) => target.startsWith("#"));
+  expect(inside.filter((target) => !places.has(target.slice(1)))).toEqual([]);
+  for (const path of new Set(targets.filter((target) => target.startsWith("/"))))
+    expect([path, (await fetchPage(path)).status]).toEqual([path, 200]);
+});
 
 describe.each(PAGES)("%s", (path, type) => {
   test("is served, and again only when it has changed", async () => {
