@@ -286,39 +286,50 @@ type Step =
   | { kind: "subscribe" | "unsubscribe"; nth: number; project: number }
   | { kind: "beat" | "back up" | "restore" };
 
-const index = fc.constantFrom(0, 0, 1);
 const nth = fc.nat({ max: 3 });
-const step: fc.Arbitrary<Step> = fc.oneof(
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constant("connect" as const),
-      user: index,
-      behind: fc.option(fc.nat({ max: 9 })),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("reconnect" as const), nth }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("leave" as const), nth }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant("write" as const), project: index }) },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      kind: fc.constant("member" as const),
-      user: index,
-      project: index,
-      is: fc.boolean(),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: fc.constantFrom("subscribe" as const, "unsubscribe" as const),
-      nth,
-      project: index,
-    }),
-  },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("beat" as const) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom("back up" as const, "restore" as const) }) },
+/** The steps of a program, each kind by its weight, in so many projects of so many users. */
+function stepsOf(weights: Partial<Record<Step["kind"], number>>, things = 2): fc.Arbitrary<Step[]> {
+  const index = fc.constantFrom(0, ...Array(things).keys());
+  const behind = fc.option(fc.nat({ max: 9 }));
+  const kinds: Record<Step["kind"], fc.Arbitrary<object>> = {
+    connect: fc.record({ user: index, behind }),
+    reconnect: fc.record({ nth }),
+    leave: fc.record({ nth }),
+    write: fc.record({ project: index }),
+    member: fc.record({ user: index, project: index, is: fc.boolean() }),
+    subscribe: fc.record({ nth, project: index }),
+    unsubscribe: fc.record({ nth, project: index }),
+    beat: fc.record({}),
+    "back up": fc.record({}),
+    restore: fc.record({}),
+  };
+  const chosen = Object.entries(weights) as [Step["kind"], number][];
+  const step = fc.oneof(
+    ...chosen.map(([kind, weight]) => ({
+      weight,
+      arbitrary: kinds[kind].map((rest) => ({ kind, ...rest }) as Step),
+    })),
+  );
+  return fc.array(step, { minLength: 4, maxLength: 24 });
+}
+
+/** Programs of everything, and programs that stay with one kind of trouble for long. */
+const programs = fc.oneof(
+  stepsOf({
+    connect: 3,
+    reconnect: 1,
+    leave: 2,
+    write: 6,
+    member: 4,
+    subscribe: 1,
+    unsubscribe: 1,
+    beat: 3,
+    "back up": 1,
+    restore: 1,
+  }),
+  stepsOf({ connect: 3, leave: 3, write: 5, beat: 3 }, 1),
+  stepsOf({ connect: 2, member: 6, write: 2, beat: 2 }, 1),
+  stepsOf({ connect: 2, write: 6, beat: 1, "back up": 1, restore: 2 }, 1),
 );
 
 interface Program {
@@ -460,7 +471,7 @@ describe("whatever the order in which queries, answers and hints come", () => {
       fc.asyncProperty(
         fc.scheduler(),
         fc.record({
-          steps: fc.array(step, { minLength: 4, maxLength: 24 }),
+          steps: programs,
           lost: fc.array(fc.boolean(), { minLength: 1, maxLength: 5 }),
           // Mostly there, and away for a query here and there.
           away: fc.oneof(

@@ -338,6 +338,21 @@ test("a log that could not be read is read again by the next beat", async () => 
   expect(socket.frames.map(([, { seq }]) => seq)).toEqual([2, 3]);
 });
 
+test("a read of the log that outlives its stream's listeners sends nothing to those who come after them", async () => {
+  const former = io.socket("former", ADA);
+  await joined(former, 1);
+  streams.offer([event(3)]);
+  const late = await db.question("events-read");
+  await streams.leave(as(former), STREAM);
+  await streams.beat();
+  const next = io.socket("next", idOf("b"));
+  await joined(next, 3);
+  late.answer([event(1), event(2), event(3)]);
+  await nextTurn();
+  streams.offer([event(4)]);
+  expect(next.frames.map(([, { seq }]) => seq)).toEqual([4]);
+});
+
 test("a project that is deleted closes its stream in the same turn: nothing follows its last event", async () => {
   db.known.set("events-heads", () => [head(STREAM, 1)]);
   db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
