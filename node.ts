@@ -43,12 +43,12 @@ function waitsFor(broker: ServiceBroker, config: Config): string {
   return missing.length > 0 ? `its services ${missing.join(", ")}` : "its services";
 }
 
-/** A broker that stops waits for every request that still comes, so the gateway's HTTP server ends first. */
+/** A broker that stops waits for every request: those that wait for events end first, and the gateway's HTTP server. */
 function drainFirst(broker: ServiceBroker): void {
   const stop = broker.stop.bind(broker);
   broker.stop = async () => {
-    const gateway = broker.getLocalService("api-gateway") as { drain?(): Promise<void> } | undefined;
-    await gateway?.drain?.();
+    const services = broker.services as { drain?(): Promise<void> | void }[];
+    await Promise.all(services.map(async (service) => service.drain?.()));
     await stop();
   };
 }

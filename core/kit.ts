@@ -76,6 +76,8 @@ export interface Meta {
   replayed?: boolean;
   /** The client's address and program, for the list of sessions; null when unknown. */
   client?: { address: string | null; userAgent: string | null };
+  /** Milliseconds since 1970, when the token of a request that waits expires; null for never. */
+  expiresAt?: number | null;
   /** Further response headers, on the way back to the gateway (moleculer-web). */
   $responseHeaders?: Record<string, string | string[]>;
 }

@@ -3,6 +3,8 @@ import type { Middleware, ServiceBroker } from "moleculer";
 /** How long a call may be silent before its node gets a ping, and how long the node has to answer it. */
 const SILENCE_MS = 400;
 const PING_MS = 600;
+/** How often the node of a call that waits for long is asked again. */
+const AGAIN_MS = 1000;
 
 /**
  * Finds a dead node by its silence. Moleculer notices a dead node by missing heartbeats, in whole seconds; until then each
@@ -12,10 +14,13 @@ const PING_MS = 600;
  */
 export function failureDetector(broker: ServiceBroker): Middleware {
   const asked = new Set<string>();
+  /** When each node was asked last, by performance.now: many calls that wait ask once. */
+  const askedAt = new Map<string, number>();
 
   async function ask(nodeID: string): Promise<void> {
     if (asked.has(nodeID)) return;
     asked.add(nodeID);
+    askedAt.set(nodeID, performance.now());
     try {
       if ((await broker.ping(nodeID, PING_MS)) === null) {
         broker.logger.warn(`node ${nodeID} does not answer: dropped until its next heartbeat`);
@@ -32,7 +37,15 @@ export function failureDetector(broker: ServiceBroker): Middleware {
     name: "FailureDetector",
     remoteAction(next) {
       return async function watchedCall(ctx) {
-        const timer = setTimeout(() => void ask(String(ctx.nodeID)), SILENCE_MS);
+        const nodeID = String(ctx.nodeID);
+        const again = (): void => {
+          timer = setTimeout(again, AGAIN_MS);
+          if (performance.now() - (askedAt.get(nodeID) ?? 0) >= SILENCE_MS) void ask(nodeID);
+        };
+        let timer = setTimeout(() => {
+          timer = setTimeout(again, AGAIN_MS);
+          void ask(nodeID);
+        }, SILENCE_MS);
         try {
           return (await next.call(this, ctx)) as unknown;
         } finally {

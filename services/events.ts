@@ -45,7 +45,7 @@ export const EVENT_SCHEMAS = EVENT_TYPES.map((type) => ({
   description: EVENTS[type].summary,
 }));
 
-const anyEvent = {
+export const anyEvent = {
   title: "Event",
   oneOf: EVENT_SCHEMAS,
   examples: EVENT_SCHEMAS[0]?.examples,

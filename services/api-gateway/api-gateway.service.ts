@@ -1,13 +1,14 @@
 import type { RequestListener, Server, ServerResponse } from "node:http";
 import type { Context, Service, ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import { type Meta, on, service } from "../../core/kit.ts";
+import { broadcast, type Meta, on, service } from "../../core/kit.ts";
 import { originOf } from "../../core/origin.ts";
 import { SECURITY_HEADERS } from "../../core/security-headers.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database, type WithDatabase } from "../../mixins/database.ts";
 import { RevocationFeed } from "../../mixins/revocations.ts";
 import { revoked } from "../auth/auth.contract.ts";
+import { waitsOver } from "../notifier/notifier.contract.ts";
 import { sessionsEnded } from "../users/users.contract.ts";
 import { ALIASES, methodsAt, notRouted } from "./aliases.ts";
 import type { ApiGatewayContract } from "./api-gateway.contract.ts";
@@ -23,6 +24,7 @@ import { sendProblem } from "./response.ts";
 import { afterAction, beforeAction } from "./route-steps.ts";
 import { verifyPersonalToken } from "./routes.ts";
 import { createCursorSigner } from "./signed-cursors.ts";
+import { WaitingCalls } from "./waiting-calls.ts";
 
 /** The service: the gateway of the steps, and what moleculer-web adds. */
 type GatewayService = Gateway & WithDatabase & { server: Server; aliases: Alias[] };
@@ -110,6 +112,7 @@ export default (config: Config): ServiceSchema => {
       this.allowOrigins = allowOriginsOf(config.CORS_ORIGINS);
       this.limits = createRateLimits(config, this.logger, measureLimits(this.broker.metrics));
       this.loginSlots = new LoginSlots();
+      this.waitingCalls = new WaitingCalls((calls) => broadcast(this.broker, waitsOver, { calls }));
       this.cursors = createCursorSigner(config.JWT_SECRET);
       this.revocations = new RevocationFeed(this.db, config.ACCESS_TOKEN_TTL);
       this.authenticator = new Authenticator(createTokens(config), this.revocations.sessions, (token) =>
@@ -138,6 +141,7 @@ export default (config: Config): ServiceSchema => {
 
       /** Responds to the requests under way and takes no more. Before the broker stops, which waits for all of them. */
       drain(this: GatewayService) {
+        this.waitingCalls.close();
         return this.connections.drain();
       },
 

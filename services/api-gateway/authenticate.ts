@@ -68,6 +68,11 @@ export class Authenticator {
     }
   }
 
+  /** When the token of a request expires, in milliseconds since 1970; null for never. After `authenticate`. */
+  expiryOf({ headers }: Pick<IncomingMessage, "headers">): number | null {
+    return this.#verified.get(BEARER.exec(headers.authorization ?? "")?.[1] ?? "")?.expiresAt ?? null;
+  }
+
   /** The caller, as far as this gateway knows by itself: null without a token, and for one that a service must verify. */
   async known(request: Pick<IncomingMessage, "headers">): Promise<Actor | null> {
     if (request.headers.authorization === undefined || this.mustAsk(request)) return null;

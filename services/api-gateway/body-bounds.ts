@@ -36,7 +36,7 @@ function endOfString(text: Uint8Array, from: number): number {
  * Checks the bounds alone: text that is not JSON is left to the parser, which explains it better.
  * @throws Problem malformed-request for too many levels; validation-failed for too many fields or too long a name
  */
-export function mustBeBounded(text: Buffer): void {
+export function mustBeBounded(text: Buffer, maxFields = MAX_FIELDS): void {
   const fields: number[] = [];
   let values = 0;
   let name = { from: 0, to: 0 };
@@ -58,8 +58,8 @@ export function mustBeBounded(text: Buffer): void {
       values += 1;
       if (fields.length > MAX_DEPTH)
         throw new Problem("malformed-request", `The body is nested deeper than ${MAX_DEPTH} levels`);
-      if ((fields.at(-1) ?? 0) > MAX_FIELDS)
-        throw tooMany(`An object or an array can have at most ${MAX_FIELDS} entries.`);
+      if ((fields.at(-1) ?? 0) > maxFields)
+        throw tooMany(`An object or an array can have at most ${maxFields} entries.`);
       if (values > MAX_VALUES) throw tooMany(`A body can have at most ${MAX_VALUES} values.`);
     }
   }

@@ -11,6 +11,7 @@ import type { Middleware, Request } from "./moleculer-web.ts";
 import type { BudgetName, RateLimits } from "./rate-limit.ts";
 import type { Route } from "./routes.ts";
 import type { CursorSigner } from "./signed-cursors.ts";
+import type { WaitingCalls } from "./waiting-calls.ts";
 
 /** The gateway as its steps see it. */
 export interface Gateway {
@@ -22,6 +23,7 @@ export interface Gateway {
   authenticator: Authenticator;
   cursors: CursorSigner;
   loginSlots: LoginSlots;
+  waitingCalls: WaitingCalls;
   /** Sets the CORS headers, and ends preflight requests. */
   allowOrigins: Middleware;
   /** The URL of this server in the pages' examples. */

@@ -88,6 +88,12 @@ function bareSchema(rule: Rule): Schema {
       });
     case "object":
       return objectSchema((rule.properties ?? rule.props ?? {}) as Record<string, unknown>);
+    case "record":
+      return {
+        type: "object",
+        propertyNames: schemaOf(rule.key),
+        additionalProperties: schemaOf(rule.value),
+      };
     case "multi":
       return { anyOf: (rule.rules as unknown[]).map(schemaOf) };
     case "custom":

@@ -15,16 +15,18 @@ const MAX_PARAMETERS = 100;
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i;
 
-const parseJson = bodyParser.json({
-  limit: MAX_BODY_BYTES,
-  type: () => true,
-  strict: false,
-  verify: (_request, _response, body) => {
-    // RFC 8259 §8.1. The decoder would replace invalid bytes without an error.
-    if (!isUtf8(body)) throw new Error("not UTF-8");
-    mustBeBounded(body);
-  },
-});
+const jsonParser = (maxFields?: number) =>
+  bodyParser.json({
+    limit: MAX_BODY_BYTES,
+    type: () => true,
+    strict: false,
+    verify: (_request, _response, body) => {
+      // RFC 8259 §8.1. The decoder would replace invalid bytes without an error.
+      if (!isUtf8(body)) throw new Error("not UTF-8");
+      mustBeBounded(body, maxFields);
+    },
+  });
+const parseUsualJson = jsonParser();
 
 /** W3C Trace Context §3.2.2, and the same part of later versions; an id is not all zeros. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/;
@@ -71,9 +73,14 @@ async function isEmptyChunked(request: IncomingMessage): Promise<boolean> {
 
 /**
  * Reads the body as JSON; undefined for an empty body, however it is framed.
+ * @param maxFields entries that an object may have, where they may be more than elsewhere
  * @throws Problem unsupported-media-type, malformed-request; http-errors of body-parser
  */
-export async function readBody(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+export async function readBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  maxFields?: number,
+): Promise<unknown> {
   const { headers } = request;
   const empty =
     headers["transfer-encoding"] === undefined
@@ -84,6 +91,7 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
   if (!JSON_TYPE.test(headers["content-type"] ?? "") || !/^utf-8$/i.test(charset ?? "utf-8"))
     throw new Problem("unsupported-media-type", "Send the body as Content-Type: application/json, in UTF-8");
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const parseJson = maxFields === undefined ? parseUsualJson : jsonParser(maxFields);
   parseJson(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
   await promise.catch((error: unknown) => {
     // body-parser gives no type to errors of zlib.

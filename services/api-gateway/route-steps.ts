@@ -85,7 +85,8 @@ const mustSendNoKey: RouteStep = ({ request, route }) => {
 
 /** After the caller is known and counted: nobody else makes the gateway read a megabyte. */
 const readJsonBody: RouteStep = async (exchange) => {
-  if (!exchange.isRead) exchange.body = await readBody(exchange.request, exchange.response);
+  const { request, response, route } = exchange;
+  if (!exchange.isRead) exchange.body = await readBody(request, response, route.maxFields);
 };
 
 /** After the body is there: a client that sends it slowly holds no slot. */
@@ -95,6 +96,13 @@ const takeLoginSlot: RouteStep = ({ response, route }, { loginSlots }) => {
 
 const bindToAction: RouteStep = (exchange) => {
   exchange.params = bindParams(exchange.request, exchange);
+};
+
+/** Before the call: the client may hang up at any moment from now on. */
+const beginWait: RouteStep = ({ ctx, request, response, route, params }, { authenticator, waitingCalls }) => {
+  if (route.waitField === undefined) return;
+  ctx.meta.expiresAt = authenticator.expiryOf(request);
+  if (!waitingCalls.begin(ctx.id, response)) params[route.waitField] = 0;
 };
 
 /** A bulk costs what its operations cost, or nothing more where the budget does not hold all of them. */
@@ -169,6 +177,7 @@ const STEPS: readonly RouteStep[] = [
   readConditions,
   beginAttempt,
   readRefreshCookie,
+  beginWait,
 ];
 
 /** Takes a request through the steps, and leaves the action's params in `$params`. */

@@ -39,7 +39,13 @@ interface RouteOptions {
   versioned?: boolean;
   /** The write takes `Idempotency-Key`: it can come twice and happens once. */
   idempotent?: boolean;
-  /** Why a creating POST refuses `Idempotency-Key`: nothing could store the response. */
+  /** The POST changes nothing: its params are too long for a query. */
+  reads?: boolean;
+  /** Entries that an object of the body may have, where they may be more than elsewhere. */
+  maxFields?: number;
+  /** The field that makes the request wait for events. The wait ends with the client, with the token, and with this node. */
+  waitField?: string;
+  /** Why a POST refuses `Idempotency-Key`: its response is not stored. */
   keyless?: string;
   /** The budget that each request costs, where it is stricter than `default`. */
   budget?: "auth";
@@ -194,6 +200,12 @@ export const ROUTES: readonly Route[] = [
   create("/projects/:project/tasks", "tasks.create_in_project", ({ id }) => `/tasks/${id}`, both),
 
   list("/events", "notifier.list_events"),
+  post("/sync", "notifier.sync", 200, {
+    reads: true,
+    keyless: "it changes nothing, so it can be sent again without one",
+    maxFields: 5000,
+    waitField: "wait",
+  }),
 
   list("/tasks", "tasks.list"),
   create("/tasks", "tasks.create", ({ id }) => `/tasks/${id}`, both),

@@ -103,5 +103,5 @@ export async function located({ tail, reading }: Entry): Promise<void> {
 }
 
 /** Whether two positions are the same, as far as both ids are known. */
-const isAt = (last: Position, { seq, id }: Position): boolean =>
+export const isAt = (last: Position, { seq, id }: Position): boolean =>
   seq === last.seq && (id === null || last.id === null || id === last.id);

@@ -1,11 +1,20 @@
+import { positionOf } from "../../core/events.ts";
 import { actionsOf } from "../../core/kit.ts";
 import { userStream } from "../../mixins/event-log.ts";
 import { logPage } from "../../mixins/event-log.queries.ts";
 import { eventPage, logPageParams, logPageRules, PAGE_NOTES } from "../events.ts";
+import { MAX_STREAMS, tooManyStreams } from "./handshake.ts";
+import { longPoll } from "./long-poll.ts";
 import type { NotifierContract } from "./notifier.contract.ts";
-import type { NotifierState } from "./notifier.state.ts";
+import { MAX_WAIT_S, syncRules } from "./notifier.params.ts";
+import type { Notifier } from "./notifier.state.ts";
+import { sync } from "./sync.answers.ts";
+import { answerOf } from "./sync.ts";
 
-export const notifierActions = actionsOf<NotifierContract, NotifierState>()<"list_events">({
+/** Milliseconds that a caller gives a sync: its wait, and the reads before and after. */
+const SYNC_TIMEOUT_MS = (MAX_WAIT_S + 8) * 1000;
+
+export const notifierActions = actionsOf<NotifierContract, Notifier>()<"list_events" | "sync">({
   list_events: {
     auth: "user",
     safe: true,
@@ -21,6 +30,27 @@ export const notifierActions = actionsOf<NotifierContract, NotifierState>()<"lis
     handler(ctx) {
       const { id } = ctx.locals.actor;
       return logPage(this.db, { stream: userStream(id), ...logPageParams(ctx.params), caller: id });
+    },
+  },
+
+  sync: {
+    auth: "user",
+    safe: true,
+    projectBound: true,
+    timeout: SYNC_TIMEOUT_MS,
+    rules: syncRules,
+    docs: {
+      summary: "Read what happened in all your streams",
+      description:
+        "What comes after your cursors, in every stream that you may read: your own, and those of your projects. Without a socket, a client keeps `cursors` and sends them again. With `wait` the response comes with the first event, or after so many seconds. It changes nothing, so it can be sent again.",
+      answer: sync,
+      problems: ["too-many-streams"],
+    },
+    async handler(ctx) {
+      const { cursors = {}, limit = 100, wait = 0 } = ctx.params;
+      const positions = new Map(Object.entries(cursors).map(([name, text]) => [name, positionOf(text)]));
+      if (positions.size > MAX_STREAMS) throw tooManyStreams();
+      return answerOf(await longPoll(this, ctx, positions, { limit, waitMs: wait * 1000 }));
     },
   },
 });

@@ -1,15 +1,46 @@
 import type { ProblemDocument } from "../../core/errors.ts";
 import type { EventPage, LoggedEvent, Position } from "../../core/events.ts";
-import type { ServiceContract } from "../../core/kit.ts";
+import { hint, remote, type ServiceContract } from "../../core/kit.ts";
 import type { EventType } from "../events.ts";
 
-/** What the notifier answers over HTTP: the log that it sends to sockets. */
+/** What happened after a client's cursors. Streams are named `project:<id>` or `user:<id>`. */
+export interface Sync {
+  /** In each stream's order. */
+  events: LoggedEvent[];
+  /** Of each stream that the client has now: all that the next sync needs. */
+  cursors: Record<string, string>;
+  /** Streams without a cursor that the client has from now on. */
+  gained: string[];
+  /** Streams with a cursor that the caller may not read. */
+  lost: string[];
+  /** Streams whose cursor the log does not go on from. */
+  reset: string[];
+  /** More events are there already. */
+  more: boolean;
+  /** Streams beyond those that one client may have; absent without any. */
+  left_out?: number;
+}
+
+export interface SyncParams {
+  cursors?: Record<string, string>;
+  limit?: number;
+  /** Seconds. */
+  wait?: number;
+}
+
+/** The log over HTTP. */
 export interface NotifierContract extends ServiceContract {
   name: "notifier";
   actions: {
     list_events: { params: { after?: string; limit?: number }; result: EventPage };
+    sync: { params: SyncParams; result: Sync };
   };
 }
+
+export const notifier = remote<NotifierContract>("notifier");
+
+/** Nobody needs the answers of these calls of a gateway any more: their notifiers answer at once with what they have. */
+export const waitsOver = hint<{ calls: string[] }>("notifier.waits_over");
 
 /** Where a client's stream is. */
 export interface StreamPosition extends Position {

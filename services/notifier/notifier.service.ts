@@ -14,15 +14,16 @@ import { startBeat } from "./beat.ts";
 import { SocketEndpoint } from "./endpoint.ts";
 import { MAX_HANDSHAKE_BYTES } from "./inbound-limits.ts";
 import { notifierActions } from "./notifier.actions.ts";
-import type { NotifierContract } from "./notifier.contract.ts";
+import { type NotifierContract, waitsOver } from "./notifier.contract.ts";
 import type { Notifier, NotifierState } from "./notifier.state.ts";
 import { isSharer, useRedisAdapter } from "./redis-adapter.ts";
-import { endRevokedSockets } from "./revocations.ts";
+import { endRevoked } from "./revocations.ts";
 import { endSockets, trackUpgrades } from "./shutdown.ts";
 import { createSocketServer } from "./socket-server.ts";
 import type { PushServer } from "./sockets.ts";
 import { Streams } from "./streams.ts";
 import { UserLimits } from "./user-limits.ts";
+import { Waits } from "./waits.ts";
 
 /** Milliseconds that a connection has to send its handshake. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -70,6 +71,16 @@ export default (config: Config): ServiceSchema =>
       ...on(sessionsEnded, function (this: Notifier) {
         this.revocations.refresh();
       }),
+      ...on(waitsOver, function (this: Notifier, { calls }) {
+        this.waits.end(calls);
+      }),
+    },
+
+    methods: {
+      /** Answers what waits. Before the broker stops, which waits for all calls. */
+      drain(this: Notifier) {
+        this.waits.close();
+      },
     },
 
     created() {
@@ -78,7 +89,8 @@ export default (config: Config): ServiceSchema =>
       this.io = createIo();
       this.endpoint = new SocketEndpoint(config);
       this.streams = new Streams(this.db, this.io, this.logger);
-      this.revocations = endRevokedSockets(this.db, this.io, config.ACCESS_TOKEN_TTL);
+      this.waits = new Waits(config.RATE_LIMIT === "on");
+      this.revocations = endRevoked(this.db, this.io, this.waits, config.ACCESS_TOKEN_TTL);
       this.adapter = null;
       this.notifiers = [];
       this.limits = new UserLimits();

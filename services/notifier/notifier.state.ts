@@ -10,6 +10,7 @@ import type { RedisAdapter } from "./redis-adapter.ts";
 import type { PushServer } from "./sockets.ts";
 import type { Streams } from "./streams.ts";
 import type { UserLimits } from "./user-limits.ts";
+import type { Waits } from "./waits.ts";
 
 export interface NotifierState extends WithDatabase {
   config: Pick<Config, "SOCKETS_PER_USER">;
@@ -20,6 +21,8 @@ export interface NotifierState extends WithDatabase {
   /** Whether rate limits are on: `limits` counts in any case, and refuses nothing when they are off. */
   isLimited: boolean;
   streams: Streams;
+  /** Requests that wait for events. */
+  waits: Waits;
   revocations: RevocationFeed;
   /** The nodes that run a notifier, as the last beat knew them. */
   notifiers: string[];

@@ -3,6 +3,7 @@ import type { Actor } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { RevocationFeed } from "../../mixins/revocations.ts";
 import type { ClientSocket, PushServer } from "./sockets.ts";
+import type { Waits } from "./waits.ts";
 
 export const SESSION_ENDED = "The session was ended: log in again";
 
@@ -27,12 +28,18 @@ export function dismiss(
 }
 
 /**
- * Ends the sockets of a session that ends: at once after a hint, and at the feed's next read without one.
+ * Ends the sockets and the waiting requests of a session that ends: at once after a hint, and at the feed's next read without one.
  * @param tokenTtlS seconds that an access token lives
  */
-export const endRevokedSockets = (db: Queryable, io: PushServer, tokenTtlS: number): RevocationFeed =>
+export const endRevoked = (
+  db: Queryable,
+  io: PushServer,
+  waits: Pick<Waits, "endSessions">,
+  tokenTtlS: number,
+): RevocationFeed =>
   new RevocationFeed(db, tokenTtlS, (ended) => {
     const sessions = new Set(ended);
+    waits.endSessions(sessions);
     for (const socket of io.of("/").sockets.values())
       if (sessions.has(socket.data.actor.session)) dismiss(socket, "session_ended", SESSION_ENDED);
   });

@@ -72,6 +72,11 @@ export class Streams {
     this.#tails.offer(events);
   }
 
+  /** Calls `onMove` when a stream moves beyond a position (tails.ts). @returns how to stop that */
+  watch(positions: Map<string, Position>, onMove: () => void): Promise<() => void> {
+    return this.#tails.watch(positions, onMove);
+  }
+
   /**
    * Gives a socket the streams that its handshake asks for, then says `ready` (docs/reference.md, Connecting).
    * @param onWanted gets the number of streams that the socket is about to join

@@ -27,8 +27,10 @@ export interface Entry {
   losses: number;
   /** The read of the log that is under way; it never rejects. */
   reading: Promise<void> | null;
-  /** Joins under way: they keep the entry while its room is empty. */
+  /** Joins and watches under way: they keep the entry while its room is empty. */
   joining: number;
+  /** Called when the stream moves: an event, another history, a change of who may read it. */
+  readonly watchers: Set<() => void>;
 }
 
 export class Tails {
@@ -74,6 +76,7 @@ export class Tails {
         losses: 0,
         reading: null,
         joining: 0,
+        watchers: new Set(),
       });
     return new Map(
       names.map((name) => {
@@ -86,6 +89,31 @@ export class Tails {
 
   release(entries: Iterable<Entry>): void {
     for (const entry of entries) entry.joining -= 1;
+  }
+
+  /**
+   * Calls `onMove` whenever one of these streams moves beyond a position, and at once if its tail is there already.
+   * @returns how to stop that
+   * @throws Problem database-unavailable
+   */
+  async watch(positions: Map<string, Position>, onMove: () => void): Promise<() => void> {
+    const entries = this.hold([...positions.keys()]);
+    for (const { watchers } of entries.values()) watchers.add(onMove);
+    const stop = (): void => {
+      for (const { watchers } of entries.values()) watchers.delete(onMove);
+      this.release(entries.values());
+    };
+    try {
+      for (const { opened } of entries.values()) await opened;
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    for (const [name, { tail }] of entries) {
+      const { seq, id } = positions.get(name) as Position;
+      if (tail.last.seq > seq || (tail.last.seq === seq && tail.last.id !== id)) onMove();
+    }
+    return stop;
   }
 
   /** Forgets streams that no socket listens to or joins. */
@@ -105,7 +133,10 @@ export class Tails {
     for (const [name, entry] of entries) {
       if (this.#entries.get(name) !== entry || entry.tail.state === "idle") continue;
       const head = heads.get(name) as StreamHead;
-      if (head.members_version !== entry.membersVersion) await recheck(head, entry);
+      if (head.members_version !== entry.membersVersion) {
+        await recheck(head, entry);
+        for (const onMove of entry.watchers) onMove();
+      }
       this.#headIs(name, entry, head);
     }
   }
@@ -182,7 +213,9 @@ export class Tails {
 
   /** An entry that was forgotten during a read delivers nothing. */
   #deliverIfCurrent(name: string, entry: Entry, step: Step): void {
-    if (this.#entries.get(name) === entry) this.#deliver(name, entry, step);
+    if (this.#entries.get(name) !== entry) return;
+    this.#deliver(name, entry, step);
+    if (step.lost || step.deliver.length > 0) for (const onMove of entry.watchers) onMove();
   }
 }
 

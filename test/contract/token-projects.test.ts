@@ -98,6 +98,7 @@ const ATTEMPTS: Record<string, Attempt> = {
   "GET /projects/:project/events": inProject("/events"),
   "GET /events": refused("/events"),
   "GET /projects/:project/snapshot": inProject("/snapshot"),
+  "POST /sync": null,
   "GET /projects/:project/tasks": inProject("/tasks"),
   "POST /projects/:project/tasks": inProject("/tasks", { title: "Mine" }),
   "GET /tasks": null,

@@ -543,6 +543,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read what happened in all your streams
+         * @description What comes after your cursors, in every stream that you may read: your own, and those of your projects. Without a socket, a client keeps `cursors` and sends them again. With `wait` the response comes with the first event, or after so many seconds. It changes nothing, so it can be sent again. This operation refuses `Idempotency-Key` (400): it changes nothing, so it can be sent again without one.
+         */
+        post: operations["notifierSync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tasks": {
         parameters: {
             query?: never;
@@ -4240,6 +4260,140 @@ export interface components {
             due_date?: string | null;
         };
         /**
+         * NotifierSyncBody
+         * @example {
+         *       "cursors": {
+         *         "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21": "41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
+         *       }
+         *     }
+         */
+        NotifierSyncBody: {
+            /**
+             * @description The cursor of each stream that you have, at most 5,000: those of the last sync, or of a socket. Empty at the first one.
+             * @example {
+             *       "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21": "41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
+             *     }
+             */
+            cursors?: {
+                [key: string]: string;
+            };
+            /** @description The maximum number of events, 100 unless you say. */
+            limit?: number;
+            /** @description Seconds to wait for the first event when there is none; 0 unless you say. */
+            wait?: number;
+        };
+        /**
+         * Sync
+         * @example {
+         *       "events": [
+         *         {
+         *           "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *           "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "seq": 1,
+         *           "type": "task_created",
+         *           "time": "2026-11-21T09:30:00.000Z",
+         *           "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *           "data": {
+         *             "task": {
+         *               "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *               "title": "Write Note G",
+         *               "description": "How the engine computes Bernoulli numbers.",
+         *               "status": "pending",
+         *               "priority": "high",
+         *               "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *               "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *               "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *               "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *               "due_date": "2026-12-01T17:00:00.000Z",
+         *               "completed_at": null,
+         *               "version": 1,
+         *               "created_at": "2026-11-21T09:30:00.000Z",
+         *               "updated_at": "2026-11-21T09:30:00.000Z"
+         *             }
+         *           }
+         *         }
+         *       ],
+         *       "cursors": {
+         *         "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21": "41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
+         *       },
+         *       "gained": [],
+         *       "lost": [],
+         *       "reset": [],
+         *       "more": false,
+         *       "left_out": 1
+         *     }
+         */
+        Sync: {
+            /**
+             * @description In each stream's order.
+             * @example [
+             *       {
+             *         "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+             *         "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+             *         "seq": 1,
+             *         "type": "task_created",
+             *         "time": "2026-11-21T09:30:00.000Z",
+             *         "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+             *         "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+             *         "data": {
+             *           "task": {
+             *             "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+             *             "title": "Write Note G",
+             *             "description": "How the engine computes Bernoulli numbers.",
+             *             "status": "pending",
+             *             "priority": "high",
+             *             "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+             *             "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+             *             "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+             *             "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+             *             "due_date": "2026-12-01T17:00:00.000Z",
+             *             "completed_at": null,
+             *             "version": 1,
+             *             "created_at": "2026-11-21T09:30:00.000Z",
+             *             "updated_at": "2026-11-21T09:30:00.000Z"
+             *           }
+             *         }
+             *       }
+             *     ]
+             */
+            events: components["schemas"]["Event"][];
+            /**
+             * @description The cursor of each stream that you have now: send them with the next sync.
+             * @example {
+             *       "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21": "41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
+             *     }
+             */
+            cursors: {
+                [key: string]: string;
+            };
+            /**
+             * @description Streams that you have from now on, from the position in `cursors`: fetch their state after this sync, and events that follow bring it up to date.
+             * @example []
+             */
+            gained: string[];
+            /**
+             * @description Streams that you may not read any more: forget what you have of them.
+             * @example []
+             */
+            lost: string[];
+            /**
+             * @description Streams whose cursor the log does not go on from, since the event was forgotten or the database restored: fetch their state again. `cursors` has the present position.
+             * @example []
+             */
+            reset: string[];
+            /**
+             * @description More events are there already: sync again at once.
+             * @example false
+             */
+            more: boolean;
+            /**
+             * @description Your streams beyond the 5,000 that one client may have.
+             * @example 1
+             */
+            left_out?: number;
+        };
+        /**
          * TasksCreateBody
          * @example {
          *       "title": "Write Note G",
@@ -5648,6 +5802,32 @@ export interface components {
                  * @example 1
                  */
                 "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description [Validation failed](/problems/validation-failed) · [Too many streams](/problems/too-many-streams) */
+        ValidationFailedOrTooManyStreams: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                "X-Download-Options": components["headers"]["X-Download-Options"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
                 [name: string]: unknown;
             };
             content: {
@@ -8848,6 +9028,113 @@ export interface operations {
             409: components["responses"]["LogRewritten"];
             417: components["responses"]["ExpectationFailed"];
             422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
+            504: components["responses"]["Timeout"];
+        };
+    };
+    notifierSync: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Your own id for the request; the response and the server's log repeat it. */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
+                traceparent?: components["parameters"]["traceparent"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "cursors": {
+                 *         "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21": "41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["NotifierSyncBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                    "X-Download-Options": components["headers"]["X-Download-Options"];
+                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "events": [
+                     *         {
+                     *           "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+                     *           "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+                     *           "seq": 1,
+                     *           "type": "task_created",
+                     *           "time": "2026-11-21T09:30:00.000Z",
+                     *           "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *           "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+                     *           "data": {
+                     *             "task": {
+                     *               "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+                     *               "title": "Write Note G",
+                     *               "description": "How the engine computes Bernoulli numbers.",
+                     *               "status": "pending",
+                     *               "priority": "high",
+                     *               "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+                     *               "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+                     *               "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *               "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *               "due_date": "2026-12-01T17:00:00.000Z",
+                     *               "completed_at": null,
+                     *               "version": 1,
+                     *               "created_at": "2026-11-21T09:30:00.000Z",
+                     *               "updated_at": "2026-11-21T09:30:00.000Z"
+                     *             }
+                     *           }
+                     *         }
+                     *       ],
+                     *       "cursors": {
+                     *         "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21": "41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76"
+                     *       },
+                     *       "gained": [],
+                     *       "lost": [],
+                     *       "reset": [],
+                     *       "more": false,
+                     *       "left_out": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Sync"];
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            417: components["responses"]["ExpectationFailed"];
+            422: components["responses"]["ValidationFailedOrTooManyStreams"];
             429: components["responses"]["RateLimited"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];

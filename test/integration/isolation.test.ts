@@ -57,7 +57,7 @@ interface Attempt {
   anyone?: true;
   /** Ends something of the caller's own, so it is tried by somebody who has nothing to lose. */
   passerBy?: true;
-  /** The caller's own log, which keeps the projects of memberships that were lost since. */
+  /** The caller's own log, which keeps the projects of memberships, and the tasks of assignments, that were lost since. */
   remembers?: true;
 }
 
@@ -216,6 +216,13 @@ const TRIED: Record<string, Attempts> = {
   "PATCH /projects/:project/members/:user_id": onMember(403, { role: "owner" }),
   "DELETE /projects/:project/members/:user_id": onMember(403),
   "GET /projects/:project/events": inProject("/events?after=1", 200),
+  "POST /sync": (ids) => [
+    ...[`project:${ids.deletedProject}`, `user:${ids.member}`].map((stream) =>
+      all(200, "/sync", { cursors: { [stream]: "0" } }),
+    ),
+    // A viewer gets the project's events.
+    all(200, "/sync", { cursors: { [`project:${ids.project}`]: "0" } }, { people: true }),
+  ],
   "GET /events": () => [all(200, "/events?limit=100", undefined, { remembers: true })],
   "GET /projects/:project/snapshot": inProject("/snapshot", 200),
   "GET /projects/:project/tasks": (ids, own) => [
@@ -496,13 +503,16 @@ describe.each(["stranger", "former", "viewer"] as const)("a %s", (who) => {
         PRIVATE,
         ...[theirs.personal, theirs.session, theirs.token, owner.email],
         ...(who === "viewer" ? [] : [SHARED, theirs.project, theirs.slug, theirs.task, theirs.comment]),
-        ...[theirs.deletedProject, theirs.lostTask],
+        ...[theirs.deletedProject, theirs.task],
         ...(who === "viewer" ? [] : [theirs.deletedTask]),
         // A task shows members its category, whosever that is.
         ...(who === "viewer" ? [] : [theirs.category]),
       ];
-      // Memberships told them to the caller; a stranger never had one.
-      const known = who === "stranger" ? [] : [SHARED, theirs.project, theirs.slug, theirs.deletedProject];
+      // Memberships and an assignment told them to the caller; a stranger never had one.
+      const known =
+        who === "stranger"
+          ? []
+          : [SHARED, theirs.project, theirs.slug, theirs.deletedProject, theirs.task];
       const own = owns[who];
       const method = methodOf(key);
       const sees = who === "viewer" ? "viewer" : "stranger";
@@ -548,6 +558,8 @@ describe.each(["stranger", "former", "viewer"] as const)("a %s", (who) => {
 describe("a personal token of scope read", () => {
   test.each(Object.keys(TRIED))("changes nothing by %s", async (key) => {
     const method = methodOf(key);
+    const isReading =
+      method === "GET" || ROUTES.some((route) => route.reads === true && keyOf(route) === key);
     const api = new Api(node.url, readToken);
     const before = await snapshot();
     for (const { path, body, anyone, stranger } of TRIED[key]!(ids, owns.owner)) {
@@ -556,7 +568,7 @@ describe("a personal token of scope read", () => {
       // What the request can't mean is said first. All else would be the owner's own to do.
       const refused = stranger === 422 ? [403, 422] : [403];
       const isPersonal = /^\/auth\/(sessions|tokens)/.test(path);
-      const expected = method === "GET" && !isPersonal ? [200, 404, 422] : refused;
+      const expected = isReading && !isPersonal ? [200, 404, 422] : refused;
       expect([path, status]).toEqual([path, expected.find((one) => one === status) ?? expected]);
     }
     expect(await snapshot()).toEqual(before);

@@ -95,6 +95,7 @@ const ACCESS: Record<string, Auth> = {
   "tasks.purge": "internal",
 
   "notifier.list_events": "user",
+  "notifier.sync": "user",
 
   "mailer.send": "internal",
 };

@@ -31,7 +31,7 @@ test("no path ends in a slash or begins without one", () => {
 
 describe.each(ROUTES)(
   "$method $path",
-  ({ method, path, action: name, status, location, idempotent = false }) => {
+  ({ method, path, action: name, status, location, idempotent = false, reads = false }) => {
     const action = actions.get(name);
 
     test("leads to an action that some service defines for clients", () => {
@@ -46,7 +46,7 @@ describe.each(ROUTES)(
     test("is tried again when a node dies under it if and only if it reads, or knows itself again", () => {
       // Accounts and sessions have no keys: their few changes and deletions are told to try again.
       const hasKey = idempotent || (method !== "POST" && /^(tasks|projects)\./.test(name));
-      expect(action?.retryPolicy.enabled).toBe(method === "GET" || hasKey);
+      expect(action?.retryPolicy.enabled).toBe(method === "GET" || reads || hasKey);
     });
 
     test("tells where a new resource is if and only if it makes one", () => {

@@ -1,0 +1,44 @@
+import type { Position } from "../../core/events.ts";
+import type { UserContext } from "../../core/kit.ts";
+import type { Notifier } from "./notifier.state.ts";
+import { mustNotBeRevoked } from "./revocations.ts";
+import { hasNews, readSync, type Synced } from "./sync.ts";
+
+/**
+ * What happened after a client's cursors; where nothing did, what happens first within `waitMs`. Between its reads the
+ * request asks Postgres nothing: the tails of this node wake it, by a hint or by the beat. It ends early with its token,
+ * with its client, and with this node.
+ * @throws Problem invalid-token, rate-limited, overloaded, database-unavailable
+ */
+export async function longPoll(
+  { db, revocations, streams, waits }: Notifier,
+  ctx: UserContext,
+  cursors: Map<string, Position>,
+  { limit, waitMs }: { limit: number; waitMs: number },
+): Promise<Synced> {
+  const { actor } = ctx.locals;
+  const read = (): Promise<Synced> => {
+    mustNotBeRevoked(revocations, actor);
+    return readSync(db, actor, cursors, limit);
+  };
+  const ttlMs = (ctx.meta.expiresAt ?? Infinity) - Date.now();
+  const end = performance.now() + Math.min(waitMs, ttlMs);
+  if (waitMs === 0) return read();
+  return waits.run(actor, ctx.parentID ?? ctx.id, async (wait) => {
+    let synced = await read();
+    if (hasNews(synced) || wait.isOver) return synced;
+    const release = await streams.watch(synced.positions, wait.wake);
+    try {
+      for (;;) {
+        await wait.next(end - performance.now());
+        if (wait.isOver || performance.now() >= end) break;
+        synced = await read();
+        if (hasNews(synced)) return synced;
+      }
+      mustNotBeRevoked(revocations, actor);
+      return synced;
+    } finally {
+      release();
+    }
+  });
+}
