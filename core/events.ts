@@ -48,6 +48,12 @@ export interface EventPage {
   next: string;
 }
 
+/** A stream, and the cursor to begin after; without one at the present position. */
+export interface StreamStart {
+  stream: string;
+  after?: string;
+}
+
 /** A position as text, `41-<id>`, or `41` without an id: `?after=`, `Last-Event-ID` and the cursors of a sync. */
 export const cursorOf = ({ seq, id }: Position): string => (id === null ? `${seq}` : `${seq}-${id}`);
 

@@ -76,6 +76,19 @@ export const logPageRules = {
   limit: pageRules().limit,
 } as const;
 
+export const eventStreamRules = {
+  after: {
+    ...rules.cursor,
+    optional: true,
+    description:
+      "The last event that you have, as in `id:` of a frame; without it the response begins at the present position. `Last-Event-ID` replaces it.",
+  },
+} as const;
+
+/** What the document says of each response of server-sent events. */
+export const STREAM_NOTES =
+  "The response does not end by itself: its `id:` is a cursor, its `event:` the type, its `data:` the event as JSON. A frame `reset` says that the log does not go on from your cursor: fetch the state. A comment comes every 15 seconds. When you may not read the stream any more, or your token ends, the response ends, and the next request says why. A user may have 20 such responses open.";
+
 export const logPageParams = ({ after = "0", limit = 20 }: { after?: string; limit?: number }) => ({
   after: positionOf(after),
   limit,

@@ -15,6 +15,7 @@ import type { ApiGatewayContract } from "./api-gateway.contract.ts";
 import { arrive } from "./arrival-steps.ts";
 import { Authenticator } from "./authenticate.ts";
 import { allowOriginsOf } from "./cors.ts";
+import { EventStreams } from "./event-stream.ts";
 import { countRequest, type Gateway } from "./exchange.ts";
 import { createHttpServer } from "./http-server.ts";
 import { LoginSlots } from "./login-attempts.ts";
@@ -112,6 +113,7 @@ export default (config: Config): ServiceSchema => {
       this.allowOrigins = allowOriginsOf(config.CORS_ORIGINS);
       this.limits = createRateLimits(config, this.logger, measureLimits(this.broker.metrics));
       this.loginSlots = new LoginSlots();
+      this.eventStreams = new EventStreams(config.RATE_LIMIT === "on");
       this.waitingCalls = new WaitingCalls((calls) => broadcast(this.broker, waitsOver, { calls }));
       this.cursors = createCursorSigner(config.JWT_SECRET);
       this.revocations = new RevocationFeed(this.db, config.ACCESS_TOKEN_TTL);

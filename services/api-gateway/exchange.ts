@@ -6,6 +6,7 @@ import type { Actor, Meta } from "../../core/kit.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Connections } from "./connections.ts";
+import type { EventStreams } from "./event-stream.ts";
 import type { LoginSlots } from "./login-attempts.ts";
 import type { Middleware, Request } from "./moleculer-web.ts";
 import type { BudgetName, RateLimits } from "./rate-limit.ts";
@@ -24,6 +25,7 @@ export interface Gateway {
   cursors: CursorSigner;
   loginSlots: LoginSlots;
   waitingCalls: WaitingCalls;
+  eventStreams: EventStreams;
   /** Sets the CORS headers, and ends preflight requests. */
   allowOrigins: Middleware;
   /** The URL of this server in the pages' examples. */

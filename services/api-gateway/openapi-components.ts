@@ -117,6 +117,13 @@ export const PARAMETERS: Json = {
       "The `ETag` of the representation that you have. The response is 304 if it is still current.",
     schema: { type: "string" },
   },
+  "Last-Event-ID": {
+    name: "Last-Event-ID",
+    in: "header",
+    description:
+      "The `id:` of the last frame that you have; it replaces `after`. A stock EventSource sends it.",
+    schema: { type: "string" },
+  },
   "Idempotency-Key": {
     name: "Idempotency-Key",
     in: "header",

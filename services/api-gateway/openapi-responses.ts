@@ -12,8 +12,12 @@ import {
 } from "./openapi-components.ts";
 import { capitalised, type Documented, isRead, problemsOf } from "./openapi-operations.ts";
 import { NDJSON } from "./parts.ts";
+import { EVENT_STREAM } from "./event-stream.ts";
 import { problemExample } from "./problem-example.ts";
 import type { Route } from "./routes.ts";
+
+const FRAME =
+  'id: 41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76\nevent: task_created\ndata: {"id":"0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76","seq":41}\n\n';
 
 const DESCRIPTIONS = { 200: "OK", 201: "Created", 202: "Accepted, no content", 204: "No content" };
 
@@ -61,6 +65,9 @@ export function responsesOf(route: Route, action: Documented, components: Compon
     [route.status]: {
       description: DESCRIPTIONS[route.status],
       headers: headersOf([...COUNTED, ...names]),
+      ...(route.follow !== undefined && {
+        content: { [EVENT_STREAM]: { schema: { type: "string" }, example: FRAME } },
+      }),
       ...(answer !== null && {
         content: {
           [route.rest === undefined ? "application/json" : NDJSON]: {

@@ -84,6 +84,7 @@ function operation(route: Route, action: Documented, components: Components): Js
     [takesIfMatch(route), "If-Match"],
     [route.idempotent === true, "Idempotency-Key"],
     [route.readsRefreshCookie === true, REFRESH_COOKIE],
+    [route.follow !== undefined, "Last-Event-ID"],
   ];
   const parameters = [
     ...inPath.map((name) => parameter(name, "path", action.params[name])),

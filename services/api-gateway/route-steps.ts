@@ -3,9 +3,11 @@ import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import type { Context } from "moleculer";
 import { clientAddress } from "../../core/client-address.ts";
+import type { StreamStart } from "../../core/events.ts";
 import type { Meta } from "../../core/kit.ts";
 import { namesFixedSegment, notRouted, routeOf } from "./aliases.ts";
 import { mustHaveNoKey, readIdempotencyKey, readIfMatch } from "./conditional.ts";
+import { EVENT_STREAM, eventStream } from "./event-stream.ts";
 import { countRequest, type Exchange, type Gateway, isCounted } from "./exchange.ts";
 import { atNobody } from "./login-attempts.ts";
 import type { Alias, Request } from "./moleculer-web.ts";
@@ -40,7 +42,7 @@ const mustAllowMethod: RouteStep = ({ request, path }, gateway) => {
 
 /** A response without a body suits every client. */
 const mustAcceptResponse: RouteStep = ({ request, route }) => {
-  if (route.status !== 204) mustBeAcceptable(request, route.rest && NDJSON);
+  if (route.status !== 204) mustBeAcceptable(request, route.rest ? NDJSON : route.follow && EVENT_STREAM);
 };
 
 /**
@@ -96,6 +98,12 @@ const takeLoginSlot: RouteStep = ({ response, route }, { loginSlots }) => {
 
 const bindToAction: RouteStep = (exchange) => {
   exchange.params = bindParams(exchange.request, exchange);
+};
+
+/** A client that connects again says where it was: newer than what its URL says. */
+const readLastEventId: RouteStep = ({ request, route, params }) => {
+  const { "last-event-id": last } = request.headers;
+  if (route.follow !== undefined && typeof last === "string" && last !== "") params.after = last;
 };
 
 /** Before the call: the client may hang up at any moment from now on. */
@@ -171,6 +179,7 @@ const STEPS: readonly RouteStep[] = [
   readJsonBody,
   takeLoginSlot,
   bindToAction,
+  readLastEventId,
   countOperations,
   countMail,
   openCursor,
@@ -212,13 +221,20 @@ export async function beforeAction(
  * @throws Problem overloaded for a read whose client leaves too many responses unread; a write has happened, and says so
  */
 export async function afterAction(
-  { broker, cursors, connections }: Gateway,
+  gateway: Gateway,
   ctx: Context<unknown, Meta & { $responseType?: string }>,
   request: Request,
   response: ServerResponse,
   result: unknown,
 ): Promise<string | Readable | null> {
+  const { broker, cursors, connections } = gateway;
   const route = routeOf(request.$alias as Alias);
+  if (route.follow !== undefined) {
+    response.setHeader("Cache-Control", "no-store");
+    ctx.meta.$responseType = EVENT_STREAM;
+    const events = { start: result as StreamStart, follow: route.follow };
+    return request.method === "HEAD" ? "" : eventStream(gateway, ctx, request, response, events);
+  }
   if (route.rest !== undefined) {
     response.setHeader("Cache-Control", "no-store");
     ctx.meta.$responseType = NDJSON;

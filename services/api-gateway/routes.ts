@@ -3,11 +3,12 @@ import type { ServiceBroker } from "moleculer";
 import type { Resource } from "../../core/errors.ts";
 import type { ActionName } from "../../core/kit.ts";
 import { auth, type AuthContract } from "../auth/auth.contract.ts";
-import type { NotifierContract } from "../notifier/notifier.contract.ts";
+import { notifier, type NotifierContract } from "../notifier/notifier.contract.ts";
 import type { ProjectsContract } from "../projects/projects.contract.ts";
 import { tasks, type TasksContract } from "../tasks/tasks.contract.ts";
 import { users, type UsersContract } from "../users/users.contract.ts";
 import type { VerifiedToken } from "./authenticate.ts";
+import type { Follow } from "./event-stream.ts";
 import { atLogin, atOwnAccount, type FindAttempt } from "./login-attempts.ts";
 import type { Rest } from "./parts.ts";
 
@@ -45,6 +46,8 @@ interface RouteOptions {
   maxFields?: number;
   /** The field that makes the request wait for events. The wait ends with the client, with the token, and with this node. */
   waitField?: string;
+  /** The response is a stream of server-sent events: the action says where it begins, this function goes on from there. */
+  follow?: Follow;
   /** Why a POST refuses `Idempotency-Key`: its response is not stored. */
   keyless?: string;
   /** The budget that each request costs, where it is stricter than `default`. */
@@ -100,6 +103,8 @@ const snapshot: Rest = {
 };
 
 const login = atLogin((broker, name) => users.call(broker, "account_of", { login: name }));
+
+const follow: Follow = (from, params) => notifier.call(from, "follow", params);
 
 const route =
   (method: Route["method"], status: Route["status"]) =>
@@ -195,11 +200,13 @@ export const ROUTES: readonly Route[] = [
   patch("/projects/:project/members/:user_id", "projects.update_member"),
   remove("/projects/:project/members/:user_id", "projects.remove_member"),
   list("/projects/:project/events", "projects.list_events"),
+  get("/projects/:project/events/stream", "projects.stream_events", { follow }),
   get("/projects/:project/snapshot", "tasks.snapshot", { rest: snapshot }),
   list("/projects/:project/tasks", "tasks.list_in_project"),
   create("/projects/:project/tasks", "tasks.create_in_project", ({ id }) => `/tasks/${id}`, both),
 
   list("/events", "notifier.list_events"),
+  get("/events/stream", "notifier.stream_events", { follow }),
   post("/sync", "notifier.sync", 200, {
     reads: true,
     keyless: "it changes nothing, so it can be sent again without one",

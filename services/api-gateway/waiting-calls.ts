@@ -11,9 +11,13 @@ export class WaitingCalls {
     this.#onOver = onOver;
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** Tracks a call until its response is sent. A client that hangs up ends it. @returns whether it may wait */
   begin(call: string, response: ServerResponse): boolean {
-    if (this.#isClosed) return false;
+    if (this.#isClosed || response.closed) return false;
     this.#calls.add(call);
     response.once("close", () => {
       this.#calls.delete(call);

@@ -2,7 +2,7 @@ import type { Position } from "../../core/events.ts";
 import type { UserContext } from "../../core/kit.ts";
 import type { Notifier } from "./notifier.state.ts";
 import { mustNotBeRevoked } from "./revocations.ts";
-import { hasNews, readSync, type Synced } from "./sync.ts";
+import { hasNews, readSync, type Synced, type SyncOptions } from "./sync.ts";
 
 /**
  * What happened after a client's cursors; where nothing did, what happens first within `waitMs`. Between its reads the
@@ -14,12 +14,12 @@ export async function longPoll(
   { db, revocations, streams, waits }: Notifier,
   ctx: UserContext,
   cursors: Map<string, Position>,
-  { limit, waitMs }: { limit: number; waitMs: number },
+  { waitMs, ...options }: SyncOptions & { waitMs: number },
 ): Promise<Synced> {
   const { actor } = ctx.locals;
   const read = (): Promise<Synced> => {
     mustNotBeRevoked(revocations, actor);
-    return readSync(db, actor, cursors, limit);
+    return readSync(db, actor, cursors, options);
   };
   const ttlMs = (ctx.meta.expiresAt ?? Infinity) - Date.now();
   const end = performance.now() + Math.min(waitMs, ttlMs);

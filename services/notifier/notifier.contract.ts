@@ -1,5 +1,5 @@
 import type { ProblemDocument } from "../../core/errors.ts";
-import type { EventPage, LoggedEvent, Position } from "../../core/events.ts";
+import type { EventPage, LoggedEvent, Position, StreamStart } from "../../core/events.ts";
 import { hint, remote, type ServiceContract } from "../../core/kit.ts";
 import type { EventType } from "../events.ts";
 
@@ -28,12 +28,24 @@ export interface SyncParams {
   wait?: number;
 }
 
+/** One stream after a cursor, for a response of server-sent events. */
+export interface Followed {
+  events: LoggedEvent[];
+  /** Where the stream's reader is now; null when the caller may not read the stream. */
+  cursor: string | null;
+  /** The log does not go on from the cursor. */
+  isReset: boolean;
+}
+
 /** The log over HTTP. */
 export interface NotifierContract extends ServiceContract {
   name: "notifier";
   actions: {
     list_events: { params: { after?: string; limit?: number }; result: EventPage };
     sync: { params: SyncParams; result: Sync };
+    /** Where a response of server-sent events begins. */
+    stream_events: { params: { after?: string }; result: StreamStart };
+    follow: { params: StreamStart & { wait: number }; result: Followed };
   };
 }
 

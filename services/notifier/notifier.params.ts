@@ -19,6 +19,12 @@ const cursors = {
   example: { "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21": "41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76" },
 } as const;
 
+export const followRules = {
+  stream: { type: "string" },
+  after: { ...rules.cursor, optional: true },
+  wait: { type: "number" },
+} as const;
+
 export const syncRules = {
   cursors,
   limit: {

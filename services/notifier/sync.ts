@@ -22,6 +22,13 @@ export interface Synced extends Omit<Sync, "cursors"> {
   positions: Map<string, Position>;
 }
 
+export interface SyncOptions {
+  /** Events that the answer has at most. */
+  limit: number;
+  /** The one stream that the client follows; null for all. */
+  only?: string | null;
+}
+
 export const hasNews = ({ events, gained, lost, reset, more }: Synced): boolean =>
   more || events.length + gained.length + lost.length + reset.length > 0;
 
@@ -36,7 +43,9 @@ async function freshStreams(
   db: Queryable,
   actor: Actor,
   cursors: Map<string, Position>,
+  only: string | null,
 ): Promise<{ fresh: string[]; leftOut: number }> {
+  if (only !== null) return { fresh: cursors.has(only) ? [] : [only], leftOut: 0 };
   const { names, leftOut } = await projectStreams(db, actor, MAX_STREAMS - 1);
   const own = ownStream(actor);
   const fresh = [...(own === null ? [] : [own]), ...names].filter((name) => !cursors.has(name));
@@ -48,9 +57,9 @@ async function syncOnce(
   db: Queryable,
   actor: Actor,
   cursors: Map<string, Position>,
-  limit: number,
+  { limit, only = null }: SyncOptions,
 ): Promise<Synced> {
-  const { fresh, leftOut } = await freshStreams(db, actor, cursors);
+  const { fresh, leftOut } = await freshStreams(db, actor, cursors, only);
   const names = [...cursors.keys(), ...fresh];
   const rows = await readHeads(db, names);
   const heads = new Map(rows.map(({ name, head, last_id }) => [name, { seq: head, id: last_id }]));
@@ -108,10 +117,10 @@ export async function readSync(
   db: Database,
   actor: Actor,
   cursors: Map<string, Position>,
-  limit: number,
+  options: SyncOptions,
 ): Promise<Synced> {
   const { interruptions } = db;
-  const synced = await syncOnce(db, actor, cursors, limit);
+  const synced = await syncOnce(db, actor, cursors, options);
   // A loss of connections meanwhile may have been a failover, whose two sides are two histories.
-  return interruptions === db.interruptions ? synced : syncOnce(db, actor, cursors, limit);
+  return interruptions === db.interruptions ? synced : syncOnce(db, actor, cursors, options);
 }

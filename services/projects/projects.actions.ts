@@ -7,7 +7,7 @@ import { viewerOf, viewOf } from "../../mixins/cache.ts";
 import { projectStream, writeContext } from "../../mixins/event-log.ts";
 import { logPage } from "../../mixins/event-log.queries.ts";
 import { withIdempotencyKey } from "../../mixins/idempotency.ts";
-import { eventPage, logPageParams, PAGE_NOTES } from "../events.ts";
+import { eventPage, logPageParams, PAGE_NOTES, STREAM_NOTES } from "../events.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
 import { project as projectSchema, projectItem } from "./projects.answers.ts";
 import { projectColumns, type VisibleProject } from "./projects.columns.ts";
@@ -192,6 +192,23 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()({
       const { actor } = ctx.locals;
       const { id } = await findProject(this.db, actor, ctx.params.project, "read");
       return logPage(this.db, { stream: projectStream(id), ...logPageParams(ctx.params), caller: actor.id });
+    },
+  },
+
+  stream_events: {
+    auth: "user",
+    projectBound: true,
+    safe: true,
+    rules: params.streamEventsRules,
+    docs: {
+      summary: "Follow a project's events",
+      description: `The events of the stream \`project:<id>\`, as they happen. ${STREAM_NOTES}`,
+      answer: null,
+    },
+    async handler(ctx) {
+      const { project, ...start } = ctx.params;
+      const { id } = await findProject(this.db, ctx.locals.actor, project, "read");
+      return { ...rules.omitUndefined(start), stream: projectStream(id) };
     },
   },
 });

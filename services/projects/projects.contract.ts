@@ -1,4 +1,4 @@
-import { type Change, declareEvents, event, type EventPage } from "../../core/events.ts";
+import { type Change, declareEvents, event, type EventPage, type StreamStart } from "../../core/events.ts";
 import { remote, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/pagination.ts";
 import type { Person } from "../users/users.contract.ts";
@@ -65,6 +65,8 @@ export interface ProjectsContract extends ServiceContract {
     update_member: { params: On<{ user_id: string; role: ProjectRole }>; result: Member };
     remove_member: { params: On<{ user_id: string }>; result: void };
     list_events: { params: On<{ after?: string; limit?: number }>; result: EventPage };
+    /** Where a response of server-sent events begins. */
+    stream_events: { params: On<{ after?: string }>; result: StreamStart };
     /** A project with other members that this user alone owns, by its slug; null for none. */
     sole_owner_of: { params: { user_id: string }; result: string | null };
     /** Those projects of `ids` that the caller may see. */

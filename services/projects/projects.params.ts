@@ -1,6 +1,6 @@
 import { pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { logPageRules } from "../events.ts";
+import { eventStreamRules, logPageRules } from "../events.ts";
 import { PROJECT_SORTS } from "./projects.list.ts";
 
 /** The project in a path. */
@@ -34,3 +34,4 @@ export const listRules = {
 } as const;
 
 export const listEventsRules = { project, ...logPageRules };
+export const streamEventsRules = { project, ...eventStreamRules };

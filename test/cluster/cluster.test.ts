@@ -3,6 +3,7 @@ import pg from "pg";
 import { until } from "../../local/until.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
+import { EventReader } from "../support/event-reader.ts";
 import { TestSocket } from "../support/socket.ts";
 
 let cluster: TestCluster;
@@ -124,6 +125,35 @@ describe("each service in a process of its own", () => {
     expect([...client.of(stream), ...resumed.of(stream)].map(({ seq }) => seq)).toEqual(numbersFrom(3, 5));
     await cluster.revive("notifier-1");
   }, 40_000);
+
+  test("kill -9 of a notifier: requests that wait at it go on at the other one, and so do event streams", async () => {
+    const { id, stream } = await newProject();
+    const { cursors } = await ada.api.must("POST", "/sync", {});
+    // Enough of them to have some on each notifier.
+    const answers = [1, 2, 3, 4].map(() => ada.api.post("/sync", { cursors, wait: 20 }));
+    const readers = await Promise.all(
+      [1, 2, 3, 4].map(() =>
+        EventReader.open(`${cluster.api.url}/projects/${id}/events/stream?after=2`, ada.token),
+      ),
+    );
+    // The calls that wait have begun.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await cluster.kill("notifier-1");
+    await ada.api.must("POST", `/projects/${id}/tasks`, { title: "Write it" });
+    const since = performance.now();
+    for (const { status, body } of await Promise.all(answers))
+      expect([status, body.events.map((event: Wire) => [event.stream, event.seq])]).toEqual([
+        200,
+        [[stream, 3]],
+      ]);
+    for (const reader of readers) {
+      await reader.waitFor(() => reader.frames.length > 0);
+      expect(reader.frames.map(({ data }) => data.seq)).toEqual([3]);
+      reader.close();
+    }
+    expect(performance.now() - since).toBeLessThan(3000);
+    await cluster.revive("notifier-1");
+  }, 60_000);
 
   test("SIGTERM of a notifier ends its own sockets alone; their stock clients come back by themselves and miss nothing", async () => {
     const { id, stream } = await newProject();

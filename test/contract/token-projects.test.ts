@@ -97,6 +97,8 @@ const ATTEMPTS: Record<string, Attempt> = {
   "DELETE /projects/:project/members/:user_id": inProject(`/members/${NOBODY}`),
   "GET /projects/:project/events": inProject("/events"),
   "GET /events": refused("/events"),
+  "GET /events/stream": refused("/events/stream"),
+  "GET /projects/:project/events/stream": inProject("/events/stream"),
   "GET /projects/:project/snapshot": inProject("/snapshot"),
   "POST /sync": null,
   "GET /projects/:project/tasks": inProject("/tasks"),

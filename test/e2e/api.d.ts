@@ -482,6 +482,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{project}/events/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow a project's events
+         * @description The events of the stream `project:<id>`, as they happen. The response does not end by itself: its `id:` is a cursor, its `event:` the type, its `data:` the event as JSON. A frame `reset` says that the log does not go on from your cursor: fetch the state. A comment comes every 15 seconds. When you may not read the stream any more, or your token ends, the response ends, and the next request says why. A user may have 20 such responses open.
+         */
+        get: operations["projectsStreamEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{project}/snapshot": {
         parameters: {
             query?: never;
@@ -535,6 +555,26 @@ export interface paths {
          * @description The events after the cursor `after`, as your stream `user:<id>` carries them: personal tasks, assignments to you, memberships that you gain and lose. A page of very long events holds fewer than `limit`: read on until the last item's `seq` is `head`. Old events are forgotten. After a number alone the page begins with the first event that is kept: when its `seq` is more than `after + 1`, fetch the state. After a cursor with an id, which the log does not have any more, the answer is 409.
          */
         get: operations["notifierListEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow your own events
+         * @description The events of your stream `user:<id>`, as they happen. The response does not end by itself: its `id:` is a cursor, its `event:` the type, its `data:` the event as JSON. A frame `reset` says that the log does not go on from your cursor: fetch the state. A comment comes every 15 seconds. When you may not read the stream any more, or your token ends, the response ends, and the next request says why. A user may have 20 such responses open.
+         */
+        get: operations["notifierStreamEvents"];
         put?: never;
         post?: never;
         delete?: never;
@@ -5958,6 +5998,8 @@ export interface components {
         "If-Match": string;
         /** @description The `ETag` of the representation that you have. The response is 304 if it is still current. */
         "If-None-Match": string;
+        /** @description The `id:` of the last frame that you have; it replaces `after`. A stock EventSource sends it. */
+        "Last-Event-ID": string;
         /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
         "Idempotency-Key": string;
         /** @description The refresh token in cookie mode, in place of `refresh_token` in the body. */
@@ -8661,6 +8703,73 @@ export interface operations {
             504: components["responses"]["Timeout"];
         };
     };
+    projectsStreamEvents: {
+        parameters: {
+            query?: {
+                /** @description The last event that you have, as in `id:` of a frame; without it the response begins at the present position. `Last-Event-ID` replaces it. */
+                after?: string;
+            };
+            header?: {
+                /** @description Your own id for the request; the response and the server's log repeat it. */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
+                traceparent?: components["parameters"]["traceparent"];
+                /** @description The `id:` of the last frame that you have; it replaces `after`. A stock EventSource sends it. */
+                "Last-Event-ID"?: components["parameters"]["Last-Event-ID"];
+            };
+            path: {
+                /** @description A project's id or slug. */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                    "X-Download-Options": components["headers"]["X-Download-Options"];
+                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example id: 41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+                     *     event: task_created
+                     *     data: {"id":"0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76","seq":41}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            417: components["responses"]["ExpectationFailed"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
+            504: components["responses"]["Timeout"];
+        };
+    };
     tasksSnapshot: {
         parameters: {
             query?: never;
@@ -9026,6 +9135,70 @@ export interface operations {
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["LogRewritten"];
+            417: components["responses"]["ExpectationFailed"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
+            504: components["responses"]["Timeout"];
+        };
+    };
+    notifierStreamEvents: {
+        parameters: {
+            query?: {
+                /** @description The last event that you have, as in `id:` of a frame; without it the response begins at the present position. `Last-Event-ID` replaces it. */
+                after?: string;
+            };
+            header?: {
+                /** @description Your own id for the request; the response and the server's log repeat it. */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
+                traceparent?: components["parameters"]["traceparent"];
+                /** @description The `id:` of the last frame that you have; it replaces `after`. A stock EventSource sends it. */
+                "Last-Event-ID"?: components["parameters"]["Last-Event-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                    "X-Download-Options": components["headers"]["X-Download-Options"];
+                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example id: 41-0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+                     *     event: task_created
+                     *     data: {"id":"0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76","seq":41}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
             417: components["responses"]["ExpectationFailed"];
             422: components["responses"]["ValidationFailed"];
             429: components["responses"]["RateLimited"];

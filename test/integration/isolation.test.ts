@@ -223,6 +223,11 @@ const TRIED: Record<string, Attempts> = {
     // A viewer gets the project's events.
     all(200, "/sync", { cursors: { [`project:${ids.project}`]: "0" } }, { people: true }),
   ],
+  // Who may read gets a response without an end (test/contract/event-stream.test.ts).
+  "GET /events/stream": () => [all(422, "/events/stream?after=x")],
+  "GET /projects/:project/events/stream": ({ deletedProject }) => [
+    all(404, `/projects/${deletedProject}/events/stream`),
+  ],
   "GET /events": () => [all(200, "/events?limit=100", undefined, { remembers: true })],
   "GET /projects/:project/snapshot": inProject("/snapshot", 200),
   "GET /projects/:project/tasks": (ids, own) => [
@@ -503,16 +508,14 @@ describe.each(["stranger", "former", "viewer"] as const)("a %s", (who) => {
         PRIVATE,
         ...[theirs.personal, theirs.session, theirs.token, owner.email],
         ...(who === "viewer" ? [] : [SHARED, theirs.project, theirs.slug, theirs.task, theirs.comment]),
-        ...[theirs.deletedProject, theirs.task],
+        ...[theirs.deletedProject, theirs.lostTask],
         ...(who === "viewer" ? [] : [theirs.deletedTask]),
         // A task shows members its category, whosever that is.
         ...(who === "viewer" ? [] : [theirs.category]),
       ];
       // Memberships and an assignment told them to the caller; a stranger never had one.
       const known =
-        who === "stranger"
-          ? []
-          : [SHARED, theirs.project, theirs.slug, theirs.deletedProject, theirs.task];
+        who === "stranger" ? [] : [SHARED, theirs.project, theirs.slug, theirs.deletedProject, theirs.task];
       const own = owns[who];
       const method = methodOf(key);
       const sees = who === "viewer" ? "viewer" : "stranger";

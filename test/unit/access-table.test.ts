@@ -56,6 +56,7 @@ const ACCESS: Record<string, Auth> = {
   "projects.update_member": "user",
   "projects.remove_member": "user",
   "projects.list_events": "user",
+  "projects.stream_events": "user",
   "projects.purge": "internal",
   "projects.sole_owner_of": "internal",
   "projects.leave_all": "internal",
@@ -96,6 +97,8 @@ const ACCESS: Record<string, Auth> = {
 
   "notifier.list_events": "user",
   "notifier.sync": "user",
+  "notifier.stream_events": "user",
+  "notifier.follow": "internal",
 
   "mailer.send": "internal",
 };
