@@ -14,7 +14,7 @@ export const ROLES = ["viewer", "member", "manager"] as const;
 export interface User {
   id: string;
   name: string;
-  /** More than one while the answer to a change of password is not known. */
+  /** The last one that was taken, then others: a change may be unanswered, and a restore brings an older one back. */
   passwords: string[];
   /** Deactivated or erased, or about to be. */
   isGone: boolean;
@@ -113,7 +113,9 @@ export class World {
     for (const password of user.passwords) {
       const request = { method: "POST", path: "/auth/login", body: { login: user.name, password } };
       const { outcome, body } = await this.http.send(request, { user: user.id }, { action: "auth.login" });
-      if (outcome === "ok") return sessionOf(user, body);
+      if (outcome !== "ok") continue;
+      user.passwords = [password, ...user.passwords.filter((other) => other !== password)];
+      return sessionOf(user, body);
     }
     return null;
   }
