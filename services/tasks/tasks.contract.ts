@@ -116,7 +116,7 @@ export interface SnapshotPart {
   node: string;
 }
 
-type InProject<Params> = Params & { project: string };
+type InProject<Params = object> = Params & { project: string };
 type OnTask<Params = object> = Params & { id: string };
 
 export interface TasksContract extends ServiceContract {

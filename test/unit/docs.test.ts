@@ -5,6 +5,7 @@ import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "@jest/globals";
 import { type ProblemCode, PROBLEMS } from "../../core/errors.ts";
+import { ROUTES } from "../../services/api-gateway/routes.ts";
 import { EVENT_TYPES } from "../../services/events.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -105,6 +106,16 @@ test.each(pages)("%s links to what is there", (page) => {
 test("docs/reference.md names every event", () => {
   const reference = textOf("docs/reference.md");
   expect(EVENT_TYPES.filter((type) => !reference.includes(`\`${type}\``))).toEqual([]);
+});
+
+test("docs/reference.md names every route", () => {
+  // `GET`, `PATCH /tasks/{id}?limit=` names two routes; `POST /sync {wait?}` one.
+  const named = [...textOf("docs/reference.md").matchAll(/((?:`[A-Z]+`, )*)`([A-Z]+) (\/[^`? ]*)/g)].flatMap(
+    ([, before = "", method, path]) =>
+      [...(before.match(/[A-Z]+/g) ?? []), method].map((each) => `${each} ${path}`),
+  );
+  const routes = ROUTES.map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, "{$1}")}`);
+  expect(routes.filter((route) => !named.includes(route))).toEqual([]);
 });
 
 test.each(["docs/reference.md", "docs/guide.md"])("%s shows a problem as the server answers it", (page) => {
