@@ -6,6 +6,7 @@ import { natsOptions } from "./core/nats-options.ts";
 import { VALIDATOR } from "./core/rules.ts";
 import { authorize } from "./middlewares/authorize.ts";
 import { failureDetector } from "./middlewares/failure-detector.ts";
+import { lostMessages } from "./middlewares/lost-messages.ts";
 import { MetricsReporter } from "./middlewares/metrics-reporter.ts";
 import { connectRedis, RedisOutage } from "./mixins/redis.ts";
 
@@ -86,7 +87,12 @@ export function brokerOptions(config: Config): BrokerOptions {
         ? null
         : {
             type: "NATS",
-            options: { ...natsOptions(config.NATS_URL), reconnectTimeWait: 250, name: config.NODE_ID },
+            options: {
+              ...natsOptions(config.NATS_URL),
+              reconnectTimeWait: 250,
+              pingInterval: 1000,
+              name: config.NODE_ID,
+            },
           },
 
     cacher: cacher(config),
@@ -118,7 +124,7 @@ export function brokerOptions(config: Config): BrokerOptions {
     dependencyInterval: 50,
     // A node that stops finishes the calls that it has begun.
     tracking: { enabled: true, shutdownTimeout: 10_000 },
-    middlewares: [authorize, failureDetector],
+    middlewares: [authorize, failureDetector, lostMessages],
     // null clears a nullable field; other fields refuse it (core/kit.ts).
     validator: { type: "Fastest", options: VALIDATOR },
     // main.ts handles signals: a node stops more than its broker.

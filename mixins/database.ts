@@ -70,8 +70,11 @@ export const types: pg.CustomTypesConfig = {
   },
 };
 
-/** Classes of SQLSTATE by which Postgres itself is away: connection, resources, operator intervention. */
-const AWAY = /^(08|53|57P)/;
+/** A write that reached a standby: the name of the primary has moved, or it has become a standby itself. */
+const READ_ONLY = "25006";
+const foundReadOnly = (error: unknown): boolean => (error as { code?: string }).code === READ_ONLY;
+/** SQLSTATEs by which Postgres is away: connection, resources, operator intervention, and a standby in its place. */
+const AWAY = /^(08|53|57P|25006)/;
 const UNREACHABLE = [
   "ECONNREFUSED",
   "ECONNRESET",
@@ -143,10 +146,14 @@ const STATEMENT_SHARE = 0.9;
 /** The same for a lock, and for any statement on a connection that others share. */
 const SHARED_STATEMENT_SHARE = 0.75;
 
+/** How long connections stay at least: a Postgres that is read-only for long is not asked by new ones all the time. */
+const REPLACE_MS = 500;
+
 /**
  * Reads and single writes use a few pipelined connections each, so that no read waits behind a write that waits for a
  * lock. Transactions use a bounded pool of ordinary connections. Slow statements take turns (mixins/turns.ts) on a small
- * pool of their own, so that they hold up nothing else. The first query connects; a lost connection is replaced.
+ * pool of their own, so that they hold up nothing else. The first query connects; a lost connection is replaced. When a
+ * write finds Postgres read-only, all connections are replaced: reads would go on at the old primary.
  */
 export function openDatabase(config: Config, onLost: (error: Error) => void): Database {
   let interruptions = 0;
@@ -177,9 +184,7 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
     statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * SHARED_STATEMENT_SHARE),
     lock_timeout: LOCK_WAIT_MS,
   };
-  const pool = open(config.DATABASE_POOL);
   const slowAtOnce = Math.min(SLOW_CONNECTIONS, config.DATABASE_POOL);
-  const slow = open(slowAtOnce, { statement_timeout: sharedOptions.statement_timeout });
   const turns = new Turns({
     all: slowAtOnce,
     unbounded: Math.ceil(slowAtOnce / 2),
@@ -189,27 +194,69 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
     waitMs: connectMs,
   });
   const pipeline = (): Pipelines => new Pipelines({ ...options, ...sharedOptions }, connectMs, onError);
-  const [reads, writes] = [pipeline(), pipeline()];
+  const openAll = () => ({
+    reads: pipeline(),
+    writes: pipeline(),
+    pool: open(config.DATABASE_POOL),
+    slow: open(slowAtOnce, { statement_timeout: sharedOptions.statement_timeout }),
+    since: performance.now(),
+  });
+  const closeAll = ({ reads, writes, pool, slow }: ReturnType<typeof openAll>) =>
+    Promise.all([reads.close(), writes.close(), pool.end(), slow.end()]);
+  let connections = openAll();
+
+  let isReadOnly = false;
+  function replaceAll(why: Error): void {
+    const old = connections;
+    connections = openAll();
+    onError(why);
+    void closeAll(old).catch(() => {});
+  }
+  /** Passes an error on. After a write that found Postgres read-only, statements connect again, to the primary. */
+  function mindReadOnly(error: unknown): never {
+    if (foundReadOnly(error)) {
+      isReadOnly = true;
+      if (performance.now() - connections.since > REPLACE_MS) replaceAll(error as Error);
+    }
+    throw error;
+  }
+  /** The first write at the primary: reads may have connected to the standby a moment before. */
+  function mindWritten(): void {
+    if (!isReadOnly) return;
+    isReadOnly = false;
+    replaceAll(new Error("Postgres takes writes again"));
+  }
 
   /** A statement that hits the lock timeout is sent again through the pool; it changed nothing. */
   const send = <Row extends object>(statement: Statement): Promise<{ rows: Row[] }> =>
-    (statement.write === true ? writes : reads).query<Row>(statement).catch((error: unknown) => {
-      if ((error as { code?: string }).code !== "55P03") throw error;
-      return pool.query<Row>(statement);
-    });
+    connections[statement.write === true ? "writes" : "reads"]
+      .query<Row>(statement)
+      .catch((error: unknown) => {
+        if ((error as { code?: string }).code !== "55P03") throw error;
+        return connections.pool.query<Row>(statement);
+      })
+      .then((result) => {
+        if (statement.write === true) mindWritten();
+        return result;
+      }, mindReadOnly);
 
   return {
     query: <Row extends object>({ slow: cost, by, ...statement }: Statement) =>
       cost === undefined
         ? run<Row>({ query: send }, statement)
-        : turns.run({ cost, by }, () => run<Row>(slow, statement)),
+        : turns.run({ cost, by }, () => run<Row>(connections.slow, statement)),
     async transaction(work, timeoutMs) {
-      const client = await pool.connect().catch((error: unknown) => {
+      const client = await connections.pool.connect().catch((error: unknown) => {
         throw databaseProblem(error);
       });
       // The pool listens to idle connections alone: a connection that dies between two statements would end the process.
       client.on("error", onError);
       let broken: Error | undefined;
+      const sendHere = <Row extends object>(statement: Statement) =>
+        client.query<Row>(statement).catch((error: unknown) => {
+          if (foundReadOnly(error)) broken = error as Error;
+          return mindReadOnly(error);
+        });
       try {
         const limit =
           timeoutMs === undefined
@@ -217,8 +264,11 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
             : `; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs * STATEMENT_SHARE)}`;
         await run(client, { text: `BEGIN${limit}` });
         const more = timeoutMs !== undefined && { query_timeout: timeoutMs };
-        const result = await work({ query: (statement) => run(client, { ...statement, ...more }) });
+        const result = await work({
+          query: (statement) => run({ query: sendHere }, { ...statement, ...more }),
+        });
         await run(client, { text: "COMMIT" });
+        mindWritten();
         return result;
       } catch (error) {
         // A connection that can't even roll back is closed rather than handed to the next caller.
@@ -253,7 +303,7 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
       return interruptions;
     },
     async close() {
-      await Promise.all([reads.close(), writes.close(), pool.end(), slow.end()]);
+      await closeAll(connections);
     },
   };
 }

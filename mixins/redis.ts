@@ -1,4 +1,5 @@
 import { Redis, type RedisOptions } from "ioredis";
+import { sentinelOptions } from "../core/redis-options.ts";
 import type { Log } from "../core/log.ts";
 
 /** What an outage means to the owner of a client; each text ends a log line. */
@@ -43,17 +44,21 @@ export class RedisOutage {
 }
 
 /**
- * A client that reconnects for ever, within a second of Redis' return. Its commands fail at once while Redis is away,
+ * A client that reconnects for ever, within a second of Redis' return, also to another master than before. Its commands fail at once while Redis is away,
  * so that nothing waits in memory. Its owner calls `outage.ended`, and decides what counts as being back.
  */
 export function connectRedis(url: string, outage: RedisOutage, options: RedisOptions = {}): Redis {
-  const client = new Redis(url, {
+  const settings: RedisOptions = {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     connectTimeout: 1000,
     retryStrategy: (attempt) => Math.min(attempt * 100, 1000),
+    // A master that became a replica: behind the name, or by the Sentinels, there is another one.
+    reconnectOnError: ({ message }) => message.includes("READONLY"),
     ...options,
-  });
+  };
+  const sentinels = sentinelOptions(url);
+  const client = sentinels === null ? new Redis(url, settings) : new Redis({ ...settings, ...sentinels });
   // An error that no listener takes would end the process.
   client.on("error", ({ message }) => outage.began(message));
   return client;

@@ -1,6 +1,7 @@
 /** What the text of a variable must look like. A thrown message completes the line `NAME: …`. */
 import { isIP } from "node:net";
 import { makeValidator } from "envalid";
+import { sentinelOptions } from "../redis-options.ts";
 import { isEmailAddress } from "../text.ts";
 
 /** Origins as browsers send them: scheme, host and port in lower case, without a `/` at the end. */
@@ -42,8 +43,25 @@ export const url = (...protocols: string[]) =>
     return input;
   });
 
-/** The path of a Redis URL is the number of a database. */
+/** One URL or several, separated by commas. */
+export const urls = (...protocols: string[]) =>
+  makeValidator<string>((input) => {
+    const one = url(...protocols)({ default: "" });
+    return input
+      .split(",")
+      .map((item) => one._parse(item.trim()))
+      .join(",");
+  });
+
+/** The path of a Redis URL is the number of a database. Sentinels are named by a list of hosts (core/redis-options.ts). */
 export const redisUrl = makeValidator<string>((input) => {
+  if (/^rediss?\+sentinel:/.test(input)) {
+    if (sentinelOptions(input) === null)
+      throw new Error(
+        "needs redis+sentinel://[user:password@]host:port,host:port/name, name as the Sentinels know it",
+      );
+    return input;
+  }
   const checked = url("redis:", "rediss:")({ default: "" })._parse(input);
   if (!/^\/?\d*$/.test(new URL(checked).pathname))
     throw new Error("its path is the number of a database, such as /0");

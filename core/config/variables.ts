@@ -14,6 +14,7 @@ import {
   secret,
   token,
   url,
+  urls,
   whole,
 } from "./validators.ts";
 
@@ -86,13 +87,16 @@ export const VARIABLES = {
     "milliseconds",
   )({ default: 1800, desc: "milliseconds after which a statement is cancelled (504)" }),
   DATA_DIR: str({ default: ".data", desc: "where the embedded Postgres keeps its data" }),
-  NATS_URL: url(
+  NATS_URL: urls(
     "nats:",
     "tls:",
-  )({ default: "", desc: "the broker; empty: all services in this one process" }),
+  )({
+    default: "",
+    desc: "the broker, or the nodes of its cluster, comma-separated; empty: all services in this one process",
+  }),
   REDIS_URL: redisUrl({
     default: "",
-    desc: "Redis, which connects notifiers and shares rate limits among gateways; empty: for one notifier and one gateway",
+    desc: "Redis, which connects notifiers and shares rate limits among gateways; `redis+sentinel://:password@host:26379,host:26379/name` asks Sentinels for it; empty: for one notifier and one gateway",
   }),
   NAMESPACE: token({ default: "taskwire", desc: "separates clusters that share brokers" }),
   NODE_ID: token({

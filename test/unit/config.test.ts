@@ -79,6 +79,8 @@ describe("a variable", () => {
     [{ DATABASE_URL: "postgresql://db/x" }, { DATABASE_URL: "postgresql://db/x" }],
     [{ NATS_URL: "tls://broker:4222" }, { NATS_URL: "tls://broker:4222" }],
     [{ REDIS_URL: "rediss://cache" }, { REDIS_URL: "rediss://cache" }],
+    [{ NATS_URL: "nats://one:4222, nats://two:4222" }, { NATS_URL: "nats://one:4222,nats://two:4222" }],
+    [{ REDIS_URL: "redis+sentinel://:p@one,two/main" }, { REDIS_URL: "redis+sentinel://:p@one,two/main" }],
     [
       { CORS_ORIGINS: "https://a.example, https://b.example," },
       { CORS_ORIGINS: ["https://a.example", "https://b.example"] },
@@ -166,6 +168,8 @@ describe("one line says what is wrong", () => {
     ],
     ["a budget of none", { RATE_LIMIT_AUTH: "0/60" }, /^RATE_LIMIT_AUTH: .*count\/seconds/],
     ["retention beyond what dates reach", { RETENTION_DAYS: "1000000" }, /^RETENTION_DAYS: .*3650/],
+    ["a list of brokers with a gap", { NATS_URL: "nats://one,,nats://two" }, /^NATS_URL: .*nats:/],
+    ["Sentinels without a name", { REDIS_URL: "redis+sentinel://one:26379" }, /^REDIS_URL: .*name/],
     ["a database of Redis that is no number", { REDIS_URL: "redis://cache/x" }, /^REDIS_URL: .*number/],
     ["a stray % in a password", { NATS_URL: "nats://me:hush%zz@broker" }, /^NATS_URL: a % .*%25/],
     ["a database without a host", { DATABASE_URL: "postgres:///taskwire" }, /^DATABASE_URL: .*host/],

@@ -25,6 +25,7 @@ describe("an error of the database", () => {
   test.each([
     ["a connection that failed", failure({ code: "08006" })],
     ["too many connections", failure({ code: "53300" })],
+    ["a standby in place of the primary", failure({ code: "25006" })],
     ["a full disk", failure({ code: "53100" })],
     ["a shutdown", failure({ code: "57P01" })],
     ["a crash", failure({ code: "57P02" })],

@@ -1,5 +1,6 @@
 import { expect, test } from "@jest/globals";
 import { natsOptions } from "../../core/nats-options.ts";
+import { sentinelOptions } from "../../core/redis-options.ts";
 import { originOf } from "../../core/origin.ts";
 
 test.each([
@@ -18,4 +19,41 @@ test.each([
   ["tls://me:p%40ss@broker:4222", { servers: ["broker:4222"], user: "me", pass: "p@ss" }],
 ])("NATS_URL %s is taken apart for NATS' client", (url, options) => {
   expect(natsOptions(url)).toEqual(options);
+});
+
+const sentinel = { name: "main", db: 0, failoverDetector: true };
+test.each([
+  ["redis+sentinel://one/main", { ...sentinel, sentinels: [{ host: "one", port: 26379 }] }],
+  [
+    "redis+sentinel://me:p%40ss@one:1,[::1]:2/main/3?sentinel_password=hu%2Fsh",
+    {
+      ...sentinel,
+      sentinels: [
+        { host: "one", port: 1 },
+        { host: "::1", port: 2 },
+      ],
+      username: "me",
+      password: "p@ss",
+      db: 3,
+      sentinelPassword: "hu/sh",
+    },
+  ],
+  [
+    "rediss+sentinel://:hush@one:1/main",
+    {
+      ...sentinel,
+      sentinels: [{ host: "one", port: 1 }],
+      password: "hush",
+      tls: {},
+      sentinelTLS: {},
+      enableTLSForSentinelMode: true,
+    },
+  ],
+  ["redis://one:6379/0", null],
+  ["redis+sentinel://one", null],
+  ["redis+sentinel://one:x/main", null],
+  ["redis+sentinel://one,,two/main", null],
+  ["redis+sentinel://:%zz@one/main", null],
+])("REDIS_URL %s is taken apart for Redis' client", (url, options) => {
+  expect(sentinelOptions(url)).toEqual(options);
 });
