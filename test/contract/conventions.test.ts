@@ -1041,6 +1041,7 @@ const RIGHT: Record<string, object> = {
   "POST /projects/:project/tasks": TASK,
   "POST /tasks": { ...TASK, project_id: null },
   "POST /tasks/bulk": { operations: [{ op: "create", title: "N" }] },
+  "POST /sync": { cursors: {}, limit: 1 },
   "PUT /tasks/:id": TASK,
   "PATCH /tasks/:id": TASK,
   "POST /tasks/:id/assign": { assigned_to: null },
@@ -1115,9 +1116,11 @@ describe("nonsense is the client's fault: no route answers 5xx", () => {
                 .slice(1)
                 .map((one): [string, unknown] => [one, right]),
             ];
+      // A response of server-sent events has no end; HEAD asks for the same without the body.
+      const verb = path.endsWith("/events/stream") ? "HEAD" : method;
       const failed: unknown[] = [];
       for (const [one, body] of requests) {
-        const { status } = await ada.api.request(method, one, body);
+        const { status } = await ada.api.request(verb, one, body);
         if (status >= 500) failed.push([status, one, body]);
       }
       expect(failed).toEqual([]);
