@@ -4,7 +4,7 @@ import { explain } from "../core/explain.ts";
 
 /** Signals within this time count as one: npm passes on a Ctrl-C that the terminal also sends to this process. */
 const ONE_PRESS_MS = 500;
-/** How long an aborted start has to give up. */
+/** Milliseconds that an aborted start has to give up. */
 const GIVE_UP_MS = 3000;
 
 export interface Part {

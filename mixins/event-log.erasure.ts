@@ -85,9 +85,9 @@ export async function forgetEvents(db: Queryable, stream: string): Promise<boole
 const WALK_STREAMS = 1000;
 
 /**
- * Forgets old events of the streams that follow `after` in the order of their names, in a batch. A stream's
- * events go in the order of seq, not of time, so that no hole remains between the kept ones. A stream's last event stays,
- * whatever its age: readers are anchored at it. Plan: primary keys of events.streams and events.log.
+ * Forgets old events of the streams that follow `after` in the order of their names, in a batch. A stream's events
+ * go in the order of seq, not of time, so that no hole remains between the kept ones. Its last event stays, whatever its
+ * age: readers are anchored at it. Plan: primary keys of events.streams and events.log.
  * @param before ISO 8601
  * @param after a stream's name; empty at the beginning
  * @returns the name that the next batch follows; null at the end

@@ -8,9 +8,9 @@ import type { Log } from "../core/log.ts";
 export const JOBS_SCHEMA = "jobs";
 /** Milliseconds between two log lines about an outage: while the database is away, each poll fails. */
 const QUIET_MS = 60_000;
-/** Seconds between two looks for expired attempts and for rows to delete. */
+/** Seconds between two checks for expired attempts and for rows to delete. */
 const SWEEP_S = 60;
-/** Milliseconds after the grace at which a node stops though its database does not answer. */
+/** Milliseconds after the grace in which a node waits for a database that does not answer. */
 const STOP_MS = 3000;
 
 interface Options {

@@ -4,16 +4,16 @@ import { type Problem, retryLater } from "../core/errors.ts";
 export type Cost = "bounded" | "unbounded";
 
 interface Limits {
-  /** Statements under way at once. */
+  /** Statements under way at once, of all users. */
   all: number;
-  /** Unbounded statements among them: bounded ones always find a place beside these. */
+  /** Unbounded statements among them. It is less than `all`, which leaves a place for bounded ones. */
   unbounded: number;
   /** Statements of one user among them. */
   perUser: number;
   /** Statements that wait at once, and those of one user among them. */
   waiting: number;
   waitingPerUser: number;
-  /** How long a statement waits for its turn. */
+  /** Milliseconds that a statement waits for its turn. */
   waitMs: number;
 }
 

@@ -41,7 +41,6 @@ export type Middleware = (
   next: (error?: unknown) => void,
 ) => void;
 
-/** The mixin. */
 export const web = ApiGateway as unknown as ServiceSchema & {
   actions: Record<string, object>;
   methods: Record<string, (this: unknown, ...args: unknown[]) => Promise<unknown>>;

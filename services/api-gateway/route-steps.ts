@@ -46,9 +46,9 @@ const mustAcceptResponse: RouteStep = ({ request, route }) => {
 };
 
 /**
- * Before anything is read: the caller is identified, and costs the budget of the route. A token that
- * another service must verify is first charged to the address, because that call is work too; a caller who cannot be
- * identified costs the address alone.
+ * Before anything is read: the caller is identified, and costs the budget of the route. A token that another
+ * service must verify is first charged to the address, because that call is work too. A caller who cannot be identified
+ * costs the address alone.
  */
 const identifyCaller: RouteStep = async (exchange, gateway) => {
   const { ctx, request, response } = exchange;

@@ -9,7 +9,7 @@ const LIFETIME_S: Record<Purpose, number> = { verify_email: 86_400, reset_passwo
 
 const TODAY = "b.day_began > clock_timestamp() - interval '24 hours'";
 
-/** Between two mails of one purpose to one address, as long as the last link is valid: strangers may ask for resets. */
+/** Seconds between two mails of one purpose to one address while the last link is valid: strangers may ask for resets. */
 const MAIL_INTERVAL_S = 60;
 /** Mails of one purpose to one user in 24 hours: a user could set a stranger's address each time. */
 const MAILS_A_DAY = 10;

@@ -77,7 +77,7 @@ export default (config: Config): ServiceSchema =>
     },
 
     methods: {
-      /** Answers what waits. Before the broker stops, which waits for all calls. */
+      /** Answers the calls that wait for an event: the broker stops only after all calls have ended. */
       drain(this: Notifier) {
         this.waits.close();
       },

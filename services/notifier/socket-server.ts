@@ -7,7 +7,7 @@ import { refuseConnection, refuseRequest, setCommonHeaders } from "./refusals.ts
 /** Milliseconds in which a request's headers must arrive, and in which all of the request must. */
 const HEADERS_TIMEOUT_MS = 5000;
 const REQUEST_TIMEOUT_MS = 10_000;
-/** Milliseconds between two looks for requests that are late. */
+/** Milliseconds between two checks for requests that are late. */
 const TIMEOUT_CHECK_MS = 1000;
 
 /** Refusals of Node's HTTP parser, by its error codes. */
