@@ -6,7 +6,7 @@ export type Cost = "bounded" | "unbounded";
 interface Limits {
   /** Statements under way at once, of all users. */
   all: number;
-  /** Unbounded statements among them. It is less than `all`, which leaves a place for bounded ones. */
+  /** Unbounded statements among them: the other places are for bounded ones. */
   unbounded: number;
   /** Statements of one user among them. */
   perUser: number;
