@@ -15,7 +15,7 @@ import type { ApiGatewayContract } from "./api-gateway.contract.ts";
 import { arrive } from "./arrival-steps.ts";
 import { Authenticator } from "./authenticate.ts";
 import { allowOriginsOf } from "./cors.ts";
-import { EventStreams } from "./event-stream.ts";
+import { EventStreams } from "./open-event-streams.ts";
 import { countRequest, type Gateway } from "./exchange.ts";
 import { createHttpServer } from "./http-server.ts";
 import { LoginSlots } from "./login-attempts.ts";

@@ -13,6 +13,7 @@ import type { Followed } from "../notifier/notifier.contract.ts";
 import { READ_WITHIN_MS } from "./connections.ts";
 import type { Gateway } from "./exchange.ts";
 import type { Request } from "./moleculer-web.ts";
+import type { Follow } from "./open-event-streams.ts";
 
 export const EVENT_STREAM = "text/event-stream";
 
@@ -20,37 +21,8 @@ export const EVENT_STREAM = "text/event-stream";
 const COMMENT_S = 15;
 /** Milliseconds after which a client connects again. */
 const RETRY_MS = 1000;
-/** Responses that one user may have open at one gateway. */
-export const MAX_STREAMS_OF_USER = 20;
-
-/** Asks a notifier for what follows. */
-export type Follow = (from: Caller, params: StreamStart & { wait: number }) => Promise<Followed>;
-
 const frame = (event: LoggedEvent): string =>
   `id: ${cursorOf(event)}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
-
-export class EventStreams {
-  readonly #open = new Map<string, number>();
-  readonly #isLimited: boolean;
-
-  /** @param isLimited whether rate limits are on */
-  constructor(isLimited: boolean) {
-    this.#isLimited = isLimited;
-  }
-
-  /** Counts a response as its user's. @returns how to stop that @throws Problem rate-limited */
-  enter(actor: Actor): () => void {
-    const open = this.#open.get(actor.id) ?? 0;
-    if (this.#isLimited && open >= MAX_STREAMS_OF_USER)
-      throw retryLater("rate-limited", `You have ${open} event streams open: close one of them first`);
-    this.#open.set(actor.id, open + 1);
-    return () => {
-      const left = (this.#open.get(actor.id) as number) - 1;
-      if (left === 0) this.#open.delete(actor.id);
-      else this.#open.set(actor.id, left);
-    };
-  }
-}
 
 /** The frames of one stream, until `isOver` or until the caller may not read it any more. */
 async function* frames(

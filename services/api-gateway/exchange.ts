@@ -6,7 +6,7 @@ import type { Actor, Meta } from "../../core/kit.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Connections } from "./connections.ts";
-import type { EventStreams } from "./event-stream.ts";
+import type { EventStreams } from "./open-event-streams.ts";
 import type { LoginSlots } from "./login-attempts.ts";
 import type { Middleware, Request } from "./moleculer-web.ts";
 import type { BudgetName, RateLimits } from "./rate-limit.ts";

@@ -8,7 +8,7 @@ import type { ProjectsContract } from "../projects/projects.contract.ts";
 import { tasks, type TasksContract } from "../tasks/tasks.contract.ts";
 import { users, type UsersContract } from "../users/users.contract.ts";
 import type { VerifiedToken } from "./authenticate.ts";
-import type { Follow } from "./event-stream.ts";
+import type { Follow } from "./open-event-streams.ts";
 import { atLogin, atOwnAccount, type FindAttempt } from "./login-attempts.ts";
 import type { Rest } from "./parts.ts";
 
