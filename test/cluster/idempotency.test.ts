@@ -111,6 +111,19 @@ test("the same when kill -9 ends the tasks node that was at it", async () => {
   await cluster.revive("tasks-1");
 }, 40_000);
 
+/** Kills one tasks node after the other, each while answers keep coming, and revives it. */
+async function killEachTasksNode(answers: readonly unknown[]): Promise<void> {
+  for (const name of ["tasks-1", "tasks-2"]) {
+    const before = answers.length;
+    expect(await until(() => answers.length > before + 100, 15_000)).toBe(true);
+    await cluster.kill(name);
+    expect(await until(() => answers.length > before + 250, 15_000)).toBe(true);
+    await cluster.revive(name);
+    // It has work again.
+    expect(await until(async () => (await connectionsOf(name)) > 0, 10_000)).toBe(true);
+  }
+}
+
 test("PATCH, PUT and DELETE while a tasks node is killed: none fails, also with If-Match, and each happened once", async () => {
   const answers: [method: string, answer: Answer][] = [];
   const edited = new Map<string, string[]>();
@@ -126,19 +139,8 @@ test("PATCH, PUT and DELETE while a tasks node is killed: none fails, also with 
       if (n % 2 === 0) answers.push(["DELETE", await ada.api.delete(`/tasks/${id}`)]);
     }
   });
-  try {
-    for (const name of ["tasks-1", "tasks-2"]) {
-      const before = answers.length;
-      expect(await until(() => answers.length > before + 100, 15_000)).toBe(true);
-      await cluster.kill(name);
-      expect(await until(() => answers.length > before + 250, 15_000)).toBe(true);
-      await cluster.revive(name);
-      expect(await until(async () => (await connectionsOf(name)) > 0, 10_000)).toBe(true);
-    }
-  } finally {
-    writing = false;
-    await Promise.all(writers);
-  }
+  await killEachTasksNode(answers).finally(() => (writing = false));
+  await Promise.all(writers);
   const wanted: Record<string, number> = { PATCH: 200, PUT: 200, DELETE: 204 };
   const failed = answers.filter(([method, { status }]) => status !== wanted[method]);
   expect(failed.map(([method, { status, body }]) => [method, status, body])).toEqual([]);
@@ -162,20 +164,8 @@ test("POSTs without a key while a tasks node is killed: none fails, and each mad
       answers.push({ title, answer, took: performance.now() - began });
     }
   });
-  try {
-    for (const name of ["tasks-1", "tasks-2"]) {
-      const before = answers.length;
-      expect(await until(() => answers.length > before + 100, 15_000)).toBe(true);
-      await cluster.kill(name);
-      expect(await until(() => answers.length > before + 250, 15_000)).toBe(true);
-      await cluster.revive(name);
-      // It has work again.
-      expect(await until(async () => (await connectionsOf(name)) > 0, 10_000)).toBe(true);
-    }
-  } finally {
-    writing = false;
-    await Promise.all(writers);
-  }
+  await killEachTasksNode(answers).finally(() => (writing = false));
+  await Promise.all(writers);
   const failed = answers.filter(({ answer }) => answer.status !== 201);
   expect(failed.map(({ answer }) => [answer.status, answer.body])).toEqual([]);
   // The client knows of no key, so nothing tells it that its request went twice.
