@@ -21,6 +21,7 @@ export class Histories {
   constructor(histories: History[]) {
     this.#histories = [];
     for (const [at, { until, rows }] of histories.entries()) {
+      const previous = this.#histories.at(-1);
       const before = histories[at - 1]?.isForgotten === true ? this.last.streams : [];
       const streams = new Map([...before].map(([stream, events]) => [stream, new Map(events)]));
       const history: IndexedHistory = { until: until ?? Infinity, streams, oldest: new Map() };
@@ -30,6 +31,11 @@ export class Histories {
         history.oldest.set(row.stream, Math.min(row.seq, history.oldest.get(row.stream) ?? Infinity));
         // A row that a restore kept belongs to the later history as well.
         this.#rows.set(`${row.stream} ${row.id}`, { row, history });
+      }
+      // What was forgotten before the backup that a restore brought back is older than all that it has.
+      for (const [stream, oldest] of history.oldest) {
+        const forgotten = [...(previous?.streams.get(stream) ?? [])].filter(([seq]) => seq < oldest);
+        streams.set(stream, new Map([...forgotten, ...(streams.get(stream) ?? [])]));
       }
       this.#histories.push(history);
     }

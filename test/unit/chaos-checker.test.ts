@@ -241,3 +241,15 @@ test("a recording is the same after it was written and read", async () => {
     await rm(folder, { recursive: true });
   }
 });
+
+test("a restore brings back a log that had forgotten its oldest events: they are no holes, and rights go by them", () => {
+  const recording = soundRecording();
+  const rows = rowsOf(recording);
+  recording.histories = [
+    { until: recording.began + 5500, rows: rows.slice(0, 5), isForgotten: true },
+    // The backup is of this time, and nothing was committed after it.
+    { until: recording.began + 6000, rows: rows.slice(3, 5) },
+    { until: null, rows: rows.slice(3) },
+  ];
+  expect(nonZero(recording)).toEqual({});
+});
