@@ -24,10 +24,15 @@ export interface TasksLend extends WithDatabase, WithCache {
 type This = Service & TasksLend;
 
 export const methods = {
-  /** Outdates cached answers, then sends the committed events to the notifiers. @returns the write's answer */
+  /**
+   * Outdates cached answers, and sends the committed events to the notifiers. The marks are on their way to the cache
+   * before the hint is, so no event waits for them; the write's answer does.
+   * @returns the write's answer
+   */
   async publish<Answer>(this: This, { answer, events }: Written<Answer>): Promise<Answer> {
-    if (events.length > 0) await this.outdate(events.flatMap(outdatedBy));
+    const outdated = this.outdate(events.flatMap(outdatedBy));
     emitCommitted(this.broker, events);
+    await outdated;
     return answer;
   },
 
