@@ -14,14 +14,46 @@ interface RequestOptions {
   body?: object;
 }
 
-export interface System {
-  databaseUrl: string;
+/** A client of the API that the bench starts. */
+export interface ApiClient {
   request(method: string, path: string, options?: RequestOptions): Promise<Response>;
   /** The body of a success. @throws Error for any other status */
   must<Body>(method: string, path: string, options?: RequestOptions): Promise<Body>;
   /** A new user, logged in. */
   register(username: string): Promise<{ id: string; token: string }>;
+}
+
+export interface System extends ApiClient {
+  databaseUrl: string;
   stop(): Promise<void>;
+}
+
+export function clientOf(port: number | string): ApiClient {
+  const request: System["request"] = (method, path, { token, body } = {}) =>
+    fetch(`http://127.0.0.1:${port}${path}`, {
+      method,
+      headers: {
+        "Content-Type": "application/json",
+        ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+  const must: System["must"] = async <Body>(method: string, path: string, options?: RequestOptions) => {
+    const response = await request(method, path, options);
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as Body;
+  };
+  return {
+    request,
+    must,
+    async register(username) {
+      const account = { email: `${username}@example.com`, username, password: PASSWORD };
+      const { id } = await must<{ id: string }>("POST", "/auth/register", { body: account });
+      const login = { login: username, password: PASSWORD };
+      const { access_token } = await must<{ access_token: string }>("POST", "/auth/login", { body: login });
+      return { id, token: access_token };
+    },
+  };
 }
 
 /** @param env of the process, beside what every bench sets: a database, a port, no rate limits */
@@ -61,34 +93,7 @@ export async function startSystem(env: Record<string, string>): Promise<System> 
     await stop();
     throw error;
   }
-
-  const request: System["request"] = (method, path, { token, body } = {}) =>
-    fetch(`http://127.0.0.1:${port}${path}`, {
-      method,
-      headers: {
-        "Content-Type": "application/json",
-        ...(token !== undefined && { Authorization: `Bearer ${token}` }),
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-  const must: System["must"] = async <Body>(method: string, path: string, options?: RequestOptions) => {
-    const response = await request(method, path, options);
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-    return (await response.json()) as Body;
-  };
-  return {
-    databaseUrl: postgres.url,
-    request,
-    must,
-    async register(username) {
-      const account = { email: `${username}@example.com`, username, password: PASSWORD };
-      const { id } = await must<{ id: string }>("POST", "/auth/register", { body: account });
-      const login = { login: username, password: PASSWORD };
-      const { access_token } = await must<{ access_token: string }>("POST", "/auth/login", { body: login });
-      return { id, token: access_token };
-    },
-    stop,
-  };
+  return { databaseUrl: postgres.url, ...clientOf(port), stop };
 }
 
 /** @param share 0.95 for the 95th percentile */
