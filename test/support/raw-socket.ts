@@ -4,6 +4,7 @@
  */
 import type { LoggedEvent, Position } from "../../core/events.ts";
 import type { Ready, StreamClosed } from "../../services/notifier/notifier.contract.ts";
+import type { EventTask } from "../../services/tasks/tasks.contract.ts";
 import type { Wire } from "./answer.ts";
 
 export type Frame = [name: string, payload: Wire];
@@ -18,12 +19,16 @@ const nextAfter = ({ status }: { status: number }): Next => {
   return status === 429 || status >= 500 ? "reconnect" : "stop";
 };
 
+/** The streams whose state a task belongs to. */
+const homesOf = ({ project_id: project, created_by, assigned_to }: EventTask): string[] =>
+  project === null ? [`user:${created_by}`, `user:${assigned_to}`] : [`project:${project}`];
+
 export class RawSocket {
   readonly cursors = new Map<string, Position>();
   /** Streams whose state is to be fetched. */
   readonly fetch = new Set<string>();
-  /** Tasks that events told of, by id. */
-  readonly tasks = new Map<string, { title: string; version: number }>();
+  /** The tasks that the client shows, by id. */
+  readonly tasks = new Map<string, EventTask>();
   /** Frames that nobody has taken yet. */
   readonly frames: Frame[] = [];
   next: Next = "reconnect";
@@ -124,6 +129,7 @@ export class RawSocket {
   #forget(stream: string): void {
     this.cursors.delete(stream);
     this.fetch.delete(stream);
+    for (const [id, task] of this.tasks) if (homesOf(task).includes(stream)) this.tasks.delete(id);
   }
 
   #locate(stream: string, { seq, id, recovered }: Position & { recovered: boolean }): void {
@@ -136,9 +142,11 @@ export class RawSocket {
     if (last !== undefined && seq <= last.seq) return;
     if (last !== undefined && seq > last.seq + 1) throw new Error(`a hole in ${stream} before ${seq}`);
     this.cursors.set(stream, { seq, id });
-    const { task } = data as { task?: { id: string; title: string; version: number } };
-    if (task === undefined || type === "task_redacted") return;
-    if (type === "task_deleted") this.tasks.delete(task.id);
-    else if (task.version >= (this.tasks.get(task.id)?.version ?? 0)) this.tasks.set(task.id, task);
+    const { task } = data as { task?: EventTask };
+    if (task === undefined || task.version < (this.tasks.get(task.id)?.version ?? 0)) return;
+    const isHome = homesOf(task).includes(stream);
+    if (isHome && type !== "task_deleted") this.tasks.set(task.id, task);
+    // A user's stream tells of a project's task too, and does not keep it.
+    else if (isHome || task.project_id === null) this.tasks.delete(task.id);
   }
 }

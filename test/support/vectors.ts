@@ -138,10 +138,7 @@ export async function runVector({ steps }: Vector, url: string, actions: ServerA
         expectMatch((variables.fill(fetch) as string[]).sort(), [...client.fetch].sort());
       client.fetch.clear();
       if (titles !== undefined)
-        expectMatch(
-          titles,
-          [...client.tasks.values()].map(({ title }) => title),
-        );
+        expectMatch([...titles].sort(), [...client.tasks.values()].map(({ title }) => title).sort());
     }
   }
 
