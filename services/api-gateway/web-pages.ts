@@ -107,12 +107,15 @@ const json = (file: string) =>
     type: "application/json; charset=utf-8",
     content: await readFile(fromDocs(file)),
   })) satisfies MakePage;
+/** Where the pages' examples call, with `http://` or without. */
+const EXAMPLE_ORIGIN = /(?:http:\/\/)?127\.0\.0\.1:3000/g;
+
 /** A page of Markdown as it is, with this server's address in its examples. */
 const plain =
   (file: string): MakePage =>
   async (origin) => {
     const text = await readFile(fromDocs(file), "utf8");
-    return { type: "text/plain; charset=utf-8", content: text.replaceAll("127.0.0.1:3000", origin) };
+    return { type: "text/plain; charset=utf-8", content: text.replaceAll(EXAMPLE_ORIGIN, origin) };
   };
 
 const PAGES = new Map<string, MakePage>([

@@ -33,8 +33,11 @@ function serially(self: Notifier, socket: ClientSocket) {
   let turn = Promise.resolve();
   let waiting = 0;
   return <Name extends keyof SocketRequests>(event: Name, handle: Handle<Name>) => {
-    const listener = (request: object | null | undefined, acknowledge?: Acknowledge) => {
-      const reply = typeof acknowledge === "function" ? acknowledge : () => {};
+    // The acknowledgement comes last, also after no argument at all.
+    const listener = (...sent: unknown[]) => {
+      const acknowledge = sent.at(-1);
+      const reply = typeof acknowledge === "function" ? (acknowledge as Acknowledge) : () => {};
+      const request = typeof sent[0] === "object" ? sent[0] : null;
       // A request costs queries, so a client that sends faster than they run is not queued for.
       if (++waiting > MAX_WAITING_REQUESTS) return terminate(socket);
       turn = turn.then(async () => {

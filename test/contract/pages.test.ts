@@ -181,6 +181,7 @@ describe("compression", () => {
 test("the guide's examples call the server that serves it", async () => {
   const { body } = await fetchPage("/guide");
   expect(body).toContain(`curl -X POST http://127.0.0.1:${node.config.PORT}/api/v1/auth/register`);
+  expect(body).toContain(`io("http://127.0.0.1:${node.config.PORT}"`);
   expect(body).not.toContain("127.0.0.1:3000");
 });
 

@@ -401,6 +401,15 @@ describe("on an open socket", () => {
     });
   });
 
+  test("a request needs neither an argument nor an acknowledgement", async () => {
+    const client = await connect(ben);
+    expect(await client.socket.timeout(5000).emitWithAck("subscribe")).toMatchObject({
+      problem: { status: 422 },
+    });
+    client.socket.emit("unsubscribe", { stream: `user:${ben.id}` });
+    expect(await client.ask("subscribe", { stream: `user:${ben.id}` })).toMatchObject({ recovered: false });
+  });
+
   test("an expired token ends the socket after token_expired; authenticate renews it in time", async () => {
     const brief = createTokens({ ...node.config, ACCESS_TOKEN_TTL: 2 });
     const { token } = brief.sign({ id: ben.id, role: "user", session: newId() });
