@@ -87,7 +87,7 @@ export const eventStreamRules = {
 
 /** What the document says of each response of server-sent events. */
 export const STREAM_NOTES =
-  "The response does not end by itself: its `id:` is a cursor, its `event:` the type, its `data:` the event as JSON. A frame `reset` says that the log does not go on from your cursor: fetch the state. A comment comes every 15 seconds. When you may not read the stream any more, or your token ends, the response ends, and the next request says why. A user may have 20 such responses open.";
+  "The response does not end by itself: its `id:` is a cursor, its `event:` the type, its `data:` the event as JSON. Without a cursor the first frame has an `id:` alone, the present position. A frame `reset` says that the log does not go on from your cursor: fetch the state. A comment comes every 15 seconds. When you may not read the stream any more, or your token ends, the response ends, and the next request says why. A user may have 20 such responses open.";
 
 export const logPageParams = ({ after = "0", limit = 20 }: { after?: string; limit?: number }) => ({
   after: positionOf(after),

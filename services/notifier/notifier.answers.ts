@@ -136,7 +136,8 @@ export const handshake: Described & { problems: readonly ProblemCode[] } = {
 
 /** The data of socket.io's CONNECT_ERROR packet. */
 export const refusal: Described = {
-  summary: "The socket is refused. The client stays away until it has changed what the problem names.",
+  summary:
+    "The socket is refused. After 429, and from 500 on, the client waits and connects again; otherwise it changes first what the problem names.",
   schema: object<{ message: string; data: ProblemDocument }>("Refusal", {
     message: text("refused"),
     data: socketProblem,

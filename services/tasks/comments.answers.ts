@@ -17,7 +17,9 @@ type DataOf<Type extends keyof typeof commentEvents> = EventData<(typeof comment
 
 const eventComment = object<DataOf<"comment_created">["comment"]>("EventComment", {
   ...commentFields,
-  body: nullable(text("The table of operations is done.", "Null where the comment was redacted.")),
+  body: nullable(
+    text("The table of operations is done.", "Null in events from before the comment was redacted."),
+  ),
 });
 const commentAlone = object<DataOf<"comment_created">>("CommentEventData", { comment: eventComment });
 

@@ -60,7 +60,10 @@ type DataOf<Type extends keyof typeof taskEvents> = EventData<(typeof taskEvents
 
 const eventTask = object<DataOf<"task_created">["task"]>(
   "EventTask",
-  { ...taskFields, title: nullable(text("Write Note G", "Null where the task was redacted.")) },
+  {
+    ...taskFields,
+    title: nullable(text("Write Note G", "Null in events from before the task was redacted.")),
+  },
   ["deleted_at"],
 );
 const taskAlone = object<DataOf<"task_created">>("TaskEventData", { task: eventTask });

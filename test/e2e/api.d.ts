@@ -491,7 +491,7 @@ export interface paths {
         };
         /**
          * Follow a project's events
-         * @description The events of the stream `project:<id>`, as they happen. The response does not end by itself: its `id:` is a cursor, its `event:` the type, its `data:` the event as JSON. A frame `reset` says that the log does not go on from your cursor: fetch the state. A comment comes every 15 seconds. When you may not read the stream any more, or your token ends, the response ends, and the next request says why. A user may have 20 such responses open.
+         * @description The events of the stream `project:<id>`, as they happen. The response does not end by itself: its `id:` is a cursor, its `event:` the type, its `data:` the event as JSON. Without a cursor the first frame has an `id:` alone, the present position. A frame `reset` says that the log does not go on from your cursor: fetch the state. A comment comes every 15 seconds. When you may not read the stream any more, or your token ends, the response ends, and the next request says why. A user may have 20 such responses open.
          */
         get: operations["projectsStreamEvents"];
         put?: never;
@@ -572,7 +572,7 @@ export interface paths {
         };
         /**
          * Follow your own events
-         * @description The events of your stream `user:<id>`, as they happen. The response does not end by itself: its `id:` is a cursor, its `event:` the type, its `data:` the event as JSON. A frame `reset` says that the log does not go on from your cursor: fetch the state. A comment comes every 15 seconds. When you may not read the stream any more, or your token ends, the response ends, and the next request says why. A user may have 20 such responses open.
+         * @description The events of your stream `user:<id>`, as they happen. The response does not end by itself: its `id:` is a cursor, its `event:` the type, its `data:` the event as JSON. Without a cursor the first frame has an `id:` alone, the present position. A frame `reset` says that the log does not go on from your cursor: fetch the state. A comment comes every 15 seconds. When you may not read the stream any more, or your token ends, the response ends, and the next request says why. A user may have 20 such responses open.
          */
         get: operations["notifierStreamEvents"];
         put?: never;
@@ -2170,7 +2170,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description Null where the task was redacted.
+             * @description Null in events from before the task was redacted.
              * @example Write Note G
              */
             title: string | null;
@@ -2924,7 +2924,7 @@ export interface components {
              */
             author_id: string;
             /**
-             * @description Null where the comment was redacted.
+             * @description Null in events from before the comment was redacted.
              * @example The table of operations is done.
              */
             body: string | null;
