@@ -14,7 +14,7 @@ import type { TaskInput, TasksContract } from "./tasks.contract.ts";
 import { deletion, patch, replacement, restoration, transition } from "./tasks.decisions.ts";
 import { TASK_SORTS, type TaskFilter } from "./tasks.list.ts";
 import type { TasksLend } from "./tasks.methods.ts";
-import { fields, filters, project, status, title } from "./tasks.params.ts";
+import { fields, filters, project, projectId, status, title } from "./tasks.params.ts";
 import { findDetail } from "./tasks.queries.ts";
 import { detailView } from "./tasks.view.ts";
 
@@ -27,7 +27,7 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
     auth: "user",
     projectBound: true,
     safe: true,
-    rules: { project_id: rules.optionalId, ...filters, ...pageRules(...TASK_SORTS) },
+    rules: { project_id: projectId, ...filters, ...pageRules(...TASK_SORTS) },
     docs: {
       summary: "List the tasks that you may see",
       description:

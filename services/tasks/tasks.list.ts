@@ -38,6 +38,7 @@ export const TASK_SORTS = [...Object.keys(SORTS), "rank"];
 export type TaskFilter = TaskFilters & {
   /** An id or a slug: the tasks of this project, which the caller must be allowed to see. */
   project?: string;
+  /** An id, or `none` for personal tasks. */
   project_id?: string;
 };
 
@@ -86,18 +87,25 @@ function branchesOf(actor: Actor, filter: TaskFilter, where: string[], parameter
   const from = "tasks.tasks t";
   if (filter.project !== undefined)
     return [{ from, where: ["t.project_id = (SELECT id FROM project)", ...where] }];
-  if (filter.project_id !== undefined && actor.role !== "user") {
+  const isPersonal = filter.project_id === "none";
+  if (filter.project_id !== undefined && !isPersonal && actor.role !== "user") {
     const project = parameters.add(filter.project_id);
     return [
       { from, where: [`t.project_id = (SELECT id FROM projects.summaries WHERE id = ${project})`, ...where] },
     ];
   }
   if (actor.role !== "user") {
-    const there =
-      "(t.project_id IS NULL OR EXISTS (SELECT FROM projects.summaries p WHERE p.id = t.project_id))";
+    const there = isPersonal
+      ? "t.project_id IS NULL"
+      : "(t.project_id IS NULL OR EXISTS (SELECT FROM projects.summaries p WHERE p.id = t.project_id))";
     return [{ from, where: ["t.created_at > '-infinity'", there, ...where] }];
   }
   const me = parameters.add(actor.id);
+  const personal: Branch[] = [
+    { from, where: ["t.project_id IS NULL", `t.created_by = ${me}`, ...where] },
+    { from, where: ["t.project_id IS NULL", `t.assigned_to = ${me}`, `t.created_by <> ${me}`, ...where] },
+  ];
+  if (isPersonal) return personal;
   if (filter.project_id !== undefined) {
     const project = parameters.add(filter.project_id);
     const seen = `t.project_id = (SELECT project_id FROM projects.memberships WHERE user_id = ${me} AND project_id = ${project})`;
@@ -115,12 +123,12 @@ function branchesOf(actor: Actor, filter: TaskFilter, where: string[], parameter
       from,
       where: ["t.project_id = member_of.id", ...where],
     },
-    { from, where: ["t.project_id IS NULL", `t.created_by = ${me}`, ...where] },
-    { from, where: ["t.project_id IS NULL", `t.assigned_to = ${me}`, `t.created_by <> ${me}`, ...where] },
+    ...personal,
   ];
 }
 
-const namesProject = ({ project, project_id }: TaskFilter): boolean => (project ?? project_id) !== undefined;
+const namesProject = ({ project, project_id = "none" }: TaskFilter): boolean =>
+  project !== undefined || project_id !== "none";
 
 /** The sorts that an index answers: indexes hold one project's tasks in three orders, others in that of their creation. */
 const orderedBy = (filter: TaskFilter): string[] =>
@@ -134,7 +142,8 @@ function isIndexed(name: string, filter: TaskFilter): boolean {
   if (name === "project" || name === "project_id") return true;
   if (name === "status") return namesProject(filter);
   if (name === "include_deleted") return filter.include_deleted === false;
-  return name === "assigned_to" && filter.assigned_to === "me" && !namesProject(filter);
+  const isAnywhere = filter.project === undefined && filter.project_id === undefined;
+  return name === "assigned_to" && filter.assigned_to === "me" && isAnywhere;
 }
 
 /**
@@ -161,6 +170,8 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
     indexed: orderedBy(filter),
     filtered:
       actor.projects !== undefined ||
+      // Personal tasks have an index by user, and none across all users.
+      (actor.role !== "user" && filter.project_id === "none") ||
       Object.entries(filter).some(([name, value]) => value !== undefined && !isIndexed(name, filter)),
     caller: actor.id,
   };

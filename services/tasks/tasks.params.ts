@@ -21,20 +21,35 @@ export const fields = {
 
 const optionalTimestamp = { ...rules.timestamp, optional: true } as const;
 
+/** A filter by id that takes some words too. @param expected the sentence of a refusal */
+const idOrWord = (words: string[], description: string, expected: string) =>
+  ({
+    type: "string",
+    optional: true,
+    description,
+    messages: { idOrWord: expected },
+    custom: (value: unknown, errors: CheckErrors) => {
+      if (typeof value !== "string" || words.includes(value)) return value;
+      if (!isId(value)) errors.push({ type: "idOrWord" });
+      return value.toLowerCase();
+    },
+  }) as const satisfies ValidationRule;
+
+/** `none` finds personal tasks. */
+export const projectId = idOrWord(
+  ["none"],
+  "A project's id, or `none` for personal tasks.",
+  "The 'project_id' field takes a project's id or none.",
+);
+
 export const filters = {
   status: rules.commaList(TASK_STATUSES),
   priority: rules.commaList(PRIORITIES),
-  assigned_to: {
-    type: "string",
-    optional: true,
-    description: "A user's id, `me` or `none`.",
-    messages: { person: "The 'assigned_to' field takes a user's id, me or none." },
-    custom: (value: unknown, errors: CheckErrors) => {
-      if (typeof value !== "string" || value === "me" || value === "none") return value;
-      if (!isId(value)) errors.push({ type: "person" });
-      return value.toLowerCase();
-    },
-  },
+  assigned_to: idOrWord(
+    ["me", "none"],
+    "A user's id, `me` or `none`.",
+    "The 'assigned_to' field takes a user's id, me or none.",
+  ),
   created_by: { ...rules.optionalId, description: "A user's id." },
   category_id: rules.optionalId,
   due_date_from: { ...optionalTimestamp, description: "Due at this time or later." },

@@ -9318,6 +9318,7 @@ export interface operations {
     tasksList: {
         parameters: {
             query?: {
+                /** @description A project's id, or `none` for personal tasks. */
                 project_id?: string;
                 status?: ("pending" | "in_progress" | "completed" | "cancelled" | "archived")[];
                 priority?: ("low" | "medium" | "high" | "urgent")[];

@@ -209,6 +209,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     tasks({}, cursor(middle)),
     ["tasks_project_created_idx", "tasks_personal_idx", "tasks_assigned_idx"],
   ],
+  ["what is personal", tasks({ project_id: "none" }), ["tasks_personal_idx", "tasks_assigned_idx"]],
   ["what is assigned to me", tasks({ assigned_to: "me" }), ["tasks_assigned_idx"]],
   [
     "all tasks that a manager may see, from a cursor",
