@@ -5,12 +5,14 @@ import { checkWrites } from "./check-writes.ts";
 import { Findings } from "./findings.ts";
 import { Histories } from "./histories.ts";
 import { checkLateness } from "./lateness.ts";
+import { type Outage, outagesOf } from "./outages.ts";
 import type { Recording } from "./recording.ts";
 
 export interface Verdict {
   findings: Findings;
   /** Milliseconds from commit to receipt, by fault. */
   lateness: Map<string, number[]>;
+  outages: Outage[];
 }
 
 export function judge(recording: Recording): Verdict {
@@ -22,5 +24,5 @@ export function judge(recording: Recording): Verdict {
   const lateness = checkLateness(recording, histories, findings);
   for (const { node, how } of recording.exits) findings.add("processes_ended", `${node}: ${how}`);
   for (const { node, line } of recording.rejections) findings.add("unhandled_rejections", `${node}: ${line}`);
-  return { findings, lateness };
+  return { findings, lateness, outages: outagesOf(recording, histories) };
 }

@@ -12,33 +12,45 @@ const PAIRS = 0.3;
 const areApart = (a: FaultKind, b: FaultKind): boolean =>
   a.group !== b.group && ![a, b].some(({ group }) => group === "all nodes");
 
-/** Breaks one or two things at a time, as the seed says, until the time is over; all of them are mended then. */
+/** Breaks one or two things at a time, as the seed says, until the run is over; all of them are mended then. */
 export async function runFaults(
   site: Site,
   names: string[],
-  { until, signal, onFault }: { until: number; signal: AbortSignal; onFault: (span: FaultSpan) => void },
+  {
+    isOver,
+    signal,
+    onFault,
+  }: { isOver: () => boolean; signal: AbortSignal; onFault: (span: FaultSpan) => void },
 ): Promise<void> {
   const { random } = site;
   const pickOf = (candidates: string[]): string =>
     random.weighted(Object.fromEntries(candidates.map((name) => [name, (FAULTS[name] as FaultKind).weight])));
-  while (names.length > 0 && Date.now() < until && !signal.aborted) {
+  while (names.length > 0 && !isOver() && !signal.aborted) {
     await delay(random.whole(...REST_MS));
     const first = pickOf(names);
     const others = names.filter((name) => areApart(FAULTS[first] as FaultKind, FAULTS[name] as FaultKind));
     const chosen = others.length > 0 && random.next() < PAIRS ? [first, pickOf(others)] : [first];
     const lasts = chosen.map(() => random.whole(...LASTS_MS));
-    if (Date.now() >= until || signal.aborted) return;
+    if (isOver() || signal.aborted) return;
     await Promise.all(chosen.map((name, at) => runFault(name, lasts[at] as number)));
   }
 
   async function runFault(name: string, lastsMs: number): Promise<void> {
     const kind = FAULTS[name] as FaultKind;
     const fault = kind.make(site);
-    const { isBounded, rewritesLog = false } = kind;
-    const span = { name, target: fault.target, began: Date.now(), ended: Infinity, isBounded, rewritesLog };
+    const { isBounded, isOutage = false, rewritesLog = false } = kind;
+    const span: FaultSpan = {
+      name,
+      target: fault.target,
+      began: Date.now(),
+      ended: Infinity,
+      isBounded,
+      rewritesLog,
+    };
     onFault(span);
     try {
       await fault.begin();
+      if (isOutage) span.reachable = Date.now();
       await delay(lastsMs, undefined, { signal }).catch(() => {});
     } finally {
       await fault.end();

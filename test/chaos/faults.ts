@@ -16,6 +16,8 @@ export interface FaultKind extends Pick<FaultSpan, "isBounded" | "rewritesLog"> 
   group: string;
   /** How often the schedule picks it, beside others. */
   weight: number;
+  /** Postgres is away until the fault has begun. */
+  isOutage?: boolean;
   make(site: Site): Fault;
 }
 
@@ -90,6 +92,7 @@ const postgresFault = (
   group: "postgres",
   weight: 1,
   isBounded: false,
+  isOutage: true,
   rewritesLog,
   make: (site) => ({ target: "postgres", begin: () => begin(site), end: () => end(site) }),
 });
@@ -179,10 +182,7 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
   ],
   ["postgres-restarted", postgresFault(({ topology }) => topology.postgres.restart("SIGINT"))],
   ["postgres-killed", postgresFault(({ topology }) => topology.postgres.restart("SIGKILL"))],
-  [
-    "postgres-failover",
-    postgresFault((site) => apart(site, () => site.topology.postgres.failover()), { end: makeWhole }),
-  ],
+  ["postgres-failover", postgresFault(({ topology }) => topology.postgres.failover(), { end: makeWhole })],
   [
     "postgres-restored",
     postgresFault(

@@ -1,4 +1,4 @@
-/** `npm run chaos -- --seed N --minutes M [--only FAULT,FAULT] [--scale S]`, or `-- --judge FILE`: docs/chaos.md. */
+/** `npm run chaos -- [--seed N] [--minutes M | --faults N] [--only FAULT,FAULT] [--scale S] | --judge FILE`: docs/chaos.md. */
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,9 @@ import { readRecording, type Recording, writeRecording } from "./recording.ts";
 import { report } from "./report.ts";
 import { run } from "./run.ts";
 
+const USAGE =
+  "Usage: npm run chaos -- [--seed N] [--minutes M | --faults N] [--only FAULT,FAULT] [--scale S] | --judge FILE";
+const [DEFAULT_MINUTES, MAX_MINUTES] = [1, 24 * 60];
 const RECORDINGS = ".data/chaos";
 /** Milliseconds that each part has to end. */
 const STOP_MS = 25_000;
@@ -27,7 +30,8 @@ function options() {
   const { values } = parseArgs({
     options: {
       seed: { type: "string", default: String(Date.now() % 1_000_000) },
-      minutes: { type: "string", default: "1" },
+      minutes: { type: "string" },
+      faults: { type: "string" },
       only: { type: "string" },
       scale: { type: "string", default: "1" },
       judge: { type: "string" },
@@ -37,16 +41,20 @@ function options() {
   const only = values.only?.split(",").filter((name) => name !== "none") ?? names;
   const unknown = only.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`"${unknown}" is none of ${names.join(", ")}`);
-  const [seed, minutes, scale] = [values.seed, values.minutes, values.scale].map(Number) as [
-    number,
-    number,
-    number,
-  ];
-  if (!Number.isInteger(seed) || !(minutes > 0 && minutes <= 24 * 60) || !(scale > 0 && scale <= 10))
-    throw new Error(
-      "Usage: npm run chaos -- --seed N --minutes M [--only FAULT,FAULT] [--scale S] | --judge FILE",
-    );
-  return { seed, minutes, scale, faults: only, file: values.judge };
+  const [seed, scale] = [Number(values.seed), Number(values.scale)];
+  const length =
+    values.faults === undefined
+      ? { minutes: Number(values.minutes ?? DEFAULT_MINUTES) }
+      : { faults: Number(values.faults) };
+  const isLength =
+    length.faults === undefined
+      ? length.minutes > 0 && length.minutes <= MAX_MINUTES
+      : Number.isInteger(length.faults) &&
+        length.faults > 0 &&
+        only.length > 0 &&
+        values.minutes === undefined;
+  if (!Number.isInteger(seed) || !isLength || !(scale > 0 && scale <= 10)) throw new Error(USAGE);
+  return { seed, length, scale, only, file: values.judge };
 }
 
 /** Ends what was started, the last first. */
@@ -72,13 +80,13 @@ let stopping = Promise.resolve();
 const stopAll = (): Promise<void> => (stopping = stopping.then(stopParts));
 
 async function record(aborting: AbortSignal): Promise<Recording> {
-  const { seed, minutes, scale, faults } = options();
+  const { seed, length, scale, only } = options();
   const folder = await mkdtemp(join(tmpdir(), "taskwire-chaos-"));
   stops.push({ part: "the folder", stop: () => rm(folder, { recursive: true, force: true }) });
   // Postgres' own user must reach the folder.
   await chmod(folder, 0o755);
   const own = (part: string, stop: () => unknown): void => void stops.push({ part, stop });
-  const recording = await run({ seed, minutes, scale, faults, folder }, own, say, progress, aborting);
+  const recording = await run({ seed, length, scale, only, folder }, own, say, progress, aborting);
   await mkdir(RECORDINGS, { recursive: true });
   const file = join(RECORDINGS, `seed-${seed}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.gz`);
   await writeRecording(file, recording);

@@ -167,15 +167,7 @@ export class PostgresPair {
     );
     this.#standby = standby;
     await standby.start();
-    await this.#waitForStandbys("*");
-  }
-
-  async #waitForStandbys(names: "*" | ""): Promise<void> {
-    await this.#primary.query(
-      `ALTER SYSTEM SET synchronous_standby_names = '${names}'`,
-      "SELECT pg_reload_conf()",
-    );
-    if (names === "") return;
+    await this.#primary.query("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()");
     const streams = "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'";
     if (!(await until(async () => (await this.#primary.query(streams)).length > 0, START_MS)))
       throw new Error("the standby does not follow");
@@ -186,15 +178,16 @@ export class PostgresPair {
     await this.#primary.start();
   }
 
-  /** The primary dies, the standby takes its place. There is no standby after that. */
+  /**
+   * The primary dies under its clients, the standby is promoted, and the name moves to it. There is no standby after that.
+   */
   async failover(): Promise<void> {
-    const former = this.#primary;
-    if (this.#standby === null) throw new Error("there is no standby");
+    const [former, standby] = [this.#primary, this.#standby];
+    if (standby === null) throw new Error("there is no standby");
     await former.stop("SIGKILL");
-    this.#primary = this.#standby;
+    await standby.query("SELECT pg_promote(true, 30)");
+    this.#primary = standby;
     this.#standby = null;
-    await this.#primary.query("SELECT pg_promote(true, 30)");
-    await this.#waitForStandbys("");
     await rm(former.cluster.home, { recursive: true, force: true });
   }
 

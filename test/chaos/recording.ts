@@ -55,6 +55,8 @@ export interface FaultSpan {
   isBounded: boolean;
   /** The log may have lost its end: `recovered: false` and ended sessions are in order. */
   rewritesLog?: boolean;
+  /** Of a fault that takes Postgres away: when it could be reached again. */
+  reachable?: Time;
 }
 
 export interface LogRow {

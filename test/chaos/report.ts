@@ -91,21 +91,47 @@ function findingsTable({ findings }: Verdict): string {
   return [table([["finding", "count", "means"], ...rows]), ...examples].join("\n");
 }
 
+const seconds = (ms: number): number => Math.round(ms / 100) / 10;
+
+function faultsTable({ faults, began }: Recording): string {
+  const rows = faults.map(({ name, target, began: from, ended }) => [
+    name,
+    target,
+    seconds(from - began),
+    seconds(ended - from),
+  ]);
+  return table([["fault", "where", "at (s)", "for (s)"], ...rows]);
+}
+
+/** Each outage of Postgres, and over all of each kind. */
+function outagesTables({ began }: Recording, { outages }: Verdict): string[] {
+  if (outages.length === 0) return [];
+  const rows = outages.map(({ fault, away, firstWrite }) => [
+    fault.name,
+    seconds(fault.began - began),
+    Math.round(away),
+    firstWrite === null ? "none" : Math.round(firstWrite),
+  ]);
+  const kinds = [...countBy(outages, ({ fault }) => fault.name)].map(([name, list]) => {
+    const times = list.flatMap(({ firstWrite }) => firstWrite ?? []).sort((a, b) => a - b);
+    return [name, list.length, ...[0, 0.5, 1].map((share) => percentile(times, share))];
+  });
+  return [
+    table([["Postgres away", "at (s)", "reachable after (ms)", "first write after (ms)"], ...rows]),
+    table([["first write after (ms)", "times", "min", "p50", "max"], ...kinds]),
+  ];
+}
+
 export function report(recording: Recording, verdict: Verdict): string {
   const { seed, faults, signals, calls, began, ended } = recording;
   const frames = signals.filter(({ kind }) => kind === "event").length;
   const connections = signals.filter(({ kind }) => kind === "opened").length;
   const clients = new Set(signals.map(({ client }) => client)).size;
   const summary = `seed ${seed}: ${Math.round((ended - began) / 1000)} s, ${faults.length} faults, ${calls.length} requests, ${clients} subscribers, ${connections} connections, ${frames} frames`;
-  const listed = faults.map(({ name, target, began: from, ended: to }) => [
-    name,
-    target,
-    Math.round((from - began) / 100) / 10,
-    Math.round((to - from) / 100) / 10,
-  ]);
   return [
     summary,
-    table([["fault", "where", "at (s)", "for (s)"], ...listed]),
+    faultsTable(recording),
+    ...outagesTables(recording, verdict),
     callsTable(recording),
     failuresTable(recording),
     latenessTable(verdict),

@@ -14,9 +14,10 @@ import { Writer } from "./writer.ts";
 
 export interface RunOptions {
   seed: number;
-  minutes: number;
+  /** How long writers write: so many minutes, or until so many faults came and were mended. */
+  length: { minutes: number; faults?: undefined } | { faults: number };
   /** Faults to choose from. */
-  faults: string[];
+  only: string[];
   /** The share of writers and subscribers that there are. */
   scale: number;
   /** Empty, and open to Postgres' user. */
@@ -32,17 +33,21 @@ const CONNECTED_WITHIN_MS = 30_000;
 const QUIET_MS = 4000;
 const QUIET_WITHIN_MS = 60_000;
 const PROGRESS_MS = 1000;
+/** How long writers write on after the last fault of a run that counts them. */
+const WELL_MS = 3000;
 /** Every so many of the subscribers poll, let their tokens run out, and read streams from their beginning. */
 const [POLLS, EXPIRES, WHOLE] = [4, 5, 3];
 
 export async function run(
-  { seed, minutes, faults, scale, folder }: RunOptions,
+  { seed, length, only, scale, folder }: RunOptions,
   own: Own,
   say: (line: string) => void,
   onProgress: (line: string) => void,
   signal: AbortSignal,
 ): Promise<Recording> {
   const random = new Random(seed);
+  // Drawn first: the schedule of faults is the same whatever takes part.
+  const schedule = random.fork();
   const scaled = (count: number): number => Math.max(2, Math.round(count * scale));
   const topology = await Topology.start(folder, own, say);
   const { signals, calls, histories, spans } = emptyLists();
@@ -63,11 +68,11 @@ export async function run(
   await until(() => connected() === subscribers.length, CONNECTED_WITHIN_MS);
 
   const began = Date.now();
-  const end = began + minutes * 60_000;
+  const end = length.faults === undefined ? began + length.minutes * 60_000 : Infinity;
   const ending = new AbortController();
   const writers = world.writers.map((user) => new Writer(world, random.fork(), user));
   const writing = writers.map((writer) => writer.run(ending.signal, PAUSE_MS));
-  say(`${writers.length} writers and ${subscribers.length} subscribers for ${minutes} min, seed ${seed}`);
+  say(`${writers.length} writers and ${subscribers.length} subscribers ${describe(length)}, seed ${seed}`);
   const progress = setInterval(() => {
     const broken = spans
       .filter(({ ended }) => ended === Infinity)
@@ -87,16 +92,21 @@ export async function run(
     await keepHistory(true);
     await forgetEvents(await topology.postgres.urlOf(DATABASE), histories.at(-1)?.rows ?? []);
   };
-  const site = { topology, subscribers, random: random.fork(), keepHistory, forgetLog };
-  await runFaults(site, faults, { until: end, signal, onFault: (span) => spans.push(span) });
-  await delay(Math.max(0, end - Date.now()), undefined, { signal }).catch(() => {});
+  const site = { topology, subscribers, random: schedule, keepHistory, forgetLog };
+  await runFaults(site, only, {
+    isOver: () => Date.now() >= end || spans.length >= (length.faults ?? Infinity),
+    signal,
+    onFault: (span) => spans.push(span),
+  });
+  const rest = end === Infinity ? WELL_MS : end - Date.now();
+  await delay(Math.max(0, rest), undefined, { signal }).catch(() => {});
 
   ending.abort();
   await Promise.all(writing);
   signal.throwIfAborted();
   await quiet(signals, () => subscribers.every(({ isConnected, user }) => isConnected || user.isGone));
   const ended = Date.now();
-  const rest = await listTasks(world);
+  const listed = await listTasks(world);
   const url = await topology.postgres.urlOf(DATABASE);
   histories.push({ until: null, rows: await dumpLog(url) });
   clearInterval(progress);
@@ -111,12 +121,15 @@ export async function run(
     faults: spans,
     histories,
     state: await dumpState(url),
-    rest,
+    rest: listed,
     exits: topology.exits,
     rejections: topology.rejections,
     memory: topology.memory,
   };
 }
+
+const describe = (length: RunOptions["length"]): string =>
+  length.faults === undefined ? `for ${length.minutes} min` : `and ${length.faults} faults`;
 
 function emptyLists() {
   const signals: Recording["signals"] = [];

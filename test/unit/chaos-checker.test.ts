@@ -253,3 +253,24 @@ test("a restore brings back a log that had forgotten its oldest events: they are
   ];
   expect(nonZero(recording)).toEqual({});
 });
+
+test("an outage lasts until a write that Postgres committed after it is acknowledged", () => {
+  const recording = soundRecording();
+  const { began } = recording;
+  // Number 5 is committed at 5 s, and its client learns of it while Postgres is away.
+  const [fifth, sixth] = [4, 5].map((at) => recording.calls[at]!);
+  fifth!.ended = began + 5300;
+  sixth!.outcome = "failed";
+  recording.calls.push({ ...sixth!, outcome: "ok", ended: began + 6400 });
+  const fault = { name: "postgres-failover", target: "postgres", isBounded: false };
+  recording.faults = [
+    { ...fault, began: began + 4999, reachable: began + 5200, ended: began + 8000 },
+    { ...fault, began: began + 20_000, reachable: began + 20_100, ended: began + 21_000 },
+    { ...fault, name: "tasks-killed", began: began + 30_000, ended: began + 31_000 },
+  ];
+  const outages = judge(recording).outages.map(({ away, firstWrite }) => [away, firstWrite]);
+  expect(outages).toEqual([
+    [201, 1401],
+    [100, null],
+  ]);
+});
