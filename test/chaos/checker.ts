@@ -1,6 +1,7 @@
 /** Judges a recording: pure functions, so that a run can be judged again. */
 import { checkAccess } from "./check-access.ts";
 import { checkDelivery } from "./check-delivery.ts";
+import { checkRewinds, type Rewind } from "./check-rewinds.ts";
 import { checkWrites } from "./check-writes.ts";
 import { Findings } from "./findings.ts";
 import { Histories } from "./histories.ts";
@@ -13,6 +14,7 @@ export interface Verdict {
   /** Milliseconds from commit to receipt, by fault. */
   lateness: Map<string, number[]>;
   outages: Outage[];
+  rewinds: Rewind[];
 }
 
 export function judge(recording: Recording): Verdict {
@@ -24,5 +26,6 @@ export function judge(recording: Recording): Verdict {
   const lateness = checkLateness(recording, histories, findings);
   for (const { node, how } of recording.exits) findings.add("processes_ended", `${node}: ${how}`);
   for (const { node, line } of recording.rejections) findings.add("unhandled_rejections", `${node}: ${line}`);
-  return { findings, lateness, outages: outagesOf(recording, histories) };
+  const rewinds = checkRewinds(recording, histories, findings);
+  return { findings, lateness, outages: outagesOf(recording, histories), rewinds };
 }

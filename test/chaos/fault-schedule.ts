@@ -39,6 +39,7 @@ export async function runFaults(
     const kind = FAULTS[name] as FaultKind;
     const fault = kind.make(site);
     const { isBounded, isOutage = false, rewritesLog = false } = kind;
+    await fault.prepare?.();
     const span: FaultSpan = {
       name,
       target: fault.target,

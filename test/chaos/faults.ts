@@ -1,4 +1,5 @@
 /** What a run breaks, and how it is mended. */
+import { setTimeout as delay } from "node:timers/promises";
 import type { Random } from "./random.ts";
 import type { FaultSpan } from "./recording.ts";
 import type { Subscriber } from "./subscriber.ts";
@@ -7,6 +8,8 @@ import { type Backend, NODE_KINDS, type Topology } from "./topology.ts";
 /** One fault at one place. */
 export interface Fault {
   target: string;
+  /** What has to happen before, while all is well. */
+  prepare?(): Promise<void>;
   begin(): Promise<void> | void;
   end(): Promise<void> | void;
 }
@@ -34,6 +37,11 @@ export interface Site {
 
 /** The share of subscribers that a fault of readers strikes. */
 const SLEEPERS = 0.2;
+/** The share that is away when Postgres goes back, and by how many milliseconds it does. */
+const RESTORE_SLEEPERS = 0.45;
+const GOES_BACK_MS = [3000, 10_000] as const;
+/** Milliseconds before that in which those who left late miss something. */
+const UNSEEN_MS = 1000;
 const NOTHING = (): void => {};
 
 const nodeFault = (
@@ -84,16 +92,12 @@ const brokerKilled = (broker: "nats" | "redis"): FaultKind => ({
 
 const postgresFault = (
   begin: (site: Site) => Promise<void>,
-  {
-    rewritesLog = false,
-    end = NOTHING,
-  }: { rewritesLog?: boolean; end?: (site: Site) => Promise<void> | void } = {},
+  end: (site: Site) => Promise<void> | void = NOTHING,
 ): FaultKind => ({
   group: "postgres",
   weight: 1,
   isBounded: false,
   isOutage: true,
-  rewritesLog,
   make: (site) => ({ target: "postgres", begin: () => begin(site), end: () => end(site) }),
 });
 
@@ -107,11 +111,46 @@ async function apart({ topology }: Site, work: () => Promise<void>): Promise<voi
   }
 }
 
-/** A standby again, and a backup for the next restore. */
-async function makeWhole({ topology }: Site): Promise<void> {
-  await topology.postgres.addStandby();
-  await topology.postgres.backUp();
-}
+/**
+ * Postgres goes back by some seconds. A third of the sleepers left before the moment that it goes back to, so that the
+ * restored log has their positions. A third left after it. A third left after it and comes back while the database is away.
+ */
+const restored: FaultKind = {
+  group: "postgres",
+  weight: 1,
+  isBounded: false,
+  isOutage: true,
+  rewritesLog: true,
+  make(site) {
+    const { topology, subscribers, random, keepHistory } = site;
+    const groups: [Subscriber[], Subscriber[], Subscriber[]] = [[], [], []];
+    for (const one of subscribers)
+      if (random.next() < RESTORE_SLEEPERS) groups[random.whole(0, groups.length - 1)]?.push(one);
+    const [early, late, hasty] = groups;
+    const goesBackMs = random.whole(...GOES_BACK_MS);
+    return {
+      target: `postgres, ${groups.flat().length} away`,
+      async prepare() {
+        early.forEach((one) => one.leave());
+        await topology.postgres.backUp();
+        await delay(goesBackMs);
+        [...late, ...hasty].forEach((one) => one.leave());
+        // What happens from here on, none of them has seen.
+        await delay(UNSEEN_MS);
+      },
+      begin: () =>
+        apart(site, async () => {
+          hasty.forEach((one) => one.comeBack());
+          await keepHistory();
+          await topology.postgres.restore();
+        }),
+      async end() {
+        await topology.postgres.addStandby();
+        [...early, ...late].forEach((one) => one.comeBack());
+      },
+    };
+  },
+};
 
 const named = (kinds: [string, FaultKind][]): [string, FaultKind][] => kinds;
 
@@ -182,25 +221,21 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
   ],
   ["postgres-restarted", postgresFault(({ topology }) => topology.postgres.restart("SIGINT"))],
   ["postgres-killed", postgresFault(({ topology }) => topology.postgres.restart("SIGKILL"))],
-  ["postgres-failover", postgresFault(({ topology }) => topology.postgres.failover(), { end: makeWhole })],
   [
-    "postgres-restored",
+    "postgres-failover",
     postgresFault(
-      (site) =>
-        apart(site, async () => {
-          await site.keepHistory();
-          await site.topology.postgres.restore();
-        }),
-      { rewritesLog: true, end: makeWhole },
+      ({ topology }) => topology.postgres.failover(),
+      ({ topology }) => topology.postgres.addStandby(),
     ),
   ],
+  ["postgres-restored", restored],
   [
     "slow-readers",
     {
       group: "readers",
       weight: 1,
       isBounded: false,
-      make({ subscribers, random }): Fault {
+      make({ subscribers, random }: Site): Fault {
         const slow = subscribers.filter(() => random.next() < SLEEPERS);
         return {
           target: `${slow.length} subscribers`,

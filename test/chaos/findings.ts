@@ -7,6 +7,7 @@ export const FINDINGS = {
   altered: "frames that differ from the log",
   late: "frames later than the promise",
   unannounced: "histories that changed without recovered: false",
+  misled: "positions that a restore took away from a client that was not told",
   needless_resets: "recovered: false without need",
   leaked: "frames committed after their reader lost the right",
   not_closed: "streams and sockets open after the right was lost",

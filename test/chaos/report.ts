@@ -122,6 +122,30 @@ function outagesTables({ began }: Recording, { outages }: Verdict): string[] {
   ];
 }
 
+const FATES = {
+  told: "told recovered: false",
+  went_on: "went on in what both logs have",
+  absent: "closed, or not had again",
+  told_without_need: "told without need",
+  misled: "misled",
+} as const;
+
+/** What the positions of clients became by each restore. */
+function rewindsTable({ began }: Recording, { rewinds }: Verdict): string[] {
+  const rows = rewinds.flatMap(({ at, clients }) =>
+    [...countBy(clients, ({ whereabouts }) => whereabouts)].map(([whereabouts, list]) => {
+      const fates = countBy(
+        list.flatMap((client) => client.fates),
+        (fate) => fate,
+      );
+      const counts = Object.keys(FATES).map((fate) => fates.get(fate)?.length ?? 0);
+      return [whereabouts, seconds(at - began), list.length, ...counts];
+    }),
+  );
+  const head = ["restore: clients that were", "at (s)", "clients", ...Object.values(FATES)];
+  return rows.length === 0 ? [] : [table([head, ...rows])];
+}
+
 export function report(recording: Recording, verdict: Verdict): string {
   const { seed, faults, signals, calls, began, ended } = recording;
   const frames = signals.filter(({ kind }) => kind === "event").length;
@@ -132,6 +156,7 @@ export function report(recording: Recording, verdict: Verdict): string {
     summary,
     faultsTable(recording),
     ...outagesTables(recording, verdict),
+    ...rewindsTable(recording, verdict),
     callsTable(recording),
     failuresTable(recording),
     latenessTable(verdict),

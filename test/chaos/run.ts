@@ -60,7 +60,6 @@ export async function run(
   say("making users and projects");
   const sizes = { ...SIZES, writers: scaled(SIZES.writers), watchers: scaled(SIZES.watchers) };
   const world = await World.make(http, sizes, random.fork());
-  await topology.postgres.backUp();
   const subscribers = makeSubscribers(world, scaled(SUBSCRIBERS), topology.sockets.url, signals);
   own("subscribers", () => subscribers.forEach((one) => one.stop()));
   for (const one of subscribers) one.start();

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -112,7 +113,7 @@ const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<R
         { until: null, rows },
       ];
     },
-    { unannounced: 4 },
+    { unannounced: 4, misled: 4 },
   ],
   ["the log has a hole", (r) => void (r.state.heads[`user:${CAT}`] = 1), { holes: 1 }],
   [
@@ -252,6 +253,94 @@ test("a restore brings back a log that had forgotten its oldest events: they are
     { until: null, rows: rows.slice(3) },
   ];
   expect(nonZero(recording)).toEqual({});
+});
+
+/** What became of the positions of each kind of client by the one restore of a recording. */
+const fatesOf = (recording: Recording) =>
+  judge(recording).rewinds.flatMap(({ clients }) =>
+    clients.map(({ client, whereabouts, fates }) => [client, whereabouts, ...fates]),
+  );
+
+/** Number 5 is another event after a restore at 5.5 s, which lasts until 6.5 s; clients that `left` hear of it when they return. */
+function restoredRecording(
+  left: Record<string, { cursor: number; back: number; recovered: boolean }>,
+): Recording {
+  const recording = soundRecording();
+  const { began } = recording;
+  const rows = rowsOf(recording);
+  const restored = rows.map((row) => (row.seq >= 5 ? { ...row, id: randomUUID() } : row));
+  recording.histories = [
+    { until: began + 5500, rows: rows.slice(0, 5) },
+    { until: null, rows: restored.map((row) => (row.seq === 5 ? { ...row, committed: began + 5600 } : row)) },
+  ];
+  recording.faults = [
+    {
+      name: "postgres-restored",
+      target: "postgres",
+      isBounded: false,
+      rewritesLog: true,
+      began: began + 5400,
+      ended: began + 6500,
+    },
+  ];
+  const [ann] = recording.signals;
+  recording.signals = Object.entries(left).flatMap(([client, { cursor, back, recovered }]) => {
+    const position = { seq: cursor, id: rows[cursor - 1]!.id };
+    const told = { seq: 10, id: restored[9]!.id, recovered };
+    const at = began + back * 1000;
+    const opened = { ...ann!, client, kind: "opened", cursors: { [STREAM]: position } } as Signal;
+    return [
+      { ...opened, at: began + 1000 },
+      {
+        at: began + 1100,
+        client,
+        connection: 1,
+        kind: "ready",
+        streams: { [STREAM]: { ...position, recovered: true } },
+      },
+      ...(back > 0
+        ? ([
+            { at: began + 5000, client, connection: 1, kind: "closed", reason: "away" },
+            { ...opened, at, connection: 2 },
+            { at: at + 100, client, connection: 2, kind: "ready", streams: { [STREAM]: told } },
+          ] as Signal[])
+        : ([
+            { at: began + 7000, client, connection: 1, kind: "ready", streams: { [STREAM]: told } },
+          ] as Signal[])),
+    ] as Signal[];
+  });
+  recording.signals.sort((a, b) => a.at - b.at);
+  return recording;
+}
+
+test("a restore is told to each position that it took away, and no other", () => {
+  const recording = restoredRecording({
+    open: { cursor: 5, back: 0, recovered: false },
+    hasty: { cursor: 5, back: 6, recovered: false },
+    early: { cursor: 4, back: 9, recovered: true },
+    late: { cursor: 5, back: 9, recovered: false },
+  });
+  expect(fatesOf(recording)).toEqual([
+    ["open", "connected", "told"],
+    ["hasty", "came back meanwhile", "told"],
+    ["early", "asleep", "went_on"],
+    ["late", "asleep", "told"],
+  ]);
+  expect(judge(recording).findings.counts).toMatchObject({ misled: 0, needless_resets: 0, unannounced: 0 });
+});
+
+test("a position that a restore took away and that goes on, and one that it left and that does not, are found", () => {
+  const recording = restoredRecording({
+    open: { cursor: 5, back: 0, recovered: true },
+    hasty: { cursor: 4, back: 6, recovered: false },
+    late: { cursor: 5, back: 9, recovered: true },
+  });
+  expect(fatesOf(recording)).toEqual([
+    ["open", "connected", "misled"],
+    ["hasty", "came back meanwhile", "told_without_need"],
+    ["late", "asleep", "misled"],
+  ]);
+  expect(judge(recording).findings.counts).toMatchObject({ misled: 2, needless_resets: 1 });
 });
 
 test("an outage lasts until a write that Postgres committed after it is acknowledged", () => {
