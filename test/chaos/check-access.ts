@@ -1,7 +1,7 @@
 /** Nothing reaches a subscriber that it may not read, what it lost is closed in time, and nothing else is. */
 import type { Findings } from "./findings.ts";
 import { closingTime, type Histories, mayBeRewritten, SLACK_MS } from "./histories.ts";
-import type { Call, LogRow, Recording, Signal, Time } from "./recording.ts";
+import type { Call, LogRow, Recording, Signal, Time, Transport } from "./recording.ts";
 
 /** A user's right to a project came or went, at an event of the project's stream. */
 interface Change {
@@ -51,13 +51,16 @@ class Rights {
 /** One connection of a subscriber. */
 interface Connection {
   name: string;
+  transport: Transport;
   user: string;
   opened: Time;
   closed: Time;
   /** The sessions whose tokens it had, and when the last of those tokens expires. */
   session: string;
+  isPersonal: boolean;
   expires: Time;
-  isDismissed: boolean;
+  /** All that it may be sent; null for all that its user may read. */
+  streams: string[] | null;
   /** When it had which stream. */
   held: { stream: string; from: Time; to: Time }[];
   frames: Extract<Signal, { kind: "event" }>[];
@@ -70,15 +73,17 @@ function connectionsOf({ signals, ended }: Recording): Connection[] {
     const { client, connection, at } = signal;
     const name = `${client}/${connection}`;
     if (signal.kind === "opened") {
-      const { user, session, expires_at: expires } = signal;
+      const { transport, user, session, isPersonal = false, expires_at: expires, streams = null } = signal;
       const made: Connection = {
         name,
+        transport,
         user,
         session,
+        isPersonal,
         expires,
+        streams,
         opened: at,
         closed: ended,
-        isDismissed: false,
         held: [],
         frames: [],
       };
@@ -101,7 +106,6 @@ function connectionsOf({ signals, ended }: Recording): Connection[] {
     if (signal.kind === "stream_closed") letGo(signal.stream);
     if (signal.kind === "renewed")
       Object.assign(one, { expires: signal.expires_at, session: signal.session });
-    if (signal.kind === "dismissed") one.isDismissed = true;
     if (signal.kind === "closed") {
       one.closed = at;
       letGo(null);
@@ -112,9 +116,17 @@ function connectionsOf({ signals, ended }: Recording): Connection[] {
   return all;
 }
 
-const endsSession = ({ ends }: Call, user: string, session: string): boolean =>
+/** What is known of the token that a client had. */
+interface Proof {
+  user: string;
+  session: string;
+  isPersonal?: boolean;
+}
+
+const endsSession = ({ ends }: Call, { user, session, isPersonal = false }: Proof): boolean =>
   ends !== undefined &&
   ends.user === user &&
+  !(isPersonal && ends.keepsTokens === true) &&
   (ends.session === undefined ? ends.except !== session : ends.session === session);
 
 export function checkAccess(recording: Recording, histories: Histories, findings: Findings): void {
@@ -130,16 +142,18 @@ export function checkAccess(recording: Recording, histories: Histories, findings
     });
 
   for (const connection of connectionsOf(recording)) {
-    const { user, name, closed } = connection;
+    const { user, name, transport, closed } = connection;
     checkFrames(connection);
     for (const { stream, from, to } of connection.held) checkHolding(stream, from, to);
-    const ended = ends.filter((call) => call.outcome === "ok" && endsSession(call, user, connection.session));
+    const ended = ends.filter((call) => call.outcome === "ok" && endsSession(call, connection));
     for (const { ended: at } of ended) if (at >= connection.opened) checkEnd(at, "its session ended");
     checkEnd(connection.expires, "its token expired");
 
     function checkFrames({ frames }: Connection): void {
       for (const { stream, seq, id, at, tags } of frames) {
         const where = `${name}: ${stream} #${seq}`;
+        if (connection.streams?.includes(stream) === false)
+          findings.add("leaked", `${where} beyond its token`);
         for (const project of tags)
           if (!everRead(user, project)) findings.add("leaked", `${where} tells of project ${project}`);
         const found = histories.find(stream, id);
@@ -156,7 +170,7 @@ export function checkAccess(recording: Recording, histories: Histories, findings
       const changes = (rights.get(histories.at(from)) as Rights).of(user, stream);
       for (const { at, gained } of changes) {
         if (gained || at > to) continue;
-        const due = Math.max(closingTime(recording, at), from);
+        const due = Math.max(closingTime(recording, at, transport), from);
         const regained = changes.some(
           (later) => later.gained && later.at >= at && later.at <= due + SLACK_MS,
         );
@@ -166,7 +180,7 @@ export function checkAccess(recording: Recording, histories: Histories, findings
     }
 
     function checkEnd(at: Time, why: string): void {
-      const due = closingTime(recording, at);
+      const due = closingTime(recording, at, transport);
       if (mayBeRewritten(recording, at)) return;
       if (closed > due)
         findings.add("not_closed", `${name}: open ${Math.round(closed - at)} ms after ${why}`);
@@ -184,7 +198,7 @@ export function checkAccess(recording: Recording, histories: Histories, findings
 const SESSION_REFUSED = ["invalid-token", "unauthenticated"];
 
 function checkSessions(recording: Recording, ends: Call[], findings: Findings): void {
-  const current = new Map<string, { user: string; session: string; expires_at: Time }>();
+  const current = new Map<string, Proof & { expires_at: Time }>();
   const { faults } = recording;
   const rewritten = Math.min(...faults.flatMap(({ rewritesLog, began }) => (rewritesLog ? [began] : [])));
   for (const signal of recording.signals) {
@@ -192,18 +206,14 @@ function checkSessions(recording: Recording, ends: Call[], findings: Findings): 
     if (signal.kind === "opened") current.set(client, signal);
     const known = current.get(client);
     if (signal.kind === "renewed" && known !== undefined) current.set(client, { ...known, ...signal });
-    const mayEnd = (user: string, session: string): boolean =>
-      at > rewritten || ends.some((call) => call.began <= at && endsSession(call, user, session));
+    const mayEnd = (proof: Proof): boolean =>
+      at > rewritten || ends.some((call) => call.began <= at && endsSession(call, proof));
     if (signal.kind === "refused" && SESSION_REFUSED.includes(signal.code)) {
       const isExpired = at + SLACK_MS >= signal.expires_at;
-      if (!isExpired && !mayEnd(signal.user, signal.session))
-        findings.add("sessions_lost", `${client}: refused, ${signal.code}`);
+      if (!isExpired && !mayEnd(signal)) findings.add("sessions_lost", `${client}: refused, ${signal.code}`);
     }
     if (signal.kind !== "dismissed" || known === undefined) continue;
-    const isInOrder =
-      signal.frame === "token_expired"
-        ? at + SLACK_MS >= known.expires_at
-        : mayEnd(known.user, known.session);
+    const isInOrder = signal.frame === "token_expired" ? at + SLACK_MS >= known.expires_at : mayEnd(known);
     if (!isInOrder) findings.add("sessions_lost", `${client}: ${signal.frame} without a cause`);
   }
 }

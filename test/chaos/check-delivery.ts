@@ -40,6 +40,7 @@ export class Subscription {
   readonly places = new Map<string, Place>();
   user = "";
   isOpen = false;
+  #streams: string[] | null = null;
   readonly #recording: Recording;
   readonly #histories: Histories;
   readonly #findings: Findings;
@@ -55,6 +56,7 @@ export class Subscription {
       case "opened":
         this.user = signal.user;
         this.isOpen = true;
+        this.#streams = signal.streams ?? null;
         for (const stream of this.places.keys())
           if (signal.cursors[stream] === undefined) this.places.delete(stream);
         for (const [stream, cursor] of Object.entries(signal.cursors)) {
@@ -76,6 +78,9 @@ export class Subscription {
       case "closed":
         this.isOpen = false;
         for (const place of this.places.values()) this.#settle(place);
+        break;
+      case "absent":
+        this.#findings.add("streams_missing", `${signal.client}: not connected at the end`);
         break;
       default:
         break;
@@ -172,8 +177,9 @@ export class Subscription {
   finish(client: string): void {
     if (!this.isOpen) return;
     const { state, rest } = this.#recording;
-    const expected = state.memberships.filter(({ user }) => user === this.user);
-    for (const stream of [`user:${this.user}`, ...expected.map(({ project }) => `project:${project}`)]) {
+    const memberships = state.memberships.filter(({ user }) => user === this.user);
+    const readable = [`user:${this.user}`, ...memberships.map(({ project }) => `project:${project}`)];
+    for (const stream of readable.filter((name) => this.#streams?.includes(name) ?? true)) {
       const place = this.places.get(stream);
       if (place?.isReady !== true) {
         this.#findings.add("streams_missing", `${client}: ${stream}`);

@@ -38,7 +38,7 @@ export async function runFaults(
   async function runFault(name: string, lastsMs: number): Promise<void> {
     const kind = FAULTS[name] as FaultKind;
     const fault = kind.make(site);
-    const { isBounded, isOutage = false, rewritesLog = false } = kind;
+    const { isBounded, isBoundedOverHttp = isBounded, isOutage = false, rewritesLog = false } = kind;
     await fault.prepare?.();
     const span: FaultSpan = {
       name,
@@ -46,6 +46,7 @@ export async function runFaults(
       began: Date.now(),
       ended: Infinity,
       isBounded,
+      isBoundedOverHttp,
       rewritesLog,
     };
     onFault(span);

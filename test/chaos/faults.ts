@@ -14,7 +14,7 @@ export interface Fault {
   end(): Promise<void> | void;
 }
 
-export interface FaultKind extends Pick<FaultSpan, "isBounded" | "rewritesLog"> {
+export interface FaultKind extends Pick<FaultSpan, "isBounded" | "isBoundedOverHttp" | "rewritesLog"> {
   /** Faults of one group exclude each other. */
   group: string;
   /** How often the schedule picks it, beside others. */
@@ -54,6 +54,7 @@ const nodeFault = (
   weight,
   // A frozen notifier answers nobody; the death of any node, or another's sleep, delays no frame for long.
   isBounded: kind !== "notifier" || begin !== freeze,
+  isBoundedOverHttp: !["notifier", "gateway"].includes(kind) || begin !== freeze,
   make: ({ topology, random }) => {
     const target = `${kind}-${random.whole(1, 2)}`;
     return { target, begin: () => begin(topology, target), end: () => end(topology, target) };
@@ -66,6 +67,8 @@ const networkFault = (backend: Backend, state: "cut" | "stalled" | "one_way"): F
   group: backend,
   weight: 1,
   isBounded: backend !== "postgres",
+  // Gateways reach notifiers over NATS.
+  isBoundedOverHttp: backend === "redis",
   make: ({ topology, random }) => {
     // All nodes, or one of them: then the others disagree with it.
     const node = random.next() < 0.5 ? undefined : random.pick([...topology.nodes.keys()]);
@@ -253,7 +256,10 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
       isBounded: true,
       make: ({ topology }: Site) => ({
         target: "all subscribers",
-        begin: () => topology.sockets.breakAll(),
+        begin() {
+          topology.sockets.breakAll();
+          topology.streams.breakAll();
+        },
         end: NOTHING,
       }),
     },

@@ -1,4 +1,4 @@
-import type { FaultSpan, History, LogRow, Recording, Time } from "./recording.ts";
+import type { FaultSpan, History, LogRow, Recording, Time, Transport } from "./recording.ts";
 
 /** Milliseconds that the harness, which shares its machine with all nodes, may itself add to a measured time. */
 export const SLACK_MS = 500;
@@ -68,10 +68,21 @@ export class Histories {
   }
 }
 
-/** Faults under way between two times, with the time that nodes need after an unbounded one. */
-export const faultsBetween = ({ faults }: Pick<Recording, "faults">, from: Time, to: Time): FaultSpan[] =>
+/** Whether the promise bounds a client's times while a fault lasts. */
+export const isBoundedFor = (
+  { isBounded, isBoundedOverHttp = isBounded }: FaultSpan,
+  transport: Transport,
+): boolean => (transport === "sse" || transport === "sync" ? isBoundedOverHttp : isBounded);
+
+/** Faults under way between two times, with the time that nodes need after one that is unbounded for the client. */
+export const faultsBetween = (
+  { faults }: Pick<Recording, "faults">,
+  [from, to]: [Time, Time],
+  transport: Transport,
+): FaultSpan[] =>
   faults.filter(
-    ({ began, ended, isBounded }) => began <= to && ended + (isBounded ? SLACK_MS : RECOVERY_MS) >= from,
+    (fault) =>
+      fault.began <= to && fault.ended + (isBoundedFor(fault, transport) ? SLACK_MS : RECOVERY_MS) >= from,
   );
 
 /** Faults that a request may have failed by: nodes need a moment to find each other again after any of them. */
@@ -103,9 +114,9 @@ const CLOSING_MS = 1000;
 const CLOSING_IN_FAULT_MS = 5000;
 
 /** When what was lost at a time must be closed. */
-export function closingTime(recording: Pick<Recording, "faults">, lost: Time): Time {
-  const faults = faultsBetween(recording, lost, lost + CLOSING_MS + SLACK_MS);
+export function closingTime(recording: Pick<Recording, "faults">, lost: Time, transport: Transport): Time {
+  const faults = faultsBetween(recording, [lost, lost + CLOSING_MS + SLACK_MS], transport);
   if (faults.length === 0) return lost + CLOSING_MS + SLACK_MS;
-  const ends = faults.map(({ isBounded, ended }) => (isBounded ? lost : ended));
+  const ends = faults.map((fault) => (isBoundedFor(fault, transport) ? lost : fault.ended));
   return Math.max(lost, ...ends) + CLOSING_IN_FAULT_MS + SLACK_MS;
 }

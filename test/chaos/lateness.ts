@@ -1,6 +1,6 @@
 import type { Findings } from "./findings.ts";
-import { faultsBetween, type Histories, SLACK_MS } from "./histories.ts";
-import type { FaultSpan, Recording, Time } from "./recording.ts";
+import { faultsBetween, type Histories, isBoundedFor, SLACK_MS } from "./histories.ts";
+import type { FaultSpan, Recording, Time, Transport } from "./recording.ts";
 
 /** Milliseconds that a frame may be late when a broker or a node has just died. */
 const LATE_MS = 2000;
@@ -20,8 +20,10 @@ export function checkLateness(
 ): Map<string, number[]> {
   const live = new Map<string, Time>();
   const times = new Map<string, number[]>();
+  const transports = new Map<string, Transport>();
   for (const signal of recording.signals) {
     const key = (stream: string): string => `${signal.client}/${signal.connection} ${stream}`;
+    if (signal.kind === "opened") transports.set(signal.client, signal.transport);
     if (signal.kind === "ready")
       for (const stream of Object.keys(signal.streams)) live.set(key(stream), signal.at);
     if (signal.kind !== "event") continue;
@@ -29,12 +31,13 @@ export function checkLateness(
     const committed = histories.find(signal.stream, signal.id)?.row.committed;
     if (since === undefined || committed === undefined || committed < since) continue;
     const late = signal.at - committed;
-    const faults = faultsBetween(recording, committed, signal.at);
+    const transport = transports.get(signal.client) ?? "websocket";
+    const faults = faultsBetween(recording, [committed, signal.at], transport);
     const name = namesOf(faults);
     const list = times.get(name);
     if (list === undefined) times.set(name, [late]);
     else list.push(late);
-    if (late > LATE_MS + SLACK_MS && faults.every(({ isBounded }) => isBounded))
+    if (late > LATE_MS + SLACK_MS && faults.every((fault) => isBoundedFor(fault, transport)))
       findings.add("late", `${key(signal.stream)} #${signal.seq}: ${Math.round(late)} ms, fault ${name}`);
   }
   return times;

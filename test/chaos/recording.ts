@@ -9,9 +9,22 @@ import type { Position } from "../../core/events.ts";
 /** Milliseconds since 1970: of this machine's one clock, which Postgres' commit timestamps come from as well. */
 export type Time = number;
 
+export type Transport = "websocket" | "polling" | "sse" | "sync";
+
 /** What a subscriber saw, in the order in which it came. */
 export type Signal = { at: Time; client: string; connection: number } & (
-  | { kind: "opened"; user: string; session: string; expires_at: Time; cursors: Record<string, Position> }
+  | {
+      kind: "opened";
+      transport: Transport;
+      user: string;
+      /** The id of the session, or of the personal token. */
+      session: string;
+      isPersonal?: boolean;
+      expires_at: Time;
+      cursors: Record<string, Position>;
+      /** All that the client may be sent, where that is not all that its user may read. */
+      streams?: string[];
+    }
   | { kind: "ready"; streams: Record<string, Position & { recovered: boolean }> }
   | { kind: "event"; stream: string; seq: number; id: string; digest: string; tags: string[] }
   /** Any other frame that holds a canary. */
@@ -20,8 +33,10 @@ export type Signal = { at: Time; client: string; connection: number } & (
   | { kind: "renewed"; expires_at: Time; session: string }
   | { kind: "dismissed"; frame: "session_ended" | "token_expired" }
   /** The server refused a connection, or a refresh of its token, and said why. */
-  | { kind: "refused"; session: string; user: string; expires_at: Time; code: string }
+  | { kind: "refused"; session: string; user: string; isPersonal?: boolean; expires_at: Time; code: string }
   | { kind: "closed"; reason: string }
+  /** The client could not come back until the end. */
+  | { kind: "absent" }
 );
 
 /** `unknown`: the connection was cut, or there was no answer in time. `failed`: the server said 5xx. */
@@ -42,8 +57,8 @@ export interface Call {
   leavesEvent: boolean;
   /** The write may make several events of one type in a stream, as a bulk or the end of a membership does. */
   makesMany?: boolean;
-  /** Whose sessions a success ends; all of them where no session is named. */
-  ends?: { user: string; session?: string; except?: string };
+  /** Whose sessions and personal tokens a success ends; all of them where none is named. */
+  ends?: { user: string; session?: string; except?: string; keepsTokens?: boolean };
 }
 
 export interface FaultSpan {
@@ -53,6 +68,8 @@ export interface FaultSpan {
   ended: Time;
   /** Whether the promise bounds lateness while it lasts: a broker or a node that just died does not excuse a late frame. */
   isBounded: boolean;
+  /** The same for clients over HTTP, whom gateways and NATS serve; `isBounded` where it is not said. */
+  isBoundedOverHttp?: boolean;
   /** The log may have lost its end: `recovered: false` and ended sessions are in order. */
   rewritesLog?: boolean;
   /** Of a fault that takes Postgres away: when it could be reached again. */

@@ -27,7 +27,12 @@ export function table(rows: (string | number)[][]): string {
 
 function countBy<Item>(items: Item[], nameOf: (item: Item) => string): Map<string, Item[]> {
   const groups = new Map<string, Item[]>();
-  for (const item of items) groups.set(nameOf(item), [...(groups.get(nameOf(item)) ?? []), item]);
+  for (const item of items) {
+    const name = nameOf(item);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [item]);
+    else group.push(item);
+  }
   return groups;
 }
 
@@ -68,6 +73,25 @@ function latenessTable({ lateness }: Verdict): string {
     ["lateness by fault (ms)", "frames", "p50", "p95", "p99", "max"],
     ...rows.sort((a, b) => Number(b[1]) - Number(a[1])),
   ]);
+}
+
+/** How many there were of each kind of client, how often they connected, and what they got. */
+function subscribersTable({ signals }: Recording): string {
+  const transports = new Map(
+    signals.flatMap((one) => (one.kind === "opened" ? [[one.client, one.transport] as const] : [])),
+  );
+  const kinds = countBy(
+    signals.filter(({ client }) => transports.has(client)),
+    ({ client }) => transports.get(client) as string,
+  );
+  const rows = [...kinds].map(([name, list]) => {
+    const count = (kind: Recording["signals"][number]["kind"]): number =>
+      list.filter((one) => one.kind === kind).length;
+    const clients = new Set(list.map(({ client }) => client)).size;
+    return [name, clients, ...(["opened", "event", "stream_closed", "refused"] as const).map(count)];
+  });
+  const head = ["subscribers", "count", "connections", "frames", "streams lost", "refusals"];
+  return table([head, ...rows.sort((a, b) => Number(b[3]) - Number(a[3]))]);
 }
 
 function memoryTable({ memory }: Recording): string {
@@ -159,6 +183,7 @@ export function report(recording: Recording, verdict: Verdict): string {
     ...rewindsTable(recording, verdict),
     callsTable(recording),
     failuresTable(recording),
+    subscribersTable(recording),
     latenessTable(verdict),
     memoryTable(recording),
     findingsTable(verdict),

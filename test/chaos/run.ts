@@ -7,7 +7,8 @@ import { runFaults } from "./fault-schedule.ts";
 import { HttpClient } from "./http-client.ts";
 import { Random } from "./random.ts";
 import type { History, Recording } from "./recording.ts";
-import { SocketSubscriber, type Subscriber } from "./subscriber.ts";
+import type { Subscriber } from "./subscriber.ts";
+import { makeSubscribers } from "./subscribers.ts";
 import { DATABASE, type Own, Topology } from "./topology.ts";
 import { type Project, World } from "./world.ts";
 import { Writer } from "./writer.ts";
@@ -35,8 +36,6 @@ const QUIET_WITHIN_MS = 60_000;
 const PROGRESS_MS = 1000;
 /** How long writers write on after the last fault of a run that counts them. */
 const WELL_MS = 3000;
-/** Every so many of the subscribers poll, let their tokens run out, and read streams from their beginning. */
-const [POLLS, EXPIRES, WHOLE] = [4, 5, 3];
 
 export async function run(
   { seed, length, only, scale, folder }: RunOptions,
@@ -60,7 +59,8 @@ export async function run(
   say("making users and projects");
   const sizes = { ...SIZES, writers: scaled(SIZES.writers), watchers: scaled(SIZES.watchers) };
   const world = await World.make(http, sizes, random.fork());
-  const subscribers = makeSubscribers(world, scaled(SUBSCRIBERS), topology.sockets.url, signals);
+  const urls = { sockets: topology.sockets.url, api: topology.streams.url };
+  const subscribers = makeSubscribers(world, scaled(SUBSCRIBERS), urls, random.fork(), signals);
   own("subscribers", () => subscribers.forEach((one) => one.stop()));
   for (const one of subscribers) one.start();
   const connected = (): number => subscribers.filter(({ isConnected }) => isConnected).length;
@@ -103,8 +103,9 @@ export async function run(
   ending.abort();
   await Promise.all(writing);
   signal.throwIfAborted();
-  await quiet(signals, () => subscribers.every(({ isConnected, user }) => isConnected || user.isGone));
+  const absent = await quiet(signals, subscribers);
   const ended = Date.now();
+  for (const { name } of absent) signals.push({ at: ended, client: name, connection: 0, kind: "absent" });
   const listed = await listTasks(world);
   const url = await topology.postgres.urlOf(DATABASE);
   histories.push({ until: null, rows: await dumpLog(url) });
@@ -138,37 +139,24 @@ function emptyLists() {
   return { signals, calls, spans, histories };
 }
 
-function makeSubscribers(
-  world: World,
-  count: number,
-  url: string,
-  signals: Recording["signals"],
-): Subscriber[] {
-  const { users } = world;
-  return Array.from({ length: count }, (_, n) => {
-    const user = users[n % users.length];
-    if (user === undefined) throw new Error("there are no users");
-    const transport = n % POLLS === POLLS - 1 ? "polling" : "websocket";
-    const address = `127.1.${Math.floor(n / 250)}.${(n % 250) + 1}`;
-    const projects = world.projectsOf(user).map(({ id }) => `project:${id}`);
-    const whole = n % WHOLE === 0 ? [`user:${user.id}`, ...projects] : [];
-    const renews = n % EXPIRES !== EXPIRES - 1;
-    const options = { name: `s${n}`, user, transport, renews, address, whole } as const;
-    return new SocketSubscriber(options, world, url, signals);
-  });
-}
-
-/** Waits until every subscriber is back, and no frame comes any more. */
-async function quiet(signals: Recording["signals"], areBack: () => boolean): Promise<void> {
+/** Waits until no frame comes any more and every subscriber was back since. @returns those that were not */
+async function quiet(signals: Recording["signals"], subscribers: Subscriber[]): Promise<Subscriber[]> {
+  const expected = (): Subscriber[] => subscribers.filter(({ user }) => !user.isGone);
+  const back = new Set<Subscriber>();
   let count = -1;
   let since = Date.now();
   await until(async () => {
     await delay(100);
     const events = signals.filter(({ kind }) => kind === "event").length;
-    if (events !== count || !areBack()) since = Date.now();
+    if (events !== count) {
+      since = Date.now();
+      back.clear();
+    }
     count = events;
-    return Date.now() - since > QUIET_MS;
+    for (const one of subscribers) if (one.isConnected) back.add(one);
+    return Date.now() - since > QUIET_MS && expected().every((one) => back.has(one));
   }, QUIET_WITHIN_MS);
+  return expected().filter((one) => !back.has(one));
 }
 
 /** The tasks of each project as its owner's lists show them. */

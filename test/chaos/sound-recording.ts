@@ -66,6 +66,7 @@ export function soundRecording(): Recording {
     client,
     connection: 1,
     kind: "opened",
+    transport: "websocket",
     user,
     session: client,
     expires_at: BEGAN + expires * 1000,

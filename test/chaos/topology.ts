@@ -67,6 +67,8 @@ export class Topology {
   redis!: LocalServer;
   postgres!: PostgresPair;
   api!: Balancer;
+  /** The same gateways, for those who follow the log over HTTP. */
+  streams!: Balancer;
   sockets!: Balancer;
   readonly #proxies: { node: string; backend: Backend; proxy: TcpProxy }[] = [];
   readonly #group: ProcessGroup;
@@ -145,6 +147,8 @@ export class Topology {
     await Promise.all([...this.nodes.keys()].map((name) => this.startNode(name)));
     this.api = await Balancer.listen(ports.PORT ?? [], "in_turn");
     own("the balancer of gateways", () => this.api.close());
+    this.streams = await Balancer.listen(ports.PORT ?? [], "in_turn");
+    own("the balancer of event streams", () => this.streams.close());
     this.sockets = await Balancer.listen(ports.NOTIFIER_PORT ?? [], "by_address");
     own("the balancer of notifiers", () => this.sockets.close());
     const sampling = setInterval(() => void this.#sampleMemory(), 2000);

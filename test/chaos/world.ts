@@ -9,6 +9,7 @@ import { ADMIN } from "./topology.ts";
 
 const RETRIES = 20;
 const RETRY_AFTER_MS = 500;
+const MAX_TOKENS = 50;
 export const ROLES = ["viewer", "member", "manager"] as const;
 
 export interface User {
@@ -24,9 +25,12 @@ export interface Session {
   user: User;
   token: string;
   refreshToken: string;
-  /** The session's id. */
+  /** The session's id, or the personal token's. */
   id: string;
   expiresAt: Time;
+  isPersonal?: boolean;
+  /** The streams that a personal token is limited to. */
+  streams?: string[];
 }
 
 export interface Project {
@@ -51,6 +55,14 @@ export function sessionOf(user: User, body: any): Session {
   };
 }
 
+export interface TokenOptions {
+  /** Projects that the token is limited to. */
+  projects: string[] | null;
+  scope: "read" | "write";
+  /** How long it is good for. */
+  seconds: number;
+}
+
 /** How many of each there are. */
 export interface Sizes {
   writers: number;
@@ -66,6 +78,8 @@ export class World {
   readonly watchers: User[] = [];
   readonly guests: User[] = [];
   readonly projects: Project[] = [];
+  /** Personal tokens that were made last. */
+  readonly tokens: { user: User; id: string }[] = [];
   admin!: User;
   readonly http: HttpClient;
   #serial = 0;
@@ -118,6 +132,41 @@ export class World {
       return sessionOf(user, body);
     }
     return null;
+  }
+
+  /** Creates a personal token. @returns null when there is no answer, or no such account or right any more */
+  async makeToken(user: User, { projects, scope, seconds }: TokenOptions): Promise<Session | null> {
+    const session = await this.logIn(user);
+    if (session === null) return null;
+    const expiresAt = Date.now() + seconds * 1000;
+    const body = {
+      name: `token ${++this.#serial}`,
+      scope,
+      expires_at: new Date(expiresAt).toISOString(),
+      project_ids: projects,
+    };
+    const {
+      outcome,
+      status,
+      body: made,
+    } = await this.http.send(
+      { method: "POST", path: "/auth/tokens", body },
+      { user: user.id, token: session.token },
+      { action: "auth.create_token" },
+    );
+    // The user may have lost a project: the token is for all that is left then.
+    if (status === 422 && projects !== null) return this.makeToken(user, { projects: null, scope, seconds });
+    if (outcome !== "ok") return null;
+    if (this.tokens.push({ user, id: made.id }) > MAX_TOKENS) this.tokens.shift();
+    return {
+      user,
+      token: made.token,
+      refreshToken: "",
+      id: made.id,
+      expiresAt,
+      isPersonal: true,
+      ...(projects && { streams: projects.map((id) => `project:${id}`) }),
+    };
   }
 
   async #register(prefix: string): Promise<User> {

@@ -249,7 +249,7 @@ export class Writer {
     if (session === null) return;
     const isAll = this.#random.next() < 0.5;
     const path = isAll ? "/auth/logout-all" : "/auth/logout";
-    const ends = { user: user.id, ...(!isAll && { session: session.id }) };
+    const ends = { user: user.id, ...(isAll ? { keepsTokens: true } : { session: session.id }) };
     await this.#send({ method: "POST", path }, { action: "auth.logout", ends }, session);
   }
 

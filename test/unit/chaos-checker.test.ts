@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { judge } from "../chaos/checker.ts";
 import { type Finding, FINDINGS } from "../chaos/findings.ts";
-import { readRecording, type Recording, type Signal, writeRecording } from "../chaos/recording.ts";
+import { type Call, readRecording, type Recording, type Signal, writeRecording } from "../chaos/recording.ts";
 import { ANN, BOB, CAT, PROJECT, soundRecording, STREAM } from "../chaos/sound-recording.ts";
 
 type EventSignal = Extract<Signal, { kind: "event" }>;
@@ -22,6 +22,13 @@ const insert = (recording: Recording, signal: Signal): void => {
   recording.signals.sort((a, b) => a.at - b.at);
 };
 const rowsOf = (recording: Recording) => recording.histories[0]?.rows ?? [];
+
+/** Where the subscriber of Ann's that ends with its session says whose token it has, and the request that ends it. */
+function personalOf({ signals, calls }: Recording) {
+  const opened = signals.find(({ kind, client }) => kind === "opened" && client === "session");
+  const logout = calls.find(({ id }) => id === "logout");
+  return { opened: opened as Extract<Signal, { kind: "opened" }>, logout: logout as Call };
+}
 
 /** What is spoiled, how, and what the checker counts then. */
 const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<Record<Finding, number>>][] = [
@@ -115,6 +122,28 @@ const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<R
     },
     { unannounced: 4, misled: 4 },
   ],
+  [
+    "a token that is limited to other streams gets an event",
+    (r) => {
+      const opened = r.signals.find(({ kind, client }) => kind === "opened" && client === "ann");
+      Object.assign(opened as object, { streams: [`user:${ANN}`] });
+    },
+    { leaked: 10 },
+  ],
+  [
+    "a client can't come back",
+    (r) => r.signals.push({ at: r.ended, client: "ann", connection: 0, kind: "absent" }),
+    { streams_missing: 1 },
+  ],
+  [
+    "a personal token ends with a logout of all sessions",
+    (r) => {
+      const { opened, logout } = personalOf(r);
+      opened.isPersonal = true;
+      logout.ends = { user: ANN, session: "session", keepsTokens: true };
+    },
+    { sessions_lost: 1 },
+  ],
   ["the log has a hole", (r) => void (r.state.heads[`user:${CAT}`] = 1), { holes: 1 }],
   [
     "a row is doubled",
@@ -203,6 +232,18 @@ test("a user who is added again may read what came meanwhile", () => {
   expect(nonZero(recording)).toEqual({});
 });
 
+test("a fault of NATS delays clients over HTTP, whom gateways serve by it, and no sockets", () => {
+  const recording = soundRecording();
+  const late = recording.signals.splice(indexOf(recording, 10, "ann"), 1)[0] as Signal;
+  insert(recording, { ...late, at: recording.began + 13_000 });
+  const [began, ended] = [recording.began + 9900, recording.began + 12_900];
+  const fault = { name: "nats-cut", target: "all nodes", isBounded: true, isBoundedOverHttp: false };
+  recording.faults = [{ ...fault, began, ended }];
+  expect(nonZero(recording)).toEqual({ late: 1 });
+  for (const one of recording.signals) if (one.kind === "opened") one.transport = "sse";
+  expect(nonZero(recording)).toEqual({});
+});
+
 test("a log without its oldest events is no other history, and a cursor before them needs recovered: false", () => {
   const recording = soundRecording();
   const rows = rowsOf(recording);
@@ -216,7 +257,7 @@ test("a log without its oldest events is no other history, and a cursor before t
   const cursor = { seq: 2, id: rows[1]!.id };
   const ready = { seq: 9, id: rows[8]!.id, recovered: false };
   const opened = { user: ANN, session: "away", expires_at: recording.ended, cursors: { [STREAM]: cursor } };
-  insert(recording, { at, client, connection: 1, kind: "opened", ...opened });
+  insert(recording, { at, client, connection: 1, kind: "opened", transport: "websocket", ...opened });
   insert(recording, { at, client, connection: 1, kind: "ready", streams: { [STREAM]: ready } });
   insert(recording, {
     at: recording.began + 12_000,
