@@ -4,8 +4,8 @@
  */
 import type { Position } from "../../core/events.ts";
 import type { Findings } from "./findings.ts";
-import { type Histories, mayBeRewritten, RECOVERY_MS } from "./histories.ts";
-import type { LogRow, Recording, Signal, Time } from "./recording.ts";
+import { closingTime, type Histories, mayBeRewritten, RECOVERY_MS } from "./histories.ts";
+import type { LogRow, Recording, Signal, Time, Transport } from "./recording.ts";
 
 type EventSignal = Extract<Signal, { kind: "event" }>;
 
@@ -41,6 +41,7 @@ export class Subscription {
   user = "";
   isOpen = false;
   #streams: string[] | null = null;
+  #transport: Transport = "websocket";
   readonly #recording: Recording;
   readonly #histories: Histories;
   readonly #findings: Findings;
@@ -57,6 +58,7 @@ export class Subscription {
         this.user = signal.user;
         this.isOpen = true;
         this.#streams = signal.streams ?? null;
+        this.#transport = signal.transport;
         for (const stream of this.places.keys())
           if (signal.cursors[stream] === undefined) this.places.delete(stream);
         for (const [stream, cursor] of Object.entries(signal.cursors)) {
@@ -127,7 +129,10 @@ export class Subscription {
     const found = this.#histories.find(frame.stream, frame.id);
     const where = `${frame.client}: ${frame.stream} #${frame.seq}`;
     if (found === undefined || found.row.seq !== frame.seq) return this.#findings.add("phantom", where);
-    if (found.row.digest !== frame.digest) this.#findings.add("altered", where);
+    const until = this.#histories.hadUntil(frame.stream, frame.id, frame.digest);
+    if (until === undefined) this.#findings.add("altered", where);
+    else if (frame.at > closingTime(this.#recording, until, this.#transport))
+      this.#findings.add("unredacted", `${where} ${Math.round(frame.at - until)} ms after its redaction`);
     const place = this.places.get(frame.stream) ?? newPlace(null);
     this.places.set(frame.stream, place);
     if (place.isReady) this.#follow(place, frame);

@@ -57,4 +57,25 @@ export function checkWrites(recording: Recording, histories: Histories, findings
       findings.add("failed_without_fault", `${call.action} ${call.status ?? "cut"} ${call.code ?? ""}`);
 }
 
+/** Rows that no event tells of are as the last write left them, unless writes overlapped it or were not answered. */
+export function checkRows({ calls, state, faults }: Recording, findings: Findings): void {
+  // A restore may take any write before it back.
+  const since = Math.max(0, ...faults.flatMap(({ rewritesLog, ended }) => (rewritesLog ? [ended] : [])));
+  const writes = new Map<string, Call[]>();
+  for (const call of calls)
+    if (call.row !== undefined && call.outcome !== "refused")
+      writes.set(call.row.name, [...(writes.get(call.row.name) ?? []), call]);
+  for (const [name, attempts] of writes) {
+    const last = attempts.filter(({ outcome }) => outcome === "ok").at(-1);
+    if (last === undefined || last.began < since) continue;
+    const expected = attempts.filter((call) => call.ended >= last.began).map(({ row }) => row?.state);
+    if (!expected.includes(state.rows[name] ?? null))
+      findings.add("rows_differ", `${last.action}: ${name} is ${state.rows[name] ?? "gone"}`);
+  }
+  const kept = new Set(state.secrets);
+  for (const { action, outcome, redacts, began } of calls)
+    if (outcome === "ok" && redacts !== undefined && began >= since && kept.has(redacts))
+      findings.add("unredacted", `${action}: the database has ${redacts}`);
+}
+
 export const isFailed = ({ outcome }: Call): boolean => outcome === "failed" || outcome === "unknown";

@@ -2,7 +2,7 @@
 import { checkAccess } from "./check-access.ts";
 import { checkDelivery } from "./check-delivery.ts";
 import { checkRewinds, type Rewind } from "./check-rewinds.ts";
-import { checkWrites } from "./check-writes.ts";
+import { checkRows, checkWrites } from "./check-writes.ts";
 import { Findings } from "./findings.ts";
 import { Histories } from "./histories.ts";
 import { checkLateness } from "./lateness.ts";
@@ -23,9 +23,11 @@ export function judge(recording: Recording): Verdict {
   checkDelivery(recording, histories, findings);
   checkAccess(recording, histories, findings);
   checkWrites(recording, histories, findings);
+  checkRows(recording, findings);
   const lateness = checkLateness(recording, histories, findings);
   for (const { node, how } of recording.exits) findings.add("processes_ended", `${node}: ${how}`);
   for (const { node, line } of recording.rejections) findings.add("unhandled_rejections", `${node}: ${line}`);
+  for (const fault of recording.state.faults) findings.add("unsound", fault);
   const rewinds = checkRewinds(recording, histories, findings);
   return { findings, lateness, outages: outagesOf(recording, histories), rewinds };
 }

@@ -16,6 +16,8 @@ interface IndexedHistory {
 /** The log of a run, with those that a restore replaced. */
 export class Histories {
   readonly #rows = new Map<string, { row: LogRow; history: IndexedHistory }>();
+  /** Until when each event had which content, as the last history that has it says: a restore brings back what was redacted. */
+  readonly #contents = new Map<string, Time>();
   readonly #histories: IndexedHistory[];
 
   constructor(histories: History[]) {
@@ -31,6 +33,10 @@ export class Histories {
         history.oldest.set(row.stream, Math.min(row.seq, history.oldest.get(row.stream) ?? Infinity));
         // A row that a restore kept belongs to the later history as well.
         this.#rows.set(`${row.stream} ${row.id}`, { row, history });
+        const content = (digest: string): string => `${row.stream} ${row.id} ${digest}`;
+        for (const { digest, until: replaced } of row.earlier ?? [])
+          this.#contents.set(content(digest), replaced);
+        this.#contents.set(content(row.digest), Infinity);
       }
       // What was forgotten before the backup that a restore brought back is older than all that it has.
       for (const [stream, oldest] of history.oldest) {
@@ -44,6 +50,11 @@ export class Histories {
   /** The event of that id in whichever history, with the last history that has it. */
   find(stream: string, id: string): { row: LogRow; history: IndexedHistory } | undefined {
     return this.#rows.get(`${stream} ${id}`);
+  }
+
+  /** Until when the log had an event with that content; undefined when it never had. */
+  hadUntil(stream: string, id: string, digest: string): Time | undefined {
+    return this.#contents.get(`${stream} ${id} ${digest}`);
   }
 
   /** The log as it was at some time. */

@@ -13,7 +13,8 @@ export interface Answer {
 }
 
 /** What the recording is to know of a call. */
-export type CallNote = Pick<Call, "action"> & Partial<Pick<Call, "leavesEvent" | "makesMany" | "ends">>;
+export type CallNote = Pick<Call, "action"> &
+  Partial<Pick<Call, "leavesEvent" | "makesMany" | "ends" | "row" | "redacts">>;
 
 export interface Identity {
   user: string;

@@ -59,6 +59,10 @@ export interface Call {
   makesMany?: boolean;
   /** Whose sessions and personal tokens a success ends; all of them where none is named. */
   ends?: { user: string; session?: string; except?: string; keepsTokens?: boolean };
+  /** What a success makes of a row that no event tells of; null for none. */
+  row?: { name: string; state: string | null };
+  /** A text that a success takes out of the database. */
+  redacts?: string;
 }
 
 export interface FaultSpan {
@@ -87,6 +91,8 @@ export interface LogRow {
   task?: { id: string; digest: string; deleted: boolean };
   /** Of an event about a membership: whose. */
   member?: string;
+  /** The event before texts of it were redacted, and until when it was so. */
+  earlier?: { digest: string; until: Time }[];
 }
 
 /** The log as it was until a restore put an older one in its place, or its oldest events were forgotten. */
@@ -103,6 +109,12 @@ export interface FinalState {
   heads: Record<string, number>;
   tasks: { id: string; title: string }[];
   memberships: { project: string; user: string }[];
+  /** The rows that no event tells of, as calls name them. */
+  rows: Record<string, string>;
+  /** Texts to be redacted that some table still has. */
+  secrets: string[];
+  /** What `npm run verify` finds. */
+  faults: string[];
 }
 
 export interface Recording {

@@ -12,6 +12,7 @@ import { makeSubscribers } from "./subscribers.ts";
 import { DATABASE, type Own, Topology } from "./topology.ts";
 import { type Project, World } from "./world.ts";
 import { Writer } from "./writer.ts";
+import { WRITES } from "./writes.ts";
 
 export interface RunOptions {
   seed: number;
@@ -26,7 +27,7 @@ export interface RunOptions {
 }
 
 const SUBSCRIBERS = 100;
-const SIZES = { writers: 20, watchers: 10, guests: 6, projects: 10 };
+const SIZES = { writers: 20, watchers: 10, guests: 6, staff: 2, projects: 10 };
 /** Milliseconds between two writes of one writer. */
 const PAUSE_MS = 600;
 const CONNECTED_WITHIN_MS = 30_000;
@@ -58,7 +59,7 @@ export async function run(
 
   say("making users and projects");
   const sizes = { ...SIZES, writers: scaled(SIZES.writers), watchers: scaled(SIZES.watchers) };
-  const world = await World.make(http, sizes, random.fork());
+  const world = await World.make(http, topology.mails, sizes, random.fork());
   const urls = { sockets: topology.sockets.url, api: topology.streams.url };
   const subscribers = makeSubscribers(world, scaled(SUBSCRIBERS), urls, random.fork(), signals);
   own("subscribers", () => subscribers.forEach((one) => one.stop()));
@@ -69,7 +70,7 @@ export async function run(
   const began = Date.now();
   const end = length.faults === undefined ? began + length.minutes * 60_000 : Infinity;
   const ending = new AbortController();
-  const writers = world.writers.map((user) => new Writer(world, random.fork(), user));
+  const writers = world.writers.map((user) => new Writer(world, random.fork(), user, WRITES));
   const writing = writers.map((writer) => writer.run(ending.signal, PAUSE_MS));
   say(`${writers.length} writers and ${subscribers.length} subscribers ${describe(length)}, seed ${seed}`);
   const progress = setInterval(() => {
@@ -114,7 +115,7 @@ export async function run(
     seed,
     began,
     ended,
-    founders: Object.fromEntries(world.projects.map(({ id, owner }) => [`project:${id}`, owner.id])),
+    founders: Object.fromEntries(world.projects.map(({ id, founder }) => [`project:${id}`, founder.id])),
     // What comes after the end is not judged.
     signals: signals.filter(({ at }) => at <= ended),
     calls,

@@ -121,6 +121,9 @@ export function soundRecording(): Recording {
       heads: { [STREAM]: 10 },
       tasks: rows.flatMap(({ task: one }) => (one ? [{ id: one.id, title: `title of ${one.id}` }] : [])),
       memberships: [{ project: PROJECT, user: ANN }],
+      rows: {},
+      secrets: [],
+      faults: [],
     },
     rest: {
       [STREAM]: Object.fromEntries(rows.flatMap(({ task: one }) => (one ? [[one.id, one.digest]] : []))),

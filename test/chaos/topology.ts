@@ -3,7 +3,6 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
-import { loadConfig } from "../../core/config.ts";
 import { startNatsCluster } from "../../local/nats.ts";
 import { freePort } from "../../local/ports.ts";
 import { ProcessGroup } from "../../local/process-group.ts";
@@ -12,6 +11,8 @@ import type { LocalServer } from "../../local/server-process.ts";
 import { until } from "../../local/until.ts";
 import { migrate } from "../../migrations/migrate.ts";
 import { Balancer } from "./balancer.ts";
+import { watchRewrites } from "./database-dump.ts";
+import { Mailbox } from "./mailbox.ts";
 import { PostgresPair } from "./postgres-pair.ts";
 import type { Recording } from "./recording.ts";
 import { type NetworkState, TcpProxy } from "./tcp-proxy.ts";
@@ -36,7 +37,7 @@ export const NODE_KINDS = Object.keys(SERVICES) as NodeKind[];
 /** What nodes depend on. */
 export type Backend = "nats" | "redis" | "postgres";
 const BACKENDS: Backend[] = ["nats", "redis", "postgres"];
-/** Servers of NATS, where NATS_URL takes a list. */
+/** Servers of the NATS cluster, all of which each node is told of. */
 const NATS_SERVERS = 3;
 
 const START_MS = 60_000;
@@ -45,16 +46,6 @@ const UNHANDLED = /unhandled ?rejection|uncaught ?exception/i;
 
 /** Something to end, in the opposite order of its start. */
 export type Own = (part: string, stop: () => unknown) => void;
-
-/** Whether nodes can be told of several NATS servers. */
-function takesList(): boolean {
-  try {
-    loadConfig({ NATS_URL: "nats://127.0.0.1:1,nats://127.0.0.1:2" });
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 export class Topology {
   readonly exits: Recording["exits"] = [];
@@ -66,6 +57,7 @@ export class Topology {
   nats!: LocalServer[];
   redis!: LocalServer;
   postgres!: PostgresPair;
+  mails!: Mailbox;
   api!: Balancer;
   /** The same gateways, for those who follow the log over HTTP. */
   streams!: Balancer;
@@ -105,11 +97,14 @@ export class Topology {
     this.postgres = await PostgresPair.start(folder, (pair) => own("Postgres", () => pair.stop()));
     await this.postgres.createDatabase(DATABASE);
     await migrate(await this.postgres.urlOf(DATABASE));
+    await watchRewrites(await this.postgres.urlOf(DATABASE));
     await this.postgres.addStandby();
-    this.nats = await startNatsCluster(takesList() ? NATS_SERVERS : 1);
+    this.nats = await startNatsCluster(NATS_SERVERS);
     own("NATS", () => Promise.all(this.nats.map((server) => server.stop())));
     this.redis = await startRedis();
     own("Redis", () => this.redis.stop());
+    this.mails = await Mailbox.listen();
+    own("the mail server", () => this.mails.close());
   }
 
   async #startNodes(own: Own, say: (line: string) => void): Promise<void> {
@@ -122,6 +117,7 @@ export class Topology {
       ACCESS_TOKEN_TTL: String(TOKEN_TTL_S),
       JWT_SECRET: randomBytes(32).toString("base64url"),
       NAMESPACE: `chaos-${randomBytes(4).toString("hex")}`,
+      SMTP_URL: this.mails.url,
       ADMIN_EMAIL: ADMIN.email,
       ADMIN_PASSWORD: ADMIN.password,
     };

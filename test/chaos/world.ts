@@ -3,18 +3,23 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { canary } from "./digest.ts";
 import type { HttpClient } from "./http-client.ts";
+import type { Mailbox } from "./mailbox.ts";
 import type { Random } from "./random.ts";
 import type { Time } from "./recording.ts";
 import { ADMIN } from "./topology.ts";
 
 const RETRIES = 20;
 const RETRY_AFTER_MS = 500;
-const MAX_TOKENS = 50;
+/** Things of a project that writers remember. */
+const MAX_KNOWN = 200;
 export const ROLES = ["viewer", "member", "manager"] as const;
 
 export interface User {
   id: string;
   name: string;
+  email: string;
+  /** The global one. */
+  role: "user" | "manager" | "admin";
   /** The last one that was taken, then others: a change may be unanswered, and a restore brings an older one back. */
   passwords: string[];
   /** Deactivated or erased, or about to be. */
@@ -35,12 +40,18 @@ export interface Session {
 
 export interface Project {
   id: string;
+  founder: User;
   owner: User;
   /** Its first members; those of them that are writers stay. */
   members: Set<User>;
   tasks: string[];
   comments: { task: string; id: string; author: string }[];
 }
+
+/** Adds to a list that forgets its oldest items. */
+export const remember = <Item>(list: Item[], item: Item): void => {
+  if (list.push(item) > MAX_KNOWN) list.shift();
+};
 
 /** What an answer of login or refresh holds. */
 export function sessionOf(user: User, body: any): Session {
@@ -70,6 +81,8 @@ export interface Sizes {
   watchers: number;
   /** Users whose accounts end during the run. */
   guests: number;
+  /** Users who are managers of all projects at times, and members of none. */
+  staff: number;
   projects: number;
 }
 
@@ -77,26 +90,31 @@ export class World {
   readonly writers: User[] = [];
   readonly watchers: User[] = [];
   readonly guests: User[] = [];
+  readonly staff: User[] = [];
   readonly projects: Project[] = [];
   /** Personal tokens that were made last. */
   readonly tokens: { user: User; id: string }[] = [];
+  readonly categories: { user: User; id: string; name: string }[] = [];
   admin!: User;
   readonly http: HttpClient;
+  readonly mails: Mailbox;
   #serial = 0;
 
-  private constructor(http: HttpClient) {
+  private constructor(http: HttpClient, mails: Mailbox) {
     this.http = http;
+    this.mails = mails;
   }
 
   /** @throws Error when a part of it can't be made */
-  static async make(http: HttpClient, sizes: Sizes, random: Random): Promise<World> {
-    const world = new World(http);
-    for (const kind of ["writers", "watchers", "guests"] as const)
-      for (let n = 0; n < sizes[kind]; n++)
-        world[kind].push(await world.#register(`${kind.slice(0, -1)}-${n}`));
+  static async make(http: HttpClient, mails: Mailbox, sizes: Sizes, random: Random): Promise<World> {
+    const world = new World(http, mails);
+    for (const kind of ["writers", "watchers", "guests", "staff"] as const)
+      for (let n = 0; n < sizes[kind]; n++) world[kind].push(await world.#mustRegister(`${kind}-${n}`));
     world.admin = {
       id: "admin",
       name: ADMIN.email,
+      email: ADMIN.email,
+      role: "admin",
       passwords: [ADMIN.password],
       isGone: false,
     };
@@ -115,6 +133,15 @@ export class World {
   /** A text that names a project, and no other text of the run. */
   title(project: Project): string {
     return canary(project.id, String(++this.#serial));
+  }
+
+  /** Such a text that is to be redacted. */
+  secret(project: Project): string {
+    return `${this.title(project)}-secret`;
+  }
+
+  categoriesOf(user: User) {
+    return this.categories.filter((category) => category.user === user);
   }
 
   /** A text that no other task has. */
@@ -157,7 +184,7 @@ export class World {
     // The user may have lost a project: the token is for all that is left then.
     if (status === 422 && projects !== null) return this.makeToken(user, { projects: null, scope, seconds });
     if (outcome !== "ok") return null;
-    if (this.tokens.push({ user, id: made.id }) > MAX_TOKENS) this.tokens.shift();
+    remember(this.tokens, { user, id: made.id });
     return {
       user,
       token: made.token,
@@ -169,15 +196,28 @@ export class World {
     };
   }
 
-  async #register(prefix: string): Promise<User> {
+  /** Opens an account. @returns null when that is refused, or not answered */
+  async register(prefix: string): Promise<User | null> {
     const name = `${prefix}-${randomUUID().slice(0, 8)}`;
     const password = `password of ${name}`;
-    const body = await this.#must({ id: "", token: "" }, "POST", "/auth/register", {
-      username: name,
-      email: `${name}@example.com`,
-      password,
-    });
-    return { id: body.id, name, passwords: [password], isGone: false };
+    const email = `${name}@example.com`;
+    const { outcome, body } = await this.http.send(
+      { method: "POST", path: "/auth/register", body: { username: name, email, password } },
+      { user: "" },
+      { action: "auth.register", row: { name: `account ${name}`, state: email } },
+    );
+    if (outcome !== "ok") return null;
+    return { id: body.id, name, email, role: "user", passwords: [password], isGone: false };
+  }
+
+  async #mustRegister(prefix: string): Promise<User> {
+    for (let attempt = 0; attempt < RETRIES; attempt++) {
+      const user = await this.register(prefix);
+      if (user !== null) return user;
+      // Nodes that just started may not know each other yet.
+      await delay(RETRY_AFTER_MS);
+    }
+    throw new Error(`${prefix} can't be registered`);
   }
 
   async #makeProject(n: number, random: Random): Promise<void> {
@@ -187,7 +227,7 @@ export class World {
     const as = { id: owner.id, token: session.token };
     const { id } = await this.#must(as, "POST", "/projects", { name: `Project ${n}` });
     const members = new Set([owner]);
-    this.projects.push({ id, owner, members, tasks: [], comments: [] });
+    this.projects.push({ id, founder: owner, owner, members, tasks: [], comments: [] });
     for (const user of this.users) {
       const isMember = user !== owner && (this.guests.includes(user) || random.next() < 0.4);
       const role = this.writers.includes(user) ? random.pick(["member", "manager"]) : random.pick(ROLES);

@@ -144,6 +144,41 @@ const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<R
     },
     { sessions_lost: 1 },
   ],
+  [
+    "a text is sent after its redaction",
+    (r) => {
+      rowsOf(r)[4]!.earlier = [{ digest: "d5 with a secret", until: r.began + 6000 }];
+      const frame = r.signals.splice(indexOf(r, 5, "session"), 1)[0] as EventSignal;
+      r.signals.splice(indexOf(r, 6, "session"), 0, { ...frame, digest: "d5 with a secret" });
+      frameOf(r, 10).id = rowsOf(r)[9]!.id;
+      rowsOf(r)[9]!.earlier = [{ digest: "d10 with a secret", until: r.began + 7000 }];
+      frameOf(r, 10).digest = "d10 with a secret";
+    },
+    { unredacted: 1 },
+  ],
+  [
+    "a redacted text stays in the database",
+    (r) => {
+      r.calls[4]!.redacts = "a secret";
+      r.state.secrets = ["a secret", "one that nobody redacted"];
+    },
+    { unredacted: 1 },
+  ],
+  [
+    "a row is not as its last write left it",
+    (r) => {
+      const row = (index: number, state: string | null) =>
+        (r.calls[index]!.row = { name: "category", state });
+      row(2, "red");
+      row(4, null);
+      // An answer that was lost may have been a success, or not.
+      row(6, "blue");
+      r.calls[6]!.outcome = "unknown";
+      r.state.rows.category = "red";
+    },
+    { rows_differ: 1, failed_without_fault: 1 },
+  ],
+  ["the rows are not what the log says", (r) => r.state.faults.push("task is gone"), { unsound: 1 }],
   ["the log has a hole", (r) => void (r.state.heads[`user:${CAT}`] = 1), { holes: 1 }],
   [
     "a row is doubled",
