@@ -17,7 +17,7 @@ import { problemDocument } from "../../core/errors.ts";
 import { type CommittedEvent, isEvent, type LoggedEvent, type Position } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
 import type { Database } from "../../mixins/database.ts";
-import { projectStream } from "../../mixins/event-log.ts";
+import { projectStream, userStream } from "../../mixins/event-log.ts";
 import { readLogs, type StreamHead } from "../../mixins/event-log.queries.ts";
 import { type EventType, movesAccess } from "../events.ts";
 import { memberEvents, projectEvents } from "../projects/projects.contract.ts";
@@ -44,12 +44,19 @@ interface Waiting extends Omit<Start, "cursor" | "page"> {
   entry: Entry;
 }
 
+/** Whether a socket follows its user by a token that does not reach the user's own stream. */
+const mustStayOutside = ({ data, disconnected }: ClientSocket): boolean =>
+  data.follows && ownStream(data.actor) === null && !disconnected;
+
 export class Streams {
   readonly #tails: Tails;
   /** Each socket's last join. The next one begins when it has ended. */
   readonly #turns = new WeakMap<ClientSocket, Promise<unknown>>();
-  /** The sockets that follow a user and are connecting, by the user's own stream: they are not in its room yet. */
-  readonly #connecting = new Map<string, Set<ClientSocket>>();
+  /**
+   * Sockets that follow a user without being in the room of the user's own stream, by that stream: those that are
+   * connecting, and those whose token is limited to projects.
+   */
+  readonly #outside = new Map<string, Set<ClientSocket>>();
   /**
    * Sockets whose memberships were read since the last beat. If Postgres now loses its last commits, no tail may have seen
    * the events of these memberships, so the next beat reads the memberships again.
@@ -91,7 +98,7 @@ export class Streams {
       const { actor } = socket.data;
       const own = streams === null ? ownStream(actor) : null;
       // From here on the own stream's tail tells of new memberships: those that commit before are among those read below.
-      const release = await this.#follow(socket, own);
+      const release = await this.#follow(socket, streams === null ? userStream(actor.id) : null);
       try {
         const names = streams ?? (await this.#usualStreams(socket, own, cursors.keys()));
         onWanted(names.length);
@@ -102,7 +109,8 @@ export class Streams {
           this.ready(socket, places);
         });
       } finally {
-        release();
+        if (mustStayOutside(socket)) socket.once("disconnect", release);
+        else release();
       }
     });
   }
@@ -123,16 +131,16 @@ export class Streams {
     return [...usual, ...others.slice(0, MAX_STREAMS - usual.size)];
   }
 
-  /** Has a connecting socket gain what its user's own stream tells from now on. @returns how to stop that */
+  /** Has a socket outside of its user's own stream gain what that tells from now on. @returns how to stop that */
   async #follow(socket: ClientSocket, own: string | null): Promise<() => void> {
     if (own === null) return () => {};
     const entries = this.#tails.hold([own]);
-    const sockets = this.#connecting.get(own) ?? new Set<ClientSocket>();
-    this.#connecting.set(own, sockets.add(socket));
+    const sockets = this.#outside.get(own) ?? new Set<ClientSocket>();
+    this.#outside.set(own, sockets.add(socket));
     const release = (): void => {
       this.#tails.release(entries.values());
       sockets.delete(socket);
-      if (sockets.size === 0) this.#connecting.delete(own);
+      if (sockets.size === 0) this.#outside.delete(own);
     };
     try {
       await entries.get(own)?.opened;
@@ -281,7 +289,13 @@ export class Streams {
    */
   async renewed(socket: ClientSocket): Promise<void> {
     const names = [...socket.rooms].filter((name) => name !== socket.id);
+    const own = userStream(socket.data.actor.id);
     try {
+      if (mustStayOutside(socket) && this.#outside.get(own)?.has(socket) !== true) {
+        const release = await this.#follow(socket, own);
+        if (socket.disconnected) release();
+        else socket.once("disconnect", release);
+      }
       const readable = await readableStreams(this.#db, socket.data.actor, names);
       for (const name of names) if (!readable.has(name) && socket.rooms.has(name)) this.close(socket, name);
     } catch (error) {
@@ -329,8 +343,8 @@ export class Streams {
       entry.membersVersion = UNKNOWN_VERSION;
       const position: StreamPosition = { ...entry.tail.last, recovered: false };
       this.#io.local.to(name).emit("ready", { streams: { [name]: position } });
-      for (const socket of [...this.#listeners(name), ...(this.#connecting.get(name) ?? [])])
-        if (name === ownStream(socket.data.actor)) this.#followAll(socket);
+      for (const socket of [...this.#listeners(name), ...(this.#outside.get(name) ?? [])])
+        if (name === userStream(socket.data.actor.id)) this.#followAll(socket);
     }
     for (const event of deliver) {
       if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);
@@ -357,7 +371,7 @@ export class Streams {
   /** A project's stream goes to sockets of a new member, and of each member of a restored project. */
   #tellFollowers(name: string, stream: string): void {
     if (name === stream) return;
-    for (const socket of [...this.#listeners(name), ...(this.#connecting.get(name) ?? [])])
+    for (const socket of [...this.#listeners(name), ...(this.#outside.get(name) ?? [])])
       this.#gain(socket, async () => [stream]);
   }
 

@@ -220,7 +220,7 @@ describe("a personal token", () => {
       });
   });
 
-  test("that is limited to projects opens their streams alone, and a socket that it renews keeps no other", async () => {
+  test("that is limited to projects opens their streams alone, and again after a loss; a socket that it renews keeps no other", async () => {
     const [inside, outside] = (await Promise.all(
       ["Inside", "Outside"].map((name) => ada.api.must("POST", "/projects", { name })),
     )) as [{ id: string }, { id: string }];
@@ -240,6 +240,14 @@ describe("a personal token", () => {
     expect(open.events.map(({ stream }) => stream)).toEqual([`project:${inside.id}`]);
     const closed = open.closed.map(({ stream }) => stream);
     expect(closed).toEqual(expect.arrayContaining([`project:${outside.id}`, `user:${ada.id}`]));
+
+    const stream = `project:${inside.id}`;
+    for (const socket of [limited, open]) delete socket.ready[stream];
+    await ada.api.must("DELETE", `/projects/${inside.id}`);
+    await ada.api.must("POST", `/projects/${inside.id}/restore`);
+    for (const socket of [limited, open])
+      await socket.waitFor(() => socket.ready[stream] !== undefined, "its stream again");
+    expect(Object.keys(limited.ready)).toEqual([stream]);
   });
 
   test("while the auth service is away: its client is let go and comes back by itself, and renewing answers 503", async () => {
