@@ -54,6 +54,9 @@ function portsOf(config: Config): WantedPort[] {
   ];
 }
 
+/** Anything can be thrown; the log and a report show an error. */
+const faultOf = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));
+
 /** One line that says what to do next. */
 function describe(error: unknown): string {
   if (error instanceof ConfigError) return error.message;
@@ -91,6 +94,10 @@ async function start(program: Program, { signal, say, own }: Starting): Promise<
     if (!signal.aborted) say(`Taskwire: still starting, waiting for ${what}`);
   });
   own({ name: "requests under way", stop: () => broker.stop(), force: () => {} });
+  // The program stops after a fault (local/program.ts): its line in the log, and the report of it, come first.
+  process.on("uncaughtExceptionMonitor", (error: unknown) =>
+    broker.logger.fatal("this process ends after a fault", faultOf(error)),
+  );
   if (signal.aborted) return;
   say(banner(config, embedded));
   // The parent process (local/cluster.ts) waits until all services run, on whichever node.

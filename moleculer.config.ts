@@ -7,33 +7,9 @@ import { VALIDATOR } from "./core/rules.ts";
 import { authorize } from "./middlewares/authorize.ts";
 import { failureDetector } from "./middlewares/failure-detector.ts";
 import { lostMessages } from "./middlewares/lost-messages.ts";
+import { traceActions } from "./middlewares/trace-actions.ts";
 import { MetricsReporter } from "./middlewares/metrics-reporter.ts";
 import { connectRedis, RedisOutage } from "./mixins/redis.ts";
-
-/** pino with one JSON object a line for machines, or Moleculer's short console for people. */
-function logger(config: Config): LoggerConfig {
-  if (!config.LOG_JSON)
-    return { type: "Console", options: { level: config.LOG_LEVEL, formatter: "short", moduleColors: false } };
-  return {
-    type: "Pino",
-    options: {
-      level: config.LOG_LEVEL,
-      pino: {
-        options: {
-          hooks: {
-            // pino takes `log.error(error, message)`; Moleculer and Taskwire write `log.error(message, error)`.
-            logMethod(args: unknown[], method: (...args: unknown[]) => void) {
-              const [message, ...rest] = args;
-              const error = rest.find((value) => value instanceof Error);
-              if (error === undefined) method.apply(this, args);
-              else method.apply(this, [{ err: error }, message]);
-            },
-          },
-        },
-      },
-    },
-  };
-}
 
 /** Answers and marks that a lone node keeps in memory: at most 64 MB (mixins/cache.ts bounds each). */
 const ANSWERS_IN_MEMORY = 1000;
@@ -76,12 +52,15 @@ function cacher(config: Config): BrokerOptions["cacher"] {
   return config.NATS_URL === "" ? { type: "MemoryLRU", options: { max: ANSWERS_IN_MEMORY } } : null;
 }
 
-/** How a node of the cluster behaves, whichever services it runs. Times in milliseconds unless Moleculer wants seconds. */
-export function brokerOptions(config: Config): BrokerOptions {
+/**
+ * How a node of the cluster behaves, whichever services it runs. Times in milliseconds unless Moleculer wants seconds.
+ * @param logger the log that the broker and its services write (core/logger.ts)
+ */
+export function brokerOptions(config: Config, logger: LoggerConfig | false): BrokerOptions {
   return {
     namespace: config.NAMESPACE,
     nodeID: config.NODE_ID || `${hostname()}-${process.pid}`,
-    logger: logger(config),
+    logger,
     transporter:
       config.NATS_URL === ""
         ? null
@@ -124,7 +103,7 @@ export function brokerOptions(config: Config): BrokerOptions {
     dependencyInterval: 50,
     // A node that stops finishes the calls that it has begun.
     tracking: { enabled: true, shutdownTimeout: 10_000 },
-    middlewares: [authorize, failureDetector, lostMessages],
+    middlewares: [authorize, traceActions, failureDetector, lostMessages],
     // null clears a nullable field; other fields refuse it (core/kit.ts).
     validator: { type: "Fastest", options: VALIDATOR },
     // main.ts handles signals: a node stops more than its broker.

@@ -1,6 +1,9 @@
 import { ServiceBroker, type ServiceSchema } from "moleculer";
 import type { Config, ServiceName } from "./core/config.ts";
+import type { ErrorReports } from "./core/error-reports.ts";
 import { natsOptions } from "./core/nats-options.ts";
+import { loggerOptions } from "./core/logger.ts";
+import { type Tracer, useTracer } from "./core/trace.ts";
 import { brokerOptions } from "./moleculer.config.ts";
 
 type Factory = (config: Config) => ServiceSchema;
@@ -53,6 +56,31 @@ function drainFirst(broker: ServiceBroker): void {
   };
 }
 
+/** Spans and reports of errors are sent up to the end: those of services that stop, too. */
+function closeLast(broker: ServiceBroker, ...sinks: ({ close(): Promise<void> } | null)[]): void {
+  const stop = broker.stop.bind(broker);
+  broker.stop = async () => {
+    try {
+      await stop();
+    } finally {
+      await Promise.all(sinks.map(async (sink) => sink?.close()));
+    }
+  };
+}
+
+// Nodes load OpenTelemetry and Sentry's SDK only where they are used.
+async function openSpans(config: Config, broker: ServiceBroker): Promise<Tracer> {
+  const { openTracer } = await import("./core/spans.ts");
+  const tracer = openTracer(config, (message) => broker.logger.warn(message));
+  useTracer(broker, tracer);
+  return tracer;
+}
+
+async function openReports(config: Config): Promise<ErrorReports> {
+  const { openErrorReports } = await import("./core/error-reports.ts");
+  return openErrorReports(config);
+}
+
 /**
  * Announces this node's services to the other nodes now. Moleculer collects such news for a second, in which a ready node
  * gets no calls: in a rolling restart the next node would stop before this one serves.
@@ -66,8 +94,11 @@ async function announce(broker: ServiceBroker): Promise<void> {
  * @param onWait called every 5 s with what the start still waits for
  */
 export async function startNode(config: Config, onWait?: (what: string) => void): Promise<ServiceBroker> {
-  const broker = new ServiceBroker(brokerOptions(config));
+  const reports = config.SENTRY_DSN === "" ? null : await openReports(config);
+  const broker = new ServiceBroker(brokerOptions(config, await loggerOptions(config, reports?.send)));
+  const tracer = config.TRACE_URL === "" ? null : await openSpans(config, broker);
   drainFirst(broker);
+  closeLast(broker, tracer, reports);
   for (const name of config.SERVICES) broker.createService((await load[name]()).default(config));
   const waiting = onWait && setInterval(() => onWait(waitsFor(broker, config)), REPORT_MS);
   try {

@@ -17,6 +17,7 @@ import type { ValidationRule, ValidationRuleObject } from "fastest-validator";
 import type { ProblemCode } from "./errors.ts";
 import type { Schema } from "./json-schema.ts";
 import type { Context, Service, ServiceBroker, ServiceSchema } from "moleculer";
+import { begin, originHere, placeOf, traced } from "./trace.ts";
 
 export type Role = "user" | "manager" | "admin";
 
@@ -70,6 +71,8 @@ export interface Meta {
   actor?: Actor | null;
   /** The trace that the request belongs to (W3C Trace Context); absent when the request names none. */
   traceparent?: string;
+  /** The span that the call is made from, as `traceparent`; absent for a call of no request, job or mail. */
+  trace?: string;
   /** Of the request itself; nested calls have none. */
   conditions?: Conditions | null;
   /** On the way back: the response is that of an earlier request with the same idempotency key. */
@@ -215,6 +218,12 @@ export const docsOf = (schema: ServiceSchema): Record<string, ActionDocs | undef
 /** The origin of a call: the context that it belongs to, or the broker for a call that begins here. */
 export type Caller = Pick<ServiceBroker, "call"> | Context<never, never>;
 
+/** The request and the span that a message over the broker belongs to; of a message that begins something, none. */
+function originOptions(): { requestID?: string; meta?: { trace: string } } {
+  const origin = originHere();
+  return origin === null ? {} : { requestID: origin.request_id, meta: { trace: origin.trace } };
+}
+
 /** The calls that a contract offers, typed on the caller's side. */
 export function remote<C extends ServiceContract>(name: C["name"]) {
   return {
@@ -228,15 +237,16 @@ export function remote<C extends ServiceContract>(name: C["name"]) {
       params: C["actions"][A]["params"],
       nodeID?: string,
     ): Promise<C["actions"][A]["result"]> {
+      const { meta, ...options } = originOptions();
       // The actor comes from `ctx.locals`, never from `ctx.meta`, which a callee may have changed.
-      const options =
+      const actor =
         "locals" in from
-          ? { meta: { actor: (from as { locals: Meta }).locals.actor ?? null, conditions: null } }
-          : {};
+          ? { actor: (from as { locals: Meta }).locals.actor ?? null, conditions: null }
+          : undefined;
       return (from as Pick<ServiceBroker, "call">).call<C["actions"][A]["result"], object>(
         `${name}.${action}`,
         params,
-        nodeID === undefined ? options : { ...options, nodeID },
+        { ...options, meta: { ...meta, ...actor }, ...(nodeID !== undefined && { nodeID }) },
       );
     },
   };
@@ -261,9 +271,9 @@ export function broadcast<Payload extends object>(
   payload: Payload,
 ): void {
   // A closed transporter throws before there is a promise.
-  void Promise.try(() => broker.broadcast(name, payload)).catch((error: unknown) =>
-    broker.logger.warn(`hint ${name} was not sent`, error),
-  );
+  void traced(`publish ${name}`, "producer", {}, () =>
+    Promise.try(() => broker.broadcast(name, payload, originOptions())),
+  ).catch((error: unknown) => broker.logger.warn(`hint ${name} was not sent`, error));
 }
 
 /** Listens to a hint. An error of the handler is logged here, since Moleculer has no caller to give it to. */
@@ -273,12 +283,23 @@ export function on<Payload extends object, This = Service>(
 ): Subscriptions {
   return {
     [name]: {
-      async handler(ctx) {
-        try {
-          await handler.call(this as This, ctx.params as Payload);
-        } catch (error) {
-          this.logger.error(`handling the hint ${name} failed`, error);
-        }
+      handler(ctx) {
+        const { trace } = ctx.meta as Meta;
+        const beginning = {
+          service: { broker: this.broker, name: this.name },
+          name: `receive ${name}`,
+          kind: "consumer",
+          requestId: ctx.requestID ?? ctx.id,
+          parent: placeOf(trace),
+        } as const;
+        return begin(beginning, async () => {
+          try {
+            await handler.call(this as This, ctx.params as Payload);
+          } catch (error) {
+            this.logger.error(`handling the hint ${name} failed`, error);
+            throw error;
+          }
+        }).catch(() => {});
       },
     },
   };

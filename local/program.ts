@@ -1,6 +1,7 @@
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { explain } from "../core/explain.ts";
+import { safeError } from "../core/redact.ts";
 
 /** Signals within this time count as one: npm passes on a Ctrl-C that the terminal also sends to this process. */
 const ONE_PRESS_MS = 500;
@@ -97,8 +98,8 @@ export class Program {
     process.stderr.on("error", () => {});
     process.on("uncaughtException", (error: unknown) => {
       if (this.#ending.signal.aborted) return;
-      const { stack } = error as Error;
-      process.stderr.write(`Taskwire: ${this.#started ? (stack ?? String(error)) : explain(error)}\n`);
+      const shown = this.#started && error instanceof Error ? safeError(error).stack : explain(error);
+      process.stderr.write(`Taskwire: ${shown}\n`);
       void this.stop("after this fault", 1);
     });
   }

@@ -13,6 +13,7 @@
 import { randomBytes } from "node:crypto";
 import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
 import type { Actor } from "../core/kit.ts";
+import { traced } from "../core/trace.ts";
 
 /** Seconds that an answer is stored. */
 const TTL_S = 5;
@@ -85,7 +86,7 @@ async function ask<Answer>(
   const { cacheState: state } = service;
   if (store === null || state.owed.size > 0 || performance.now() < state.awayUntil) return null;
   try {
-    return await question(store);
+    return await traced("cache", "client", {}, () => question(store));
   } catch {
     state.awayUntil = performance.now() + PAUSE_MS;
     return null;
@@ -105,7 +106,9 @@ async function mark(service: Lends, store: Store, names: Iterable<string>): Prom
   const value = randomBytes(9).toString("base64url");
   const due = [...new Set(names)];
   try {
-    await Promise.all(due.map((name) => store.set(markOf(name), value, MARK_TTL_S)));
+    await traced("cache outdate", "client", { names: due.length }, () =>
+      Promise.all(due.map((name) => store.set(markOf(name), value, MARK_TTL_S))),
+    );
     due.forEach((name) => state.owed.delete(name));
   } catch {
     const until = performance.now() + TTL_S * 1000;

@@ -2,6 +2,7 @@ import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
 import pg from "pg";
 import type { Config } from "../core/config.ts";
 import { Problem, retryLater } from "../core/errors.ts";
+import { outsideScope, traced } from "../core/trace.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type Cost, Turns } from "./turns.ts";
 
@@ -120,6 +121,12 @@ export function databaseProblem(error: unknown): unknown {
     return new Problem("validation-failed", "Text must not contain the character U+0000");
   return error;
 }
+
+const POSTGRES = { "db.system.name": "postgresql" };
+
+/** Runs `work` as the span of a statement, by its name; an unnamed one goes by its first word. Never by its values. */
+const tracedStatement = <Result>({ name, text }: Statement, work: () => Result): Result =>
+  traced(name ?? (/\w+/.exec(text)?.[0] ?? "statement").toUpperCase(), "client", POSTGRES, work);
 
 /** Runs one statement and turns its failure into a problem. */
 async function run<Row extends object>(
@@ -242,43 +249,47 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
 
   return {
     query: <Row extends object>({ slow: cost, by, ...statement }: Statement) =>
-      cost === undefined
-        ? run<Row>({ query: send }, statement)
-        : turns.run({ cost, by }, () => run<Row>(connections.slow, statement)),
-    async transaction(work, timeoutMs) {
-      const client = await connections.pool.connect().catch((error: unknown) => {
-        throw databaseProblem(error);
-      });
-      // The pool listens to idle connections alone: a connection that dies between two statements would end the process.
-      client.on("error", onError);
-      let broken: Error | undefined;
-      const sendHere = <Row extends object>(statement: Statement) =>
-        client.query<Row>(statement).catch((error: unknown) => {
-          if (foundReadOnly(error)) broken = error as Error;
-          return mindReadOnly(error);
+      tracedStatement(statement, () =>
+        cost === undefined
+          ? run<Row>({ query: send }, statement)
+          : turns.run({ cost, by }, () => run<Row>(connections.slow, statement)),
+      ),
+    transaction: (work, timeoutMs) =>
+      traced("transaction", "client", POSTGRES, async () => {
+        const client = await connections.pool.connect().catch((error: unknown) => {
+          throw databaseProblem(error);
         });
-      try {
-        const limit =
-          timeoutMs === undefined
-            ? ""
-            : `; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs * STATEMENT_SHARE)}`;
-        await run(client, { text: `BEGIN${limit}` });
-        const more = timeoutMs !== undefined && { query_timeout: timeoutMs };
-        const result = await work({
-          query: (statement) => run({ query: sendHere }, { ...statement, ...more }),
-        });
-        await run(client, { text: "COMMIT" });
-        mindWritten();
-        return result;
-      } catch (error) {
-        // A connection that can't even roll back is closed rather than handed to the next caller.
-        await client.query("ROLLBACK").catch((rollback: Error) => (broken = rollback));
-        throw error;
-      } finally {
-        client.off("error", onError);
-        client.release(broken);
-      }
-    },
+        // The pool listens to idle connections alone: a connection that dies between two statements would end the process.
+        client.on("error", onError);
+        let broken: Error | undefined;
+        const sendHere = <Row extends object>(statement: Statement) =>
+          client.query<Row>(statement).catch((error: unknown) => {
+            if (foundReadOnly(error)) broken = error as Error;
+            return mindReadOnly(error);
+          });
+        try {
+          const limit =
+            timeoutMs === undefined
+              ? ""
+              : `; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs * STATEMENT_SHARE)}`;
+          await run(client, { text: `BEGIN${limit}` });
+          const more = timeoutMs !== undefined && { query_timeout: timeoutMs };
+          const result = await work({
+            query: (statement) =>
+              tracedStatement(statement, () => run({ query: sendHere }, { ...statement, ...more })),
+          });
+          await run(client, { text: "COMMIT" });
+          mindWritten();
+          return result;
+        } catch (error) {
+          // A connection that can't even roll back is closed rather than handed to the next caller.
+          await client.query("ROLLBACK").catch((rollback: Error) => (broken = rollback));
+          throw error;
+        } finally {
+          client.off("error", onError);
+          client.release(broken);
+        }
+      }),
     async openSnapshot({ statementMs, idleMs }) {
       const client = new pg.Client({
         ...options,
@@ -297,7 +308,7 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
         void end();
         throw error;
       }
-      return { query: (statement) => run(client, statement), end };
+      return { query: (statement) => tracedStatement(statement, () => run(client, statement)), end };
     },
     get interruptions() {
       return interruptions;
@@ -318,7 +329,10 @@ export function database(config: Config): Partial<ServiceSchema> {
       const { broker, logger } = this;
       const entry = opened.get(broker) ?? {
         database: openDatabase(config, (error) =>
-          logger.warn("lost a connection to Postgres; the next query opens another", error.message),
+          // A connection outlives the request that opened it.
+          outsideScope(() =>
+            logger.warn("lost a connection to Postgres; the next query opens another", error.message),
+          ),
         ),
         users: 0,
       };

@@ -1,6 +1,7 @@
 /** `npm run cluster`: every service in a process of its own over real NATS, Redis and Postgres, with one log. */
 import { join } from "node:path";
 import { ConfigError, loadConfig } from "../core/config.ts";
+import { isForPeople } from "../core/logger.ts";
 import { explain } from "../core/explain.ts";
 import { originOf } from "../core/origin.ts";
 import { type Ports, clusterNodes, startCluster } from "../local/cluster.ts";
@@ -82,6 +83,8 @@ async function start({ signal, say, own }: Starting): Promise<void> {
   say(`Starting ${Object.keys(clusterNodes(ports)).join(", ")}, and waiting until all of them serve`);
   const { group } = await startCluster({ DATABASE_URL, NATS_URL, REDIS_URL }, ports, {
     out: process.stdout,
+    // The nodes write to this process: it knows whether people read along.
+    env: { LOG_JSON: String(!isForPeople(config)) },
     onWait: (nodes) => {
       if (!signal.aborted) say(`Taskwire: still waiting for ${nodes.join(", ")}`);
     },

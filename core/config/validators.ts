@@ -86,6 +86,19 @@ export const whole = (from: number, to: number, unit = "") =>
     return value;
   });
 
+export const ratio = makeValidator<number>((input) => {
+  const value = Number(input);
+  if (!(value >= 0 && value <= 1)) throw new Error(`"${input}" is not a number from 0 to 1`);
+  return value;
+});
+
+/** Where Sentry's protocol finds a project: `https://key@host/project`. */
+export const dsn = makeValidator<string>((input) => {
+  if (!URL.canParse(input) || !/^https?:\/\/[^:@/]+(?::[^@/]*)?@[^@?#]+\/\d+$/.test(input))
+    throw new Error("needs the form https://key@host/project, as Sentry shows it");
+  return input;
+});
+
 /** An address or a name of this machine, without a scheme or a port. */
 export const host = makeValidator<string>((input) => {
   const name = /^(?!-)[a-z\d-]{1,63}(\.[a-z\d-]{1,63})*\.?$/i;

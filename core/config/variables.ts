@@ -3,12 +3,14 @@ import { bool, makeValidator, port, str } from "envalid";
 import {
   baseUrl,
   budget,
+  dsn,
   emailAddress,
   host,
   issuer,
   mailbox,
   origins,
   password,
+  ratio,
   redisUrl,
   seconds,
   secret,
@@ -234,10 +236,26 @@ export const VARIABLES = {
     devDefault: "warn",
     desc: "lowest level that is logged",
   }),
-  LOG_JSON: bool({
-    default: true,
-    devDefault: false,
-    desc: "`true`: one JSON object per line (pino); `false`: text for people",
+  LOG_JSON: str({
+    choices: ["auto", "true", "false"],
+    default: "auto",
+    desc: "`true`: one JSON object per line (pino); `false`: text for people; `auto`: text on a terminal, JSON elsewhere",
+  }),
+  TRACE_URL: url(
+    "http:",
+    "https:",
+  )({
+    default: "",
+    desc: "where spans are sent as Zipkin v2 JSON, such as `http://zipkin:9411/api/v2/spans`; empty: nowhere",
+  }),
+  TRACE_SAMPLE: ratio({
+    default: 0.1,
+    devDefault: 1,
+    desc: "share of the requests whose spans are sent, 0 to 1; a `traceparent` decides for its own request",
+  }),
+  SENTRY_DSN: dsn({
+    default: "",
+    desc: "**secret.** Where internal errors are reported (Sentry or what speaks its protocol), without personal data; empty: nowhere",
   }),
 };
 
@@ -250,6 +268,7 @@ export const SECRETS = [
   "METRICS_TOKEN",
   "ADMIN_PASSWORD",
   "SMTP_URL",
+  "SENTRY_DSN",
 ] as const;
 
 type Variables = typeof VARIABLES;

@@ -21,6 +21,7 @@ import { createHttpServer } from "./http-server.ts";
 import { LoginSlots } from "./login-attempts.ts";
 import { type Alias, type Request, web } from "./moleculer-web.ts";
 import { createRateLimits, measureLimits } from "./rate-limit.ts";
+import { observe } from "./request-log.ts";
 import { sendProblem } from "./response.ts";
 import { afterAction, beforeAction } from "./route-steps.ts";
 import { verifyPersonalToken } from "./routes.ts";
@@ -148,14 +149,17 @@ export default (config: Config): ServiceSchema => {
       },
 
       /** Every request begins here, also one that no route matches. */
-      async httpHandler(this: Service & GatewayService, request: Request, response: ServerResponse) {
-        try {
-          if (await arrive(this, request, response)) return;
-        } catch (error) {
-          await onError.call(this, request, response, error);
-          return;
-        }
-        await web.methods.httpHandler?.call(this, request, response);
+      httpHandler(this: Service & GatewayService, request: Request, response: ServerResponse) {
+        // First of all: every response, also a problem's, has the request's id and the time that it took.
+        return observe(this, request, response, async () => {
+          try {
+            if (await arrive(this, request, response)) return;
+          } catch (error) {
+            await onError.call(this, request, response, error);
+            return;
+          }
+          await web.methods.httpHandler?.call(this, request, response);
+        });
       },
 
       /** A step reads the query once the caller is known. */

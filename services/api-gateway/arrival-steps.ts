@@ -8,7 +8,6 @@ import { boundPreflight } from "./cors.ts";
 import { countRequest, type Gateway } from "./exchange.ts";
 import { type Request, run } from "./moleculer-web.ts";
 import { servePage } from "./web-pages.ts";
-import { identify } from "./request.ts";
 
 /** @returns true when the step answered the request */
 type ArrivalStep = (
@@ -20,11 +19,6 @@ type ArrivalStep = (
 const isOptions = ({ method }: Request): boolean => method === "OPTIONS";
 const isPreflight = (request: Request): boolean =>
   isOptions(request) && request.headers["access-control-request-method"] !== undefined;
-
-/** First of all: every response, also a problem's, has the request's id and the time that it took. */
-const giveId: ArrivalStep = (_gateway, request, response) => {
-  request.requestId = identify(request, response);
-};
 
 const secure = helmet();
 /** Before any response: problems and pages have these headers, too. */
@@ -88,7 +82,6 @@ const answerPreflight: ArrivalStep = (gateway, request, response) =>
 
 /** In this order: what costs little and refuses much comes first. */
 const STEPS: readonly ArrivalStep[] = [
-  giveId,
   setSecurityHeaders,
   useOriginForm,
   setCorsHeaders,

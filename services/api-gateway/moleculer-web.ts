@@ -24,6 +24,8 @@ export interface Request extends IncomingMessage {
   loginAttempt?: LoginAttempt;
   /** The budget that was last charged for the request. */
   counted?: BudgetName;
+  /** The caller, once known; undefined for a request without a login. */
+  userId?: string;
   /** The user or the address that the request counts for. */
   client?: string;
 }
@@ -32,6 +34,7 @@ export interface Request extends IncomingMessage {
 export interface Alias {
   method: string;
   path: string;
+  action?: string;
   match(url: string): false | object;
 }
 

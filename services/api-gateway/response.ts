@@ -10,7 +10,6 @@ import { challenge } from "./authenticate.ts";
 import { entityTag, isFresh } from "./conditional.ts";
 import type { CursorSigner } from "./signed-cursors.ts";
 import { instanceOf, resourcesIn, toProblem } from "./problem.ts";
-import { traceparentOf } from "./request.ts";
 import type { Route } from "./routes.ts";
 import type { Request } from "./moleculer-web.ts";
 
@@ -102,8 +101,7 @@ export function sendProblem(log: Log<"error">, request: Request, response: Serve
   if (!isWrong) request.loginAttempt?.undecided();
   const { resource, errors, results, headers = {} } = problem.data;
   if (code === "internal-error") {
-    const trace = traceparentOf(request);
-    log.error(`request ${request.requestId} failed${trace === null ? "" : `, of trace ${trace}`}`, error);
+    log.error({ action: request.$alias?.action }, "a request failed", error);
   }
   if (response.headersSent) {
     response.destroy();

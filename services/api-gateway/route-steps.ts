@@ -5,6 +5,7 @@ import type { Context } from "moleculer";
 import { clientAddress } from "../../core/client-address.ts";
 import type { StreamStart } from "../../core/events.ts";
 import type { Meta } from "../../core/kit.ts";
+import { originHere } from "../../core/trace.ts";
 import { namesFixedSegment, notRouted, routeOf } from "./aliases.ts";
 import { mustHaveNoKey, readIdempotencyKey, readIfMatch } from "./conditional.ts";
 import { EVENT_STREAM, eventStream } from "./event-stream.ts";
@@ -27,10 +28,12 @@ type RouteStep = (exchange: Exchange, gateway: Gateway) => void | Promise<void>;
 
 const budgetOf = ({ route }: Exchange) => route.budget ?? "default";
 
-/** First: whatever happens to the request is logged under its trace. */
+/** First: whatever happens to the request belongs to its trace. Its events carry what the client itself sent. */
 const keepTrace: RouteStep = ({ ctx, request }) => {
   const traceparent = traceparentOf(request);
   if (traceparent !== null) ctx.meta.traceparent = traceparent;
+  const origin = originHere();
+  if (origin !== null) ctx.meta.trace = origin.trace;
 };
 
 /** The router takes `DELETE /tasks/bulk` for the deletion of a task with the id `bulk`. */
@@ -68,6 +71,7 @@ const identifyCaller: RouteStep = async (exchange, gateway) => {
     if (mustCount()) await count(null);
     throw error;
   }
+  request.userId = ctx.meta.actor?.id;
   if (asks || mustCount()) await count(ctx.meta.actor);
 };
 

@@ -20,7 +20,7 @@ export default (config: Config, options: Partial<SchedulerOptions> = {}): Servic
       const jobs = scheduledJobs(config, this.broker, this.db);
       // Loads pg-boss only on nodes that need it, and does not delay the node's start.
       scheduler = import("./scheduler.ts").then(({ startScheduler }) =>
-        startScheduler(config, jobs, { ...SCHEDULER, ...options }, this.logger),
+        startScheduler(config, jobs, { ...SCHEDULER, ...options }, this),
       );
     },
 

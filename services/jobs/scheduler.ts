@@ -1,5 +1,8 @@
+import type { Service } from "moleculer";
 import type { Config } from "../../core/config.ts";
+import { problemCode } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { begin } from "../../core/trace.ts";
 import { JobQueues } from "../../mixins/job-queues.ts";
 import type { ScheduledJob } from "./scheduled-jobs.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
@@ -20,6 +23,13 @@ async function run(
   }
 }
 
+/** A fault is logged with its stack, and reported. A database or a service that is away is none: its outage is known. */
+function logFailure(log: Log<"warn" | "error">, name: string, error: unknown): void {
+  const isAway = problemCode(error) !== null || (error as { retryable?: boolean }).retryable === true;
+  if (isAway) log.warn(`job ${name} failed: ${(error as Error).message}`);
+  else log.error(`job ${name} failed`, error);
+}
+
 /**
  * Serves jobs by pg-boss' schedules and queues. One of the nodes that do so queues a job when it is due, and one runs it.
  * A job that is due again while it waits, runs or is retried is not queued a second time (`exclusive`). A job that was due
@@ -29,11 +39,11 @@ export const startScheduler = (
   config: Config,
   jobs: ScheduledJob[],
   options: SchedulerOptions,
-  log: Log<"warn">,
+  service: Service,
 ): JobQueues =>
   new JobQueues(config, {
     label: "job queue",
-    log,
+    log: service.logger,
     graceMs: options.graceMs,
     cronCheckSeconds: options.cronCheckSeconds,
     async setUp(queues) {
@@ -53,13 +63,22 @@ export const startScheduler = (
       for (const job of jobs)
         await queues.pgBoss.work(job.name, { pollingIntervalSeconds: pollSeconds }, async ([attempt]) => {
           if (attempt === undefined) return;
-          try {
-            await run(job, options, AbortSignal.any([attempt.signal, queues.stopping]));
-          } catch (error) {
-            if (!queues.stopping.aborted) log.warn(`job ${job.name} failed: ${(error as Error).message}`);
-            // pg-boss tries the job again.
-            throw error;
-          }
+          const beginning = {
+            service,
+            name: `job ${job.name}`,
+            kind: "consumer",
+            requestId: attempt.id,
+            parent: null,
+          } as const;
+          await begin(beginning, async () => {
+            try {
+              await run(job, options, AbortSignal.any([attempt.signal, queues.stopping]));
+            } catch (error) {
+              if (!queues.stopping.aborted) logFailure(service.logger, job.name, error);
+              // pg-boss tries the job again.
+              throw error;
+            }
+          });
         });
     },
   });

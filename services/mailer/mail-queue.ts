@@ -1,7 +1,8 @@
+import type { Service } from "moleculer";
 import type { JobResult, JobWithMetadata } from "pg-boss";
 import type { Config } from "../../core/config.ts";
 import { retryLater } from "../../core/errors.ts";
-import type { Log } from "../../core/log.ts";
+import { begin, cameFrom, type Origin, originHere, traced } from "../../core/trace.ts";
 import { JobQueues } from "../../mixins/job-queues.ts";
 import { databaseProblem } from "../../mixins/database.ts";
 import type { DeliveryOptions } from "./delivery-options.ts";
@@ -14,6 +15,11 @@ const OPENING_MS = 1500;
 /** Seconds that a mail which could not be sent stays with its text before the next sweep removes it. */
 const KEEP_UNSENT_S = 60;
 
+interface QueuedMail extends Mail {
+  /** The request that asked for the mail; absent from mails that an older version queued. */
+  origin?: Origin | null;
+}
+
 /**
  * The mails to be sent, as pg-boss jobs. A row is deleted as soon as its mail is sent, because it holds a one-time token.
  * Any number of nodes may serve the queue at once.
@@ -22,16 +28,16 @@ export class MailQueue {
   readonly #queues: JobQueues;
   readonly #smtp: Smtp;
   readonly #options: DeliveryOptions;
-  readonly #log: Log<"warn" | "error">;
+  readonly #service: Service;
   #worker = "";
 
-  constructor(config: Config, options: DeliveryOptions, log: Log<"warn" | "error">) {
+  constructor(config: Config, options: DeliveryOptions, service: Service) {
     this.#options = options;
-    this.#log = log;
+    this.#service = service;
     this.#smtp = openSmtp(config, options);
     this.#queues = new JobQueues(config, {
       label: "mail queue",
-      log,
+      log: service.logger,
       graceMs: options.graceMs,
       setUp: (queues) => this.#serve(queues),
     });
@@ -41,7 +47,10 @@ export class MailQueue {
   async send(mail: Mail): Promise<void> {
     if (!(await this.#queues.waitUntilOpen(OPENING_MS))) throw retryLater("database-unavailable");
     try {
-      await this.#queues.pgBoss.send(QUEUE, mail);
+      await traced("queue mail", "producer", {}, () => {
+        const queued: QueuedMail = { ...mail, origin: originHere() };
+        return this.#queues.pgBoss.send(QUEUE, queued);
+      });
     } catch (error) {
       throw databaseProblem(error);
     }
@@ -73,22 +82,36 @@ export class MailQueue {
       includeMetadata: true,
       perJobResults: true,
     } as const;
-    this.#worker = await queues.pgBoss.work<Mail, undefined, typeof options>(QUEUE, options, (jobs) =>
-      Promise.all(jobs.map((job) => this.#attempt(job))),
+    this.#worker = await queues.pgBoss.work<QueuedMail, undefined, typeof options>(QUEUE, options, (jobs) =>
+      Promise.all(jobs.map((job) => this.#begin(job))),
     );
   }
 
-  async #attempt(job: JobWithMetadata<Mail>): Promise<JobResult> {
+  /** An attempt belongs to the request that asked for the mail, whichever node makes it. */
+  #begin(job: JobWithMetadata<QueuedMail>): Promise<JobResult> {
+    const beginning = {
+      service: this.#service,
+      name: "send mail",
+      kind: "consumer",
+      ...cameFrom(job.data.origin, job.id),
+    } as const;
+    return begin(beginning, () => this.#attempt(job));
+  }
+
+  async #attempt(job: JobWithMetadata<QueuedMail>): Promise<JobResult> {
     const { id, data, signal, retryCount, retryLimit } = job;
     try {
-      await this.#smtp.deliver(data, id, signal);
+      await traced("smtp", "client", {}, () => this.#smtp.deliver(data, id, signal));
+      this.#service.logger.info(`mail ${id} was sent`);
     } catch (error) {
       const { message, permanent } = error as NotSent;
       if (!permanent && retryCount < retryLimit) {
-        this.#log.warn(`mail ${id} was not sent and is tried again: ${message}`);
+        this.#service.logger.warn(`mail ${id} was not sent and is tried again: ${message}`);
         return { id, status: "failed", output: { message } };
       }
-      this.#log.error(`mail ${id} was not sent and is dropped after ${retryCount + 1} attempts: ${message}`);
+      this.#service.logger.error(
+        `mail ${id} was not sent and is dropped after ${retryCount + 1} attempts: ${message}`,
+      );
     }
     // Deletes the mail with its text. If that fails, the job is completed instead, and the sweep removes it.
     await this.#queues.pgBoss.deleteJob(QUEUE, job).catch((error: unknown) => this.#queues.logOutage(error));

@@ -50,7 +50,7 @@ export default (config: Config, options: Partial<DeliveryOptions> = {}): Service
       if (config.SMTP_URL !== "") {
         // Loads pg-boss and nodemailer only on nodes that need them.
         const { MailQueue } = await import("./mail-queue.ts");
-        queue = new MailQueue(config, { ...DELIVERY, ...options }, this.logger);
+        queue = new MailQueue(config, { ...DELIVERY, ...options }, this);
       } else if (config.production)
         this.logger.warn(
           "mail is switched off: verification and password reset mails are not sent (set SMTP_URL)",

@@ -3,6 +3,8 @@ import type { ServiceSchema } from "moleculer";
 import { Server } from "socket.io";
 import type { Config } from "../../core/config.ts";
 import { on, service } from "../../core/kit.ts";
+import { newId } from "../../core/ids.ts";
+import { begin, cameFrom } from "../../core/trace.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database } from "../../mixins/database.ts";
 import { committed } from "../../mixins/event-log.ts";
@@ -103,8 +105,11 @@ export default (config: Config): ServiceSchema =>
     async started() {
       const { REDIS_URL, NAMESPACE } = config;
       if (REDIS_URL !== "")
-        this.adapter = useRedisAdapter(REDIS_URL, NAMESPACE, this.io, this.logger, (events) =>
-          this.streams.offer(events),
+        this.adapter = useRedisAdapter(REDIS_URL, NAMESPACE, this.io, this.logger, (events, origin) =>
+          begin(
+            { service: this, name: "receive shared events", kind: "consumer", ...cameFrom(origin, newId()) },
+            () => this.streams.offer(events),
+          ),
         );
       await openEndpoint(this, config);
       await this.revocations.start(this.logger);

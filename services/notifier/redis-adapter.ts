@@ -2,6 +2,7 @@ import { createAdapter } from "@socket.io/redis-adapter";
 import type { Redis } from "ioredis";
 import type { CommittedEvent } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
+import { type Origin, originHere } from "../../core/trace.ts";
 import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
 import type { PushServer } from "./sockets.ts";
 
@@ -47,7 +48,7 @@ export function useRedisAdapter(
   namespace: string,
   io: PushServer,
   log: Log,
-  onShared: (events: CommittedEvent[]) => void,
+  onShared: (events: CommittedEvent[], origin?: Origin | null) => void,
 ): RedisAdapter {
   const outage = new RedisOutage(log, {
     away: "notifiers go by the log alone",
@@ -63,12 +64,12 @@ export function useRedisAdapter(
 
   // serverSideEmit reaches every notifier but this one.
   const server = io as unknown as {
-    on(event: string, listener: (events: CommittedEvent[]) => void): void;
-    serverSideEmit(event: string, events: CommittedEvent[]): void;
+    on(event: string, listener: typeof onShared): void;
+    serverSideEmit(event: string, events: CommittedEvent[], origin: Origin | null): void;
   };
   server.on(HINTS, onShared);
   return {
-    share: (events) => server.serverSideEmit(HINTS, events),
+    share: (events) => server.serverSideEmit(HINTS, events, originHere()),
     close() {
       publisher.disconnect();
       subscriber.disconnect();

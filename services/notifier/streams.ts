@@ -16,6 +16,7 @@ import { setImmediate } from "node:timers/promises";
 import { problemDocument } from "../../core/errors.ts";
 import { type CommittedEvent, isEvent, type LoggedEvent, type Position } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
+import { describeSpan, traced } from "../../core/trace.ts";
 import type { Database } from "../../mixins/database.ts";
 import { projectStream, userStream } from "../../mixins/event-log.ts";
 import { readLogs, type StreamHead } from "../../mixins/event-log.queries.ts";
@@ -346,7 +347,14 @@ export class Streams {
       for (const socket of [...this.#listeners(name), ...(this.#outside.get(name) ?? [])])
         if (name === userStream(socket.data.actor.id)) this.#followAll(socket);
     }
-    for (const event of deliver) {
+    if (deliver.length > 0)
+      traced("deliver", "producer", { stream: name, events: deliver.length }, () =>
+        this.#emit(name, entry, deliver),
+      );
+  }
+
+  #emit(name: string, entry: Entry, events: LoggedEvent[]): void {
+    for (const event of events) {
       if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);
       this.#io.local.to(name).emit(event.type as EventType, event);
       if (isEvent(event, projectEvents.project_deleted))
@@ -354,7 +362,9 @@ export class Streams {
       if (isEvent(event, memberEvents.member_added) || isEvent(event, projectEvents.project_restored))
         this.#tellFollowers(name, projectStream(event.data.project.id));
     }
-    if (deliver.length > 0) this.#listeners(name).filter(isTooSlow).forEach(terminate);
+    const sockets = this.#listeners(name);
+    describeSpan({ sockets: sockets.length });
+    sockets.filter(isTooSlow).forEach(terminate);
   }
 
   /** A removed member's sockets leave the project's stream before the event: it reaches them on the user's own stream. */

@@ -56,7 +56,7 @@ async function startJobs(
   { services = real, ...options }: Options = {},
 ): Promise<JobsNode> {
   const config = { ...testConfig(DATABASE_URL), NODE_ID: `jobs-${cleanups.length}` };
-  const broker = new ServiceBroker(brokerOptions(config));
+  const broker = new ServiceBroker(brokerOptions(config, false));
   for (const schema of services(config)) broker.createService(schema);
   const service = broker.createService(jobsService(config, { ...FAST, ...options }));
   const log: string[] = [];

@@ -108,7 +108,7 @@ async function startMailer(
   options: Partial<DeliveryOptions> = {},
 ): Promise<Mailer> {
   const config = { ...testConfig(database), MAIL_FROM: "Taskwire <post@taskwire.example>", ...overrides };
-  const broker = new ServiceBroker(brokerOptions(config));
+  const broker = new ServiceBroker(brokerOptions(config, false));
   const service = broker.createService(mailerService(config, { ...FAST, ...options }));
   const log: string[] = [];
   const keep = (...args: unknown[]) => void log.push(args.map(String).join(" "));

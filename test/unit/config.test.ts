@@ -50,7 +50,7 @@ describe("without any variable", () => {
       REDIS_URL: "",
       ACCESS_TOKEN_TTL: 900,
       CORS_ORIGINS: ["*"],
-      LOG_JSON: false,
+      LOG_JSON: "auto",
     });
   });
 
@@ -60,7 +60,7 @@ describe("without any variable", () => {
       BCRYPT_COST: 12,
       CORS_ORIGINS: [],
       LOG_LEVEL: "info",
-      LOG_JSON: true,
+      LOG_JSON: "auto",
     });
   });
 
@@ -93,7 +93,7 @@ describe("a variable", () => {
     [{ APP_URL: "https://a.example/board" }, { APP_URL: "https://a.example/board" }],
     [{ NODE_ID: "tasks-7f9c.pod_2" }, { NODE_ID: "tasks-7f9c.pod_2" }],
     [{ NODE_ENV: "test", BCRYPT_COST: "4" }, { BCRYPT_COST: 4 }],
-    [{ LOG_JSON: "true" }, { LOG_JSON: true }],
+    [{ LOG_JSON: "true" }, { LOG_JSON: "true" }],
     [{ PORT: "8080" }, { APP_URL: "http://127.0.0.1:8080" }],
     [{ HOST: "0.0.0.0", PORT: "8080" }, { APP_URL: "http://127.0.0.1:8080" }],
     [{ HOST: "::1" }, { APP_URL: "http://[::1]:3000" }],
@@ -130,7 +130,7 @@ describe("one line says what is wrong", () => {
     ["an unknown service", { SERVICES: "tasks,cats" }, /^SERVICES: "cats" is not one of api-gateway, auth,/],
     ["an unknown NODE_ENV", { NODE_ENV: "staging" }, /^NODE_ENV: .*production/],
     ["an unknown LOG_LEVEL", { LOG_LEVEL: "loud" }, /^LOG_LEVEL: .*fatal/],
-    ["a LOG_JSON that is neither true nor false", { LOG_JSON: "perhaps" }, /^LOG_JSON: /],
+    ["a LOG_JSON that is none of its values", { LOG_JSON: "perhaps" }, /^LOG_JSON: /],
     ["a pool of none", { DATABASE_POOL: "0" }, /^DATABASE_POOL: "0" is not a whole number from 1 to 500/],
     ["half a second", { DATABASE_TIMEOUT: "0.5" }, /^DATABASE_TIMEOUT: .*whole number/],
     ["a short secret", { JWT_SECRET: "hush" }, /^JWT_SECRET: .*32 bytes/],

@@ -118,7 +118,7 @@ test("what was committed is told in one hint, and nothing when nothing was", () 
   emitCommitted(broker, []);
   expect(broadcast).not.toHaveBeenCalled();
   emitCommitted(broker, [event, event]);
-  expect(broadcast.mock.calls).toEqual([["events.committed", { events: [event, event] }]]);
+  expect(broadcast.mock.calls).toEqual([["events.committed", { events: [event, event] }, {}]]);
 });
 
 test("a hint holds as many events as its bytes allow, whatever their characters take", () => {

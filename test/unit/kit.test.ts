@@ -49,7 +49,7 @@ const schema = service<ThingsContract>({
 const actions = schema.actions as Record<string, object>;
 const nodeConfig = loadConfig({ NODE_ENV: "test" });
 const newBroker = (nodeID: string, transporter: "Fake" | null = null) =>
-  new ServiceBroker({ ...brokerOptions(nodeConfig), nodeID, transporter, logger: false });
+  new ServiceBroker({ ...brokerOptions(nodeConfig, false), nodeID, transporter });
 
 describe("service() makes a schema", () => {
   test("of the same name and settings", () => {
@@ -141,7 +141,12 @@ describe("hints", () => {
     const subscription = on(moved, handle)["things.moved"];
     return {
       error,
-      hear: (to: string) => subscription?.handler.call(self, { params: { to } } as Context<unknown>),
+      hear: (to: string) =>
+        subscription?.handler.call(self, {
+          params: { to },
+          meta: {},
+          id: "1",
+        } as unknown as Context<unknown>),
     };
   }
 
@@ -151,7 +156,11 @@ describe("hints", () => {
       seen.push(this.name, to);
     })["things.moved"];
     const self = { name: "listening" } as unknown as Service;
-    await subscription?.handler.call(self, { params: { to: "there" } } as Context<unknown>);
+    await subscription?.handler.call(self, {
+      params: { to: "there" },
+      meta: {},
+      id: "1",
+    } as unknown as Context<unknown>);
     expect(seen).toEqual(["listening", "there"]);
   });
 
