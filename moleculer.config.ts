@@ -8,7 +8,7 @@ import { authorize } from "./middlewares/authorize.ts";
 import { failureDetector } from "./middlewares/failure-detector.ts";
 import { lostMessages } from "./middlewares/lost-messages.ts";
 import { traceActions } from "./middlewares/trace-actions.ts";
-import { MetricsReporter } from "./middlewares/metrics-reporter.ts";
+import { measureActions } from "./middlewares/measure-actions.ts";
 import { connectRedis, RedisOutage } from "./mixins/redis.ts";
 
 /** Answers and marks that a lone node keeps in memory: at most 64 MB (mixins/cache.ts bounds each). */
@@ -92,18 +92,13 @@ export function brokerOptions(config: Config, logger: LoggerConfig | false): Bro
     // Seconds. The failure detector finds a dead node sooner when a call waits for it.
     heartbeatInterval: 2,
     heartbeatTimeout: 6,
-    // Moleculer's own Prometheus reporter costs a third of a bare request, so it runs only with OPS_PORT.
-    metrics:
-      config.OPS_PORT === 0
-        ? false
-        : {
-            enabled: true,
-            reporter: [new MetricsReporter(config) as never],
-          },
+    // core/metrics.ts measures instead: Moleculer's own metrics cost five times as much (docs/decisions.md).
+    metrics: false,
     dependencyInterval: 50,
     // A node that stops finishes the calls that it has begun.
     tracking: { enabled: true, shutdownTimeout: 10_000 },
-    middlewares: [authorize, traceActions, failureDetector, lostMessages],
+    // The last one is the outermost.
+    middlewares: [authorize, traceActions, failureDetector, lostMessages, measureActions],
     // null clears a nullable field; other fields refuse it (core/kit.ts).
     validator: { type: "Fastest", options: VALIDATOR },
     // main.ts handles signals: a node stops more than its broker.

@@ -4,6 +4,8 @@ import type { ErrorReports } from "./core/error-reports.ts";
 import { natsOptions } from "./core/nats-options.ts";
 import { loggerOptions } from "./core/logger.ts";
 import { type Tracer, useTracer } from "./core/trace.ts";
+import { openOpsServer } from "./middlewares/ops-server.ts";
+import { type Health, healthOf } from "./mixins/health.ts";
 import { brokerOptions } from "./moleculer.config.ts";
 
 type Factory = (config: Config) => ServiceSchema;
@@ -46,13 +48,17 @@ function waitsFor(broker: ServiceBroker, config: Config): string {
   return missing.length > 0 ? `its services ${missing.join(", ")}` : "its services";
 }
 
-/** A broker that stops waits for every request: those that wait for events end first, and the gateway's HTTP server. */
-function drainFirst(broker: ServiceBroker): void {
+/**
+ * The order of a stop: the node is not ready any more, then those requests end that wait for events, and the gateway's HTTP
+ * server. The broker waits for every request. The server for operators answers to the last.
+ */
+function drainFirst(broker: ServiceBroker, health: Health, closeOps: () => Promise<void>): void {
   const stop = broker.stop.bind(broker);
   broker.stop = async () => {
+    health.phase = "stopping";
     const services = broker.services as { drain?(): Promise<void> | void }[];
     await Promise.all(services.map(async (service) => service.drain?.()));
-    await stop();
+    await stop().finally(closeOps);
   };
 }
 
@@ -97,12 +103,17 @@ export async function startNode(config: Config, onWait?: (what: string) => void)
   const reports = config.SENTRY_DSN === "" ? null : await openReports(config);
   const broker = new ServiceBroker(brokerOptions(config, await loggerOptions(config, reports?.send)));
   const tracer = config.TRACE_URL === "" ? null : await openSpans(config, broker);
-  drainFirst(broker);
+  const health = healthOf(broker, config);
+  const closeOps = config.OPS_PORT === 0 ? async () => {} : await openOpsServer(broker, config);
+  drainFirst(broker, health, closeOps);
   closeLast(broker, tracer, reports);
-  for (const name of config.SERVICES) broker.createService((await load[name]()).default(config));
   const waiting = onWait && setInterval(() => onWait(waitsFor(broker, config)), REPORT_MS);
   try {
+    for (const name of config.SERVICES) broker.createService((await load[name]()).default(config));
     await broker.start();
+  } catch (error) {
+    await closeOps();
+    throw error;
   } finally {
     clearInterval(waiting);
   }
@@ -113,5 +124,6 @@ export async function startNode(config: Config, onWait?: (what: string) => void)
     await broker.stop();
     throw error;
   }
+  health.phase = "serving";
   return broker;
 }

@@ -11,8 +11,10 @@
  * A mark is lost when its node dies after the commit or can't reach Redis. Therefore no answer is stored longer than TTL_S.
  */
 import { randomBytes } from "node:crypto";
-import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
+import type { Service, ServiceSchema } from "moleculer";
+import type { Counter } from "prom-client";
 import type { Actor } from "../core/kit.ts";
+import { metricsOf } from "../core/metrics.ts";
 import { traced } from "../core/trace.ts";
 
 /** Seconds that an answer is stored. */
@@ -73,7 +75,8 @@ interface State {
   timer: NodeJS.Timeout | undefined;
 }
 
-type Lends = Service & WithCache & { cacheState: State };
+type Lends = Service &
+  WithCache & { cacheState: State; cacheCounts: Record<"hits" | "misses", Counter<"kind">> };
 
 const storeOf = ({ broker }: Service): Store | null => (broker.cacher as Store | undefined) ?? null;
 
@@ -122,10 +125,9 @@ async function mark(service: Lends, store: Store, names: Iterable<string>): Prom
     }, RETRY_MS).unref();
 }
 
-/** Counts hits and misses (docs/reference.md, Health and metrics). */
-function count(broker: ServiceBroker, found: boolean, kind: string): void {
-  broker.metrics.increment(found ? "cache.hits" : "cache.misses", { kind });
-}
+/** Counts answers that were found, and those that were not or were outdated (docs/metrics.md). */
+const count = ({ cacheCounts }: Lends, found: boolean, kind: string): void =>
+  cacheCounts[found ? "hits" : "misses"].inc({ kind });
 
 const kindOf = (key: string): string => key.split(":")[0] as string;
 
@@ -133,17 +135,12 @@ const kindOf = (key: string): string => key.split(":")[0] as string;
 export const cache: Partial<ServiceSchema> = {
   created(this: Service & Partial<Lends>) {
     this.cacheState = { awayUntil: 0, owed: new Map(), timer: undefined };
-    const { metrics } = this.broker;
-    for (const [name, what] of [
-      ["hits", "found"],
-      ["misses", "not found, or outdated"],
-    ])
-      metrics.register({
-        type: "counter",
-        name: `cache.${name}`,
-        labelNames: ["kind"],
-        description: `Answers that were ${what} in the cache`,
-      });
+    const metrics = metricsOf(this.broker);
+    const counter = (name: string, help: string) => metrics.counter(name, help, ["kind"]);
+    this.cacheCounts = {
+      hits: counter("taskwire_cache_hits_total", "Answers that were found in the cache"),
+      misses: counter("taskwire_cache_misses_total", "Answers that were not found, or outdated"),
+    };
   },
   stopped(this: Service & Partial<Lends>) {
     clearTimeout(this.cacheState?.timer);
@@ -162,7 +159,7 @@ export const cache: Partial<ServiceSchema> = {
       const [entry, ...each] = found as [Entry | null | undefined, ...(string | null | undefined)[]];
       const marks = each.map((mark) => mark ?? "").join(" ");
       const good = entry != null && entry.marks === marks;
-      count(this.broker, good, kindOf(key));
+      count(this, good, kindOf(key));
       if (good) return entry.value as Value;
       const value = await read();
       keep(this, key, { marks, value });
@@ -182,7 +179,7 @@ export const cache: Partial<ServiceSchema> = {
       if (found === null) return read([...ids]);
       const states = found as [Entry | null | undefined, string | null | undefined][];
       const good = states.map(([entry, mark]) => entry != null && entry.marks === (mark ?? ""));
-      good.forEach((isGood) => count(this.broker, isGood, kind));
+      good.forEach((isGood) => count(this, isGood, kind));
       const missing = ids.filter((_id, n) => good[n] !== true);
       const known = states
         .filter((_state, n) => good[n] === true)

@@ -3,6 +3,8 @@ import pg from "pg";
 import type { Config } from "../core/config.ts";
 import { Problem, retryLater } from "../core/errors.ts";
 import { outsideScope, traced } from "../core/trace.ts";
+import { Metrics, metricsOf } from "../core/metrics.ts";
+import { measureDatabase, type PoolState } from "./database-metrics.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type Cost, Turns } from "./turns.ts";
 
@@ -162,10 +164,15 @@ const REPLACE_MS = 500;
  * pool of their own, so that they hold up nothing else. The first query connects; a lost connection is replaced. When a
  * write finds Postgres read-only, all connections are replaced: reads would go on at the old primary.
  */
-export function openDatabase(config: Config, onLost: (error: Error) => void): Database {
+export function openDatabase(
+  config: Config,
+  onLost: (error: Error) => void,
+  metrics = new Metrics(),
+): Database {
   let interruptions = 0;
   const onError = (error: Error): void => {
     interruptions += 1;
+    measured.interrupted();
     onLost(error);
   };
   const connectMs = Math.ceil(config.DATABASE_TIMEOUT / 2);
@@ -211,6 +218,24 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
   const closeAll = ({ reads, writes, pool, slow }: ReturnType<typeof openAll>) =>
     Promise.all([reads.close(), writes.close(), pool.end(), slow.end()]);
   let connections = openAll();
+  let snapshots = 0;
+
+  const stateOf = (pool: pg.Pool, max: number): PoolState => ({
+    connections: pool.totalCount,
+    used: pool.totalCount - pool.idleCount,
+    waiting: pool.waitingCount,
+    max,
+  });
+  const measured = measureDatabase(metrics, () => {
+    const { reads, writes, pool, slow } = connections;
+    return {
+      reads: reads.state,
+      writes: writes.state,
+      transactions: stateOf(pool, config.DATABASE_POOL),
+      slow: { ...turns.state, connections: slow.totalCount },
+      snapshots: { connections: snapshots, used: snapshots, waiting: 0 },
+    };
+  });
 
   let isReadOnly = false;
   function replaceAll(why: Error): void {
@@ -251,34 +276,39 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
     query: <Row extends object>({ slow: cost, by, ...statement }: Statement) =>
       tracedStatement(statement, () =>
         cost === undefined
-          ? run<Row>({ query: send }, statement)
-          : turns.run({ cost, by }, () => run<Row>(connections.slow, statement)),
+          ? measured.query(statement.write === true ? "writes" : "reads", () =>
+              run<Row>({ query: send }, statement),
+            )
+          : measured.query("slow", () =>
+              turns.run({ cost, by }, () => run<Row>(connections.slow, statement)),
+            ),
       ),
     transaction: (work, timeoutMs) =>
       traced("transaction", "client", POSTGRES, async () => {
         const client = await connections.pool.connect().catch((error: unknown) => {
-          throw databaseProblem(error);
+          throw measured.failed(databaseProblem(error));
         });
         // The pool listens to idle connections alone: a connection that dies between two statements would end the process.
         client.on("error", onError);
         let broken: Error | undefined;
-        const sendHere = <Row extends object>(statement: Statement) =>
+        const send = <Row extends object>(statement: Statement) =>
           client.query<Row>(statement).catch((error: unknown) => {
             if (foundReadOnly(error)) broken = error as Error;
             return mindReadOnly(error);
           });
+        const sendHere = <Row extends object>(statement: Statement) =>
+          measured.query("transactions", () => run<Row>({ query: send }, statement));
         try {
           const limit =
             timeoutMs === undefined
               ? ""
               : `; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs * STATEMENT_SHARE)}`;
-          await run(client, { text: `BEGIN${limit}` });
+          await sendHere({ text: `BEGIN${limit}` });
           const more = timeoutMs !== undefined && { query_timeout: timeoutMs };
           const result = await work({
-            query: (statement) =>
-              tracedStatement(statement, () => run({ query: sendHere }, { ...statement, ...more })),
+            query: (statement) => tracedStatement(statement, () => sendHere({ ...statement, ...more })),
           });
-          await run(client, { text: "COMMIT" });
+          await sendHere({ text: "COMMIT" });
           mindWritten();
           return result;
         } catch (error) {
@@ -298,17 +328,23 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
         idle_in_transaction_session_timeout: idleMs,
       });
       client.on("error", onError);
+      snapshots += 1;
+      client.once("end", () => (snapshots -= 1));
       const end = () => client.end().catch(() => {});
       try {
         await client.connect().catch((error: unknown) => {
-          throw databaseProblem(error);
+          throw measured.failed(databaseProblem(error));
         });
         await run(client, { text: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" });
       } catch (error) {
         void end();
         throw error;
       }
-      return { query: (statement) => tracedStatement(statement, () => run(client, statement)), end };
+      return {
+        query: (statement) =>
+          measured.query("snapshots", () => tracedStatement(statement, () => run(client, statement))),
+        end,
+      };
     },
     get interruptions() {
       return interruptions;
@@ -322,17 +358,23 @@ export function openDatabase(config: Config, onLost: (error: Error) => void): Da
 /** One database per broker, which its services share: the first service opens it, the last one closes it. */
 const opened = new WeakMap<ServiceBroker, { database: Database; users: number }>();
 
+/** The database that the services of a broker share; undefined before the first of them is made. */
+export const databaseOf = (broker: ServiceBroker): Database | undefined => opened.get(broker)?.database;
+
 /** Lends `this.db`. */
 export function database(config: Config): Partial<ServiceSchema> {
   return {
     created(this: Service & Partial<WithDatabase>) {
       const { broker, logger } = this;
       const entry = opened.get(broker) ?? {
-        database: openDatabase(config, (error) =>
-          // A connection outlives the request that opened it.
-          outsideScope(() =>
-            logger.warn("lost a connection to Postgres; the next query opens another", error.message),
-          ),
+        database: openDatabase(
+          config,
+          (error) =>
+            // A connection outlives the request that opened it.
+            outsideScope(() =>
+              logger.warn("lost a connection to Postgres; the next query opens another", error.message),
+            ),
+          metricsOf(broker),
         ),
         users: 0,
       };

@@ -121,6 +121,22 @@ export async function forgetOldEvents(db: Queryable, before: string, after: stri
   return forgotten > 0 ? after : last;
 }
 
+/**
+ * The time of the oldest event that the retention will forget; null for none. The last event of a stream stays, so it does
+ * not count. It looks at the first event of each stream. Plan: primary keys of events.streams and events.log.
+ */
+export async function oldestToForget(db: Queryable): Promise<string | null> {
+  const [{ oldest } = { oldest: null }] = await db.query<{ oldest: string | null }>({
+    name: "events-oldest",
+    slow: "unbounded",
+    text: `SELECT min(first.time) AS oldest
+           FROM events.streams s
+           CROSS JOIN LATERAL (SELECT seq, time FROM events.log WHERE stream = s.name ORDER BY seq LIMIT 1) first
+           WHERE first.seq < s.head`,
+  });
+  return oldest;
+}
+
 /** Forgets a stream with its last few events: its project was removed for good. */
 export async function forgetStream(db: Queryable, stream: string): Promise<void> {
   await forgetEvents(db, stream);

@@ -3,6 +3,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
+import type { PoolState } from "./database-metrics.ts";
 
 /** Connections that single statements share, and the statements that each of them has under way at most. */
 const CONNECTIONS = 3;
@@ -79,6 +80,18 @@ export class Pipelines {
       connection.underWay -= 1;
       this.#serveWaiting();
     }
+  }
+
+  /** What is under way and what waits, for metrics. */
+  get state(): PoolState {
+    let used = 0;
+    for (const { underWay } of this.#connections) used += underWay;
+    return {
+      connections: this.#connections.size,
+      used,
+      waiting: this.#waiting.size,
+      max: CONNECTIONS * STATEMENTS_UNDER_WAY,
+    };
   }
 
   /** Resolves when the statements under way have ended. */

@@ -1,4 +1,5 @@
 import { type Problem, retryLater } from "../core/errors.ts";
+import type { PoolState } from "./database-metrics.ts";
 
 /** The rows that a slow statement may have to read (mixins/listing.ts): some thousand, or any number. */
 export type Cost = "bounded" | "unbounded";
@@ -53,6 +54,11 @@ export class Turns {
       this.#running.delete(turn);
       this.#next();
     }
+  }
+
+  /** What is under way and what waits, for metrics. */
+  get state(): Omit<PoolState, "connections"> {
+    return { used: this.#running.size, waiting: this.#waiting.size, max: this.#limits.all };
   }
 
   #take(cost: Cost, by: string | undefined): Promise<Turn> {

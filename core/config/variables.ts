@@ -63,10 +63,13 @@ export const VARIABLES = {
   OPS_PORT: whole(
     0,
     65_535,
-  )({ default: 0, desc: "port where this node serves Prometheus `/metrics`; 0: nowhere" }),
+  )({
+    default: 0,
+    desc: "port where this node serves `/live`, `/ready`, `/health` and Prometheus `/metrics`; 0: nowhere",
+  }),
   METRICS_TOKEN: secret({
     default: "",
-    desc: "**secret.** Bearer token that `/metrics` requires, ≥ 32 bytes; empty: none, for private networks",
+    desc: "**secret.** Bearer token that `/metrics` requires, ≥ 32 bytes; empty: none, and in production no `/metrics` at the gateway's own port",
   }),
   NOTIFIER_PORT: port({ default: 3001, desc: "the notifier's port on a node without the gateway" }),
   DRAIN_SECONDS: whole(

@@ -3,9 +3,11 @@ import type { ServerResponse } from "node:http";
 import helmet from "helmet";
 import { clientAddress } from "../../core/client-address.ts";
 import { Problem } from "../../core/errors.ts";
+import type { OpsPage } from "../../mixins/ops-pages.ts";
 import { allowHeader, hasOwnBudget, notRouted } from "./aliases.ts";
 import { boundPreflight } from "./cors.ts";
 import { countRequest, type Gateway } from "./exchange.ts";
+import { measureRequest } from "./gateway-metrics.ts";
 import { type Request, run } from "./moleculer-web.ts";
 import { servePage } from "./web-pages.ts";
 
@@ -34,6 +36,27 @@ const setCorsHeaders: ArrivalStep = (gateway, request, response) => {
   if (isOptions(request)) boundPreflight(request);
   else return run(gateway.allowOrigins, request, response);
 };
+
+/** Before the budgets: probes come often, from one address, and cost next to nothing. */
+const serveOps: ArrivalStep = async ({ ops }, request, response) => {
+  if (!ops.has(request) || isPreflight(request)) return false;
+  if (isOptions(request)) {
+    response.writeHead(204, { Allow: "GET, HEAD, OPTIONS" }).end();
+    return true;
+  }
+  const { status, type, body } = (await ops.answer(request)) as OpsPage;
+  response.writeHead(status, {
+    "Content-Type": type,
+    "Content-Length": Buffer.byteLength(body),
+    "Cache-Control": "no-store",
+  });
+  response.end(request.method === "HEAD" ? undefined : body);
+  return true;
+};
+
+/** After the probes, whose 503 is no failed request. */
+const measure: ArrivalStep = ({ requestSeconds }, request, response) =>
+  measureRequest(requestSeconds, request, response);
 
 /**
  * Before a request costs anything, it costs its budget: the user's where this gateway knows the token, else the
@@ -85,6 +108,8 @@ const STEPS: readonly ArrivalStep[] = [
   setSecurityHeaders,
   useOriginForm,
   setCorsHeaders,
+  serveOps,
+  measure,
   countArrival,
   mustReadResponses,
   mustNameHost,

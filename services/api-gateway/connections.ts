@@ -76,6 +76,11 @@ export class Connections {
     };
   }
 
+  /** Open connections. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
   /** Tracks the connections of a server. */
   watch(server: Server): void {
     this.#server = server;

@@ -3,9 +3,11 @@ import type { ServerResponse } from "node:http";
 import type { Context, ServiceBroker } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import type { Actor, Meta } from "../../core/kit.ts";
+import type { OpsPages } from "../../mixins/ops-pages.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Connections } from "./connections.ts";
+import type { RequestSeconds } from "./gateway-metrics.ts";
 import type { EventStreams } from "./open-event-streams.ts";
 import type { LoginSlots } from "./login-attempts.ts";
 import type { Middleware, Request } from "./moleculer-web.ts";
@@ -26,6 +28,9 @@ export interface Gateway {
   loginSlots: LoginSlots;
   waitingCalls: WaitingCalls;
   eventStreams: EventStreams;
+  /** `/live`, `/ready`, `/health`, `/metrics`. */
+  ops: OpsPages;
+  requestSeconds: RequestSeconds;
   /** Sets the CORS headers, and ends preflight requests. */
   allowOrigins: Middleware;
   /** The URL of this server in the pages' examples. */

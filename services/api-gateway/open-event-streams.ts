@@ -19,6 +19,13 @@ export class EventStreams {
     this.#isLimited = isLimited;
   }
 
+  /** Open responses of all users. */
+  get size(): number {
+    let size = 0;
+    for (const open of this.#open.values()) size += open;
+    return size;
+  }
+
   /** Counts a response as its user's. @returns how to stop that @throws Problem rate-limited */
   enter(actor: Actor): () => void {
     const open = this.#open.get(actor.id) ?? 0;

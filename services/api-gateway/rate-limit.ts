@@ -12,7 +12,6 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { finished } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import type { ServiceBroker } from "moleculer";
 import {
   type RateLimiterAbstract,
   RateLimiterMemory,
@@ -23,6 +22,7 @@ import type { Config } from "../../core/config.ts";
 import { type Problem, retryLater } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Log } from "../../core/log.ts";
+import type { Metrics } from "../../core/metrics.ts";
 import { clientAddress } from "../../core/client-address.ts";
 import { keyOf } from "../../core/text.ts";
 import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
@@ -37,32 +37,26 @@ const LOGIN_TURN_MS = 1000;
 /** The budgets that requests cost; failed logins cost a third one. */
 export type BudgetName = "default" | "auth";
 
-/** Metrics of the limits (docs/reference.md, Health and metrics). */
+/** What the limits tell the metrics. */
 export interface LimitMetrics {
   /** Whether this gateway counts by itself because Redis is away. */
   fallback(on: boolean): void;
   refused(budget: string): void;
 }
 
-/** The same in Moleculer's metrics, which do nothing while the broker has them switched off. */
-export function measureLimits(
-  metrics: Pick<ServiceBroker["metrics"], "register" | "set" | "increment">,
-): LimitMetrics {
-  metrics.register({
-    type: "gauge",
-    name: "rate_limit.fallback",
-    description: "1 while Redis is away and this gateway counts requests by itself",
-  });
-  metrics.register({
-    type: "counter",
-    name: "rate_limit.refused",
-    labelNames: ["budget"],
-    description: "Requests refused with 429",
-  });
-  metrics.set("rate_limit.fallback", 0);
+/** Declares the metrics of the limits (docs/metrics.md). */
+export function measureLimits(metrics: Metrics): LimitMetrics {
+  let isAlone = false;
+  metrics.gauge(
+    "taskwire_rate_limit_fallback",
+    "1 while Redis is away and this gateway counts requests by itself",
+    [],
+    () => (isAlone ? 1 : 0),
+  );
+  const refused = metrics.counter("taskwire_rate_limited_total", "Requests refused with 429", ["budget"]);
   return {
-    fallback: (on) => metrics.set("rate_limit.fallback", on ? 1 : 0),
-    refused: (budget) => metrics.increment("rate_limit.refused", { budget }),
+    fallback: (on) => (isAlone = on),
+    refused: (budget) => refused.inc({ budget }),
   };
 }
 

@@ -8,11 +8,11 @@ import { identify, traceparentOf } from "./request.ts";
 /** Probes come every few seconds, and say nothing new. */
 const PROBES = /^\/(?:api\/v1\/)?(?:live|ready|health|metrics)\/?(?:\?|$)/;
 
-/** The server failed, is busy or lacks a part, or did what it was asked. */
+/** The server failed, was probed, is busy or lacks a part, or did what it was asked. */
 function levelOf(status: number, url: string): "error" | "warn" | "info" | "debug" {
   if (status === 500) return "error";
-  if (status > 500) return "warn";
-  return PROBES.test(url) ? "debug" : "info";
+  if (PROBES.test(url)) return "debug";
+  return status > 500 ? "warn" : "info";
 }
 
 /** Runs `work` in the scope of a request, and logs the request when its response has ended, or its client has gone. */

@@ -243,3 +243,6 @@ export const ROUTES: readonly Route[] = [
   patch("/categories/:id", "tasks.patch_category", versioned),
   remove("/categories/:id", "tasks.delete_category", versioned),
 ];
+
+/** The services that routes lead to: without one of them the gateway is not ready. */
+export const ROUTED_SERVICES: readonly string[] = [...new Set(ROUTES.map(tagOf))];

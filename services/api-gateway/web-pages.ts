@@ -205,6 +205,16 @@ async function makeReady(make: MakePage, origin: string): Promise<Ready> {
   };
 }
 
+/** The path of a URL without its query and without a slash at the end. */
+const pathOf = ({ url = "/" }: IncomingMessage): string =>
+  (url.split("?")[0] as string).replace(/(?<=.)\/$/, "");
+
+/** Whether a request asks for one of these pages. */
+export const isPage = (request: IncomingMessage): boolean => {
+  const path = pathOf(request);
+  return path === "/" || PAGES.has(path);
+};
+
 /**
  * Serves a page.
  * @returns whether the request was for a page
@@ -215,7 +225,7 @@ export async function servePage(
   response: ServerResponse,
   origin: string,
 ): Promise<boolean> {
-  const path = (request.url ?? "/").split("?")[0]?.replace(/(?<=.)\/$/, "") as string;
+  const path = pathOf(request);
   const make = PAGES.get(path);
   if (path === "/" && (request.method === "GET" || request.method === "HEAD")) {
     response.writeHead(303, { Location: "/docs" }).end();

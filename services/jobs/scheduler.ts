@@ -3,6 +3,7 @@ import type { Config } from "../../core/config.ts";
 import { problemCode } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { begin } from "../../core/trace.ts";
+import type { JobMetrics } from "../../mixins/job-metrics.ts";
 import { JobQueues } from "../../mixins/job-queues.ts";
 import type { ScheduledJob } from "./scheduled-jobs.ts";
 import type { SchedulerOptions } from "./scheduler-options.ts";
@@ -40,6 +41,7 @@ export const startScheduler = (
   jobs: ScheduledJob[],
   options: SchedulerOptions,
   service: Service,
+  metrics: JobMetrics,
 ): JobQueues =>
   new JobQueues(config, {
     label: "job queue",
@@ -70,10 +72,15 @@ export const startScheduler = (
             requestId: attempt.id,
             parent: null,
           } as const;
+          const began = performance.now();
+          const end = (outcome: "done" | "failed") =>
+            metrics.ended(job.name, outcome, performance.now() - began);
           await begin(beginning, async () => {
             try {
               await run(job, options, AbortSignal.any([attempt.signal, queues.stopping]));
+              end("done");
             } catch (error) {
+              end("failed");
               if (!queues.stopping.aborted) logFailure(service.logger, job.name, error);
               // pg-boss tries the job again.
               throw error;

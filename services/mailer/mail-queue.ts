@@ -3,6 +3,7 @@ import type { JobResult, JobWithMetadata } from "pg-boss";
 import type { Config } from "../../core/config.ts";
 import { retryLater } from "../../core/errors.ts";
 import { begin, cameFrom, type Origin, originHere, traced } from "../../core/trace.ts";
+import type { JobMetrics } from "../../mixins/job-metrics.ts";
 import { JobQueues } from "../../mixins/job-queues.ts";
 import { databaseProblem } from "../../mixins/database.ts";
 import type { DeliveryOptions } from "./delivery-options.ts";
@@ -29,9 +30,11 @@ export class MailQueue {
   readonly #smtp: Smtp;
   readonly #options: DeliveryOptions;
   readonly #service: Service;
+  readonly #metrics: JobMetrics;
   #worker = "";
 
-  constructor(config: Config, options: DeliveryOptions, service: Service) {
+  constructor(config: Config, options: DeliveryOptions, service: Service, metrics: JobMetrics) {
+    this.#metrics = metrics;
     this.#options = options;
     this.#service = service;
     this.#smtp = openSmtp(config, options);
@@ -100,10 +103,15 @@ export class MailQueue {
 
   async #attempt(job: JobWithMetadata<QueuedMail>): Promise<JobResult> {
     const { id, data, signal, retryCount, retryLimit } = job;
+    const began = performance.now();
+    const end = (outcome: "done" | "failed") =>
+      this.#metrics.ended(QUEUE, outcome, performance.now() - began);
     try {
       await traced("smtp", "client", {}, () => this.#smtp.deliver(data, id, signal));
+      end("done");
       this.#service.logger.info(`mail ${id} was sent`);
     } catch (error) {
+      end("failed");
       const { message, permanent } = error as NotSent;
       if (!permanent && retryCount < retryLimit) {
         this.#service.logger.warn(`mail ${id} was not sent and is tried again: ${message}`);

@@ -3,6 +3,8 @@ import type { Config } from "../../core/config.ts";
 import { service } from "../../core/kit.ts";
 import * as rules from "../../core/rules.ts";
 import { printable } from "../../core/text.ts";
+import { database, type WithDatabase } from "../../mixins/database.ts";
+import { measureJobs } from "../../mixins/job-metrics.ts";
 import { DELIVERY, type DeliveryOptions } from "./delivery-options.ts";
 import type { MailQueue } from "./mail-queue.ts";
 import type { Mail, MailerContract } from "./mailer.contract.ts";
@@ -26,8 +28,9 @@ export default (config: Config, options: Partial<DeliveryOptions> = {}): Service
   /** Null without SMTP_URL. */
   let queue: MailQueue | null = null;
 
-  return service<MailerContract>({
+  return service<MailerContract, WithDatabase>({
     name: "mailer",
+    mixins: [database(config)],
     actions: {
       /** @throws Problem database-unavailable */
       send: {
@@ -50,7 +53,8 @@ export default (config: Config, options: Partial<DeliveryOptions> = {}): Service
       if (config.SMTP_URL !== "") {
         // Loads pg-boss and nodemailer only on nodes that need them.
         const { MailQueue } = await import("./mail-queue.ts");
-        queue = new MailQueue(config, { ...DELIVERY, ...options }, this);
+        const metrics = measureJobs(this.broker, this.db);
+        queue = new MailQueue(config, { ...DELIVERY, ...options }, this, metrics);
       } else if (config.production)
         this.logger.warn(
           "mail is switched off: verification and password reset mails are not sent (set SMTP_URL)",

@@ -31,9 +31,13 @@ async function admit(self: Notifier, socket: ClientSocket): Promise<void> {
 /** Refuses sockets before they are open: `connect_error` on the client, with the problem. */
 export function refuseOrAdmit(self: Notifier, socket: ClientSocket, next: (error?: Error) => void): void {
   admit(self, socket).then(
-    () => next(),
+    () => {
+      self.metrics.connected("admitted");
+      next();
+    },
     (error: unknown) => {
       const code = problemCode(error);
+      self.metrics.connected(code === null || TEMPORARY.includes(code) ? "failed" : "refused");
       if (code === null) self.logger.error("the admission of a socket failed", error);
       if (code !== null && TEMPORARY.includes(code)) {
         closeConnection(socket);
@@ -51,7 +55,10 @@ export function serve(self: Notifier, socket: ClientSocket): void {
   socket.data.handshake = null;
   socket.handshake.auth = {};
   // A connection is of no use without its socket.
-  socket.on("disconnect", () => closeConnection(socket));
+  socket.on("disconnect", (reason) => {
+    self.metrics.disconnected(reason);
+    closeConnection(socket);
+  });
   // The session may have ended during the admission, when the socket was not open yet and could not be closed.
   const ended = self.revocations.has(socket.data.actor.session);
   if (ended === null) return closeConnection(socket);

@@ -5,6 +5,7 @@ import type { Config } from "../../core/config.ts";
 import { on, service } from "../../core/kit.ts";
 import { newId } from "../../core/ids.ts";
 import { begin, cameFrom } from "../../core/trace.ts";
+import { metricsOf } from "../../core/metrics.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database } from "../../mixins/database.ts";
 import { committed } from "../../mixins/event-log.ts";
@@ -16,6 +17,7 @@ import { startBeat } from "./beat.ts";
 import { SocketEndpoint } from "./endpoint.ts";
 import { MAX_HANDSHAKE_BYTES } from "./inbound-limits.ts";
 import { notifierActions } from "./notifier.actions.ts";
+import { measureNotifier } from "./notifier-metrics.ts";
 import { type NotifierContract, waitsOver } from "./notifier.contract.ts";
 import type { Notifier, NotifierState } from "./notifier.state.ts";
 import { isSharer, useRedisAdapter } from "./redis-adapter.ts";
@@ -90,7 +92,13 @@ export default (config: Config): ServiceSchema =>
       this.config = config;
       this.io = createIo();
       this.endpoint = new SocketEndpoint(config);
-      this.streams = new Streams(this.db, this.io, this.logger);
+      this.metrics = measureNotifier(metricsOf(this.broker), {
+        sockets: () => this.io.of("/").sockets.size,
+        streams: () => this.streams.counts.followed,
+        tailsBehind: () => this.streams.counts.behind,
+        waitingRequests: () => this.waits.size,
+      });
+      this.streams = new Streams(this.db, this.io, this.logger, this.metrics);
       this.waits = new Waits(config.RATE_LIMIT === "on");
       this.revocations = endRevoked(this.db, this.io, this.waits, config.ACCESS_TOKEN_TTL);
       this.adapter = null;

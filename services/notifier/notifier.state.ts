@@ -6,6 +6,7 @@ import type { WithDatabase } from "../../mixins/database.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
 import type { Identity } from "./authenticate.ts";
 import type { SocketEndpoint } from "./endpoint.ts";
+import type { NotifierMetrics } from "./notifier-metrics.ts";
 import type { RedisAdapter } from "./redis-adapter.ts";
 import type { PushServer } from "./sockets.ts";
 import type { Streams } from "./streams.ts";
@@ -21,6 +22,7 @@ export interface NotifierState extends WithDatabase {
   /** Whether rate limits are on: `limits` counts in any case, and refuses nothing when they are off. */
   isLimited: boolean;
   streams: Streams;
+  metrics: NotifierMetrics;
   /** Requests that wait for events. */
   waits: Waits;
   revocations: RevocationFeed;

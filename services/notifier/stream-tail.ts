@@ -43,6 +43,11 @@ export class StreamTail {
   /** The last number of the read under way. */
   #upTo = 0;
 
+  /** Whether the stream reaches further than the last event delivered. */
+  get isBehind(): boolean {
+    return this.state !== "idle" && (this.#known > this.last.seq || this.state !== "live");
+  }
+
   /** A hint: an event that was committed. */
   offer({ previous_id, ...event }: CommittedEvent): Step {
     this.#known = Math.max(this.#known, event.seq);

@@ -24,6 +24,7 @@ import { type EventType, movesAccess } from "../events.ts";
 import { memberEvents, projectEvents } from "../projects/projects.contract.ts";
 import { type Handshake, MAX_STREAMS } from "./handshake.ts";
 import { enter, FIRST_EVENTS, JOINED_STREAMS, located, type Place, replay, type Start } from "./join.ts";
+import { type TailMetrics, UNMEASURED } from "./notifier-metrics.ts";
 import type { StreamPosition } from "./notifier.contract.ts";
 import { ownStream, projectStreams, readableStreams, readersOf } from "./notifier.queries.ts";
 import { closeConnection, isTooSlow, terminate } from "./slow-client.ts";
@@ -68,11 +69,16 @@ export class Streams {
   readonly #io: PushServer;
   readonly #log: Log<"warn">;
 
-  constructor(db: Database, io: PushServer, log: Log<"warn">) {
-    this.#tails = new Tails(db, log, (name, entry, step) => this.#deliver(name, entry, step));
+  constructor(db: Database, io: PushServer, log: Log<"warn">, metrics: TailMetrics = UNMEASURED) {
+    this.#tails = new Tails(db, log, metrics, (name, entry, step) => this.#deliver(name, entry, step));
     this.#db = db;
     this.#io = io;
     this.#log = log;
+  }
+
+  /** Streams that this node follows, and those of them that know of events which are not sent yet. */
+  get counts(): { followed: number; behind: number } {
+    return { followed: this.#tails.size, behind: this.#tails.behind };
   }
 
   /** Hints of events that were committed. */

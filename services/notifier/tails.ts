@@ -7,6 +7,7 @@ import type { CommittedEvent, Position } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
 import type { Database } from "../../mixins/database.ts";
 import { readHeads, readLog, type StreamHead } from "../../mixins/event-log.queries.ts";
+import type { TailMetrics } from "./notifier-metrics.ts";
 import { type Step, StreamTail } from "./stream-tail.ts";
 
 /** Events that a tail reads and sends in one turn: even the longest ones fit into what may wait for a socket. */
@@ -38,11 +39,25 @@ export class Tails {
   readonly #db: Database;
   readonly #log: Log<"warn">;
   readonly #deliver: (name: string, entry: Entry, step: Step) => void;
+  readonly #metrics: TailMetrics;
 
-  constructor(db: Database, log: Log<"warn">, deliver: (name: string, entry: Entry, step: Step) => void) {
+  constructor(
+    db: Database,
+    log: Log<"warn">,
+    metrics: TailMetrics,
+    deliver: (name: string, entry: Entry, step: Step) => void,
+  ) {
     this.#db = db;
     this.#log = log;
+    this.#metrics = metrics;
     this.#deliver = deliver;
+  }
+
+  /** Tails that know of events which they have not delivered. */
+  get behind(): number {
+    let behind = 0;
+    for (const { tail } of this.#entries.values()) if (tail.isBehind) behind += 1;
+    return behind;
   }
 
   get size(): number {
@@ -184,8 +199,9 @@ export class Tails {
 
   /** Does what a tail says, and reads the log as long as the tail asks. */
   #take(name: string, entry: Entry, step: Step): void {
-    this.#deliverIfCurrent(name, entry, step);
+    this.#deliverIfCurrent(name, entry, step, "hint");
     if (step.read === null && !step.locate) return;
+    this.#metrics.holeFound();
     const reading = this.#read(name, entry, step).then(() => {
       if (entry.reading === reading) entry.reading = null;
     });
@@ -203,7 +219,7 @@ export class Tails {
           const heads = await this.#readHeads([name]);
           step = tail.headIs(positionOf(heads.get(name) as StreamHead));
         }
-        this.#deliverIfCurrent(name, entry, step);
+        this.#deliverIfCurrent(name, entry, step, "log");
       }
     } catch (error) {
       tail.failed();
@@ -212,8 +228,9 @@ export class Tails {
   }
 
   /** An entry that was forgotten during a read delivers nothing. */
-  #deliverIfCurrent(name: string, entry: Entry, step: Step): void {
+  #deliverIfCurrent(name: string, entry: Entry, step: Step, source: "hint" | "log"): void {
     if (this.#entries.get(name) !== entry) return;
+    this.#metrics.delivered(step.deliver, source);
     this.#deliver(name, entry, step);
     if (step.lost || step.deliver.length > 0) for (const onMove of entry.watchers) onMove();
   }

@@ -19,6 +19,9 @@ const turns = pLimit(CONCURRENT_HASHES);
 
 const overloaded = (): Problem => retryLater("overloaded", "Too many logins at once", 5);
 
+/** Hashes that wait for their turn. */
+export const waitingHashes = (): number => turns.pendingCount;
+
 /** Asked before a login costs anything else. @throws Problem overloaded when the queue is full */
 export function mustHaveRoom(): void {
   if (turns.pendingCount >= MAX_WAITING_HASHES) throw overloaded();

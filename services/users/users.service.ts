@@ -1,12 +1,14 @@
 import type { ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { service } from "../../core/kit.ts";
+import { metricsOf } from "../../core/metrics.ts";
 import { cache } from "../../mixins/cache.ts";
 import { database } from "../../mixins/database.ts";
 import { model } from "../../mixins/model.ts";
 import { AccountCleaner } from "./account-cleaner.ts";
 import { FirstAdminSetup } from "./first-admin.ts";
 import { internalActions } from "./internal.actions.ts";
+import { waitingHashes } from "./password.ts";
 import { userActions } from "./users.actions.ts";
 import type { UsersContract } from "./users.contract.ts";
 import type { UsersLend } from "./users.methods.ts";
@@ -20,6 +22,12 @@ export default (config: Config): ServiceSchema =>
     actions: { ...userActions, ...internalActions },
     created() {
       this.bcryptCost = config.BCRYPT_COST;
+      metricsOf(this.broker).gauge(
+        "taskwire_hashes_waiting",
+        "Password hashes that wait for a thread",
+        [],
+        waitingHashes,
+      );
       this.cleaner = new AccountCleaner(this);
       this.firstAdmin = new FirstAdminSetup(this, config);
     },
