@@ -4,8 +4,8 @@
  */
 import type { Position } from "../../core/events.ts";
 import type { Findings } from "./findings.ts";
-import { closingTime, type Histories, mayBeRewritten, RECOVERY_MS } from "./histories.ts";
-import type { LogRow, Recording, Signal, Time, Transport } from "./recording.ts";
+import { closingTime, type Histories, mayBeRewritten } from "./histories.ts";
+import type { LogRow, Recording, Signal, Transport } from "./recording.ts";
 
 type EventSignal = Extract<Signal, { kind: "event" }>;
 
@@ -18,8 +18,6 @@ interface Place extends Position {
   skipped: Set<number>;
   /** The last state of each task that the events told. */
   tasks: Map<string, LogRow>;
-  /** When the client was last told that it must read anew. */
-  resetAt: Time;
   /** The fold began at the stream's first event, and was never reset. */
   isWhole: boolean;
 }
@@ -31,7 +29,6 @@ const newPlace = (position: Position | null): Place => ({
   waiting: [],
   skipped: new Set(),
   tasks: new Map(),
-  resetAt: -Infinity,
   isWhole: position?.seq === 0,
 });
 
@@ -107,21 +104,16 @@ export class Subscription {
     const follows = place.waiting.map(({ seq, id }) => ({ seq, id })).filter(({ seq }) => seq <= told.seq);
     if (follows.length > 0 && follows.at(-1)?.seq !== told.seq)
       this.#findings.add("lost", `${signal.client}: ${stream} is at ${told.seq}, frames end earlier`);
-    Object.assign(place, newPlace(null), { seq: told.seq, id: told.id, isReady: true, resetAt: signal.at });
+    Object.assign(place, newPlace(null), { seq: told.seq, id: told.id, isReady: true });
     place.isWhole = told.seq === 0;
   }
 
   /** Whether `recovered: false` was needed: the log goes on from the position that the subscriber had. */
-  #judgeReset(signal: Signal, stream: string, { seq, id, resetAt }: Place): void {
-    const isRewritten = mayBeRewritten(this.#recording, signal.at);
-    // A client that joins while its node finds out about the other history hears of it twice.
-    if (isRewritten && signal.at - resetAt < RECOVERY_MS) return;
-    const histories = isRewritten ? this.#histories.upTo(signal.at) : [this.#histories.at(signal.at)];
-    const goesOn = histories.every(({ streams, oldest }) => {
-      const isForgotten = (oldest.get(stream) ?? 0) > Math.max(seq, 1);
-      return !isForgotten && (seq === 0 || streams.get(stream)?.get(seq)?.id === id);
-    });
-    if (!goesOn) return;
+  #judgeReset(signal: Signal, stream: string, { seq, id }: Place): void {
+    if (mayBeRewritten(this.#recording, signal.at)) return;
+    const { streams, oldest } = this.#histories.at(signal.at);
+    const isForgotten = (oldest.get(stream) ?? 0) > Math.max(seq, 1);
+    if (isForgotten || (seq !== 0 && streams.get(stream)?.get(seq)?.id !== id)) return;
     this.#findings.add("needless_resets", `${signal.client}: ${stream} could go on from ${seq}`);
   }
 

@@ -22,6 +22,8 @@ export interface Rewind {
 interface Place extends Position {
   /** This connection said `ready` for the stream. */
   isReady: boolean;
+  /** It was told `recovered: false` while the restored log had it. */
+  isNeedless: boolean;
   fate?: Fate;
 }
 
@@ -37,11 +39,11 @@ class Witness {
       this.isOpen = true;
       this.places.clear();
       for (const [stream, cursor] of Object.entries(signal.cursors))
-        this.places.set(stream, { ...cursor, isReady: false });
+        this.places.set(stream, { ...cursor, isReady: false, isNeedless: false });
     }
     if (signal.kind === "ready")
       for (const [stream, { seq, id }] of Object.entries(signal.streams))
-        this.places.set(stream, { seq, id, isReady: true });
+        this.places.set(stream, { seq, id, isReady: true, isNeedless: false });
     if (signal.kind === "event") this.move(signal);
     if (signal.kind === "stream_closed") this.places.delete(signal.stream);
     if (signal.kind === "closed") this.close();
@@ -119,9 +121,11 @@ function checkRewind(
           const place = witness.places.get(stream);
           if (place === undefined || place.fate !== undefined) continue;
           place.isReady = true;
+          place.isNeedless ||= !recovered && !mustBeTold(stream, place);
+          // Its node does not know of the restore yet.
           if (!isNew(stream, told) && !isOf(after, stream, told)) Object.assign(place, told);
           else if (recovered) settle(stream, isOf(after, stream, place) ? "went_on" : "misled");
-          else settle(stream, mustBeTold(stream, place) ? "told" : "told_without_need");
+          else settle(stream, place.isNeedless ? "told_without_need" : "told");
         }
         break;
       case "event": {

@@ -37,7 +37,8 @@ export async function runFaults(
 
   async function runFault(name: string, lastsMs: number): Promise<void> {
     const kind = FAULTS[name] as FaultKind;
-    const fault = kind.make(site);
+    // With numbers of its own: how many it draws does not move what comes after it.
+    const fault = kind.make({ ...site, random: random.fork() });
     const { isBounded, isBoundedOverHttp = isBounded, isOutage = false, rewritesLog = false } = kind;
     await fault.prepare?.();
     const span: FaultSpan = {

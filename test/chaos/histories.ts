@@ -62,12 +62,6 @@ export class Histories {
     return this.#histories.find(({ until }) => time < until) ?? this.last;
   }
 
-  /** The log as it was at some time, and the one that it took the place of. */
-  upTo(time: Time): IndexedHistory[] {
-    const at = this.#histories.indexOf(this.at(time));
-    return this.#histories.slice(Math.max(0, at - 1), at + 1);
-  }
-
   get all(): readonly IndexedHistory[] {
     return this.#histories;
   }

@@ -38,9 +38,11 @@ function options() {
     },
   });
   const names = Object.keys(FAULTS);
-  const only = values.only?.split(",").filter((name) => name !== "none") ?? names;
-  const unknown = only.find((name) => !names.includes(name));
+  const asked = values.only?.split(",").filter((name) => name !== "none") ?? names;
+  const unknown = asked.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`"${unknown}" is none of ${names.join(", ")}`);
+  // In one order, so that the seed chooses the same whatever the order that they were asked for in.
+  const only = names.filter((name) => asked.includes(name));
   const [seed, scale] = [Number(values.seed), Number(values.scale)];
   const length =
     values.faults === undefined
