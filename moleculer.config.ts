@@ -95,6 +95,8 @@ export function brokerOptions(config: Config, logger: LoggerConfig | false): Bro
     // core/metrics.ts measures instead: Moleculer's own metrics cost five times as much (docs/decisions.md).
     metrics: false,
     dependencyInterval: 50,
+    // Moleculer's default. A node that stops is no longer called after that; a lone node has nobody to wait for.
+    registry: { stopDelay: config.NATS_URL === "" ? 0 : 100 },
     // A node that stops finishes the calls that it has begun.
     tracking: { enabled: true, shutdownTimeout: 10_000 },
     // The last one is the outermost.

@@ -36,7 +36,7 @@ const QUIET_MS = 4000;
 const QUIET_WITHIN_MS = 60_000;
 const PROGRESS_MS = 1000;
 /** How long writers write on after the last fault of a run that counts them. */
-const WELL_MS = 3000;
+const WELL_MS = 1000;
 
 export async function run(
   { seed, length, only, scale, folder }: RunOptions,

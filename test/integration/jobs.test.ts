@@ -50,12 +50,14 @@ interface Options extends Partial<SchedulerOptions> {
 
 const real = (config: Config) => [usersService(config), projectsService(config), tasksService(config)];
 
+let started = 0;
+
 /** A node that runs jobs beside the services that they call. */
 async function startJobs(
   DATABASE_URL: string,
   { services = real, ...options }: Options = {},
 ): Promise<JobsNode> {
-  const config = { ...testConfig(DATABASE_URL), NODE_ID: `jobs-${cleanups.length}` };
+  const config = { ...testConfig(DATABASE_URL), NODE_ID: `jobs-${++started}` };
   const broker = new ServiceBroker(brokerOptions(config, false));
   for (const schema of services(config)) broker.createService(schema);
   const service = broker.createService(jobsService(config, { ...FAST, ...options }));
@@ -112,8 +114,7 @@ describe("with all services", () => {
   });
 
   beforeEach(async () => {
-    await startJobs(node.config.DATABASE_URL);
-    await startJobs(node.config.DATABASE_URL);
+    await Promise.all([startJobs(node.config.DATABASE_URL), startJobs(node.config.DATABASE_URL)]);
   });
 
   const project = async (name: string): Promise<Wire> => {
