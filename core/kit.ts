@@ -107,7 +107,10 @@ interface ActionBasics<Params> {
   safe?: boolean;
   /** Stays within the projects that a personal token is limited to; an action without it refuses such tokens. */
   projectBound?: boolean;
-  /** A write that recognises its idempotency key, so the call is retried once when its node dies. */
+  /**
+   * A write that recognises its idempotency key, or that does no more when it comes twice: the call is retried once when
+   * its node dies.
+   */
   idempotent?: boolean;
   /** Milliseconds that a caller waits, when the broker's own limit is too short (a hash that waits for its turn). */
   timeout?: number;

@@ -6,7 +6,7 @@
  * and its key, or neither. Only a failed write looks for its key, so a success costs no query.
  */
 import { Problem, problemCode, PROBLEMS } from "../core/errors.ts";
-import type { ActionContext, Actor, IdempotencyKey } from "../core/kit.ts";
+import type { ActionContext, Actor, Conditions, IdempotencyKey } from "../core/kit.ts";
 import { type Queryable, violatedConstraint } from "./database.ts";
 
 /** A response to remember; without a key it is forgotten. */
@@ -15,6 +15,12 @@ export interface RememberedResponse {
   key: IdempotencyKey | null;
   response: unknown;
 }
+
+/** The response to a request, to be remembered under its key. */
+export const remembered = (
+  { actor, conditions }: { actor: Pick<Actor, "id">; conditions: Conditions },
+  response: unknown,
+): RememberedResponse => ({ userId: actor.id, key: conditions.key, response });
 
 /** How long a response is kept; with a generated key, as long as the gateway may retry the request. */
 const [KEPT_GENERATED, KEPT_NAMED] = ["interval '5 minutes'", "interval '24 hours'"];

@@ -12,6 +12,7 @@ import { forgetEnded } from "./sessions.commands.ts";
 export const internalActions = actionsOf<AuthContract, AuthLend>()<"forget_ended" | "verify_token">({
   forget_ended: {
     auth: "internal",
+    idempotent: true,
     rules: { user_id: rules.id },
     handler(ctx) {
       return forgetEnded(this.db, ctx.params.user_id);

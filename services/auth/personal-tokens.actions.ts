@@ -2,6 +2,7 @@ import { invalidField, missing } from "../../core/errors.ts";
 import { actionsOf, type UserContext } from "../../core/kit.ts";
 import { type PageOf, pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
+import { remembered, withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { projects } from "../projects/projects.contract.ts";
 import * as answers from "./auth.answers.ts";
 import type { AuthContract } from "./auth.contract.ts";
@@ -52,11 +53,16 @@ export const personalTokenActions = actionsOf<AuthContract, AuthLend>()({
 
   revoke_token: {
     auth: "session",
+    idempotent: true,
     docs: { summary: "Revoke a personal access token", answer: null },
     rules: { id: rules.id },
     async handler(ctx) {
       const { id } = ctx.params;
-      if (!(await revokePersonalToken(this.db, ctx.locals.actor.id, id))) throw missing("token", id);
+      const { actor } = ctx.locals;
+      await withIdempotencyKey(this.db, ctx, async () => {
+        const response = remembered(ctx.locals, null);
+        if (!(await revokePersonalToken(this.db, actor.id, id, response))) throw missing("token", id);
+      });
       this.announceEnded([id]);
     },
   },

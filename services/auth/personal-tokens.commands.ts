@@ -3,6 +3,7 @@ import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
+import { type RememberedResponse, rememberResponse, responseParameter } from "../../mixins/idempotency.ts";
 import { PERSONAL_TOKEN_PREFIX, type PersonalToken, type TokenScope } from "./auth.contract.ts";
 import { hashOf, newSecret } from "./secrets.ts";
 import { JOIN_ACCOUNT, VALID_PERSONAL_TOKEN, VALID_SESSION } from "./validity.ts";
@@ -36,13 +37,22 @@ export async function createPersonalToken(
   return { ...row, token };
 }
 
-/** Ends one token of a user. @returns whether it was valid */
-export async function revokePersonalToken(db: Queryable, userId: string, id: string): Promise<boolean> {
+/** Ends one token of a user, and remembers the response. @returns whether it was valid */
+export async function revokePersonalToken(
+  db: Queryable,
+  userId: string,
+  id: string,
+  response: RememberedResponse,
+): Promise<boolean> {
   const rows = await db.query({
     name: "auth-token-revoke",
-    text: `UPDATE auth.personal_tokens t SET revoked_at = clock_timestamp() FROM users.standings a
-           WHERE t.id = $1 AND t.user_id = $2 AND a.id = $2 AND ${VALID_PERSONAL_TOKEN} RETURNING t.id`,
-    values: [id, userId],
+    write: true,
+    text: `WITH row AS (
+             UPDATE auth.personal_tokens t SET revoked_at = clock_timestamp() FROM users.standings a
+             WHERE t.id = $1 AND t.user_id = $2 AND a.id = $2 AND ${VALID_PERSONAL_TOKEN} RETURNING t.id),
+           ${rememberResponse(3)}
+           SELECT id FROM row`,
+    values: [id, userId, responseParameter(response)],
   });
   return rows.length > 0;
 }

@@ -2,6 +2,7 @@ import { invalidField, missing, Problem } from "../../core/errors.ts";
 import { actionsOf } from "../../core/kit.ts";
 import { type PageOf, pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
+import { remembered, withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { HASHING_TIMEOUT_MS, users } from "../users/users.contract.ts";
 import * as answers from "./auth.answers.ts";
 import type { AuthContract } from "./auth.contract.ts";
@@ -54,6 +55,8 @@ export const sessionActions = actionsOf<AuthContract, AuthLend>()({
       answer: answers.login,
       problems: ["invalid-token", "forbidden"],
     },
+    // A spent token gets the same successor as long as nobody has used that.
+    idempotent: true,
     rules: params.refresh,
     async handler(ctx) {
       const { refresh_token, cookie = false } = ctx.params;
@@ -77,6 +80,7 @@ export const sessionActions = actionsOf<AuthContract, AuthLend>()({
       description: "Ends the session of this access token on every node at once.",
       answer: null,
     },
+    idempotent: true,
     rules: {},
     async handler(ctx) {
       const { id, session } = ctx.locals.actor;
@@ -93,6 +97,7 @@ export const sessionActions = actionsOf<AuthContract, AuthLend>()({
       description: "Ends all sessions of the user. Personal access tokens stay valid.",
       answer: null,
     },
+    idempotent: true,
     rules: {},
     async handler(ctx) {
       this.announceEnded(await revokeSessions(this.db, ctx.locals.actor.id));
@@ -113,11 +118,16 @@ export const sessionActions = actionsOf<AuthContract, AuthLend>()({
 
   end_session: {
     auth: "session",
+    idempotent: true,
     docs: { summary: "End one of your sessions", answer: null },
     rules: { id: rules.id },
     async handler(ctx) {
       const { id } = ctx.params;
-      if (!(await revokeSession(this.db, ctx.locals.actor.id, id))) throw missing("session", id);
+      const { actor } = ctx.locals;
+      await withIdempotencyKey(this.db, ctx, async () => {
+        const response = remembered(ctx.locals, null);
+        if (!(await revokeSession(this.db, actor.id, id, response))) throw missing("session", id);
+      });
       this.announceEnded([id]);
     },
   },

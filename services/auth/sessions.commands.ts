@@ -12,6 +12,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { newId } from "../../core/ids.ts";
 import type { Meta } from "../../core/kit.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
+import { type RememberedResponse, rememberResponse, responseParameter } from "../../mixins/idempotency.ts";
 import { hashOf, newSecret } from "./secrets.ts";
 import { JOIN_ACCOUNT, VALID_SESSION } from "./validity.ts";
 
@@ -116,13 +117,23 @@ async function wasUsed(tx: Queryable, token: string): Promise<boolean> {
   return rows.length > 0;
 }
 
-/** Ends one session of a user. @returns whether it was valid */
-export async function revokeSession(db: Queryable, userId: string, id: string): Promise<boolean> {
+/** Ends one session of a user, and remembers the response, if there is one. @returns whether it was valid */
+export async function revokeSession(
+  db: Queryable,
+  userId: string,
+  id: string,
+  response?: RememberedResponse,
+): Promise<boolean> {
   const rows = await db.query({
     name: "auth-revoke-session",
-    text: `UPDATE auth.sessions t SET revoked_at = clock_timestamp(), user_agent = NULL, address = NULL
-           FROM users.standings a WHERE t.id = $1 AND t.user_id = $2 AND a.id = $2 AND ${VALID_SESSION} RETURNING t.id`,
-    values: [id, userId],
+    write: true,
+    text: `WITH row AS (
+             UPDATE auth.sessions t SET revoked_at = clock_timestamp(), user_agent = NULL, address = NULL
+             FROM users.standings a
+             WHERE t.id = $1 AND t.user_id = $2 AND a.id = $2 AND ${VALID_SESSION} RETURNING t.id),
+           ${rememberResponse(3)}
+           SELECT id FROM row`,
+    values: [id, userId, responseParameter(response)],
   });
   return rows.length > 0;
 }

@@ -2,6 +2,7 @@ import { missing, Problem } from "../../core/errors.ts";
 import type { CommittedEvent } from "../../core/events.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
+import { remembered } from "../../mixins/idempotency.ts";
 import { memberColumns, type MemberRow } from "./members.columns.ts";
 import { memberAdded, memberRemoved, memberUpdated } from "./members.events.ts";
 import { mayChangeMember, whyNotChangeMember } from "./members.policy.ts";
@@ -92,7 +93,7 @@ export function changeMember(
       to === null
         ? { name: "projects-member-delete", text: DELETE, values: [project.id, person.id] }
         : { name: "projects-member-upsert", text: UPSERT, values: memberColumns.valuesOf(row) };
-    const answer = { userId: write.actor.id, key: write.conditions.key, response: member };
+    const answer = remembered(write, member);
     const events = (await commit(tx, statement, eventsOf(project, row, from, to, write), answer)) ?? [];
     const losesOwner = project.owner_id === person.id && to !== "owner";
     return { member, events: losesOwner ? [...events, ...(await succeedOwner(tx, project, write))] : events };

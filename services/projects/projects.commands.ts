@@ -11,6 +11,7 @@ import {
   withEvents,
   type WriteContext,
 } from "../../mixins/event-log.ts";
+import { remembered } from "../../mixins/idempotency.ts";
 import { forgetEvents, forgetStream } from "../../mixins/event-log.erasure.ts";
 import { TASK_STATUSES } from "../tasks/tasks.contract.ts";
 import { memberColumns, type MemberRow } from "./members.columns.ts";
@@ -127,7 +128,7 @@ function changeProject(
     const decision = await decide(before, tx);
     if (decision === null) return { project: before, events: [] };
     const project = changed(before, decision.fields, write);
-    const answer = { userId: write.actor.id, key: write.conditions.key, response: answerOf(project) };
+    const answer = remembered(write, answerOf(project));
     const committed = commit(tx, updateOf(project), decision.events(project), answer);
     const events = await committed.catch((error: unknown) => {
       throw slugProblem(error);

@@ -7,8 +7,8 @@ import { missing, Problem, problemCode, problemDocument, PROBLEMS } from "../../
 import { omitUndefined } from "../../core/rules.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type Guards, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
-import { rememberApart } from "../../mixins/idempotency.ts";
-import { lockedAttempts, missingCategory, remembered, type Written } from "./tasks.commands.ts";
+import { rememberApart, remembered } from "../../mixins/idempotency.ts";
+import { lockedAttempts, missingCategory, type Written } from "./tasks.commands.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import type { BulkOperation, BulkResult, TaskInput } from "./tasks.contract.ts";
 import {

@@ -5,12 +5,11 @@ import { newId } from "../../core/ids.ts";
 import { keyOf } from "../../core/text.ts";
 import { type Database, violatedConstraint } from "../../mixins/database.ts";
 import type { WriteContext } from "../../mixins/event-log.ts";
-import { rememberApart, rememberResponse, responseParameter } from "../../mixins/idempotency.ts";
+import { rememberApart, remembered, rememberResponse, responseParameter } from "../../mixins/idempotency.ts";
 import { type Batch, uncategorize } from "./batches.commands.ts";
 import type { Category } from "./tasks.contract.ts";
 import { categoryColumns, type CategoryInput, type CategoryRow } from "./categories.columns.ts";
 import { findCategory } from "./categories.queries.ts";
-import { remembered } from "./tasks.commands.ts";
 import { categoryView } from "./categories.view.ts";
 
 function taken(error: unknown): never {

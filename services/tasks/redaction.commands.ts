@@ -15,12 +15,13 @@ import {
   responsesAbout,
   redactResponses,
   rememberApart,
+  remembered,
   type ResponsesAbout,
 } from "../../mixins/idempotency.ts";
 import { commentColumns } from "./comments.columns.ts";
 import { findComment } from "./comments.queries.ts";
 import { taskColumns } from "./tasks.columns.ts";
-import { lockedAttempts, remembered, updateOf, type Written } from "./tasks.commands.ts";
+import { lockedAttempts, updateOf, type Written } from "./tasks.commands.ts";
 import { type Comment, type Task, commentEvents } from "./tasks.contract.ts";
 import { mustBeAllowed, redaction } from "./tasks.decisions.ts";
 import { eventsOfComment } from "./tasks.events.ts";

@@ -8,7 +8,7 @@ import type { CommittedEvent } from "../../core/events.ts";
 import type { UserContext } from "../../core/kit.ts";
 import { type Database, type Queryable, type Statement, violatedConstraint } from "../../mixins/database.ts";
 import { commit, type Guards, withEvents, writeContext, type WriteContext } from "../../mixins/event-log.ts";
-import { type RememberedResponse, rememberApart } from "../../mixins/idempotency.ts";
+import { rememberApart, remembered } from "../../mixins/idempotency.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import type { Task, TaskInput } from "./tasks.contract.ts";
 import { creation, type Decide, type Decision, mustBeAllowedToCreate } from "./tasks.decisions.ts";
@@ -52,13 +52,6 @@ export async function lockedAttempts<Result>(
   }
   throw retryLater("overloaded", "Too many changes at once");
 }
-
-/** The answer to a request, to be remembered under its idempotency key. */
-export const remembered = ({ actor, conditions }: WriteContext, response: unknown): RememberedResponse => ({
-  userId: actor.id,
-  key: conditions.key,
-  response,
-});
 
 const INSERT = withEvents(
   `row AS (

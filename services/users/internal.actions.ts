@@ -68,6 +68,7 @@ export const internalActions = actionsOf<UsersContract, UsersLend>()({
   /** @throws Problem not-found when the account has another address now */
   mark_verified: {
     auth: "internal",
+    idempotent: true,
     rules: { id: rules.id, email: params.accountName },
     handler(ctx) {
       return markVerified(this.db, ctx.params.id, ctx.params.email);
@@ -77,6 +78,7 @@ export const internalActions = actionsOf<UsersContract, UsersLend>()({
   /** @throws Problem overloaded */
   verify_password: {
     auth: "internal",
+    safe: true,
     timeout: HASHING_TIMEOUT_MS,
     rules: { login: params.accountName, password: "string" },
     async handler(ctx) {
@@ -90,6 +92,7 @@ export const internalActions = actionsOf<UsersContract, UsersLend>()({
   /** @throws Problem overloaded */
   check_password: {
     auth: "internal",
+    safe: true,
     timeout: HASHING_TIMEOUT_MS,
     rules: { id: rules.id, password: "string" },
     async handler(ctx) {

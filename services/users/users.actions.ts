@@ -4,6 +4,7 @@ import { Problem } from "../../core/errors.ts";
 import { actionsOf } from "../../core/kit.ts";
 import type { PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
+import { withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { auth } from "../auth/auth.contract.ts";
 import { projects } from "../projects/projects.contract.ts";
 import { people, user, userOrPerson } from "./users.answers.ts";
@@ -53,6 +54,7 @@ export const userActions = actionsOf<UsersContract, UsersLend>()<"list" | "get" 
 
   patch: {
     auth: "session",
+    idempotent: true,
     docs: {
       summary: "Change an account",
       description:
@@ -65,7 +67,9 @@ export const userActions = actionsOf<UsersContract, UsersLend>()<"list" | "get" 
       const { id, ...given } = ctx.params;
       const { actor, conditions } = ctx.locals;
       const changes = rules.omitUndefined(given);
-      const { user, sessionsEnd, newAddress } = await changeUser(this.db, actor, id, changes, conditions);
+      const { user, sessionsEnd, newAddress } = await withIdempotencyKey(this.db, ctx, () =>
+        changeUser(this.db, actor, id, changes, conditions),
+      );
       await this.outdate([`person:${id}`]);
       if (sessionsEnd) void this.cleaner.afterCommit(this.broker, id);
       // The change stands if the mail fails: the user can ask for another one.
@@ -73,12 +77,13 @@ export const userActions = actionsOf<UsersContract, UsersLend>()<"list" | "get" 
         await auth
           .call(ctx, "resend_verification", {})
           .catch((error: unknown) => this.logger.warn(`no verification mail for user ${id}`, error));
-      return user;
+      return user ?? findUser(this.db, actor, id);
     },
   },
 
   delete: {
     auth: "session",
+    idempotent: true,
     docs: {
       summary: "Erase an account",
       description:
@@ -90,11 +95,13 @@ export const userActions = actionsOf<UsersContract, UsersLend>()<"list" | "get" 
     async handler(ctx) {
       const { id } = ctx.params;
       const { actor, conditions } = ctx.locals;
-      await checkErasure(this.db, actor, id, conditions);
-      const soleOwned = await projects.call(ctx, "sole_owner_of", { user_id: id });
-      if (soleOwned !== null)
-        throw new Problem("conflict", `Make another member owner of the project '${soleOwned}' first`);
-      await eraseUser(this.db, actor, id);
+      await withIdempotencyKey(this.db, ctx, async () => {
+        await checkErasure(this.db, actor, id, conditions);
+        const soleOwned = await projects.call(ctx, "sole_owner_of", { user_id: id });
+        if (soleOwned !== null)
+          throw new Problem("conflict", `Make another member owner of the project '${soleOwned}' first`);
+        await eraseUser(this.db, actor, id, conditions);
+      });
       // The account is erased now; nodes repeat the cleanup until it succeeds.
       await atMost(CLEANUP_WAIT_MS, this.cleaner.afterCommit(ctx, id));
     },

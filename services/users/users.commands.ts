@@ -5,6 +5,7 @@ import { newId } from "../../core/ids.ts";
 import type { Actor, Conditions, Role } from "../../core/kit.ts";
 import { keyOf } from "../../core/text.ts";
 import { type Database, type Queryable, violatedConstraint } from "../../mixins/database.ts";
+import { rememberApart, remembered } from "../../mixins/idempotency.ts";
 import { endSessions, ENDS_SESSIONS, enqueueCleanup } from "./account-cleanup.ts";
 import { hashPassword } from "./password.ts";
 import { SETTABLE, USER_COLUMNS } from "./users.columns.ts";
@@ -181,10 +182,18 @@ const UPDATE = `UPDATE users.users
                 SET updated_at = ${LATER("$2")}, ${UPDATED.map((column, n) => `${column} = $${n + 3}`).join(", ")}
                 WHERE id = $1 RETURNING ${USER_COLUMNS}`;
 
+/** What a change of an account asks for after its commit. It is remembered under the idempotency key. */
+interface Change {
+  /** Not remembered, since it has personal data: a request that comes again reads the account. */
+  user?: User;
+  /** Whether the account's sessions ended, because role or `is_active` changed. */
+  sessionsEnd: boolean;
+  /** Whether the e-mail address changed in more than letter case. */
+  newAddress: boolean;
+}
+
 /**
  * Sets the given fields. A new e-mail address is not verified.
- * @returns the account; whether its sessions ended, because role or `is_active` changed; and whether its e-mail address
- *   changed in more than letter case
  * @throws Problem not-found, forbidden, precondition-failed, already-exists; conflict for the last active admin
  */
 export async function changeUser(
@@ -193,7 +202,7 @@ export async function changeUser(
   id: string,
   changes: UserChanges,
   conditions: Conditions,
-): Promise<{ user: User; sessionsEnd: boolean; newAddress: boolean }> {
+): Promise<Change> {
   const administers = changes.role !== undefined || changes.is_active !== undefined;
   return db.transaction(async (tx) => {
     const locked = await lockUser(tx, actor, id, administers ? ["edit", "administer"] : ["edit"]);
@@ -201,7 +210,9 @@ export async function changeUser(
     mustMatch(conditions, versionOf(user));
     const next = { ...user, ...changes };
     if (SETTABLE.every((field) => next[field] === user[field])) {
-      return { user, sessionsEnd: false, newAddress: false };
+      const unchanged = { sessionsEnd: false, newAddress: false };
+      await rememberApart(tx, remembered({ actor, conditions }, unchanged));
+      return { user, ...unchanged };
     }
     keepAnAdmin(locked, next);
     const newAddress = keyOf(next.email) !== keyOf(user.email);
@@ -217,6 +228,7 @@ export async function changeUser(
     try {
       const [written] = await tx.query<User>({ text: UPDATE, values });
       if (sessionsEnd) await endSessions(tx, id);
+      await rememberApart(tx, remembered({ actor, conditions }, { sessionsEnd, newAddress }));
       return { user: written as User, sessionsEnd, newAddress };
     } catch (error) {
       throw takenProblem(error);
@@ -239,11 +251,16 @@ export async function checkErasure(
 }
 
 /**
- * Deactivates an account, ends its sessions, erases its personal data and enqueues its cleanup (account-cleanup.ts), all
- * in one commit. The row stays, because projects, tasks and comments refer to it.
+ * Deactivates an account, ends its sessions, erases its personal data, enqueues its cleanup (account-cleanup.ts) and
+ * remembers the response, all in one commit. The row stays, because projects, tasks and comments refer to it.
  * @throws Problem not-found, also for one that is erased; forbidden; conflict for the last active admin
  */
-export async function eraseUser(db: Database, actor: Actor, id: string): Promise<void> {
+export async function eraseUser(
+  db: Database,
+  actor: Actor,
+  id: string,
+  conditions: Conditions,
+): Promise<void> {
   // A stranger may have registered the name that this account gets: the second attempt adds random digits.
   for (const suffix of ["", randomBytes(4).toString("hex")]) {
     try {
@@ -259,6 +276,7 @@ export async function eraseUser(db: Database, actor: Actor, id: string): Promise
           values: [id, ...names, new Date(), ...names.map(keyOf)],
         });
         await endSessions(tx, id, actor.id);
+        await rememberApart(tx, remembered({ actor, conditions }, null));
       });
       return;
     } catch (error) {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
-import type { Answer, Person } from "../support/api.ts";
+import { type Answer, PASSWORD, type Person, type Wire } from "../support/api.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
 
 let cluster: TestCluster;
@@ -181,3 +181,77 @@ test("POSTs without a key while a tasks node is killed: none fails, and each mad
   );
   expect((await told()).whole).toBe(true);
 }, 90_000);
+
+/** Commits of accounts, sessions and tokens wait while somebody has this advisory lock. */
+const HELD = 7;
+const HOLD_COMMITS = ["users.users", "auth.sessions", "auth.personal_tokens", "auth.refresh_tokens"]
+  .map(
+    (table) => `CREATE CONSTRAINT TRIGGER hold AFTER UPDATE ON ${table} DEFERRABLE INITIALLY DEFERRED
+                   FOR EACH ROW EXECUTE FUNCTION hold();`,
+  )
+  .join("\n");
+
+test("changes of accounts, sessions and tokens that a killed node had committed are answered by another one", async () => {
+  const [people, leaving, erased] = (await Promise.all(
+    ["ben", "eve", "max"].map((name) => Promise.all(times(2, () => cluster.api.person(name)))),
+  )) as [Person[], Person[], Person[]];
+  const made = await Promise.all(
+    people.map(async ({ api, id, username }) => {
+      const { headers } = await api.get(`/users/${id}`);
+      const { id: token } = await api.must("POST", "/auth/tokens", { name: "Machine", scope: "read" });
+      const { items } = await api.must("GET", "/auth/sessions");
+      await api.must("POST", "/auth/login", { login: username, password: PASSWORD });
+      const sessions = await api.must("GET", "/auth/sessions");
+      const [session] = sessions.items.filter(({ id }: Wire) => id !== items[0].id);
+      return { token, session: session.id as string, tag: headers.get("etag") as string };
+    }),
+  );
+  await Promise.all([cluster.addNode("auth-2", "auth"), cluster.addNode("users-2", "users")]);
+  await db.query(
+    `CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN
+       PERFORM pg_advisory_xact_lock_shared(${HELD});
+       RETURN NULL;
+     END $$;
+     ${HOLD_COMMITS}`,
+  );
+
+  const holder = await db.connect();
+  await holder.query("SELECT pg_advisory_lock($1)", [HELD]);
+  let answers: Promise<Answer[]>;
+  try {
+    const isHeld = async () =>
+      (await connectionsOf("auth", "Lock")) >= 3 && (await connectionsOf("users", "Lock")) >= 2;
+    // Two of each, which the two nodes share. They are written, and wait for their commits, when one of the nodes goes.
+    // (A single statement may have to wait behind another one on its connection.)
+    answers = Promise.all([
+      ...people.map(({ api, id }, n) =>
+        api.patch(`/users/${id}`, { first_name: "Changed" }, { "If-Match": made[n]!.tag }),
+      ),
+      ...people.map(({ api }, n) => api.delete(`/auth/tokens/${made[n]!.token}`)),
+      ...people.map(({ api }, n) => api.delete(`/auth/sessions/${made[n]!.session}`)),
+      ...people.map(({ api, refreshToken }) => api.post("/auth/refresh", { refresh_token: refreshToken })),
+      ...leaving.map(({ api }) => api.post("/auth/logout")),
+      ...erased.map(({ api, id }) => api.delete(`/users/${id}`)),
+    ]);
+    expect(await until(isHeld, 2000)).toBe(true);
+    await Promise.all([cluster.kill("auth"), cluster.kill("users")]);
+  } finally {
+    await holder.query("SELECT pg_advisory_unlock($1)", [HELD]);
+    holder.release();
+  }
+  const seen = (await answers).map(({ status, body }) => [status, body?.first_name]);
+  const gone = [204, undefined];
+  expect(seen).toEqual([
+    ...times(2, () => [200, "Changed"]),
+    ...times(4, () => gone),
+    ...times(2, () => [200, undefined]),
+    ...times(4, () => gone),
+  ]);
+  const refreshed = (await answers).filter(({ body }) => body?.refresh_token !== undefined);
+  for (const { body } of refreshed)
+    await cluster.api.must("POST", "/auth/refresh", { refresh_token: body.refresh_token });
+  const { rows } = await db.query<{ n: number }>(
+    "SELECT count(*)::int AS n FROM idempotency.keys WHERE response::text LIKE '%@%'",
+  );
+  expect(rows).toEqual([{ n: 0 }]);
+}, 40_000);

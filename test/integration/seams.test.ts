@@ -20,6 +20,8 @@ import { TestSocket } from "../support/socket.ts";
 import { personWithRole } from "../support/cast.ts";
 import { expectProblem } from "../support/expectations.ts";
 
+const UNCONDITIONAL = { ifMatch: null, key: null };
+
 let node: TestNode;
 let sql: pg.Client;
 let db: Database;
@@ -137,7 +139,7 @@ test("an erasure is 204 and final whatever fails after its commit, and the rest 
   await root.api.must("PATCH", `/users/${closed.id}`, { is_active: false });
   await erase(closed);
   // Its node dies with the commit: nothing follows, not even a hint.
-  await eraseUser(db, rootActor, deadNode.id);
+  await eraseUser(db, rootActor, deadNode.id, UNCONDITIONAL);
   expect(await until(async () => (await deadNode.api.get("/auth/me")).status === 401, 5000)).toBe(true);
 
   for (const leaver of leavers) {
@@ -192,7 +194,7 @@ test("a project that an erased account came to own alone gets the longest of its
   // The other owner goes after the account was found to own nothing alone.
   await ada.api.must("DELETE", `${path}/${ada.id}`);
   expectProblem(await root.api.delete(`/users/${leaver.id}`), 409, "conflict");
-  await eraseUser(db, { id: root.id, role: "admin", session: "" }, leaver.id);
+  await eraseUser(db, { id: root.id, role: "admin", session: "" }, leaver.id, UNCONDITIONAL);
   await sql.query("UPDATE users.endings SET due_at = now() WHERE user_id = $1", [leaver.id]);
   await expectAllLeft(leaver);
   const { items } = await ben.api.must("GET", path);

@@ -21,6 +21,8 @@ export interface TestCluster {
   kill(name: string): Promise<void>;
   /** SIGTERM, and the node is gone. */
   stopNode(name: string): Promise<void>;
+  /** Adds a node with the services of another one, and waits until it serves. */
+  addNode(name: string, like: string): Promise<void>;
   /** Adds a gateway, and waits until it serves. */
   addGateway(name: string): Promise<Api>;
   /** Starts a killed node again and waits until it serves. */
@@ -49,6 +51,10 @@ export async function startTestCluster(env: Record<string, string> = {}): Promis
     },
   );
   const api = new Api(`http://127.0.0.1:${gateway}`);
+  async function startNode(name: string, env: Record<string, string>): Promise<void> {
+    const child = group.start({ name, env });
+    await new Promise((resolve) => child.once("message", resolve));
+  }
   return {
     api,
     notifiers: [`http://127.0.0.1:${first}`, `http://127.0.0.1:${second}`],
@@ -65,19 +71,13 @@ export async function startTestCluster(env: Record<string, string> = {}): Promis
       group.kill(name, "SIGTERM");
       await until(() => group.get(name) === undefined, 10_000);
     },
+    addNode: (name, like) => startNode(name, { ...nodes[like], NODE_ID: name }),
     async addGateway(name) {
       const port = await freePort();
-      const child = group.start({
-        name,
-        env: { ...(nodes.gateway as Record<string, string>), NODE_ID: name, PORT: String(port) },
-      });
-      await new Promise((resolve) => child.once("message", resolve));
+      await startNode(name, { ...nodes.gateway, NODE_ID: name, PORT: String(port) });
       return new Api(`http://127.0.0.1:${port}`);
     },
-    async revive(name) {
-      const child = group.start({ name, env: nodes[name] as Record<string, string> });
-      await new Promise((resolve) => child.once("message", resolve));
-    },
+    revive: (name) => startNode(name, nodes[name] as Record<string, string>),
     async stop() {
       await group.stopAll();
       await Promise.all([nats.stop(), redis.stop()]);
