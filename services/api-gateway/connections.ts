@@ -81,6 +81,11 @@ export class Connections {
     return this.#connections.size;
   }
 
+  /** Milliseconds in which a client must read a response, or a part of one that goes on. */
+  get readWithinMs(): number {
+    return this.#settings.readWithinMs;
+  }
+
   /** Tracks the connections of a server. */
   watch(server: Server): void {
     this.#server = server;

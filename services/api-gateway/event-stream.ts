@@ -10,7 +10,6 @@ import { problemCode, retryLater } from "../../core/errors.ts";
 import { cursorOf, type LoggedEvent, type StreamStart } from "../../core/events.ts";
 import type { Actor, Caller, Meta } from "../../core/kit.ts";
 import type { Followed } from "../notifier/notifier.contract.ts";
-import { READ_WITHIN_MS } from "./connections.ts";
 import type { Gateway } from "./exchange.ts";
 import type { Request } from "./moleculer-web.ts";
 import type { Follow } from "./open-event-streams.ts";
@@ -50,10 +49,14 @@ async function* frames(
   }
 }
 
-/** Cuts a client off that does not read in time. */
-async function* readInTime(chunks: AsyncIterable<string>, response: ServerResponse): AsyncGenerator<string> {
+/** Cuts a client off that does not read a chunk within so many milliseconds. */
+async function* readInTime(
+  chunks: AsyncIterable<string>,
+  response: ServerResponse,
+  withinMs: number,
+): AsyncGenerator<string> {
   for await (const chunk of chunks) {
-    const timer = setTimeout(() => response.destroy(), READ_WITHIN_MS);
+    const timer = setTimeout(() => response.destroy(), withinMs);
     try {
       yield chunk;
     } finally {
@@ -94,6 +97,7 @@ export function eventStream(
       yield* readInTime(
         frames(start, (params) => follow(from, params), isOver),
         response,
+        gateway.connections.readWithinMs,
       );
     } catch (error) {
       if (problemCode(error) === null) gateway.broker.logger.warn("an event stream ended", error);

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import pg from "pg";
 import { until } from "../../local/until.ts";
@@ -85,6 +87,40 @@ describe("each service in a process of its own", () => {
     expect(Math.max(...answers.map(({ took }) => took))).toBeLessThan(3000);
     expect(answers.length).toBeGreaterThan(before + 100);
   }, 40_000);
+
+  test("kill -9 of the tasks node that holds a snapshot: the response is cut, without an end, and the next one is whole", async () => {
+    const { id } = await newProject();
+    const task = await ada.api.must("POST", `/projects/${id}/tasks`, { title: "Discussed" });
+    const db = new pg.Client({ connectionString: cluster.databaseUrl });
+    await db.connect();
+    // More than all buffers on the way hold.
+    await db.query(
+      `INSERT INTO tasks.comments (id, task_id, author_id, body, version, created_at, updated_at)
+       SELECT gen_random_uuid(), $1, $2, repeat('x', 9000), 1, now(), now() FROM generate_series(1, 4000)`,
+      [task.id, ada.id],
+    );
+    const url = `${cluster.api.url}/projects/${id}/snapshot`;
+    const headers = { Authorization: `Bearer ${ada.token}` };
+    const asked = request(url, { headers, agent: false }).end();
+    const [response] = (await once(asked, "response")) as [IncomingMessage];
+    const { rows } = await db.query<{ node: string }>(
+      `SELECT split_part(application_name, ' ', 2) AS node FROM pg_stat_activity
+       WHERE datname = current_database() AND application_name LIKE 'taskwire tasks-%'
+         AND (state LIKE 'idle in transaction%' OR query LIKE 'FETCH%')`,
+    );
+    await db.end();
+    expect(rows).toHaveLength(1);
+    await cluster.kill(rows[0]!.node);
+    let read = "";
+    response.setEncoding("utf8").on("data", (chunk: string) => (read += chunk));
+    await expect(once(response, "end")).rejects.toThrow(/aborted/);
+    expect(read).toContain('"type":"head"');
+    expect(read).not.toContain('"type":"end"');
+
+    const { status, body } = await ada.api.get(`/projects/${id}/snapshot`);
+    expect([status, body.length, body.at(-1)]).toEqual([200, 4005, { type: "end", count: 4003 }]);
+    await cluster.revive(rows[0]!.node);
+  }, 30_000);
 
   test("SIGTERM of each tasks node, the second as soon as the first is back: every request is served", async () => {
     const { id } = await newProject();
