@@ -15,11 +15,12 @@ export function outagesOf(
   { calls, faults }: Pick<Recording, "calls" | "faults">,
   histories: Histories,
 ): Outage[] {
+  // What a write leaves to be tidied may be committed long after its answer.
   const committed = new Map<string, Time>();
   for (const { streams } of histories.all)
     for (const rows of streams.values())
-      for (const row of rows.values())
-        if (row.request_id !== null) committed.set(row.request_id, row.committed);
+      for (const { request_id: id, committed: at } of rows.values())
+        if (id !== null) committed.set(id, Math.min(at, committed.get(id) ?? Infinity));
   const writes = calls
     .filter(({ id, outcome }) => outcome === "ok" && committed.has(id))
     .sort((a, b) => a.ended - b.ended);

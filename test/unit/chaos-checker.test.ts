@@ -427,6 +427,8 @@ test("an outage lasts until a write that Postgres committed after it is acknowle
   fifth!.ended = began + 5300;
   sixth!.outcome = "failed";
   recording.calls.push({ ...sixth!, outcome: "ok", ended: began + 6400 });
+  // What number 4 left to be tidied is committed after it.
+  rowsOf(recording).push({ ...rowsOf(recording)[3]!, seq: 11, id: CAT, committed: began + 5250 });
   const fault = { name: "postgres-failover", target: "postgres", isBounded: false };
   recording.faults = [
     { ...fault, began: began + 4999, reachable: began + 5200, ended: began + 8000 },
