@@ -37,6 +37,8 @@ export interface Site {
 
 /** The share of subscribers that a fault of readers strikes. */
 const SLEEPERS = 0.2;
+/** Milliseconds that a standby is behind when its primary dies. */
+const BEHIND_MS = 300;
 /** The share that is away when Postgres goes back, and by how many milliseconds it does. */
 const RESTORE_SLEEPERS = 0.45;
 const GOES_BACK_MS = [3000, 10_000] as const;
@@ -96,12 +98,18 @@ const brokerKilled = (broker: "nats" | "redis"): FaultKind => ({
 const postgresFault = (
   begin: (site: Site) => Promise<void>,
   end: (site: Site) => Promise<void> | void = NOTHING,
+  prepare: (site: Site) => Promise<void> = async () => {},
 ): FaultKind => ({
   group: "postgres",
   weight: 1,
   isBounded: false,
   isOutage: true,
-  make: (site) => ({ target: "postgres", begin: () => begin(site), end: () => end(site) }),
+  make: (site) => ({
+    target: "postgres",
+    prepare: () => prepare(site),
+    begin: () => begin(site),
+    end: () => end(site),
+  }),
 });
 
 /** Runs while no node reaches Postgres, so that nothing commits meanwhile. */
@@ -229,6 +237,10 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = Object.fromEntries([
     postgresFault(
       ({ topology }) => topology.postgres.failover(),
       ({ topology }) => topology.postgres.addStandby(),
+      async ({ topology }) => {
+        topology.postgres.stallStandby();
+        await delay(BEHIND_MS);
+      },
     ),
   ],
   ["postgres-restored", restored],

@@ -11,6 +11,7 @@ import { type Binaries, postgresBinaries, unprivilegedUser } from "../../local/p
 import { prepare, urlOf } from "../../local/postgres/data-folder.ts";
 import { type Cluster, findPostmaster, kill, spawnPostmaster } from "../../local/postgres/postmaster.ts";
 import { until } from "../../local/until.ts";
+import { TcpProxy } from "./tcp-proxy.ts";
 
 const START_MS = 30_000;
 const STOP_MS = 10_000;
@@ -122,6 +123,8 @@ export class PostgresPair {
   #made = 0;
   #primary: Instance;
   #standby: Instance | null = null;
+  /** What the standby gets the primary's log through. */
+  #link: TcpProxy | null = null;
   #backup: string | null = null;
 
   private constructor(folder: string, binaries: Binaries) {
@@ -159,7 +162,9 @@ export class PostgresPair {
     await makeFolder(standby.cluster.home);
     await this.#copyTo(standby.cluster.data);
     const { password } = new URL(await this.#primary.url("postgres"));
-    const source = `host=127.0.0.1 port=${this.#primary.port} user=taskwire password=${password}`;
+    const { port } = this.#primary;
+    this.#link = await TcpProxy.listen(() => port);
+    const source = `host=127.0.0.1 port=${this.#link.port} user=taskwire password=${password}`;
     await this.#write(standby.cluster.data, "standby.signal", "");
     await appendFile(
       join(standby.cluster.data, "postgresql.auto.conf"),
@@ -178,6 +183,16 @@ export class PostgresPair {
     await this.#primary.start();
   }
 
+  /** Holds up the log on its way to the standby: what the primary acknowledged without it would not survive a failover. */
+  stallStandby(): void {
+    this.#link?.set("stalled");
+  }
+
+  async #dropLink(): Promise<void> {
+    await this.#link?.close();
+    this.#link = null;
+  }
+
   /**
    * The primary dies under its clients, the standby is promoted, and the name moves to it. There is no standby after that.
    */
@@ -185,6 +200,7 @@ export class PostgresPair {
     const [former, standby] = [this.#primary, this.#standby];
     if (standby === null) throw new Error("there is no standby");
     await former.stop("SIGKILL");
+    await this.#dropLink();
     await standby.query("SELECT pg_promote(true, 30)");
     this.#primary = standby;
     this.#standby = null;
@@ -204,6 +220,7 @@ export class PostgresPair {
   async restore(): Promise<void> {
     if (this.#backup === null) throw new Error("there is no backup");
     await this.#standby?.stop("SIGKILL");
+    await this.#dropLink();
     await this.#primary.stop();
     const { cluster } = this.#primary;
     await rm(cluster.data, { recursive: true, force: true });
@@ -216,6 +233,7 @@ export class PostgresPair {
 
   async stop(): Promise<void> {
     await Promise.all([this.#primary.stop("SIGKILL"), this.#standby?.stop("SIGKILL")]);
+    await this.#dropLink();
   }
 
   #newInstance(): Instance {
