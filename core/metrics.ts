@@ -55,10 +55,10 @@ export class Metrics {
       async collect() {
         const reading = await Promise.try(read).catch(() => null);
         this.reset();
-        // A gauge without labels would say 0 now.
         if (typeof reading === "number") this.set(reading);
-        else if (reading === null) this.remove();
-        else for (const [labels, value] of reading) this.set(labels, value);
+        else for (const [labels, value] of reading ?? []) this.set(labels, value);
+        // A gauge without labels would say 0 now.
+        if (reading === null && labelNames.length === 0) this.remove();
       },
     });
   }
@@ -100,6 +100,10 @@ function processRegistry(): Registry {
   if (ofProcess === undefined) {
     ofProcess = new Registry();
     collectDefaultMetrics({ register: ofProcess });
+    // Gauges that are named like counters, which Prometheus' linter refuses.
+    for (const what of ["resources", "handles", "requests"])
+      for (const name of [`nodejs_active_${what}`, `nodejs_active_${what}_total`])
+        ofProcess.removeSingleMetric(name);
   }
   return ofProcess;
 }
