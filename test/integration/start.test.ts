@@ -1,16 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { chmod, mkdtemp, rm, stat, symlink } from "node:fs/promises";
+import { chmod, mkdtemp, rm, stat } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { promisify } from "node:util";
+import { join } from "node:path";
 import { freePort } from "../../local/ports.ts";
 import { Api } from "../support/api.ts";
 import { freshDatabase } from "../support/database.ts";
 import { processesWith, runProgram, type RunningProgram } from "../support/program.ts";
+import { PROMISED, takeTour } from "../support/tour.ts";
 
 const MAIN = "main.mjs";
 /** Told apart from everything else that a terminal or a process list may show. */
@@ -164,41 +163,8 @@ describe("Ctrl-C", () => {
 });
 
 describe("README.md's tour, word for word", () => {
-  const readme = readFileSync("README.md", "utf8");
-  const tour = readme.slice(readme.indexOf("## A five-minute tour"), readme.indexOf("## Architecture"));
-  const blocks = [...tour.matchAll(/```bash\n([\s\S]*?)```/g)].map(([, block]) => block as string);
-  // The first one starts the system.
-  const script = blocks.slice(1).join("");
   // Many logins come from this one address.
   const env = { JWT_SECRET: SECRET, RATE_LIMIT_AUTH: "1000/60" };
-  let checkout: string;
-
-  beforeAll(async () => {
-    checkout = await mkdtemp(join(folder, "checkout-"));
-    for (const name of ["scripts", "node_modules"]) await symlink(resolve(name), join(checkout, name));
-  });
-
-  /** Takes the tour and asserts what its text promises. */
-  async function takeTour(port: string): Promise<void> {
-    const { stdout, stderr } = await promisify(execFile)("bash", ["-c", script], {
-      cwd: checkout,
-      env: { PATH: process.env.PATH, PORT: port },
-    });
-    const [, ada = "", ben = "", eve = ""] = stdout.split(/==> \w+\.log <==\n/);
-    const types = (log: string): string[] => log.match(/^project:\S+ #\d task_\w+/gm) ?? [];
-    for (const log of [ada, ben])
-      expect(types(log).map((line) => line.split(" ").slice(1).join(" "))).toEqual([
-        "#3 task_created",
-        "#4 task_assigned",
-        "#5 task_completed",
-      ]);
-    expect(ben).toMatch(/^user:\S+ #\d+ task_assigned/m);
-    expect(eve).toMatch(/^ready {3}1 streams/m);
-    expect(eve).not.toContain("task_");
-    // Of problems only the one that it wants to see.
-    expect(stderr.match(/"status":\d+/g)).toEqual(['"status":404']);
-  }
-
   const seed = async (port: string): Promise<string> => {
     const program = await run({ PORT: port }, "scripts/seed.ts", ["60"]);
     const { code, stdout, stderr } = await program.ended;
@@ -211,8 +177,8 @@ describe("README.md's tour, word for word", () => {
     const program = await run({ ...env, DATABASE_URL: databaseUrl, PORT: port });
     await program.said("Ctrl-C stops it");
     await seed(port);
-    await takeTour(port);
-    await takeTour(port);
+    expect(await takeTour(port)).toEqual(PROMISED);
+    expect(await takeTour(port)).toEqual(PROMISED);
     expect(await seed(port)).toMatch(
       /^The demo exists already, with all of its 60 tasks: nothing changed\.\n$/,
     );
@@ -236,7 +202,7 @@ describe("README.md's tour, word for word", () => {
     const port = String(await freePort());
     const program = await run({ ...env, DATABASE_URL: databaseUrl, PORT: port }, "scripts/cluster.ts");
     await program.said("Ctrl-C stops it");
-    await takeTour(port); // a second run: its people are in the database already
+    expect(await takeTour(port)).toEqual(PROMISED); // a second run: its people are in the database already
 
     const pids = new Map(
       [...program.output().matchAll(/([\w-]+) (\d+)(?:,|$)/gm)].map(([, name, pid]) => [name, Number(pid)]),
