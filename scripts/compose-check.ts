@@ -12,7 +12,7 @@ import { until } from "../local/until.ts";
 import { PROMISED, takeTour } from "../test/support/tour.ts";
 import { fullName, provideImage } from "./containers/base-images.ts";
 import { inNamespaces, mustHave, run, step } from "./containers/commands.ts";
-import { compose, isNode, usualServices, writeOverride } from "./containers/composition.ts";
+import { compose, isOurs, readComposition, writeLocal } from "./containers/composition.ts";
 import { buildImage, IMAGE } from "./containers/image.ts";
 import { useOwnStorage } from "./containers/storage.ts";
 
@@ -20,16 +20,18 @@ import { useOwnStorage } from "./containers/storage.ts";
 const PORT = "8080";
 const READY_MS = 120_000;
 
-const services = await usualServices();
-const nodes = [...services].filter(([, service]) => isNode(service) && service.environment?.SERVICES);
-const nodeNames = nodes.map(([name]) => name);
+const composition = await readComposition();
+const { services } = composition;
+const nodes = [...services]
+  .filter(([, service]) => service.environment?.SERVICES !== undefined)
+  .map(([name]) => name);
 
 async function prepare(): Promise<void> {
   mustHave("bash", "buildah", "curl", "ip", "npm", "podman", "podman-compose");
   if (process.getuid?.() !== 0) throw new Error("Run it as root: it makes namespaces and file systems.");
   await useOwnStorage();
   await buildImage();
-  for (const { image } of [...services.values()].filter((service) => !isNode(service)))
+  for (const { image } of [...services.values()].filter((service) => !isOurs(service)))
     await step("image", () => provideImage(fullName(image)), String);
 }
 
@@ -83,23 +85,23 @@ async function without(name: string, work: () => Promise<void>): Promise<void> {
 async function prove(): Promise<void> {
   await useOwnStorage();
   const folder = await mkdtemp(join(tmpdir(), "taskwire-compose-"));
-  const override = join(folder, "here.yml");
+  const file = join(folder, "compose.yaml");
   // Each tour logs three people in from one address.
   const env = { TASKWIRE_IMAGE: IMAGE, RATE_LIMIT: "off", LOG_LEVEL: "warn" };
-  await writeOverride(override, services);
+  await writeLocal(file, composition);
   try {
     await step(
       "up",
-      () => compose(override, ["up", "--detach", "--no-build"], env),
+      () => compose(file, ["up", "--detach", "--no-build"], env),
       () => `${services.size} services`,
     );
     await step(
       "ready",
       async () => {
-        for (const name of nodeNames) await mustBecome(name, () => isHealthy(name));
+        for (const name of nodes) await mustBecome(name, () => isHealthy(name));
         await mustBecome("the proxy", proxyIsReady);
       },
-      () => `the health check of ${nodeNames.length} nodes, and the proxy`,
+      () => `the health check of ${nodes.length} nodes, and the proxy`,
     );
     await step("tour", tour, () => "the README's tour, through the proxy");
     await step(
@@ -122,7 +124,7 @@ async function prove(): Promise<void> {
   } finally {
     await step(
       "down",
-      () => compose(override, ["down", "--volumes", "--timeout", "20"], env),
+      () => compose(file, ["down", "--volumes", "--timeout", "20"], env),
       () => "containers and volumes are gone",
     );
     await rm(folder, { recursive: true, force: true });

@@ -77,13 +77,14 @@ const STAND_INS: Record<string, StandIn> = {
   "docker.io/library/node": {
     variant: "minbase",
     packages: [],
-    // The Node that this runs on, and the machine's npm.
+    // The Node that this runs on, and the npm that started it.
     fill: async (root) => {
       await addAuthorities(root);
-      const npm = join(await run("npm", ["root", "--global"]), "npm");
+      const cli = process.env.npm_execpath;
+      if (cli === undefined) throw new Error("run it by `npm run`, which says where npm is");
       await mkdir(join(root, "usr/local/bin"), { recursive: true });
       await cp(process.execPath, join(root, "usr/local/bin/node"), { dereference: true });
-      await cp(npm, join(root, "usr/local/lib/node_modules/npm"), { recursive: true });
+      await cp(dirname(dirname(cli)), join(root, "usr/local/lib/node_modules/npm"), { recursive: true });
       await symlink("../lib/node_modules/npm/bin/npm-cli.js", join(root, "usr/local/bin/npm"));
     },
     config: ["--env", PATH, "--env", `NODE_EXTRA_CA_CERTS=${AUTHORITIES}`],

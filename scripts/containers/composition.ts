@@ -1,5 +1,6 @@
 /** compose.yaml as this machine can run it: by podman-compose, on one network, in namespaces of its own. */
 import { readFile, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { parse } from "yaml";
 import { run } from "./commands.ts";
 
@@ -8,56 +9,60 @@ interface Service {
   build?: string;
   profiles?: string[];
   environment?: Record<string, string>;
+  depends_on?: Record<string, { condition: string }>;
+  volumes?: string[];
 }
 
-/** The services that `docker compose up` starts without a profile, by name. */
-export async function usualServices(): Promise<Map<string, Service>> {
-  const { services } = parse(await readFile("compose.yaml", "utf8"), { merge: true }) as {
+interface Composition {
+  name: string;
+  volumes: Record<string, unknown>;
+  services: Map<string, Service>;
+}
+
+/** compose.yaml, without the services of profiles. */
+export async function readComposition(): Promise<Composition> {
+  const { name, volumes, services } = parse(await readFile("compose.yaml", "utf8"), { merge: true }) as {
+    name: string;
+    volumes: Record<string, unknown>;
     services: Record<string, Service>;
   };
-  return new Map(Object.entries(services).filter(([, { profiles }]) => profiles === undefined));
+  const usual = Object.entries(services).filter(([, { profiles }]) => profiles === undefined);
+  return { name, volumes, services: new Map(usual) };
 }
 
 /** Whether a service runs our image. */
-export const isNode = ({ build }: Service): boolean => build !== undefined;
+export const isOurs = ({ build }: Service): boolean => build !== undefined;
 
 /**
- * Writes what differs here from compose.yaml. Containers share the host's network, so each service has an address of its
- * own on the loopback, which its name leads to, and all ports stay as they are. podman has nobody to run health checks:
- * the caller runs them itself.
+ * Writes what this machine can run of it. Containers share one network, so each service has an address of its own on the
+ * loopback, which its name leads to, and all ports stay as they are. podman has nobody to run health checks: the caller
+ * runs them, and only the migration's end is waited for.
  */
-export async function writeOverride(file: string, services: Map<string, Service>): Promise<void> {
-  const addresses = new Map([...services.keys()].map((name, at) => [name, `127.0.1.${at + 1}`]));
-  const extra_hosts = [...addresses].map(([name, address]) => `${name}:${address}`);
-  const override = [...services].map(([name, service]) => [
-    name,
-    {
-      network_mode: "host",
-      extra_hosts,
-      healthcheck: { disable: true },
-      ...(isNode(service) && { environment: { HOST: addresses.get(name) as string } }),
-    },
-  ]);
+export async function writeLocal(file: string, { name, volumes, services }: Composition): Promise<void> {
+  const addresses = new Map([...services.keys()].map((service, at) => [service, `127.0.1.${at + 1}`]));
+  const local = (service: string, whole: Service): object => ({
+    ...whole,
+    build: undefined,
+    networks: undefined,
+    network_mode: "host",
+    extra_hosts: [...addresses].map(([other, address]) => `${other}:${address}`),
+    healthcheck: { disable: true },
+    depends_on: Object.fromEntries(
+      Object.entries(whole.depends_on ?? {}).map(([other, { condition }]) => [
+        other,
+        { condition: condition === "service_healthy" ? "service_started" : condition },
+      ]),
+    ),
+    volumes: whole.volumes?.map((volume) => volume.replace(/^\.(?=\/)/, resolve("."))),
+    ...(isOurs(whole) && { environment: { ...whole.environment, HOST: addresses.get(service) } }),
+  });
+  const entries = [...services].map(([service, whole]) => [service, local(service, whole)]);
   // JSON is YAML.
-  await writeFile(file, JSON.stringify({ services: Object.fromEntries(override) as unknown }));
+  await writeFile(file, JSON.stringify({ name, volumes, services: Object.fromEntries(entries) as unknown }));
 }
 
-/** Runs podman-compose on compose.yaml and the override. @returns its stdout. @throws Error with its last lines */
-export const compose = (
-  override: string,
-  args: string[],
-  env: Record<string, string> = {},
-): Promise<string> =>
-  run(
-    "podman-compose",
-    [
-      "--in-pod=false",
-      "--podman-run-args=--cgroups=disabled --ulimit=nofile=4096:4096 --ulimit=nproc=4096:4096",
-      "-f",
-      "compose.yaml",
-      "-f",
-      override,
-      ...args,
-    ],
-    { env, seconds: 300 },
-  );
+/** Runs podman-compose on such a file. @returns its stdout. @throws Error with its last lines */
+export function compose(file: string, args: string[], env: Record<string, string> = {}): Promise<string> {
+  const nested = "--podman-run-args=--cgroups=disabled --ulimit=nofile=4096:4096 --ulimit=nproc=4096:4096";
+  return run("podman-compose", ["--in-pod=false", nested, "--file", file, ...args], { env, seconds: 300 });
+}
