@@ -2,6 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { parse } from "yaml";
+import { fullName } from "./base-images.ts";
 import { run } from "./commands.ts";
 
 interface Service {
@@ -42,6 +43,7 @@ export async function writeLocal(file: string, { name, volumes, services }: Comp
   const addresses = new Map([...services.keys()].map((service, at) => [service, `127.0.1.${at + 1}`]));
   const local = (service: string, whole: Service): object => ({
     ...whole,
+    image: isOurs(whole) ? whole.image : fullName(whole.image),
     build: undefined,
     networks: undefined,
     network_mode: "host",
