@@ -5,6 +5,7 @@ import type { Call, Outcome } from "./recording.ts";
 const ANSWER_WITHIN_MS = 15_000;
 const RETRIES = 8;
 const RETRY_AFTER_MS = 500;
+const ID = /[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/g;
 
 export interface Answer {
   outcome: Outcome;
@@ -87,6 +88,7 @@ export class HttpClient {
       .at(-1);
     this.calls.push({
       id,
+      operation: `${method} ${path.replaceAll(ID, "{}")}`,
       user,
       began,
       ended: Date.now(),

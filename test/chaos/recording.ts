@@ -46,6 +46,8 @@ export type Outcome = "ok" | "refused" | "failed" | "unknown";
 export interface Call {
   id: string;
   action: string;
+  /** Method and path, with `{}` for each id. */
+  operation: string;
   user: string;
   began: Time;
   ended: Time;

@@ -1,4 +1,5 @@
 /** The table at the end of a run. */
+import { readFileSync } from "node:fs";
 import { isFailed } from "./check-writes.ts";
 import type { Verdict } from "./checker.ts";
 import { type Finding, FINDINGS } from "./findings.ts";
@@ -47,6 +48,21 @@ function callsTable({ calls }: Recording): string {
       ...["ok", "refused", "failed", "unknown"].map((outcome) => count(list, outcome)),
     ]),
   ]);
+}
+
+/** Writes that docs/openapi.json has and nobody made: a short run may make none of a rare kind. */
+function missingWrites({ calls }: Recording): string {
+  const file = new URL("../../docs/openapi.json", import.meta.url);
+  const { paths } = JSON.parse(readFileSync(file, "utf8")) as { paths: Record<string, object> };
+  const made = new Set(calls.map(({ operation }) => operation));
+  const missing = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods)
+      .filter((method) => ["post", "put", "patch", "delete"].includes(method))
+      .map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{\w+\}/g, "{}")}`)
+      // It is a read.
+      .filter((operation) => operation !== "POST /sync" && !made.has(operation)),
+  );
+  return `Writes of the API that nobody made: ${missing.join(", ") || "none"}`;
 }
 
 function failuresTable(recording: Recording): string {
@@ -182,6 +198,7 @@ export function report(recording: Recording, verdict: Verdict): string {
     ...outagesTables(recording, verdict),
     ...rewindsTable(recording, verdict),
     callsTable(recording),
+    missingWrites(recording),
     failuresTable(recording),
     subscribersTable(recording),
     latenessTable(verdict),

@@ -10,6 +10,7 @@ export const STREAM = `project:${PROJECT}`;
 const call = (id: string, second: number, more: Partial<Call> = {}): Call => ({
   id,
   action: "tasks.create",
+  operation: "POST /tasks",
   user: ANN,
   began: BEGAN + second * 1000 - 20,
   ended: BEGAN + second * 1000 + 10,
