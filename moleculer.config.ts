@@ -46,6 +46,9 @@ class RedisCacher extends Cachers.Redis<Redis> {
   }
 }
 
+/** Milliseconds in which a NATS server greets a client. The client's own default is 20 s. */
+const NATS_WITHIN_MS = 2000;
+
 /** Redis where nodes share one, the memory of a lone node, and none where several nodes have no Redis to agree by. */
 function cacher(config: Config): BrokerOptions["cacher"] {
   if (config.REDIS_URL !== "") return new RedisCacher(config.REDIS_URL);
@@ -68,6 +71,8 @@ export function brokerOptions(config: Config, logger: LoggerConfig | false): Bro
             type: "NATS",
             options: {
               ...natsOptions(config.NATS_URL),
+              // A server that is frozen takes a connection and never speaks: the next server is tried then.
+              timeout: NATS_WITHIN_MS,
               reconnectTimeWait: 250,
               pingInterval: 1000,
               name: config.NODE_ID,

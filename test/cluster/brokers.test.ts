@@ -1,13 +1,18 @@
 /** Brokers as operators run them: a cluster of NATS, and a Redis that Sentinels fail over. */
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Redis } from "ioredis";
-import { startNatsCluster } from "../../local/nats.ts";
+import { connect, type ConnectionOptions } from "nats";
+import { startNats, startNatsCluster } from "../../local/nats.ts";
 import { startRedis, startSentinel } from "../../local/redis.ts";
 import type { LocalServer } from "../../local/server-process.ts";
 import { until } from "../../local/until.ts";
 import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
+import { brokerOptions } from "../../moleculer.config.ts";
 import type { Person } from "../support/api.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
+import { testConfig } from "../support/node.ts";
 
 const log = { warn: () => {}, info: () => {} };
 
@@ -54,6 +59,28 @@ describe("three NATS servers", () => {
     expect(total).toBe(answers.get("201 "));
   }, 60_000);
 });
+
+test("a node does not wait for long for a NATS server that takes connections and says nothing", async () => {
+  const held: Socket[] = [];
+  const silent = createServer((socket) => held.push(socket.on("error", () => {}))).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const nats = await startNats();
+  try {
+    const { options } = brokerOptions(testConfig("", { NATS_URL: nats.url }), false).transporter as {
+      options: ConnectionOptions;
+    };
+    const began = performance.now();
+    const servers = [`127.0.0.1:${(silent.address() as AddressInfo).port}`, ...(options.servers as string[])];
+    const client = await connect({ ...options, servers, noRandomize: true });
+    expect(held.length).toBeGreaterThan(0);
+    expect(performance.now() - began).toBeLessThan(5000);
+    await client.close();
+  } finally {
+    await nats.stop();
+    held.forEach((socket) => socket.destroy());
+    silent.close();
+  }
+}, 30_000);
 
 describe("a Redis that Sentinels watch", () => {
   let master: LocalServer;
