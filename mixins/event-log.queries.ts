@@ -42,11 +42,11 @@ export interface Span {
  * @returns null where the log does not go on from there: another history, or one that was cut off behind the reader
  */
 function following({ seq, id }: Position, events: LoggedEvent[]): LoggedEvent[] | null {
-  if (seq === 0) return events;
   const [first, ...rest] = events;
-  if (first?.seq === seq) return id === null || first.id === id ? rest : null;
-  // A reader that knows the number alone needs no more than that nothing is missing.
-  return id === null && first?.seq === seq + 1 ? events : null;
+  if (seq > 0 && first?.seq === seq) return id === null || first.id === id ? rest : null;
+  // A reader without an id needs no more than that nothing is missing.
+  if (first === undefined) return seq === 0 ? [] : null;
+  return id === null && first.seq === seq + 1 ? events : null;
 }
 
 /**

@@ -17,7 +17,8 @@ import type { CommittedEvent, LoggedEvent, Position } from "../../core/events.ts
  *              The tail begins again where the stream is now, and the step says `lost`: clients fetch the state.
  *
  * A number alone does not say which history it counts. An event follows the last one if its number does and the id of
- * the event before it is the last one's; anything else is a doubt, which a read of the log settles.
+ * the event before it is the last one's; any other event beyond the last one is a doubt, and so is a head with another id.
+ * A read of the log settles it.
  */
 export type TailState = "idle" | "live" | "replaying" | "rewritten";
 
@@ -57,7 +58,7 @@ export class StreamTail {
       this.last = { seq: event.seq, id: event.id };
       return { ...NOTHING, deliver: [event] };
     }
-    return event.seq === seq && event.id !== id ? this.#replay() : this.#replayIfBehind();
+    return this.#replayIfBehind();
   }
 
   /** The stream's head, as the database had it. Events may have overtaken the answer. */

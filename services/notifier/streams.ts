@@ -1,50 +1,34 @@
 /**
  * The streams that sockets of this node listen to. Each has a tail (tails.ts), which decides what is sent, and a socket.io
- * room, to which it is sent. A socket enters the room in the tick in which its replay has reached the tail (join.ts), so
- * between replay and live events nothing is missing and nothing comes twice. Without a replay it enters in the tick that
- * tells the client where the stream is, so no event comes before that.
+ * room, to which it is sent. joins.ts brings sockets into the rooms; here is what follows from the events.
  *
- * A join is a schedule, not a moment: anything may commit between two answers of the database. So the joins of one socket
- * take turns; a socket that follows its user is told of new memberships from before its memberships are read; and a read of
- * the log belongs to the entry that began it.
+ * A socket that follows its user gains the streams that the user's own stream tells of. While it connects, it is told of
+ * new memberships from before its memberships are read.
  *
  * Nothing leaks. A join checks access. An event that ends a user's access takes the user's sockets out of the room before
  * it is sent. The beat compares `members_version` and checks access again when an event that this node has not seen has
- * changed it. A join that overlaps any of these (`epoch`) checks again.
+ * changed it, and a tail that goes on in another history checks it before anything of that history is sent. A join that
+ * overlaps any of these (`epoch`) checks again.
  */
-import { setImmediate } from "node:timers/promises";
 import { problemDocument } from "../../core/errors.ts";
 import { type CommittedEvent, isEvent, type LoggedEvent, type Position } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
 import { describeSpan, traced } from "../../core/trace.ts";
 import type { Database } from "../../mixins/database.ts";
 import { projectStream, userStream } from "../../mixins/event-log.ts";
-import { readLogs, type StreamHead } from "../../mixins/event-log.queries.ts";
+import type { StreamHead } from "../../mixins/event-log.queries.ts";
 import { type EventType, movesAccess } from "../events.ts";
 import { memberEvents, projectEvents } from "../projects/projects.contract.ts";
 import { type Handshake, MAX_STREAMS } from "./handshake.ts";
-import { enter, FIRST_EVENTS, JOINED_STREAMS, located, type Place, replay, type Start } from "./join.ts";
+import { type Joined, Joins } from "./joins.ts";
 import { type TailMetrics, UNMEASURED } from "./notifier-metrics.ts";
 import type { StreamPosition } from "./notifier.contract.ts";
 import { ownStream, projectStreams, readableStreams, readersOf } from "./notifier.queries.ts";
+import type { Place } from "./replay.ts";
 import { closeConnection, isTooSlow, terminate } from "./slow-client.ts";
 import type { ClientSocket, PushServer } from "./sockets.ts";
 import type { Step } from "./stream-tail.ts";
-import { type Entry, Tails, UNKNOWN_VERSION } from "./tails.ts";
-
-export interface Joined {
-  places: Map<string, Place>;
-  /** Streams that the user may not read. */
-  unreadable: string[];
-  /** Streams that the socket has no room for. */
-  leftOut: number;
-}
-
-/** A join that has nothing to send again, and waits for the tick that announces it. */
-interface Waiting extends Omit<Start, "cursor" | "page"> {
-  name: string;
-  entry: Entry;
-}
+import { type Entry, Tails } from "./tails.ts";
 
 /** Whether a socket follows its user by a token that does not reach the user's own stream. */
 const mustStayOutside = ({ data, disconnected }: ClientSocket): boolean =>
@@ -52,25 +36,22 @@ const mustStayOutside = ({ data, disconnected }: ClientSocket): boolean =>
 
 export class Streams {
   readonly #tails: Tails;
-  /** Each socket's last join. The next one begins when it has ended. */
-  readonly #turns = new WeakMap<ClientSocket, Promise<unknown>>();
+  readonly #joins: Joins;
   /**
    * Sockets that follow a user without being in the room of the user's own stream, by that stream: those that are
    * connecting, and those whose token is limited to projects.
    */
   readonly #outside = new Map<string, Set<ClientSocket>>();
-  /**
-   * Sockets whose memberships were read since the last beat. If Postgres now loses its last commits, no tail may have seen
-   * the events of these memberships, so the next beat reads the memberships again.
-   */
-  readonly #unsettled = new Set<ClientSocket>();
-  #interruptions = 0;
   readonly #db: Database;
   readonly #io: PushServer;
   readonly #log: Log<"warn">;
 
   constructor(db: Database, io: PushServer, log: Log<"warn">, metrics: TailMetrics = UNMEASURED) {
-    this.#tails = new Tails(db, log, metrics, (name, entry, step) => this.#deliver(name, entry, step));
+    this.#tails = new Tails(db, log, metrics, {
+      deliver: (name, entry, step) => this.#deliver(name, entry, step),
+      recheck: (head, entry) => this.#recheck(head, entry),
+    });
+    this.#joins = new Joins(db, this.#tails);
     this.#db = db;
     this.#io = io;
     this.#log = log;
@@ -101,7 +82,7 @@ export class Streams {
     { streams, cursors }: Handshake,
     onWanted: (count: number) => void = () => {},
   ): Promise<void> {
-    return this.#inTurn(socket, async () => {
+    return this.#joins.inTurn(socket, async () => {
       const { actor } = socket.data;
       const own = streams === null ? ownStream(actor) : null;
       // From here on the own stream's tail tells of new memberships: those that commit before are among those read below.
@@ -110,7 +91,7 @@ export class Streams {
         const names = streams ?? (await this.#usualStreams(socket, own, cursors.keys()));
         onWanted(names.length);
         const wanted = new Map(names.map((name) => [name, cursors.get(name) ?? null]));
-        await this.#join(socket, wanted, ({ places, unreadable, leftOut }) => {
+        await this.#joins.join(socket, wanted, ({ places, unreadable, leftOut }) => {
           socket.data.leftOut += leftOut;
           for (const name of unreadable) this.close(socket, name);
           this.ready(socket, places);
@@ -168,110 +149,16 @@ export class Streams {
     wanted: Map<string, Position | null>,
     announce: (joined: Joined) => void,
   ): Promise<void> {
-    return this.#inTurn(socket, () => this.#join(socket, wanted, announce));
-  }
-
-  /**
-   * Runs a join after the earlier joins of the same socket. A join that overlaps a loss of connections to Postgres may have
-   * read two histories, so its connection is closed and the client starts again.
-   */
-  #inTurn<Result>(socket: ClientSocket, work: () => Promise<Result>): Promise<Result> {
-    const turn = (this.#turns.get(socket) ?? Promise.resolve()).then(async () => {
-      const { interruptions } = this.#db;
-      const result = await work();
-      if (interruptions !== this.#db.interruptions) closeConnection(socket);
-      else if (socket.data.follows) this.#unsettled.add(socket);
-      return result;
-    });
-    // The caller handles the failure.
-    this.#turns.set(
-      socket,
-      turn.catch(() => {}),
-    );
-    return turn;
-  }
-
-  async #join(
-    socket: ClientSocket,
-    wanted: Map<string, Position | null>,
-    announce: (joined: Joined) => void,
-  ): Promise<void> {
-    const joined: Joined = { places: new Map(), unreadable: [], leftOut: 0 };
-    const entries = this.#tails.hold([...wanted.keys()]);
-    const end = (name: string, place: Place | "full" | null): void => {
-      if (place === "full") joined.leftOut += 1;
-      else if (place === null) joined.unreadable.push(name);
-      else joined.places.set(name, place);
-    };
-    try {
-      for (const entry of entries.values()) await entry.opened;
-      const checked = new Map([...entries].map(([name, { epoch }]) => [name, epoch]));
-      const { actor } = socket.data;
-      const readable = await readableStreams(this.#db, actor, [...wanted.keys()]);
-      const due = [...entries].filter(([name]) => readable.has(name));
-      for (const name of wanted.keys()) if (!readable.has(name)) end(name, null);
-      const cursorOf = (name: string): Position | null => wanted.get(name) ?? null;
-      await this.#tails.catchUp(due.filter(([name, { tail }]) => (cursorOf(name)?.seq ?? 0) > tail.last.seq));
-
-      const waiting: Waiting[] = [];
-      const resuming = due.flatMap(([name, entry]) => {
-        const start = { name, entry, epoch: checked.get(name) as number, actor };
-        const cursor = cursorOf(name);
-        if (cursor !== null) return [{ ...start, cursor }];
-        waiting.push(start);
-        return [];
-      });
-      for (let at = 0; at < resuming.length; at += JOINED_STREAMS) {
-        const batch = resuming.slice(at, at + JOINED_STREAMS);
-        const spans = batch.flatMap(({ name: stream, entry: { tail }, cursor: after }) =>
-          after.seq < tail.last.seq ? [{ stream, after, upTo: tail.last.seq }] : [],
-        );
-        const pages = spans.length === 0 ? null : await readLogs(this.#db, spans, FIRST_EVENTS);
-        for (const { name, entry, ...start } of batch) {
-          const place = await replay(this.#db, socket, name, entry, { ...start, page: pages?.get(name) });
-          if (place === "lost") waiting.push({ name, entry, epoch: start.epoch, actor });
-          else end(name, place);
-        }
-        // Other sockets get a turn between two batches of thousands of streams.
-        if (pages === null) await setImmediate();
-      }
-
-      const current = await this.#checked(socket, waiting);
-      if (socket.disconnected) return;
-      for (const { name, entry, isReadable } of current)
-        end(name, isReadable ? enter(socket, name, entry, false) : null);
-      announce(joined);
-    } finally {
-      this.#tails.release(entries.values());
-    }
-  }
-
-  /** Checks the access of a socket that waits until nothing has changed it meanwhile: the answer holds in this tick. */
-  async #checked(socket: ClientSocket, waiting: Waiting[]): Promise<(Waiting & { isReadable: boolean })[]> {
-    let current = waiting.map((one) => ({ ...one, isReadable: true }));
-    for (;;) {
-      const rewritten = current.filter(({ entry }) => entry.tail.state === "rewritten");
-      for (const { entry } of rewritten) await located(entry);
-      const { actor } = socket.data;
-      const stale = current.filter((one) => one.entry.epoch !== one.epoch || one.actor !== actor);
-      if (rewritten.length + stale.length === 0 || socket.disconnected) return current;
-      if (stale.length === 0) continue;
-      const epochs = new Map(stale.map(({ name, entry }) => [name, entry.epoch]));
-      const readable = await readableStreams(this.#db, actor, [...epochs.keys()]);
-      current = current.map((one) => {
-        const epoch = epochs.get(one.name);
-        return epoch === undefined ? one : { ...one, epoch, actor, isReadable: readable.has(one.name) };
-      });
-    }
+    return this.#joins.inTurn(socket, () => this.#joins.join(socket, wanted, announce));
   }
 
   /** Where a socket's joined streams are now, after the events that followed the joins. Streams closed since are left out. */
   positions(socket: ClientSocket, places: Map<string, Place>): Record<string, StreamPosition> {
     const positions: Record<string, StreamPosition> = {};
-    for (const [name, { recovered, losses }] of places) {
+    for (const [name, { recovered }] of places) {
       const entry = this.#tails.get(name);
       if (entry === undefined || !socket.rooms.has(name)) continue;
-      positions[name] = { ...entry.tail.last, recovered: recovered && losses === entry.losses };
+      positions[name] = { ...entry.tail.last, recovered };
     }
     return positions;
   }
@@ -287,7 +174,7 @@ export class Streams {
 
   /** Takes a socket out of a stream: it gets nothing of the stream any more. */
   leave(socket: ClientSocket, name: string): Promise<void> {
-    return this.#inTurn(socket, async () => void (await socket.leave(name)));
+    return this.#joins.inTurn(socket, async () => void (await socket.leave(name)));
   }
 
   /**
@@ -331,23 +218,12 @@ export class Streams {
   async beat(): Promise<void> {
     const { rooms } = this.#io.of("/").adapter;
     this.#tails.prune((name) => rooms.has(name));
-    if (this.#tails.size === 0) return this.#unsettled.clear();
-
-    const { interruptions } = this.#db;
-    const unsettled = [...this.#unsettled];
-    if (interruptions !== this.#interruptions) unsettled.forEach((socket) => this.#followAll(socket));
-    this.#interruptions = interruptions;
-    await this.#tails.beat((head, entry) => this.#recheck(head, entry));
-    if (interruptions === this.#db.interruptions)
-      for (const socket of unsettled) this.#unsettled.delete(socket);
+    if (this.#tails.size > 0) await this.#tails.beat();
   }
 
   /** Sends what a tail says to the stream's room. */
   #deliver(name: string, entry: Entry, { deliver, lost }: Step): void {
     if (lost) {
-      entry.losses += 1;
-      // Another history may have other memberships, so the next beat checks access again.
-      entry.membersVersion = UNKNOWN_VERSION;
       const position: StreamPosition = { ...entry.tail.last, recovered: false };
       this.#io.local.to(name).emit("ready", { streams: { [name]: position } });
       for (const socket of [...this.#listeners(name), ...(this.#outside.get(name) ?? [])])
@@ -399,21 +275,35 @@ export class Streams {
     );
   }
 
+  /**
+   * Brings the tail of a user's own stream to what was read of the user's memberships. If Postgres loses their commits
+   * later, that tail loses its place, and the memberships are read again.
+   * @throws Problem database-unavailable
+   */
+  async #settle(socket: ClientSocket): Promise<void> {
+    const own = userStream(socket.data.actor.id);
+    const entry = this.#tails.get(own);
+    if (entry !== undefined) await this.#tails.catchUp(new Map([[own, entry]]));
+  }
+
   /** Gives streams to a socket, if it follows its user and does not have them yet. */
   #gain(socket: ClientSocket, streams: () => Promise<string[]>): void {
     if (!socket.data.follows) return;
-    this.#inTurn(socket, async () => {
-      if (socket.disconnected) return;
-      const names = (await streams()).filter((name) => !socket.rooms.has(name));
-      if (names.length === 0) return;
-      await this.#join(socket, new Map(names.map((name) => [name, null])), ({ places, leftOut }) => {
-        socket.data.leftOut += leftOut;
-        if (places.size + leftOut > 0) this.ready(socket, places);
+    this.#joins
+      .inTurn(socket, async () => {
+        if (socket.disconnected) return;
+        const names = (await streams()).filter((name) => !socket.rooms.has(name));
+        const wanted = new Map(names.map((name) => [name, null]));
+        await this.#joins.join(socket, wanted, ({ places, leftOut }) => {
+          socket.data.leftOut += leftOut;
+          if (places.size + leftOut > 0) this.ready(socket, places);
+        });
+        await this.#settle(socket);
+      })
+      .catch((error: unknown) => {
+        this.#log.warn(`socket ${socket.id} could not join what its user gained: it connects again`, error);
+        closeConnection(socket);
       });
-    }).catch((error: unknown) => {
-      this.#log.warn(`socket ${socket.id} could not join what its user gained: it connects again`, error);
-      closeConnection(socket);
-    });
   }
 
   /** Closes a stream whose access has changed for those listeners who may not read it any more. */

@@ -10,7 +10,7 @@ import type { Actor } from "../../core/kit.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { ANSWER_BYTES, readHeads, readLogs, type Span } from "../../mixins/event-log.queries.ts";
 import { MAX_STREAMS } from "./handshake.ts";
-import { isAt, JOINED_STREAMS } from "./join.ts";
+import { isAt, JOINED_STREAMS } from "./replay.ts";
 import type { Sync } from "./notifier.contract.ts";
 import { ownStream, projectStreams, readableStreams } from "./notifier.queries.ts";
 

@@ -13,9 +13,6 @@ import { type Step, StreamTail } from "./stream-tail.ts";
 /** Events that a tail reads and sends in one turn: even the longest ones fit into what may wait for a socket. */
 const PAGE_EVENTS = 50;
 
-/** The version of an entry whose listeners the next beat checks. */
-export const UNKNOWN_VERSION = -1;
-
 export interface Entry {
   readonly tail: StreamTail;
   /** The first read of the stream's position. */
@@ -24,8 +21,6 @@ export interface Entry {
   membersVersion: number;
   /** Moves with each change of access that this node learns of. */
   epoch: number;
-  /** How often the tail lost its place and began at another. */
-  losses: number;
   /** The read of the log that is under way; it never rejects. */
   reading: Promise<void> | null;
   /** Joins and watches under way: they keep the entry while its room is empty. */
@@ -34,23 +29,26 @@ export interface Entry {
   readonly watchers: Set<() => void>;
 }
 
+/** What is done with what the tails find. */
+interface Listeners {
+  /** Sends what a tail says. */
+  deliver(name: string, entry: Entry, step: Step): void;
+  /** Checks who may read a stream, whose `members_version` has moved or whose history is another one. */
+  recheck(head: StreamHead, entry: Entry): Promise<void>;
+}
+
 export class Tails {
   readonly #entries = new Map<string, Entry>();
   readonly #db: Database;
   readonly #log: Log<"warn">;
-  readonly #deliver: (name: string, entry: Entry, step: Step) => void;
   readonly #metrics: TailMetrics;
+  readonly #listeners: Listeners;
 
-  constructor(
-    db: Database,
-    log: Log<"warn">,
-    metrics: TailMetrics,
-    deliver: (name: string, entry: Entry, step: Step) => void,
-  ) {
+  constructor(db: Database, log: Log<"warn">, metrics: TailMetrics, listeners: Listeners) {
     this.#db = db;
     this.#log = log;
     this.#metrics = metrics;
-    this.#deliver = deliver;
+    this.#listeners = listeners;
   }
 
   /** Tails that know of events which they have not delivered. */
@@ -88,7 +86,6 @@ export class Tails {
         opened,
         membersVersion: 0,
         epoch: 0,
-        losses: 0,
         reading: null,
         joining: 0,
         watchers: new Set(),
@@ -139,35 +136,31 @@ export class Tails {
 
   /**
    * Reads the heads of all streams in one query, and lets tails that missed something read the log.
-   * @param recheck runs first for a stream whose `members_version` has moved
    * @throws Problem database-unavailable
    */
-  async beat(recheck: (head: StreamHead, entry: Entry) => Promise<void>): Promise<void> {
+  async beat(): Promise<void> {
     const entries = [...this.#entries];
     const heads = await this.#readHeads(entries.map(([name]) => name));
     for (const [name, entry] of entries) {
       if (this.#entries.get(name) !== entry || entry.tail.state === "idle") continue;
       const head = heads.get(name) as StreamHead;
-      if (head.members_version !== entry.membersVersion) {
-        await recheck(head, entry);
-        for (const onMove of entry.watchers) onMove();
-      }
+      if (head.members_version !== entry.membersVersion || entry.tail.state === "rewritten")
+        await this.#recheck(head, entry);
       this.#headIs(name, entry, head);
     }
   }
 
   /**
-   * Brings tails to the heads in the database. A cursor ahead of a tail comes from a faster node, or it is wrong.
+   * Brings tails to the heads in the database.
    * @throws Problem database-unavailable
    */
-  async catchUp(behind: [name: string, entry: Entry][]): Promise<void> {
-    if (behind.length === 0) return;
-    const entries = new Map(behind);
-    for (const [name, head] of await this.#readHeads([...entries.keys()])) {
-      const entry = entries.get(name) as Entry;
-      this.#headIs(name, entry, head);
-      await entry.reading;
-      if (entry.tail.last.seq < head.head) throw new Problem("database-unavailable");
+  async catchUp(entries: Map<string, Entry>): Promise<void> {
+    if (entries.size === 0) return;
+    const heads = await this.#readHeads([...entries.keys()]);
+    for (const [name, entry] of entries) this.#headIs(name, entry, heads.get(name) as StreamHead);
+    for (const [name, { tail, reading }] of entries) {
+      await reading;
+      if (tail.last.seq < (heads.get(name) as StreamHead).head) throw new Problem("database-unavailable");
     }
   }
 
@@ -216,8 +209,10 @@ export class Tails {
         if (step.read !== null)
           step = tail.loaded(await readLog(this.#db, { stream: name, ...step.read, limit: PAGE_EVENTS }));
         else {
-          const heads = await this.#readHeads([name]);
-          step = tail.headIs(positionOf(heads.get(name) as StreamHead));
+          const head = (await this.#readHeads([name])).get(name) as StreamHead;
+          // Another history may have other memberships: nothing of it is sent before access is checked.
+          await this.#recheck(head, entry);
+          step = tail.headIs(positionOf(head));
         }
         this.#deliverIfCurrent(name, entry, step, "log");
       }
@@ -227,11 +222,16 @@ export class Tails {
     }
   }
 
+  async #recheck(head: StreamHead, entry: Entry): Promise<void> {
+    await this.#listeners.recheck(head, entry);
+    for (const onMove of entry.watchers) onMove();
+  }
+
   /** An entry that was forgotten during a read delivers nothing. */
   #deliverIfCurrent(name: string, entry: Entry, step: Step, source: "hint" | "log"): void {
     if (this.#entries.get(name) !== entry) return;
     this.#metrics.delivered(step.deliver, source);
-    this.#deliver(name, entry, step);
+    this.#listeners.deliver(name, entry, step);
     if (step.lost || step.deliver.length > 0) for (const onMove of entry.watchers) onMove();
   }
 }

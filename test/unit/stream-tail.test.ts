@@ -97,7 +97,6 @@ describe("live", () => {
 
   test.each<[string, (tail: StreamTail) => Step, upTo: number]>([
     ["the next event follows another one", (tail) => tail.offer(hint(8, idOf(7, "second"))), 8],
-    ["the last event comes with another id", (tail) => tail.offer({ ...hint(7), id: "second-7" }), 7],
     ["the head is the last event with another id", (tail) => tail.headIs(at(7, "second")), 7],
     ["the head is older than the last event", (tail) => tail.headIs(at(3)), 7],
   ])("where %s, nothing is delivered and the log settles the doubt", (_case, doubt, upTo) => {

@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { Database, Statement } from "../../mixins/database.ts";
 import type { CommittedEvent, Position } from "../../core/events.ts";
 import type { ClientSocket, PushServer } from "../../services/notifier/sockets.ts";
-import { type Joined, Streams } from "../../services/notifier/streams.ts";
+import type { Joined } from "../../services/notifier/joins.ts";
+import { Streams } from "../../services/notifier/streams.ts";
 import { idOf, problem } from "./fixtures.ts";
 
 const ADA = idOf("a");
@@ -152,6 +153,7 @@ describe("a join", () => {
     // The answer was made before she was removed, and arrives after the event that removed her.
     streams.offer([event(4, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
     access.answer([{ id: idOf("1") }]);
+    (await db.question("events-heads", 2)).answer([head(STREAM, 4)]);
     (await db.question("events-read-many"))?.answer([event(2), event(3)]);
     (await db.question("notifier-readable", 2)).answer([]);
     const { places, unreadable } = await joining;

@@ -22,8 +22,6 @@ export const FIRST_EVENTS = PAGE_EVENTS / JOINED_STREAMS;
 export interface Place {
   /** Everything after the cursor was sent. */
   recovered: boolean;
-  /** Of the entry, when the socket joined. */
-  losses: number;
 }
 
 /** The start of a join of one stream. */
@@ -38,16 +36,11 @@ export interface Start {
 }
 
 /** Lets a socket into a stream's room, unless it has no room for the stream. */
-export function enter(
-  socket: ClientSocket,
-  name: string,
-  { losses }: Entry,
-  recovered: boolean,
-): Place | "full" {
+export function enter(socket: ClientSocket, name: string, recovered: boolean): Place | "full" {
   // The socket's own room is one more.
   if (socket.rooms.size > MAX_STREAMS && !socket.rooms.has(name)) return "full";
   void socket.join(name);
-  return { recovered, losses };
+  return { recovered };
 }
 
 /**
@@ -76,7 +69,7 @@ export async function replay(
     } else if (tail.state === "rewritten") {
       await located(entry);
     } else if (position.seq >= tail.last.seq) {
-      return isAt(tail.last, position) ? enter(socket, name, entry, true) : "lost";
+      return isAt(tail.last, position) ? enter(socket, name, true) : "lost";
     } else {
       const span = { stream: name, after: position, upTo: tail.last.seq };
       const events = page === undefined ? await readLog(db, { ...span, limit }) : page;

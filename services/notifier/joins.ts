@@ -1,0 +1,148 @@
+/**
+ * The way of a socket into its streams. It enters a stream's room in the tick in which its replay has reached the tail
+ * (replay.ts), so between replay and live events nothing is missing and nothing comes twice. Without a replay it enters in
+ * the tick that tells the client where the stream is, so no event comes before that.
+ *
+ * A join is a schedule, not a moment: anything may commit between two answers of the database. So the joins of one socket
+ * take turns, one that overlaps a change of access (`epoch`) checks access again, and tails are brought to where the access
+ * was read, so that they notice if Postgres loses that.
+ */
+import { setImmediate } from "node:timers/promises";
+import type { Position } from "../../core/events.ts";
+import type { Actor } from "../../core/kit.ts";
+import type { Database } from "../../mixins/database.ts";
+import { readLogs } from "../../mixins/event-log.queries.ts";
+import { readableStreams } from "./notifier.queries.ts";
+import { enter, FIRST_EVENTS, JOINED_STREAMS, located, type Place, replay } from "./replay.ts";
+import { closeConnection } from "./slow-client.ts";
+import type { ClientSocket } from "./sockets.ts";
+import type { Entry, Tails } from "./tails.ts";
+
+export interface Joined {
+  places: Map<string, Place>;
+  /** Streams that the user may not read. */
+  unreadable: string[];
+  /** Streams that the socket has no room for. */
+  leftOut: number;
+}
+
+/** A stream without a replay: it waits for the tick that announces the join. */
+interface Waiting {
+  name: string;
+  entry: Entry;
+  /** Of the entry, before the socket's access was read. */
+  epoch: number;
+  /** The socket's actor when the access was read. */
+  actor: Actor;
+}
+
+export class Joins {
+  /** Each socket's last turn. The next one begins when it has ended. */
+  readonly #turns = new WeakMap<ClientSocket, Promise<unknown>>();
+  readonly #db: Database;
+  readonly #tails: Tails;
+
+  constructor(db: Database, tails: Tails) {
+    this.#db = db;
+    this.#tails = tails;
+  }
+
+  /**
+   * Runs `work` after the earlier work on the same socket. What overlaps a loss of connections to Postgres may have read
+   * two histories, so its connection is closed and the client starts again.
+   */
+  inTurn<Result>(socket: ClientSocket, work: () => Promise<Result>): Promise<Result> {
+    const turn = (this.#turns.get(socket) ?? Promise.resolve()).then(async () => {
+      const { interruptions } = this.#db;
+      const result = await work();
+      if (interruptions !== this.#db.interruptions) closeConnection(socket);
+      return result;
+    });
+    // The caller handles the failure.
+    this.#turns.set(
+      socket,
+      turn.catch(() => {}),
+    );
+    return turn;
+  }
+
+  /**
+   * Joins a socket to those streams that its user may read and that it has room for, each from its cursor on. Runs in the
+   * socket's turn.
+   * @param announce runs in the tick in which the last streams are joined; not at all for a socket that is gone
+   * @throws Problem database-unavailable
+   */
+  async join(
+    socket: ClientSocket,
+    wanted: Map<string, Position | null>,
+    announce: (joined: Joined) => void,
+  ): Promise<void> {
+    const joined: Joined = { places: new Map(), unreadable: [], leftOut: 0 };
+    const entries = this.#tails.hold([...wanted.keys()]);
+    const end = (name: string, place: Place | "full" | null): void => {
+      if (place === "full") joined.leftOut += 1;
+      else if (place === null) joined.unreadable.push(name);
+      else joined.places.set(name, place);
+    };
+    try {
+      for (const entry of entries.values()) await entry.opened;
+      const checked = new Map([...entries].map(([name, { epoch }]) => [name, epoch]));
+      const { actor } = socket.data;
+      const readable = await readableStreams(this.#db, actor, [...wanted.keys()]);
+      const due = [...entries].filter(([name]) => readable.has(name));
+      for (const name of wanted.keys()) if (!readable.has(name)) end(name, null);
+      const cursorOf = (name: string): Position | null => wanted.get(name) ?? null;
+      // What the answer was made of, the tails have seen then: if Postgres loses it, they lose their place.
+      await this.#tails.catchUp(entries);
+
+      const waiting: Waiting[] = [];
+      const resuming = due.flatMap(([name, entry]) => {
+        const start = { name, entry, epoch: checked.get(name) as number, actor };
+        const cursor = cursorOf(name);
+        if (cursor !== null) return [{ ...start, cursor }];
+        waiting.push(start);
+        return [];
+      });
+      for (let at = 0; at < resuming.length; at += JOINED_STREAMS) {
+        const batch = resuming.slice(at, at + JOINED_STREAMS);
+        const spans = batch.flatMap(({ name: stream, entry: { tail }, cursor: after }) =>
+          after.seq < tail.last.seq ? [{ stream, after, upTo: tail.last.seq }] : [],
+        );
+        const pages = spans.length === 0 ? null : await readLogs(this.#db, spans, FIRST_EVENTS);
+        for (const { name, entry, ...start } of batch) {
+          const place = await replay(this.#db, socket, name, entry, { ...start, page: pages?.get(name) });
+          if (place === "lost") waiting.push({ name, entry, epoch: start.epoch, actor });
+          else end(name, place);
+        }
+        // Other sockets get a turn between two batches of thousands of streams.
+        if (pages === null) await setImmediate();
+      }
+
+      const current = await this.#checked(socket, waiting);
+      if (socket.disconnected) return;
+      for (const { name, isReadable } of current) end(name, isReadable ? enter(socket, name, false) : null);
+      announce(joined);
+    } finally {
+      this.#tails.release(entries.values());
+    }
+  }
+
+  /** Checks the access of a socket that waits until nothing has changed it meanwhile: the answer holds in this tick. */
+  async #checked(socket: ClientSocket, waiting: Waiting[]): Promise<(Waiting & { isReadable: boolean })[]> {
+    let current = waiting.map((one) => ({ ...one, isReadable: true }));
+    for (;;) {
+      const rewritten = current.filter(({ entry }) => entry.tail.state === "rewritten");
+      for (const { entry } of rewritten) await located(entry);
+      const { actor } = socket.data;
+      const stale = current.filter((one) => one.entry.epoch !== one.epoch || one.actor !== actor);
+      if (rewritten.length + stale.length === 0 || socket.disconnected) return current;
+      if (stale.length === 0) continue;
+      const epochs = new Map(stale.map(({ name, entry }) => [name, entry.epoch]));
+      const readable = await readableStreams(this.#db, actor, [...epochs.keys()]);
+      current = current.map((one) => {
+        const epoch = epochs.get(one.name);
+        return epoch === undefined ? one : { ...one, epoch, actor, isReadable: readable.has(one.name) };
+      });
+    }
+  }
+}
