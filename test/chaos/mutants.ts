@@ -1,6 +1,6 @@
 /**
- * `npm run chaos:mutants -- [NAME …]`: breaks the product itself, in a copy, once for each mutant. A run of chaos must find
- * each of them. It says which were found, by what, and exits with 1 when one was not.
+ * `npm run chaos:mutants -- [NAME …]`: makes each mistake of mutant-list.ts in a copy of the product. A run of chaos, or
+ * many schedules, must find it. It says what found each one, and exits with 1 when one was not found.
  */
 import { execFile, spawn } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -9,81 +9,21 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { FINDINGS } from "./findings.ts";
+import { type Edit, MUTANTS } from "./mutant-list.ts";
 import { table } from "./report.ts";
 
-interface Mutant {
-  file: string;
-  from: string;
-  to: string;
-  /** Faults under which it shows. */
-  only: string;
-}
-
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const [MINUTES, SCALE, SEED] = ["0.5", "0.3", "11"];
+/** A run of chaos: half a minute of faults with a few writers and subscribers. */
+const CHAOS = { seed: "11", minutes: "0.5", scale: "0.3" };
+/** Schedules are played from the first seed on until one goes wrong. */
+const SCHEDULE_SEEDS = ["1", "2", "3"];
+const SCHEDULES_OF_SEED = "20000";
 
-const MUTANTS: Record<string, Mutant> = {
-  "no beat": {
-    file: "services/notifier/tails.ts",
-    from: "const entries = [...this.#entries];\n    const heads",
-    to: "const entries = [...this.#entries].slice(0, 0);\n    const heads",
-    only: "nats-cut,redis-cut",
-  },
-  "no place for a hint": {
-    file: "services/notifier/stream-tail.ts",
-    from: "if (event.seq === seq + 1 && previous_id === id) {",
-    to: "if (event.seq > 0 || previous_id === id) {",
-    only: "redis-cut,redis-unsubscribed",
-  },
-  "a removed member keeps the stream": {
-    file: "services/notifier/streams.ts",
-    from: "void socket.leave(name);\n    socket.emit(",
-    to: "socket.emit(",
-    only: "none",
-  },
-  "a removed member is not told": {
-    file: "services/notifier/streams.ts",
-    from: 'socket.emit("stream_closed", {',
-    to: 'socket.emit("stream_shut", {',
-    only: "none",
-  },
-  "a cursor is off by one": {
-    file: "services/notifier/join.ts",
-    from: "let position = cursor;",
-    to: "let position = cursor && { seq: Math.max(0, cursor.seq - 1), id: null };",
-    only: "mass-reconnect",
-  },
-  "a replay forgets its last event": {
-    file: "services/notifier/join.ts",
-    from: "for (const event of events) socket.emit",
-    to: "for (const event of events.slice(0, -1)) socket.emit",
-    only: "mass-reconnect",
-  },
-  "sessions end nowhere": {
-    file: "services/notifier/revocations.ts",
-    from: "if (sessions.has(socket.data.actor.session))",
-    to: 'if (sessions.has("nobody"))',
-    only: "none",
-  },
-  "keys are not kept": {
-    file: "mixins/idempotency.ts",
-    from: "WHERE k.key IS NOT NULL AND",
-    to: "WHERE k.key IS NULL AND",
-    only: "gateway-killed,tasks-killed,nats-cut,nats-one-way",
-  },
-  "reads are not anchored": {
-    file: "mixins/event-log.queries.ts",
-    from: "return id === null || first.id === id ? rest : null;",
-    to: "return rest;",
-    only: "postgres-restored",
-  },
-};
-
-const findingsIn = (output: string): string[] =>
-  output.split("\n").flatMap((line) => {
-    const [, name = "", count = "0"] = /^(\w+) +(-?\d+) {2}/.exec(line) ?? [];
-    return name in FINDINGS && count !== "0" ? [`${name} ${count}`] : [];
-  });
+interface Found {
+  by: string;
+  seed: string;
+  after: string;
+}
 
 async function copyTree(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "taskwire-mutant-"));
@@ -93,35 +33,76 @@ async function copyTree(): Promise<string> {
   return folder;
 }
 
-async function runMutant({ file, from, to, only }: Mutant): Promise<string[]> {
-  const folder = await copyTree();
-  try {
+/** Runs a program of the copy. @returns what it wrote */
+async function outputOf(folder: string, args: string[]): Promise<string> {
+  const child = spawn(process.execPath, args, { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  child.stdout.on("data", (data: Buffer) => (output += data.toString()));
+  await new Promise((ended) => child.once("close", ended));
+  return output;
+}
+
+async function findByChaos(folder: string, faults: string): Promise<Found | null> {
+  const { seed, minutes, scale } = CHAOS;
+  const started = performance.now();
+  const args = ["--seed", seed, "--minutes", minutes, "--scale", scale, "--only", faults];
+  const output = await outputOf(folder, ["test/chaos/main.ts", ...args]);
+  const findings = output.split("\n").flatMap((line) => {
+    const [, name = "", count = "0"] = /^(\w+) +(-?\d+) {2}/.exec(line) ?? [];
+    return name in FINDINGS && count !== "0" ? [`${name} ${count}`] : [];
+  });
+  const seconds = Math.round((performance.now() - started) / 1000);
+  return findings.length === 0 ? null : { by: findings.join(", "), seed, after: `${seconds} s` };
+}
+
+async function findBySchedules(folder: string): Promise<Found | null> {
+  for (const seed of SCHEDULE_SEEDS) {
+    const args = ["--seed", seed, "--runs", SCHEDULES_OF_SEED, "--first"];
+    const output = await outputOf(folder, ["test/schedules/main.ts", ...args]);
+    const [, nth, seconds] = /^wrong in schedule (\d+) of seed \d+ \((.+) s\)/.exec(output) ?? [];
+    const fault = /^(?:Error: )?socket-\d+ of \S+: (.+)$/m.exec(output)?.[1];
+    if (nth === undefined) continue;
+    return { by: fault ?? "an error", seed, after: `${nth} schedules, ${seconds} s` };
+  }
+  return null;
+}
+
+/** Makes changes in a copy. @returns how to undo them */
+async function mutate(folder: string, edits: Edit[]): Promise<() => Promise<void>> {
+  const originals = new Map<string, string>();
+  for (const { file, from, to } of edits) {
     const path = join(folder, file);
     const text = await readFile(path, "utf8");
-    if (!text.includes(from)) throw new Error(`${file} has no such text any more`);
-    await writeFile(path, text.replace(from, to));
-    const args = ["--seed", SEED, "--minutes", MINUTES, "--scale", SCALE, "--only", only];
-    const child = spawn(process.execPath, ["test/chaos/main.ts", ...args], {
-      cwd: folder,
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    let output = "";
-    child.stdout.on("data", (data: Buffer) => (output += data.toString()));
-    await new Promise((ended) => child.once("close", ended));
-    return findingsIn(output);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+    if (text.split(from).length !== 2) throw new Error(`${file} must have this text once: ${from}`);
+    if (!originals.has(path)) originals.set(path, text);
+    await writeFile(
+      path,
+      text.replace(from, () => to),
+    );
   }
+  return async () => {
+    for (const [path, text] of originals) await writeFile(path, text);
+  };
 }
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(MUTANTS);
-const rows: string[][] = [["mutant", "found by"]];
-for (const name of names) {
-  const mutant = MUTANTS[name];
-  if (mutant === undefined) throw new Error(`"${name}" is none of ${Object.keys(MUTANTS).join(", ")}`);
-  const findings = await runMutant(mutant);
-  process.stdout.write(`${name}: ${findings.join(", ") || "not found"}\n`);
-  rows.push([name, findings.join(", ") || "NOT FOUND"]);
+const unknown = names.find((name) => !(name in MUTANTS));
+if (unknown !== undefined) throw new Error(`"${unknown}" is none of ${Object.keys(MUTANTS).join(", ")}`);
+const rows: string[][] = [["mutant", "seed", "after", "found by"]];
+const folder = await copyTree();
+try {
+  for (const name of names) {
+    const { edits, foundBy } = MUTANTS[name] as (typeof MUTANTS)[string];
+    const undo = await mutate(folder, edits);
+    const found =
+      foundBy === "schedules" ? await findBySchedules(folder) : await findByChaos(folder, foundBy.faults);
+    await undo();
+    const { by, seed, after } = found ?? { by: "NOT FOUND", seed: "", after: "" };
+    if (found === null) process.exitCode = 1;
+    rows.push([name, seed, after, by]);
+    process.stdout.write(`${name}: ${by}\n`);
+  }
+} finally {
+  await rm(folder, { recursive: true, force: true });
 }
 process.stdout.write(`\n${table(rows)}\n`);
-process.exitCode = rows.some(([, found]) => found === "NOT FOUND") ? 1 : 0;

@@ -1,0 +1,262 @@
+/** Mutants: the product with one mistake, and the proof that has to find it. */
+
+export interface Edit {
+  file: string;
+  /** What the file says, once. */
+  from: string;
+  to: string;
+}
+
+export interface Mutant {
+  edits: Edit[];
+  /** A run of chaos under these faults (`none` for a run without any), or many schedules. */
+  foundBy: { faults: string } | "schedules";
+}
+
+const STREAMS = "services/notifier/streams.ts";
+const JOINS = "services/notifier/joins.ts";
+const REPLAY = "services/notifier/replay.ts";
+const TAILS = "services/notifier/tails.ts";
+const TAIL = "services/notifier/stream-tail.ts";
+const LOG = "mixins/event-log.ts";
+const READS = "mixins/event-log.queries.ts";
+const DATABASE = "mixins/database.ts";
+
+const byChaos = (faults: string, ...edits: Edit[]): Mutant => ({ edits, foundBy: { faults } });
+const bySchedules = (...edits: Edit[]): Mutant => ({ edits, foundBy: "schedules" });
+
+export const MUTANTS: Record<string, Mutant> = {
+  "no beat": byChaos("nats-cut,redis-cut", {
+    file: TAILS,
+    from: "const entries = [...this.#entries];\n    const heads",
+    to: "const entries = [...this.#entries].slice(0, 0);\n    const heads",
+  }),
+  "no place for a hint": byChaos("redis-cut,redis-unsubscribed", {
+    file: TAIL,
+    from: "if (event.seq === seq + 1 && previous_id === id) {",
+    to: "if (event.seq > 0 || previous_id === id) {",
+  }),
+  "a removed member keeps the stream": byChaos("none", {
+    file: STREAMS,
+    from: "void socket.leave(name);\n    socket.emit(",
+    to: "socket.emit(",
+  }),
+  "a removed member is not told": byChaos("none", {
+    file: STREAMS,
+    from: 'socket.emit("stream_closed", {',
+    to: 'socket.emit("stream_shut", {',
+  }),
+  "a cursor is off by one": byChaos("mass-reconnect", {
+    file: REPLAY,
+    from: "let position = cursor;",
+    to: "let position = cursor && { seq: Math.max(0, cursor.seq - 1), id: null };",
+  }),
+  "a replay forgets its last event": byChaos("mass-reconnect", {
+    file: REPLAY,
+    from: "for (const event of events) socket.emit",
+    to: "for (const event of events.slice(0, -1)) socket.emit",
+  }),
+  "sessions end nowhere": byChaos("none", {
+    file: "services/notifier/revocations.ts",
+    from: "if (sessions.has(socket.data.actor.session))",
+    to: 'if (sessions.has("nobody"))',
+  }),
+  "keys are not kept": byChaos("gateway-killed,tasks-killed,nats-cut,nats-one-way", {
+    file: "mixins/idempotency.ts",
+    from: "WHERE k.key IS NOT NULL AND",
+    to: "WHERE k.key IS NULL AND",
+  }),
+  "reads are not anchored": byChaos("postgres-restored", {
+    file: READS,
+    from: "return id === null || first.id === id ? rest : null;",
+    to: "return rest;",
+  }),
+  "publish before commit": byChaos("tasks-killed,projects-killed", {
+    file: DATABASE,
+    from: 'await run(client, { text: "COMMIT" });',
+    to: 'const release = client.release; client.release = () => {}; setTimeout(() => void client.query("COMMIT").catch(() => {}).finally(() => release()), 150);',
+  }),
+  // The number is taken before the stream's row is locked.
+  nextval: byChaos(
+    "none",
+    {
+      file: "migrations/0022-traceparent.sql",
+      from: "ALTER TABLE events.log",
+      to: "CREATE SEQUENCE events.numbers INCREMENT BY 200;\nALTER TABLE events.log",
+    },
+    {
+      file: LOG,
+      from: "SELECT stream, count(*), sum(access)",
+      to: "SELECT stream, nextval('events.numbers'), sum(access)",
+    },
+    { file: LOG, from: "SET head = s.head + excluded.head,", to: "SET head = excluded.head," },
+  ),
+
+  // The faults of an outside run, put back.
+  "two joins at once": bySchedules({
+    file: JOINS,
+    from: "(this.#turns.get(socket) ?? Promise.resolve()).then(",
+    to: "Promise.resolve().then(",
+  }),
+  "memberships are read before the own stream is joined": bySchedules({
+    file: STREAMS,
+    from: "await entries.get(own)?.opened;\n      return release;",
+    to: "release();\n      return () => {};",
+  }),
+  "a read outlives its entry": bySchedules(
+    { file: TAILS, from: " && this.#entries.get(name) === entry) {", to: ") {" },
+    {
+      file: TAILS,
+      from: "if (this.#entries.get(name) !== entry) return;\n    this.#metrics.delivered",
+      to: "this.#metrics.delivered",
+    },
+  ),
+  "ready tells the position of the join": bySchedules(
+    {
+      file: REPLAY,
+      from: "enter(socket, name, true) :",
+      to: "{ ...enter(socket, name, true), at: tail.last } :",
+    },
+    {
+      file: STREAMS,
+      from: "for (const [name, { recovered }] of",
+      to: "for (const [name, { recovered, at }] of",
+    },
+    {
+      file: STREAMS,
+      from: "{ ...entry.tail.last, recovered };",
+      to: "{ ...(at ?? entry.tail.last), recovered };",
+    },
+  ),
+  "a read is not anchored": bySchedules({
+    file: READS,
+    from: "return id === null || first.id === id ? rest : null;",
+    to: "return rest;",
+  }),
+  "a hint without the id before it": bySchedules({
+    file: TAIL,
+    from: "event.seq === seq + 1 && previous_id === id",
+    to: "event.seq === seq + 1",
+  }),
+  "a head without its id": bySchedules({
+    file: TAIL,
+    from: "head.seq < seq || (head.seq === seq && head.id !== id)",
+    to: "head.seq < seq",
+  }),
+  "a cursor without its id": bySchedules({
+    file: REPLAY,
+    from: "seq === last.seq && (id === null || last.id === null || id === last.id)",
+    to: "seq === last.seq",
+  }),
+
+  // The log.
+  "a cursor of 0 passes over what was forgotten": bySchedules({
+    file: READS,
+    from: "return id === null && first.seq === seq + 1 ? events : null;",
+    to: "return id === null && (seq === 0 || first.seq === seq + 1) ? events : null;",
+  }),
+  "a head behind the tail is no doubt": bySchedules({
+    file: TAIL,
+    from: "head.seq < seq || (head.seq === seq && head.id !== id)",
+    to: "head.seq === seq && head.id !== id",
+  }),
+  "a log that lacks what was announced is whole": bySchedules({
+    file: TAIL,
+    from: "if (events === null || isShort)",
+    to: "if (events === null)",
+  }),
+  "a new history keeps what the old one announced": bySchedules({
+    file: TAIL,
+    from: "      this.#known = 0;\n",
+    to: "",
+  }),
+  "hints are not compared with the last event": bySchedules({
+    file: TAIL,
+    from: "    return this.#replayIfBehind();\n  }\n\n  /** The stream's head",
+    to: "    return { ...NOTHING, deliver: [event] };\n  }\n\n  /** The stream's head",
+  }),
+
+  // Access.
+  "an event that moves access makes no join ask again": bySchedules({
+    file: STREAMS,
+    from: "entry.epoch += 1;\n    if (!isEvent",
+    to: "if (!isEvent",
+  }),
+  "a recheck makes no join ask again": bySchedules({
+    file: STREAMS,
+    from: "entry: Entry): Promise<void> {\n    entry.epoch += 1;",
+    to: "entry: Entry): Promise<void> {",
+  }),
+  "a removed member leaves after the event": bySchedules({
+    file: STREAMS,
+    from: "if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);\n      this.#io.local.to(name).emit(event.type as EventType, event);",
+    to: "this.#io.local.to(name).emit(event.type as EventType, event);\n      if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);",
+  }),
+  "a page of another history is sent unseen": bySchedules({
+    file: REPLAY,
+    from: "if (events.some(movesAccess) && !(await readableStreams(db, actor, [name])).has(name)) return null;",
+    to: "",
+  }),
+  "a page is sent after a change of access": bySchedules({
+    file: REPLAY,
+    from: "if (mustCheckAccess()) continue;",
+    to: "",
+  }),
+  "a join is announced without another look": bySchedules({
+    file: JOINS,
+    from: "if (rewritten.length + stale.length === 0 || socket.disconnected) return current;",
+    to: "return current;",
+  }),
+  "the beat does not check access": bySchedules({
+    file: TAILS,
+    from: "\n        await this.#recheck(head, entry);\n      this",
+    to: " {}\n      this",
+  }),
+  "another history is sent before access is checked": bySchedules({
+    file: TAILS,
+    from: "          await this.#recheck(head, entry);\n          step",
+    to: "          step",
+  }),
+  "a history that was found by the beat keeps its readers": bySchedules({
+    file: TAILS,
+    from: ' || entry.tail.state === "rewritten")',
+    to: ")",
+  }),
+
+  // Memberships.
+  "a closed stream is not asked for again": bySchedules({
+    file: STREAMS,
+    from: "    this.#gain(socket, async () => [name]);\n",
+    to: "",
+  }),
+  "a connecting socket gains nothing": bySchedules({
+    file: STREAMS,
+    from: "for (const socket of [...this.#listeners(name), ...(this.#outside.get(name) ?? [])])\n      this.#gain",
+    to: "for (const socket of this.#listeners(name))\n      this.#gain",
+  }),
+  "a connecting socket does not hear that its own stream was lost": bySchedules({
+    file: STREAMS,
+    from: "for (const socket of [...this.#listeners(name), ...(this.#outside.get(name) ?? [])])\n        if",
+    to: "for (const socket of this.#listeners(name))\n        if",
+  }),
+  "an own stream that was lost changes no membership": bySchedules({
+    file: STREAMS,
+    from: "if (name === userStream(socket.data.actor.id)) this.#followAll(socket);",
+    to: "continue;",
+  }),
+  "a socket is let in by what its tails have not seen": bySchedules({
+    file: JOINS,
+    from: "await this.#tails.catchUp(entries);",
+    to: "",
+  }),
+  "memberships are ahead of the own stream after a gain": bySchedules({
+    file: STREAMS,
+    from: "        });\n        await this.#settle(socket);\n",
+    to: "        });\n",
+  }),
+  "a join that read two histories goes on": bySchedules({
+    file: JOINS,
+    from: "if (interruptions !== this.#db.interruptions) closeConnection(socket);",
+    to: "",
+  }),
+};
