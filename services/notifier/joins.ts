@@ -93,7 +93,7 @@ export class Joins {
       for (const name of wanted.keys()) if (!readable.has(name)) end(name, null);
       const cursorOf = (name: string): Position | null => wanted.get(name) ?? null;
       // What the answer was made of, the tails have seen then: if Postgres loses it, they lose their place.
-      await this.#tails.catchUp(entries);
+      await this.#tails.catchUp(new Map(due));
 
       const waiting: Waiting[] = [];
       const resuming = due.flatMap(([name, entry]) => {

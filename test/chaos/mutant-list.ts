@@ -73,7 +73,7 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "publish before commit": byChaos("tasks-killed,projects-killed", {
     file: DATABASE,
-    from: 'await run(client, { text: "COMMIT" });',
+    from: 'await sendHere({ text: "COMMIT" });',
     to: 'const release = client.release; client.release = () => {}; setTimeout(() => void client.query("COMMIT").catch(() => {}).finally(() => release()), 150);',
   }),
   // The number is taken before the stream's row is locked.
@@ -197,11 +197,6 @@ export const MUTANTS: Record<string, Mutant> = {
     from: "if (events.some(movesAccess) && !(await readableStreams(db, actor, [name])).has(name)) return null;",
     to: "",
   }),
-  "a page is sent after a change of access": bySchedules({
-    file: REPLAY,
-    from: "if (mustCheckAccess()) continue;",
-    to: "",
-  }),
   "a join is announced without another look": bySchedules({
     file: JOINS,
     from: "if (rewritten.length + stale.length === 0 || socket.disconnected) return current;",
@@ -216,11 +211,6 @@ export const MUTANTS: Record<string, Mutant> = {
     file: TAILS,
     from: "          await this.#recheck(head, entry);\n          step",
     to: "          step",
-  }),
-  "a history that was found by the beat keeps its readers": bySchedules({
-    file: TAILS,
-    from: ' || entry.tail.state === "rewritten")',
-    to: ")",
   }),
 
   // Memberships.
@@ -246,7 +236,7 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "a socket is let in by what its tails have not seen": bySchedules({
     file: JOINS,
-    from: "await this.#tails.catchUp(entries);",
+    from: "await this.#tails.catchUp(new Map(due));",
     to: "",
   }),
   "memberships are ahead of the own stream after a gain": bySchedules({
