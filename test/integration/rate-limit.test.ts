@@ -40,11 +40,13 @@ async function startGateway(overrides: Partial<Config> = {}): Promise<TestGatewa
   brokers.push(broker);
   const service = broker.getLocalService("api-gateway") as unknown as {
     server: Server;
-    logger: Record<"warn" | "info", (line: string) => void>;
+    logger: Record<"warn" | "info", (line: unknown) => void>;
   };
   const lines: string[] = [];
   for (const level of ["warn", "info"] as const)
-    service.logger[level] = (line) => void (line.startsWith("Redis is") && lines.push(line));
+    // The line of a request begins with an object.
+    service.logger[level] = (line) =>
+      void (typeof line === "string" && line.startsWith("Redis is") && lines.push(line));
   if (config.RATE_LIMIT === "on" && config.REDIS_URL !== "") await countsInRedis();
   return { api: new Api(`http://127.0.0.1:${(service.server.address() as AddressInfo).port}`), lines };
 }
