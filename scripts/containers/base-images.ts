@@ -43,6 +43,7 @@ const POSTGRES_ENTRYPOINT = `#!/bin/sh
 set -e
 data=/var/lib/postgresql/18/docker
 drop="setpriv --reuid=999 --regid=999 --clear-groups"
+grep -q ^postgres: /etc/passwd || echo "postgres:x:999:999::/var/lib/postgresql:/bin/sh" >> /etc/passwd
 if [ ! -e $data/PG_VERSION ]; then
   mkdir -p $data && chown -R 999:999 /var/lib/postgresql
   printf '%s' "$POSTGRES_PASSWORD" > /tmp/password && chown 999 /tmp/password
