@@ -7,20 +7,15 @@ import { JOBS_SCHEMA } from "../mixins/job-queues.ts";
 const SCHEMA_VERSION = packageJson.pgboss.schema;
 
 /**
- * Brings pg-boss' schema to the version that the nodes need, by pg-boss' own SQL, in one transaction.
- * @returns whether anything changed
+ * pg-boss' own SQL that brings its schema to the version that the nodes need, in one transaction.
+ * @returns null where the schema has that version
  */
-export async function migrateJobs(client: pg.Client): Promise<boolean> {
+export async function jobsMigration(client: pg.Client): Promise<string | null> {
   const { rows } = await client.query<{ installed: boolean }>(
     `SELECT to_regclass('${JOBS_SCHEMA}.version') IS NOT NULL AS installed`,
   );
-  if (rows[0]?.installed !== true) {
-    await client.query(getConstructionPlans(JOBS_SCHEMA));
-    return true;
-  }
+  if (rows[0]?.installed !== true) return getConstructionPlans(JOBS_SCHEMA);
   const found = await client.query<{ version: number }>(`SELECT version FROM ${JOBS_SCHEMA}.version`);
   const version = found.rows[0]?.version ?? 0;
-  if (version >= SCHEMA_VERSION) return false;
-  await client.query(getMigrationPlans(JOBS_SCHEMA, version));
-  return true;
+  return version >= SCHEMA_VERSION ? null : getMigrationPlans(JOBS_SCHEMA, version);
 }
