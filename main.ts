@@ -3,7 +3,7 @@ import { type Config, ConfigError, loadConfig, SERVICES } from "./core/config.ts
 import { explain } from "./core/explain.ts";
 import { originOf } from "./core/origin.ts";
 import { type EmbeddedDatabase, InUseError, startEmbedded } from "./local/embedded.ts";
-import { mustBeFree, type WantedPort } from "./local/check-ports.ts";
+import { mustBeFree, portsOf } from "./local/check-ports.ts";
 import { Program, type Starting } from "./local/program.ts";
 import { databaseAnswers, mustBeMigrated } from "./migrations/ready.ts";
 import { startNode } from "./node.ts";
@@ -39,19 +39,6 @@ function banner(config: Config, embedded: EmbeddedDatabase | null): string {
     "  Ctrl-C stops it.",
     "",
   ].join("\n");
-}
-
-/** The ports that this node listens on. */
-function portsOf(config: Config): WantedPort[] {
-  const runs = (name: "api-gateway" | "notifier"): boolean => config.SERVICES.includes(name);
-  return [
-    ...(runs("api-gateway") ? [{ variable: "PORT", port: config.PORT }] : []),
-    // On a node with the gateway the notifier shares its port.
-    ...(runs("notifier") && !runs("api-gateway")
-      ? [{ variable: "NOTIFIER_PORT", port: config.NOTIFIER_PORT }]
-      : []),
-    ...(config.OPS_PORT === 0 ? [] : [{ variable: "OPS_PORT", port: config.OPS_PORT }]),
-  ];
 }
 
 /** Anything can be thrown; the log and a report show an error. */

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import type { Redis } from "ioredis";
 import { type BrokerOptions, Cachers, type LoggerConfig, type ServiceBroker } from "moleculer";
 import type { Config } from "./core/config.ts";
+import { connectionsOf } from "./core/connections.ts";
 import { natsOptions } from "./core/nats-options.ts";
 import { VALIDATOR } from "./core/rules.ts";
 import { authorize } from "./middlewares/authorize.ts";
@@ -62,6 +63,8 @@ function cacher(config: Config): BrokerOptions["cacher"] {
 export function brokerOptions(config: Config, logger: LoggerConfig | false): BrokerOptions {
   return {
     namespace: config.NAMESPACE,
+    // Each node counts what all of them may open (mixins/connection-budget.ts).
+    metadata: { connections: connectionsOf(config) },
     nodeID: config.NODE_ID || `${hostname()}-${process.pid}`,
     logger,
     transporter:

@@ -1,11 +1,12 @@
 import { ServiceBroker, type ServiceSchema } from "moleculer";
 import type { Config, ServiceName } from "./core/config.ts";
 import type { ErrorReports } from "./core/error-reports.ts";
-import { natsOptions } from "./core/nats-options.ts";
 import { loggerOptions } from "./core/logger.ts";
 import { type Tracer, useTracer } from "./core/trace.ts";
 import { openOpsServer } from "./middlewares/ops-server.ts";
 import { type Health, healthOf } from "./mixins/health.ts";
+import { MAX_PAYLOAD_BYTES, natsOptions } from "./core/nats-options.ts";
+import { warnOfConnections } from "./mixins/connection-budget.ts";
 import { brokerOptions } from "./moleculer.config.ts";
 
 type Factory = (config: Config) => ServiceSchema;
@@ -21,9 +22,6 @@ const load: Record<ServiceName, () => Promise<{ default: Factory }>> = {
   mailer: () => import("./services/mailer/mailer.service.ts"),
   jobs: () => import("./services/jobs/jobs.service.ts"),
 };
-
-/** The size of message that NATS must accept: local/nats.conf says why. */
-const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
 
 /** @throws when NATS accepts only smaller messages than nodes send */
 function checkPayload(broker: ServiceBroker): void {
@@ -120,6 +118,7 @@ export async function startNode(config: Config, onWait?: (what: string) => void)
   try {
     checkPayload(broker);
     await announce(broker);
+    void warnOfConnections(broker, config);
   } catch (error) {
     await broker.stop();
     throw error;

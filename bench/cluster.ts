@@ -53,7 +53,7 @@ export async function startBenchCluster(settings: string[] = []): Promise<BenchC
     const [gateway, first, second] = [await freePort(), await freePort(), await freePort()];
     const { group } = await startCluster(
       { DATABASE_URL: postgres.url, NATS_URL: nats.url, REDIS_URL: redis.url },
-      { gateway, notifiers: [first, second] },
+      { gateways: [gateway], notifiers: [first, second] },
       {
         out: (node, line) => {
           if (/WARN|ERROR|FATAL/.test(line)) console.error(`${node}: ${line}`);

@@ -1,3 +1,6 @@
+/** The size of message that NATS must accept, in bytes: local/nats.conf says why. */
+export const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
+
 export interface NatsOptions {
   servers: string[];
   user?: string;

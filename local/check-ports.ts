@@ -1,10 +1,24 @@
 import { createServer } from "node:net";
+import type { Config } from "../core/config.ts";
 import { hostAndPort } from "../core/origin.ts";
 
 /** A port that a server is about to listen on, and the variable that sets it. */
 export interface WantedPort {
   variable: string;
   port: number;
+}
+
+/** The ports that a node with this configuration listens on. */
+export function portsOf(config: Config): WantedPort[] {
+  const runs = (name: "api-gateway" | "notifier"): boolean => config.SERVICES.includes(name);
+  return [
+    ...(runs("api-gateway") ? [{ variable: "PORT", port: config.PORT }] : []),
+    // On a node with the gateway the notifier shares its port.
+    ...(runs("notifier") && !runs("api-gateway")
+      ? [{ variable: "NOTIFIER_PORT", port: config.NOTIFIER_PORT }]
+      : []),
+    ...(config.OPS_PORT === 0 ? [] : [{ variable: "OPS_PORT", port: config.OPS_PORT }]),
+  ];
 }
 
 /** One line that says what is wrong with the address, and what to set. */

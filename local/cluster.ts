@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { clusterNodes, type Ports, type Sizes } from "./cluster-layout.ts";
 import { ProcessGroup } from "./process-group.ts";
 
 export interface ClusterUrls {
@@ -8,16 +9,11 @@ export interface ClusterUrls {
   REDIS_URL: string;
 }
 
-export interface Ports {
-  gateway: number;
-  notifiers: [number, number];
-  /** The first of the ports at which the nodes serve their metrics, one each; 0 turns them off. */
-  ops?: number;
-}
-
 interface Options {
   /** The destination of the nodes' lines. */
   out: ConstructorParameters<typeof ProcessGroup>[0]["out"];
+  /** How many nodes there are of each kind that has no ports. */
+  sizes?: Partial<Sizes>;
   /** Added to every node's environment, such as LOG_LEVEL; without a JWT_SECRET the nodes share one made for this run. */
   env?: Record<string, string>;
   /** Called every 5 s with the nodes that do not serve yet. */
@@ -34,33 +30,19 @@ const START_MS = 60_000;
 const REPORT_MS = 5000;
 
 /**
- * The nodes of a small cluster: a process for each service, and two for tasks and notifier, so that a person or a test can
- * kill one of either.
- */
-export function clusterNodes({ gateway, notifiers, ops = 0 }: Ports): Record<string, Record<string, string>> {
-  const nodes: Record<string, Record<string, string>> = {
-    gateway: { SERVICES: "api-gateway", PORT: String(gateway) },
-    auth: { SERVICES: "auth" },
-    users: { SERVICES: "users,mailer,jobs" },
-    projects: { SERVICES: "projects" },
-    "tasks-1": { SERVICES: "tasks" },
-    "tasks-2": { SERVICES: "tasks" },
-    "notifier-1": { SERVICES: "notifier", NOTIFIER_PORT: String(notifiers[0]) },
-    "notifier-2": { SERVICES: "notifier", NOTIFIER_PORT: String(notifiers[1]) },
-  };
-  Object.values(nodes).forEach((node, at) => (node.OPS_PORT = ops === 0 ? "0" : String(ops + at)));
-  return nodes;
-}
-
-/**
- * Starts these nodes and waits until all of them serve.
+ * Starts the nodes of a cluster and waits until all of them serve.
  * @throws when a node ends, or does not serve within 60 s; then none is left
  */
 export async function startCluster(
   urls: ClusterUrls,
   ports: Ports,
-  { out, env = {}, onWait = () => {}, own = () => {}, signal }: Options,
-): Promise<{ group: ProcessGroup; nodes: Record<string, Record<string, string>> }> {
+  { out, sizes = {}, env = {}, onWait = () => {}, own = () => {}, signal }: Options,
+): Promise<{
+  group: ProcessGroup;
+  nodes: Record<string, Record<string, string>>;
+  /** What all nodes have in common: a further node joins by it. */
+  shared: Record<string, string>;
+}> {
   const shared = {
     JWT_SECRET: process.env.JWT_SECRET ?? randomBytes(32).toString("base64url"),
     NAMESPACE: `taskwire-${randomBytes(4).toString("hex")}`,
@@ -74,7 +56,10 @@ export async function startCluster(
   });
   own(group);
   const nodes = Object.fromEntries(
-    Object.entries(clusterNodes(ports)).map(([name, node]) => [name, { ...shared, ...node, NODE_ID: name }]),
+    Object.entries(clusterNodes(ports, sizes)).map(([name, node]) => [
+      name,
+      { ...shared, ...node, NODE_ID: name },
+    ]),
   );
   const waitsFor = new Set(Object.keys(nodes));
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
@@ -112,5 +97,5 @@ export async function startCluster(
     clearInterval(waiting);
     signal?.removeEventListener("abort", abort);
   }
-  return { group, nodes };
+  return { group, nodes, shared };
 }

@@ -1,6 +1,7 @@
 import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
 import pg from "pg";
 import type { Config } from "../core/config.ts";
+import { CONNECTIONS } from "../core/connections.ts";
 import { Problem, retryLater } from "../core/errors.ts";
 import { outsideScope, traced } from "../core/trace.ts";
 import { Metrics, metricsOf } from "../core/metrics.ts";
@@ -146,8 +147,6 @@ async function run<Row extends object>(
 const LOCK_WAIT_MS = 100;
 /** How long a transaction may send nothing: a node that is gone must not hold its locks for long. */
 const IDLE_TRANSACTION_MS = 2000;
-/** Connections of slow statements; unbounded statements get half of them. */
-const SLOW_CONNECTIONS = 6;
 /** Slow statements of one user under way; slow statements that wait, of all users and of one. */
 const [SLOW_PER_USER, SLOW_WAITING, SLOW_WAITING_PER_USER] = [2, 1000, 100];
 /** The share of DATABASE_TIMEOUT after which Postgres cancels a statement: before pg would give up the connection. */
@@ -198,7 +197,8 @@ export function openDatabase(
     statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * SHARED_STATEMENT_SHARE),
     lock_timeout: LOCK_WAIT_MS,
   };
-  const slowAtOnce = Math.min(SLOW_CONNECTIONS, config.DATABASE_POOL);
+  // Unbounded statements get half of them.
+  const slowAtOnce = Math.min(CONNECTIONS.slow, config.DATABASE_POOL);
   const turns = new Turns({
     all: slowAtOnce,
     unbounded: Math.ceil(slowAtOnce / 2),

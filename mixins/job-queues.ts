@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { PgBoss, type Queue } from "pg-boss";
 import { atMost } from "../core/at-most.ts";
 import type { Config } from "../core/config.ts";
+import { CONNECTIONS } from "../core/connections.ts";
 import type { Log } from "../core/log.ts";
 
 /** `npm run migrate` makes it (migrations/jobs.ts): a node needs no right to change it. */
@@ -43,7 +44,7 @@ export class JobQueues {
     const pool = {
       connectionString: config.DATABASE_URL,
       application_name: `taskwire ${config.NODE_ID} ${options.label}`,
-      max: Math.min(2, config.DATABASE_POOL),
+      max: Math.min(CONNECTIONS.jobs, config.DATABASE_POOL),
       connectionTimeoutMillis: Math.ceil(config.DATABASE_TIMEOUT / 2),
       // pg-boss hands it to pg. A sweep is one query, which may take long on a slow disk.
       query_timeout: 15_000,

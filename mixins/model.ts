@@ -11,6 +11,7 @@ import {
   UniqueConstraintError,
 } from "sequelize";
 import type { Config } from "../core/config.ts";
+import { CONNECTIONS } from "../core/connections.ts";
 import { databaseProblem } from "./database.ts";
 
 export interface ModelDefinition {
@@ -36,7 +37,7 @@ export function model(config: Config, definition: ModelDefinition): Partial<Serv
       const sequelize = new Sequelize(config.DATABASE_URL, {
         dialect: "postgres",
         logging: false,
-        pool: { max: Math.min(5, config.DATABASE_POOL), acquire: config.DATABASE_TIMEOUT },
+        pool: { max: Math.min(CONNECTIONS.models, config.DATABASE_POOL), acquire: config.DATABASE_TIMEOUT },
         dialectOptions: {
           connectionTimeoutMillis: Math.ceil(config.DATABASE_TIMEOUT / 2),
           query_timeout: config.DATABASE_TIMEOUT,

@@ -3,10 +3,10 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
+import { CONNECTIONS } from "../core/connections.ts";
 import type { PoolState } from "./database-metrics.ts";
 
-/** Connections that single statements share, and the statements that each of them has under way at most. */
-const CONNECTIONS = 3;
+/** Statements that each of the shared connections has under way at most. */
 const STATEMENTS_UNDER_WAY = 32;
 /** The pause between attempts to connect, after the first failure and at most. */
 const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [25, 250];
@@ -90,7 +90,7 @@ export class Pipelines {
       connections: this.#connections.size,
       used,
       waiting: this.#waiting.size,
-      max: CONNECTIONS * STATEMENTS_UNDER_WAY,
+      max: CONNECTIONS.pipelined * STATEMENTS_UNDER_WAY,
     };
   }
 
@@ -142,7 +142,7 @@ export class Pipelines {
 
   /** Opens another connection, if there may be one more; while attempts fail, one at a time. */
   #grow(): void {
-    if (this.#closed || this.#connections.size + this.#connecting >= CONNECTIONS) return;
+    if (this.#closed || this.#connections.size + this.#connecting >= CONNECTIONS.pipelined) return;
     if (this.#failed > 0 && this.#connecting > 0) return;
     this.#connecting += 1;
     void this.#connect();

@@ -1,59 +1,89 @@
-/** `npm run cluster`: every service in a process of its own over real NATS, Redis and Postgres, with one log. */
+/**
+ * `npm run cluster`: every service in processes of its own over real NATS, Redis and Postgres, with one log.
+ * `-- --gateways 2 --tasks 3 --notifiers 2` says how many of each.
+ */
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { ConfigError, loadConfig } from "../core/config.ts";
-import { isForPeople } from "../core/logger.ts";
+import pg from "pg";
+import { type Config, ConfigError, loadConfig } from "../core/config.ts";
+import { connectionsOf } from "../core/connections.ts";
 import { explain } from "../core/explain.ts";
+import { isForPeople } from "../core/logger.ts";
 import { originOf } from "../core/origin.ts";
-import { type Ports, clusterNodes, startCluster } from "../local/cluster.ts";
+import { startCluster } from "../local/cluster.ts";
+import { clusterNodes, type Ports, portsFrom, type Sizes } from "../local/cluster-layout.ts";
+import { readSizes } from "../local/cluster-options.ts";
 import { InUseError, startEmbedded } from "../local/embedded.ts";
+import { writeEnvFile } from "../local/env-file.ts";
 import { startNats } from "../local/nats.ts";
 import { mustBeFree } from "../local/check-ports.ts";
 import { Program, type Starting } from "../local/program.ts";
 import { startRedis } from "../local/redis.ts";
 import type { LocalServer } from "../local/server-process.ts";
-import { databaseAnswers } from "../migrations/ready.ts";
+import { databaseAnswers, mustBeMigrated } from "../migrations/ready.ts";
 import { migrate } from "../migrations/migrate.ts";
+import { describeShortage, usableConnections } from "../mixins/connection-budget.ts";
 
-/** The ports of gateway and notifiers, one after another; those of the metrics likewise, from OPS_PORT on. */
-async function takePorts(host: string, first: number, ops: number): Promise<Ports> {
-  const ports: Ports = { gateway: first, notifiers: [first + 1, first + 2], ops };
-  const last = Object.keys(clusterNodes(ports)).length - 1;
-  if (first + 2 > 65_535 || ops + last > 65_535)
+/** The ports of gateways and notifiers, one after another; those of the metrics likewise, from OPS_PORT on. */
+async function takePorts({ HOST, PORT, OPS_PORT }: Config, sizes: Sizes): Promise<Ports> {
+  const ports = portsFrom(PORT, sizes, OPS_PORT);
+  const own = [...ports.gateways, ...ports.notifiers];
+  const count = Object.keys(clusterNodes(ports, sizes)).length;
+  if (Math.max(...own, OPS_PORT + count - 1) > 65_535)
     throw new Error("the cluster needs more ports after PORT and OPS_PORT: set both to lower ones");
-  const wanted = [first, ...ports.notifiers].map((port) => ({
-    variable: "PORT, the first of three,",
-    port,
-  }));
-  for (let at = 0; ops !== 0 && at <= last; at++)
-    wanted.push({ variable: `OPS_PORT, the first of ${last + 1},`, port: ops + at });
-  await mustBeFree(host, wanted);
+  const wanted = own.map((port) => ({ variable: `PORT, the first of ${own.length},`, port }));
+  for (let at = 0; OPS_PORT !== 0 && at < count; at++)
+    wanted.push({ variable: `OPS_PORT, the first of ${count},`, port: OPS_PORT + at });
+  await mustBeFree(HOST, wanted);
   return ports;
 }
 
-function banner(
-  host: string,
-  ports: Ports,
-  group: { list(): { name: string; pid?: number | undefined }[] },
-): string {
-  const origin = originOf(host, ports.gateway);
-  const sockets = ports.notifiers.map((port) => `${originOf(host, port)}/ws`);
+/** Says when these nodes may open more connections than Postgres takes. */
+async function sayShortage(
+  config: Config,
+  nodes: Record<string, Record<string, string>>,
+  say: (line: string) => void,
+): Promise<void> {
+  const counts = Object.values(nodes).map(({ SERVICES }) =>
+    connectionsOf({ ...config, SERVICES: SERVICES?.split(",") as Config["SERVICES"] }),
+  );
+  const most = counts.reduce((sum, count) => sum + count, 0);
+  const client = new pg.Client({ connectionString: config.DATABASE_URL, connectionTimeoutMillis: 5000 });
+  client.on("error", () => {});
+  await client.connect();
+  const usable = await usableConnections(client).finally(() => client.end());
+  if (most > usable) say(`Taskwire: ${describeShortage(counts.length, most, usable)}`);
+}
+
+interface Running {
+  config: Config;
+  ports: Ports;
+  group: { list(): { name: string; pid?: number | undefined }[] };
+  envFile: string;
+}
+
+function banner({ config, ports, group, envFile }: Running): string {
+  const [origin, ...others] = ports.gateways.map((port) => originOf(config.HOST, port));
+  const sockets = ports.notifiers.map((port) => `${originOf(config.HOST, port)}/ws`);
   return [
     "",
-    `  Taskwire's cluster is running: REST at ${origin}, to read and to try at ${origin}/docs`,
+    `  Taskwire's cluster is running: REST at ${[origin, ...others].join(" and ")}, to read and to try at ${origin}/docs`,
     `  Sockets at ${sockets.join(" and ")}`,
     `  Process ids: ${group
       .list()
       .map(({ name, pid }) => `${name} ${pid}`)
       .join(", ")}`,
     "  Kill one with kill -9: it starts again half a second later, and this terminal says so.",
+    `  One more tasks node: SERVICES=tasks node --env-file=${envFile} main.mjs`,
     "  `npm run seed` fills in a demo; README.md has a tour. Ctrl-C stops it.",
     "",
   ].join("\n");
 }
 
 async function start({ signal, say, own }: Starting): Promise<void> {
+  const sizes = readSizes(process.argv.slice(2));
   const config = loadConfig(process.env);
-  const ports = await takePorts(config.HOST, config.PORT, config.OPS_PORT);
+  const ports = await takePorts(config, sizes);
 
   let { DATABASE_URL } = config;
   if (DATABASE_URL === "") {
@@ -64,8 +94,12 @@ async function start({ signal, say, own }: Starting): Promise<void> {
     say(`Postgres: its data lies in ${join(config.DATA_DIR, "postgres")}`);
   } else {
     await databaseAnswers(DATABASE_URL, { say, signal });
-    await migrate(DATABASE_URL, say);
+    // Production runs a migration that somebody approved, by `npm run migrate`.
+    if (config.production) await mustBeMigrated(DATABASE_URL);
+    else await migrate(DATABASE_URL, say);
   }
+  const nodes = clusterNodes(ports, sizes);
+  await sayShortage({ ...config, DATABASE_URL }, nodes, say);
 
   /** The server that the environment names, or one that ends with this program. */
   const take = async (name: string, url: string, run: () => Promise<LocalServer>): Promise<string> => {
@@ -80,20 +114,25 @@ async function start({ signal, say, own }: Starting): Promise<void> {
   const REDIS_URL = await take("Redis", config.REDIS_URL, () => startRedis({ onProgress: say }));
   signal.throwIfAborted();
 
-  say(`Starting ${Object.keys(clusterNodes(ports)).join(", ")}, and waiting until all of them serve`);
-  const { group } = await startCluster({ DATABASE_URL, NATS_URL, REDIS_URL }, ports, {
+  say(`Starting ${Object.keys(nodes).join(", ")}, and waiting until all of them serve`);
+  const { group, shared } = await startCluster({ DATABASE_URL, NATS_URL, REDIS_URL }, ports, {
     out: process.stdout,
     // The nodes write to this process: it knows whether people read along.
     env: { LOG_JSON: String(!isForPeople(config)) },
-    onWait: (nodes) => {
-      if (!signal.aborted) say(`Taskwire: still waiting for ${nodes.join(", ")}`);
+    sizes,
+    onWait: (names) => {
+      if (!signal.aborted) say(`Taskwire: still waiting for ${names.join(", ")}`);
     },
     signal,
-    own: (nodes) => own({ name: "the nodes", stop: () => nodes.stopAll(), force: () => nodes.killAll() }),
+    own: (started) =>
+      own({ name: "the nodes", stop: () => started.stopAll(), force: () => started.killAll() }),
   });
   if (signal.aborted) return;
+  await mkdir(config.DATA_DIR, { recursive: true });
+  const envFile = join(config.DATA_DIR, "cluster.env");
+  own({ name: envFile, stop: await writeEnvFile(envFile, shared) });
   group.keepAlive((line) => say(`Taskwire: ${line}`));
-  say(banner(config.HOST, ports, group));
+  say(banner({ config, ports, group, envFile }));
 }
 
 /** One line that says what to do next. */

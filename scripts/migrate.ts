@@ -15,7 +15,9 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: { plan: { type: "boolean", default: false }, approve: { type: "string" } },
   });
-  const { DATABASE_URL, production } = loadConfig(process.env);
+  // In production the program wants secrets that this script has no use for.
+  const { DATABASE_URL } = loadConfig({ ...process.env, NODE_ENV: "development" });
+  const production = process.env.NODE_ENV === "production";
   if (DATABASE_URL === "")
     throw new Error(
       "Set DATABASE_URL to the database to migrate. (`npm start` migrates its embedded one itself.)",

@@ -5,14 +5,15 @@
  * nobody reads them any more.
  */
 import { randomBytes } from "node:crypto";
+import { CONNECTIONS } from "../../core/connections.ts";
 import { retryLater } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Database, Snapshot } from "../../mixins/database.ts";
 import type { SnapshotPart } from "./tasks.contract.ts";
 import { snapshotLines } from "./snapshots.queries.ts";
 
-/** Snapshots that a node holds, and those of one user among them. */
-const [MOST, MOST_PER_USER] = [6, 2];
+/** Snapshots of one user that a node holds at most. */
+const MOST_PER_USER = 2;
 /** Characters of a part, at which it ends with a line: NATS takes parts of any text. */
 const PART_CHARACTERS = 256 * 1024;
 /** How long a call may take for one part; its statement must end before that. */
@@ -63,7 +64,8 @@ export class Snapshots {
     const ofUser = [...this.#open.values()].filter(({ user }) => user === actor.id).length;
     if (ofUser >= MOST_PER_USER)
       throw retryLater("rate-limited", `${MOST_PER_USER} of your snapshots are still being read`);
-    if (this.#open.size >= MOST) throw retryLater("overloaded", "Too many snapshots are being read");
+    if (this.#open.size >= CONNECTIONS.snapshots)
+      throw retryLater("overloaded", "Too many snapshots are being read");
     const id = randomBytes(16).toString("base64url");
     const db = this.#db.openSnapshot({ statementMs: STATEMENT_MS, idleMs: IDLE_MS + STATEMENT_MS });
     this.#open.set(id, {

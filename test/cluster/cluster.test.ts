@@ -35,6 +35,25 @@ afterEach(() => sockets.splice(0).forEach((socket) => socket.close()));
 afterAll(() => cluster?.stop(), 30_000);
 
 describe("each service in a process of its own", () => {
+  test("a tasks node that joins takes its share, and says that Postgres has no room for all that nodes may open", async () => {
+    await cluster.addNode("tasks-3", "tasks-1", { DATABASE_POOL: "500" });
+    const db = new pg.Client({ connectionString: cluster.databaseUrl });
+    await db.connect();
+    // A node connects to Postgres for the first statement that it gets to run.
+    const serves = await until(async () => {
+      await Promise.all(numbersFrom(1, 10).map((limit) => ada.api.must("GET", `/tasks?limit=${limit}`)));
+      const { rowCount } = await db.query("SELECT FROM pg_stat_activity WHERE application_name = $1", [
+        "taskwire tasks-3",
+      ]);
+      return (rowCount ?? 0) > 0;
+    }, 10_000).finally(() => db.end());
+    expect(serves).toBe(true);
+    const warning =
+      /^tasks-3: .*9 nodes may open \d{3} connections to Postgres, which takes \d+: raise max_conn/;
+    expect(await until(() => cluster.log.some((line) => warning.test(line)), 5000)).toBe(true);
+    await cluster.stopNode("tasks-3");
+  });
+
   test("two sockets on different notifiers get every event of a project once, in order; a stranger gets none", async () => {
     const { id, stream } = await newProject();
     const eve = await cluster.api.person("eve");

@@ -14,11 +14,7 @@ beforeAll(async () => {
 });
 
 const migrate = (...args: string[]) =>
-  runProgram(
-    "scripts/migrate.ts",
-    { NODE_ENV: "production", DATABASE_URL: url, JWT_SECRET: "of-this-test-".repeat(4) },
-    args,
-  ).ended;
+  runProgram("scripts/migrate.ts", { NODE_ENV: "production", DATABASE_URL: url }, args).ended;
 
 async function tables(): Promise<number> {
   const client = new pg.Client({ connectionString: url });

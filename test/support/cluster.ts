@@ -22,7 +22,7 @@ export interface TestCluster {
   /** SIGTERM, and the node is gone. */
   stopNode(name: string): Promise<void>;
   /** Adds a node with the services of another one, and waits until it serves. */
-  addNode(name: string, like: string): Promise<void>;
+  addNode(name: string, like: string, env?: Record<string, string>): Promise<void>;
   /** Adds a gateway, and waits until it serves. */
   addGateway(name: string): Promise<Api>;
   /** Starts a killed node again and waits until it serves. */
@@ -37,7 +37,7 @@ export async function startTestCluster(env: Record<string, string> = {}): Promis
   const log: string[] = [];
   const { group, nodes } = await startCluster(
     { DATABASE_URL: databaseUrl, NATS_URL: nats.url, REDIS_URL: redis.url },
-    { gateway, notifiers: [first, second] },
+    { gateways: [gateway], notifiers: [first, second] },
     {
       out: (name, line) => log.push(`${name}: ${line}`),
       env: {
@@ -71,7 +71,7 @@ export async function startTestCluster(env: Record<string, string> = {}): Promis
       group.kill(name, "SIGTERM");
       await until(() => group.get(name) === undefined, 10_000);
     },
-    addNode: (name, like) => startNode(name, { ...nodes[like], NODE_ID: name }),
+    addNode: (name, like, more = {}) => startNode(name, { ...nodes[like], ...more, NODE_ID: name }),
     async addGateway(name) {
       const port = await freePort();
       await startNode(name, { ...nodes.gateway, NODE_ID: name, PORT: String(port) });
