@@ -17,10 +17,17 @@ export function scopeOf(callerId: string, path: string, query: Record<string, un
 
 export type CursorSigner = ReturnType<typeof createCursorSigner>;
 
-/** @param secret that all gateways share */
-export function createCursorSigner(secret: string) {
-  const key = Buffer.from(hkdfSync("sha256", secret, "", "taskwire cursors", KEY_BYTES));
-  const signatureOf = (position: string, scope: string): Buffer =>
+const keyOf = (secret: string): Buffer =>
+  Buffer.from(hkdfSync("sha256", secret, "", "taskwire cursors", KEY_BYTES));
+
+/**
+ * @param secret that all gateways share
+ * @param previous another one, whose cursors are accepted too while the secret is rotated; empty for none
+ */
+export function createCursorSigner(secret: string, previous = "") {
+  const current = keyOf(secret);
+  const keys = [current, ...(previous === "" ? [] : [keyOf(previous)])];
+  const signatureOf = (position: string, scope: string, key = current): Buffer =>
     createHmac("sha256", key).update(`${scope}\n${position}`).digest().subarray(0, SIGNATURE_BYTES);
 
   return {
@@ -33,7 +40,9 @@ export function createCursorSigner(secret: string) {
       const position = bytes.subarray(SIGNATURE_BYTES).toString();
       const isWhole = bytes.length > SIGNATURE_BYTES && bytes.toString("base64url") === cursor;
       const signature = bytes.subarray(0, SIGNATURE_BYTES);
-      if (!isWhole || !timingSafeEqual(signature, signatureOf(position, scope))) throw invalidCursor();
+      const isSigned = (key: Buffer): boolean =>
+        timingSafeEqual(signature, signatureOf(position, scope, key));
+      if (!isWhole || !keys.some(isSigned)) throw invalidCursor();
       return position;
     },
   };

@@ -28,7 +28,7 @@ export class Balancer {
 
   static async listen(ports: number[], choice: Choice): Promise<Balancer> {
     const balancer = new Balancer(ports, choice);
-    balancer.#proxy = await TcpProxy.listen((client) => balancer.#choose(client));
+    balancer.#proxy = await TcpProxy.listen((client, tried) => balancer.#choose(client, tried));
     for (const port of ports) void balancer.#watch(port);
     return balancer;
   }
@@ -65,8 +65,9 @@ export class Balancer {
     }
   }
 
-  #choose({ remoteAddress = "" }: Socket): number | undefined {
-    const ready = this.#ports.filter((port) => this.#ready.has(port));
+  /** A node that refuses a connection has ended since the last probe: the next one gets it. */
+  #choose({ remoteAddress = "" }: Socket, tried: readonly number[]): number | undefined {
+    const ready = this.#ports.filter((port) => this.#ready.has(port) && !tried.includes(port));
     if (ready.length === 0) return undefined;
     if (this.#choice === "in_turn") return ready[this.#turn++ % ready.length];
     // A client keeps its node while that is ready (rendezvous hashing).

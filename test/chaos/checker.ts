@@ -8,6 +8,7 @@ import { Histories } from "./histories.ts";
 import { checkLateness } from "./lateness.ts";
 import { type Outage, outagesOf } from "./outages.ts";
 import type { Recording } from "./recording.ts";
+import { checkSteps, type Step, stepsOf } from "./rolling-steps.ts";
 
 export interface Verdict {
   findings: Findings;
@@ -15,6 +16,8 @@ export interface Verdict {
   lateness: Map<string, number[]>;
   outages: Outage[];
   rewinds: Rewind[];
+  /** Of a rollout. */
+  steps: Step[];
 }
 
 export function judge(recording: Recording): Verdict {
@@ -28,6 +31,8 @@ export function judge(recording: Recording): Verdict {
   for (const { node, how } of recording.exits) findings.add("processes_ended", `${node}: ${how}`);
   for (const { node, line } of recording.rejections) findings.add("unhandled_rejections", `${node}: ${line}`);
   for (const fault of recording.state.faults) findings.add("unsound", fault);
+  const steps = stepsOf(recording);
+  checkSteps(steps, findings);
   const rewinds = checkRewinds(recording, histories, findings);
-  return { findings, lateness, outages: outagesOf(recording, histories), rewinds };
+  return { findings, lateness, outages: outagesOf(recording, histories), rewinds, steps };
 }

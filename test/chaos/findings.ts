@@ -22,6 +22,8 @@ export const FINDINGS = {
   rows_differ: "rows that differ from what the last write of them made",
   unsound: "faults that `npm run verify` finds in the database",
   failed_without_fault: "requests that failed while nothing was broken",
+  failed_in_restart: "requests that failed while a rollout restarted a node by SIGTERM",
+  slow_return: "sockets that came back late in a rollout, or were closed late",
   processes_ended: "processes that ended by themselves",
   unhandled_rejections: "unhandled rejections in the nodes' lines",
 } as const;

@@ -186,6 +186,30 @@ function rewindsTable({ began }: Recording, { rewinds }: Verdict): string[] {
   return rows.length === 0 ? [] : [table([head, ...rows])];
 }
 
+/** What clients noticed of each step of a rollout. */
+function stepsTable({ steps }: Verdict): string[] {
+  if (steps.length === 0) return [];
+  const rows = steps.map(({ fault, calls, failed, closed, back }) => {
+    const how = countBy(failed, (call) => `${call.action} ${call.status ?? "cut"} ${call.code ?? ""}`.trim());
+    const times = calls.map((call) => call.ended - call.began).sort((a, b) => a - b);
+    const returns = back.sort((a, b) => a - b);
+    return [
+      `${fault.name} ${fault.target}`,
+      seconds(fault.ended - fault.began),
+      calls.length,
+      failed.length,
+      percentile(times, 0.99),
+      closed.length,
+      Math.round(closed.reduce((most, ms) => Math.max(most, ms), 0)),
+      percentile(returns, 0.5),
+      percentile(returns, 1),
+      [...how].map(([name, list]) => `${list.length} × ${name}`).join(", "),
+    ];
+  });
+  const head = ["step", "s", "requests", "failed", "p99 ms", "sockets closed", "last after ms"];
+  return [table([[...head, "back p50 ms", "back max ms", "how they failed"], ...rows])];
+}
+
 export function report(recording: Recording, verdict: Verdict): string {
   const { seed, faults, signals, calls, began, ended } = recording;
   const frames = signals.filter(({ kind }) => kind === "event").length;
@@ -197,6 +221,7 @@ export function report(recording: Recording, verdict: Verdict): string {
     faultsTable(recording),
     ...outagesTables(recording, verdict),
     ...rewindsTable(recording, verdict),
+    ...stepsTable(verdict),
     callsTable(recording),
     missingWrites(recording),
     failuresTable(recording),

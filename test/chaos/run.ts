@@ -6,9 +6,12 @@ import { digestOf } from "./digest.ts";
 import { runFaults } from "./fault-schedule.ts";
 import { HttpClient } from "./http-client.ts";
 import { Random } from "./random.ts";
-import type { History, Recording } from "./recording.ts";
+import { Reader } from "./reader.ts";
+import type { FaultSpan, History, Recording } from "./recording.ts";
+import { runRolling } from "./rolling.ts";
 import type { Subscriber } from "./subscriber.ts";
-import { makeSubscribers } from "./subscribers.ts";
+import { makeSubscribers, SOCKETS } from "./subscribers.ts";
+import { taskWrites } from "./task-writes.ts";
 import { DATABASE, type Own, Topology } from "./topology.ts";
 import { type Project, World } from "./world.ts";
 import { Writer } from "./writer.ts";
@@ -18,6 +21,8 @@ export interface RunOptions {
   seed: number;
   /** How long writers write: so many minutes, or until so many faults came and were mended. */
   length: { minutes: number; faults?: undefined } | { faults: number };
+  /** A rollout in place of faults by chance: it lasts as long as it takes. */
+  isRolling: boolean;
   /** Faults to choose from. */
   only: string[];
   /** The share of writers and subscribers that there are. */
@@ -30,6 +35,8 @@ const SUBSCRIBERS = 100;
 const SIZES = { writers: 20, watchers: 10, guests: 6, staff: 2, projects: 10 };
 /** Milliseconds between two writes of one writer. */
 const PAUSE_MS = 600;
+/** Of a rollout: sockets, and reads a second beside the writers' 33 writes. */
+const [ROLLING_SOCKETS, ROLLING_READS] = [200, 167];
 const CONNECTED_WITHIN_MS = 30_000;
 /** The run is over when no frame came for so long. */
 const QUIET_MS = 4000;
@@ -39,7 +46,7 @@ const PROGRESS_MS = 1000;
 const WELL_MS = 1000;
 
 export async function run(
-  { seed, length, only, scale, folder }: RunOptions,
+  { seed, length, isRolling, only, scale, folder }: RunOptions,
   own: Own,
   say: (line: string) => void,
   onProgress: (line: string) => void,
@@ -61,7 +68,9 @@ export async function run(
   const sizes = { ...SIZES, writers: scaled(SIZES.writers), watchers: scaled(SIZES.watchers) };
   const world = await World.make(http, topology.mails, sizes, random.fork());
   const urls = { sockets: topology.sockets.url, api: topology.streams.url };
-  const subscribers = makeSubscribers(world, scaled(SUBSCRIBERS), urls, random.fork(), signals);
+  const subscribers = isRolling
+    ? makeSubscribers(world, scaled(ROLLING_SOCKETS), urls, random.fork(), signals, SOCKETS)
+    : makeSubscribers(world, scaled(SUBSCRIBERS), urls, random.fork(), signals);
   own("subscribers", () => subscribers.forEach((one) => one.stop()));
   for (const one of subscribers) one.start();
   const connected = (): number => subscribers.filter(({ isConnected }) => isConnected).length;
@@ -70,9 +79,14 @@ export async function run(
   const began = Date.now();
   const end = length.faults === undefined ? began + length.minutes * 60_000 : Infinity;
   const ending = new AbortController();
-  const writers = world.writers.map((user) => new Writer(world, random.fork(), user, WRITES));
+  const writers = world.writers.map(
+    (user) => new Writer(world, random.fork(), user, isRolling ? taskWrites : WRITES),
+  );
   const writing = writers.map((writer) => writer.run(ending.signal, PAUSE_MS));
-  say(`${writers.length} writers and ${subscribers.length} subscribers ${describe(length)}, seed ${seed}`);
+  if (isRolling)
+    writing.push(new Reader(world, random.fork()).run(ending.signal, Math.round(ROLLING_READS * scale)));
+  const how = isRolling ? "while each node restarts, and dies" : describe(length);
+  say(`${writers.length} writers and ${subscribers.length} subscribers ${how}, seed ${seed}`);
   const progress = setInterval(() => {
     const broken = spans
       .filter(({ ended }) => ended === Infinity)
@@ -93,12 +107,15 @@ export async function run(
     await forgetEvents(await topology.postgres.urlOf(DATABASE), histories.at(-1)?.rows ?? []);
   };
   const site = { topology, subscribers, random: schedule, keepHistory, forgetLog };
-  await runFaults(site, only, {
-    isOver: () => Date.now() >= end || spans.length >= (length.faults ?? Infinity),
-    signal,
-    onFault: (span) => spans.push(span),
-  });
-  const rest = end === Infinity ? WELL_MS : end - Date.now();
+  const onFault = (span: FaultSpan): void => void spans.push(span);
+  if (isRolling) await runRolling(topology, { signal, onFault });
+  else
+    await runFaults(site, only, {
+      isOver: () => Date.now() >= end || spans.length >= (length.faults ?? Infinity),
+      signal,
+      onFault,
+    });
+  const rest = isRolling || end === Infinity ? WELL_MS : end - Date.now();
   await delay(Math.max(0, rest), undefined, { signal }).catch(() => {});
 
   ending.abort();

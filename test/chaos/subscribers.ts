@@ -31,6 +31,8 @@ const TRANSPORTS: Transport[] = [
   "sync",
   "websocket",
 ];
+/** Of a rollout: sockets alone. */
+export const SOCKETS: readonly Transport[] = ["websocket", "websocket", "websocket", "polling"];
 /** How subscribers prove who they are, in turn; so many let their tokens run out or end. */
 const CREDENTIALS: CredentialKind[] = [
   "renewed",
@@ -51,11 +53,12 @@ export function makeSubscribers(
   urls: { sockets: string; api: string },
   random: Random,
   signals: Signal[],
+  transports: readonly Transport[] = TRANSPORTS,
 ): Subscriber[] {
   const { users } = world;
   return Array.from({ length: count }, (_, n) => {
     const user = users[n % users.length];
-    const transport = TRANSPORTS[n % TRANSPORTS.length];
+    const transport = transports[n % transports.length];
     const kind = CREDENTIALS[n % CREDENTIALS.length];
     if (user === undefined || transport === undefined || kind === undefined)
       throw new Error("there are no users");

@@ -12,20 +12,25 @@ interface Link {
   server: Socket;
 }
 
+/**
+ * The port that a new connection goes to; undefined refuses it.
+ * @param tried ports that refused this connection
+ */
+export type Route = (client: Socket, tried: readonly number[]) => number | undefined;
+
 /** A TCP proxy on 127.0.0.1 that can be broken like a network. */
 export class TcpProxy {
   readonly #server: Server;
   readonly #links = new Set<Link>();
-  readonly #route: (client: Socket) => number | undefined;
+  readonly #route: Route;
   #state: NetworkState = "open";
 
-  /** @param route the port that a new connection goes to; undefined refuses it */
-  private constructor(route: (client: Socket) => number | undefined) {
+  private constructor(route: Route) {
     this.#route = route;
     this.#server = createServer({ allowHalfOpen: false, noDelay: true }, (client) => this.#accept(client));
   }
 
-  static async listen(route: (client: Socket) => number | undefined): Promise<TcpProxy> {
+  static async listen(route: Route): Promise<TcpProxy> {
     const proxy = new TcpProxy(route);
     await new Promise<void>((resolve, reject) => {
       proxy.#server.once("error", reject).listen(0, "127.0.0.1", resolve);
@@ -59,10 +64,26 @@ export class TcpProxy {
 
   #accept(client: Socket): void {
     client.on("error", () => {});
-    const port = this.#state === "cut" ? undefined : this.#route(client);
-    if (port === undefined) return void client.resetAndDestroy();
+    client.pause();
+    this.#connect(client, []);
+  }
+
+  #connect(client: Socket, tried: number[]): void {
+    if (client.destroyed) return;
+    const port = this.#state === "cut" ? undefined : this.#route(client, tried);
+    if (port === undefined || tried.includes(port)) return void client.resetAndDestroy();
     const server = connect({ port, host: "127.0.0.1", noDelay: true });
-    server.on("error", () => {});
+    const retry = (): void => this.#connect(client, [...tried, port]);
+    server.once("error", retry);
+    server.once("connect", () => {
+      server.off("error", retry).on("error", () => {});
+      if (!client.destroyed && this.#state !== "cut") return this.#link(client, server);
+      client.resetAndDestroy();
+      server.resetAndDestroy();
+    });
+  }
+
+  #link(client: Socket, server: Socket): void {
     const link = { client, server };
     this.#links.add(link);
     for (const [one, other] of [

@@ -22,6 +22,9 @@ export const ADMIN = { email: "admin@example.com", password: "chaos is an admin"
 /** Seconds that an access token lives: short, so that tokens expire and are renewed within a run. */
 export const TOKEN_TTL_S = 45;
 
+/** Seconds over which a stopping notifier closes its sockets. */
+export const DRAIN_S = 2;
+
 /** What each node runs; there are two of each. */
 const SERVICES = {
   gateway: "api-gateway",
@@ -113,7 +116,7 @@ export class Topology {
       BCRYPT_COST: "4",
       LOG_LEVEL: "warn",
       RATE_LIMIT: "off",
-      DRAIN_SECONDS: "2",
+      DRAIN_SECONDS: String(DRAIN_S),
       ACCESS_TOKEN_TTL: String(TOKEN_TTL_S),
       JWT_SECRET: randomBytes(32).toString("base64url"),
       NAMESPACE: `chaos-${randomBytes(4).toString("hex")}`,

@@ -30,6 +30,16 @@ function personalOf({ signals, calls }: Recording) {
   return { opened: opened as Extract<Signal, { kind: "opened" }>, logout: logout as Call };
 }
 
+/** A rollout's restart of a node, from the beginning to the end of the recording. */
+const rollOut = (r: Recording): void =>
+  void r.faults.push({
+    name: "SIGTERM",
+    target: "tasks-1",
+    began: r.began - 1,
+    ended: r.ended,
+    isBounded: true,
+  });
+
 /** What is spoiled, how, and what the checker counts then. */
 const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<Record<Finding, number>>][] = [
   ["a frame is dropped", (r) => r.signals.splice(indexOf(r, 5, "ann"), 1), { lost: 1, state_differs: 1 }],
@@ -220,6 +230,22 @@ const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<R
     "a request fails while nothing is broken",
     (r) => r.calls.push({ ...r.calls[0]!, id: "failed", outcome: "failed", status: 503 }),
     { failed_without_fault: 1 },
+  ],
+  [
+    "a request fails while a rollout restarts a node",
+    (r) => {
+      rollOut(r);
+      r.calls.push({ ...r.calls[0]!, id: "failed", outcome: "failed", status: 503 });
+    },
+    { failed_in_restart: 1 },
+  ],
+  [
+    "a rollout loses a socket",
+    (r) => {
+      rollOut(r);
+      insert(r, { kind: "closed", reason: "transport close", client: "ann", connection: 1, at: r.ended });
+    },
+    { slow_return: 1 },
   ],
   [
     "a process ends by itself",
