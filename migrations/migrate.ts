@@ -31,7 +31,7 @@ const umzugOn = (client: pg.Client, onProgress?: (line: string) => void): Umzug 
       glob: ["[0-9]*.{sql,ts}", { cwd: import.meta.dirname }],
       resolve: ({ name, path }) => ({
         name,
-        path: path as string,
+        path,
         up: async () => {
           onProgress?.(`migrating: ${name}`);
           const run = await load(path as string);

@@ -102,7 +102,12 @@ async function runNode(node: { container?: Container }, folder: string): Promise
   try {
     await step(
       "migrate",
-      () => runOnce(IMAGE, ["node", "scripts/migrate.ts"], { env, files }),
+      async () => {
+        const migrate = ["node", "scripts/migrate.ts"];
+        const plan = await runOnce(IMAGE, [...migrate, "--plan"], { env, files });
+        const hash = /--approve (\w+)$/.exec(plan)?.[1] ?? "none";
+        return runOnce(IMAGE, [...migrate, "--approve", hash], { env, files });
+      },
       (output) => output.split("\n").at(-1) as string,
     );
     const container = await step(

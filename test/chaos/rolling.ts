@@ -42,7 +42,7 @@ export async function runRolling(
     });
   const [nats] = topology.nats;
   await step(KILLED, "nats-1", async () => {
-    nats?.kill();
+    await nats?.kill();
     await delay(NATS_AWAY_MS);
     await nats?.restart();
   });
