@@ -30,12 +30,12 @@ function personalOf({ signals, calls }: Recording) {
   return { opened: opened as Extract<Signal, { kind: "opened" }>, logout: logout as Call };
 }
 
-/** A rollout's restart of a node, from the beginning to the end of the recording. */
+/** A rollout restarts a node in the last second of the recording. */
 const rollOut = (r: Recording): void =>
   void r.faults.push({
     name: "SIGTERM",
     target: "tasks-1",
-    began: r.began - 1,
+    began: r.ended - 1000,
     ended: r.ended,
     isBounded: true,
   });
@@ -235,7 +235,8 @@ const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<R
     "a request fails while a rollout restarts a node",
     (r) => {
       rollOut(r);
-      r.calls.push({ ...r.calls[0]!, id: "failed", outcome: "failed", status: 503 });
+      const times = { began: r.ended - 500, ended: r.ended - 400 };
+      r.calls.push({ ...r.calls[0]!, ...times, id: "failed", outcome: "failed", status: 503 });
     },
     { failed_in_restart: 1 },
   ],
