@@ -6,11 +6,18 @@ const PING_MS = 600;
 /** How often the node of a call that waits for long is asked again. */
 const AGAIN_MS = 1000;
 
+interface NodeNews {
+  node: { id: string; instanceID: string };
+}
+
 /**
  * Finds a dead node by its silence. Moleculer notices a dead node by missing heartbeats, in whole seconds; until then each
  * call to it hangs. Here a call that is silent for a moment pings its node. The node of a slow action answers, and nothing
  * happens. A dead node does not: the registry drops it and rejects the calls that wait for it, so reads are retried on
  * another node and writes get a prompt 503. A node that was only frozen returns with its next heartbeat.
+ *
+ * A process that starts under the name of a killed one answers pings in its place. The calls that the dead one got, or
+ * nobody, are rejected when the new one says who it is.
  */
 export function failureDetector(broker: ServiceBroker): Middleware {
   const asked = new Set<string>();
@@ -33,8 +40,20 @@ export function failureDetector(broker: ServiceBroker): Middleware {
     }
   }
 
+  /** The process behind each node's name, by what it said last. */
+  const instances = new Map<string, string>();
+  function meet({ node: { id, instanceID } }: NodeNews): void {
+    const before = instances.get(id);
+    instances.set(id, instanceID);
+    if (before !== undefined && before !== instanceID) broker.transit?.removePendingRequestByNodeID(id);
+  }
+
   return {
     name: "FailureDetector",
+    created({ localBus }: ServiceBroker) {
+      // A process whose predecessor's end was noticed is connected; one whose predecessor's was not is updated.
+      for (const news of ["$node.connected", "$node.updated"]) localBus.on(news, meet);
+    },
     remoteAction(next) {
       return async function watchedCall(ctx) {
         const nodeID = String(ctx.nodeID);

@@ -175,6 +175,21 @@ describe("a node that is silent for a moment", () => {
   });
 });
 
+test("the call to a node that died is rejected when another process comes up under its name, which answers pings", async () => {
+  const refused = expect(worker.call(here, "write", {})).rejects.toMatchObject({
+    name: "RequestRejectedError",
+  });
+  const { nodeID } = await nextServed();
+  const { rawInfo } = here.registry.nodes.get(nodeID) as unknown as { rawInfo: object };
+  // The same news of the same process reject nothing: the call waits on.
+  here.registry.processNodeInfo({ ...rawInfo } as never);
+  await jest.advanceTimersByTimeAsync(SUSPECT_AFTER + ANSWER_WITHIN);
+  expect(here.transit?.pendingRequests.size).toBe(1);
+  here.registry.processNodeInfo({ ...rawInfo, instanceID: "another" } as never);
+  await refused;
+  expect(isUp(nodeID)).toBe(true);
+});
+
 test("a node that answers promptly is never asked", async () => {
   const ping = jest.spyOn(here, "ping");
   const calling = worker.call(here, "write", {});
