@@ -10,6 +10,7 @@ import { SMTPServer } from "smtp-server";
 import { freePort } from "../../local/ports.ts";
 import { startNats } from "../../local/nats.ts";
 import { until } from "../../local/until.ts";
+import packageJson from "../../package.json" with { type: "json" };
 import { Api, type Wire } from "../support/api.ts";
 import { startErrorCollector, startSpanCollector, type ZipkinSpan } from "../support/collectors.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -168,6 +169,18 @@ async function story(): Promise<void> {
   const passwords = { current_password: password, password: PLANTED.newPassword };
   await me.must("POST", "/auth/password/change", passwords);
   await api.post("/auth/password/forgot", { email: EMAIL });
+  await breakJob();
+}
+
+/** Lets a job fail by a fault that names a person, and makes it due. */
+async function breakJob(): Promise<void> {
+  await db.query(
+    `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no keys of ${EMAIL}'; END $$;
+     CREATE TRIGGER fail BEFORE DELETE ON idempotency.keys EXECUTE FUNCTION fail()`,
+  );
+  const send = () =>
+    db.query("INSERT INTO jobs.job (name) SELECT name FROM jobs.queue WHERE name = 'forget-answers'");
+  expect(await until(async () => (await send()).rowCount === 1, 10_000)).toBe(true);
 }
 
 interface Line extends Record<string, unknown> {
@@ -295,14 +308,13 @@ test("an internal error is logged and reported once, with its ids and without wh
     traced("a-fault"),
   );
   expect(answer.status).toBe(500);
-  expect(await until(() => errors.events.length > 0 && requestLine("a-fault") !== undefined, 10_000)).toBe(
-    true,
-  );
+  const reports = () => errors.events.filter(({ tags }) => tags.service === "api-gateway");
+  expect(await until(() => reports().length > 0 && requestLine("a-fault") !== undefined, 10_000)).toBe(true);
   expect(requestLine("a-fault")).toMatchObject({ level: "error", status: 500 });
-  expect(errors.events).toHaveLength(1);
-  const [event] = errors.events;
+  expect(reports()).toHaveLength(1);
+  const [event] = reports();
   expect(event).toMatchObject({
-    release: "taskwire@0.2.0",
+    release: `taskwire@${packageJson.version}`,
     environment: "test",
     tags: { service: "api-gateway", action: "tasks.create_comment", request_id: "a-fault", trace_id: TRACE },
   });
@@ -312,6 +324,25 @@ test("an internal error is logged and reported once, with its ids and without wh
   const words = [...Object.values(PLANTED), ...tokens, userId, "Mozilla", "Authorization", "127.0.0.1"];
   expect(words.filter((word) => errors.raw.join("\n").includes(word))).toEqual([]);
 });
+
+test("a job that fails by a fault is logged and reported under the id of its run, without what people wrote", async () => {
+  const report = () => errors.events.find(({ tags }) => tags.service === "jobs");
+  expect(await until(() => report() !== undefined, 15_000)).toBe(true);
+  const { tags, exception } = report() as NonNullable<ReturnType<typeof report>>;
+  expect(exception.values.at(-1)?.value).toBe("no keys of [redacted]");
+  const { rows } = await db.query("SELECT id FROM jobs.job WHERE name = 'forget-answers'");
+  expect(rows.map(({ id }) => id as string)).toContain(tags.request_id);
+  expect(linesOf(nodes.rest as RunningProgram)).toContainEqual(
+    expect.objectContaining({
+      level: "error",
+      svc: "jobs",
+      msg: "job forget-answers failed",
+      request_id: tags.request_id,
+      trace_id: tags.trace_id,
+    }),
+  );
+  expect(errors.raw.join("\n")).not.toContain(PLANTED.email);
+}, 20_000);
 
 test("a fault that ends a process is logged and reported before the process is gone", async () => {
   const rest = nodes.rest as RunningProgram;

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SECRETS } from "../../core/config/variables.ts";
 import { type Config, ConfigError, documentConfig, loadConfig, SERVICES } from "../../core/config.ts";
 
 /** Told apart from everything that an error may say. */
@@ -229,20 +230,26 @@ describe("one line says what is wrong", () => {
 });
 
 describe("a secret in a file", () => {
-  test.each(["DATABASE_URL", "NATS_URL", "REDIS_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS"] as const)(
-    "%s_FILE is read and trimmed",
-    async (name) => {
-      const values = {
-        DATABASE_URL: "postgres://db/x",
-        NATS_URL: "nats://broker",
-        REDIS_URL: "redis://cache",
-        JWT_SECRET: SECRET,
-        JWT_SECRET_PREVIOUS: SECRET,
-      };
-      const file = await fileOf(name, ` ${values[name]} \n`);
-      expect(loadConfig({ [`${name}_FILE`]: file })[name]).toBe(values[name]);
-    },
-  );
+  const values = {
+    DATABASE_URL: "postgres://db/x",
+    NATS_URL: "nats://broker",
+    REDIS_URL: "redis://cache",
+    JWT_SECRET: SECRET,
+    JWT_SECRET_PREVIOUS: SECRET,
+    METRICS_TOKEN: SECRET,
+    ADMIN_PASSWORD: SECRET,
+    SMTP_URL: "smtp://relay",
+    SENTRY_DSN: "https://key@errors/7",
+  };
+  test.each(Object.keys(values) as (keyof typeof values)[])("%s_FILE is read and trimmed", async (name) => {
+    const file = await fileOf(name, ` ${values[name]} \n`);
+    const others = name === "ADMIN_PASSWORD" ? { ADMIN_EMAIL: "ada@example.com" } : {};
+    expect(loadConfig({ ...others, [`${name}_FILE`]: file })[name]).toBe(values[name]);
+  });
+
+  test("is possible for each secret", () => {
+    expect(Object.keys(values).sort()).toEqual([...SECRETS].sort());
+  });
 
   test("serves in production", async () => {
     const { JWT_SECRET, ...rest } = PRODUCTION;
