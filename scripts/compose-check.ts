@@ -12,7 +12,7 @@ import { until } from "../local/until.ts";
 import { PROMISED, takeTour } from "../test/support/tour.ts";
 import { fullName, provideImage } from "./containers/base-images.ts";
 import { inNamespaces, mustHave, run, step } from "./containers/commands.ts";
-import { compose, isOurs, readComposition, writeLocal } from "./containers/composition.ts";
+import { compose, isOurs, readComposition, type Service, writeLocal } from "./containers/composition.ts";
 import { buildImage, IMAGE } from "./containers/image.ts";
 import { useOwnStorage } from "./containers/storage.ts";
 
@@ -90,10 +90,24 @@ async function prove(): Promise<void> {
   const env = { TASKWIRE_IMAGE: IMAGE, RATE_LIMIT: "off", LOG_LEVEL: "warn" };
   await writeLocal(file, composition);
   try {
+    const up = (names: string[]) => compose(file, ["up", "--detach", "--no-build", ...names], env);
+    const first = [...services.keys()].filter(
+      (name) => !isOurs(services.get(name) as Service) && name !== "proxy",
+    );
     await step(
       "up",
-      () => compose(file, ["up", "--detach", "--no-build"], env),
-      () => `${services.size} services`,
+      () => up(first),
+      () => first.join(", "),
+    );
+    await step(
+      "migrate",
+      () => compose(file, ["run", "--rm", "migrate"], env),
+      (output) => output.split("\n").at(-1) as string,
+    );
+    await step(
+      "up",
+      () => up([...nodes, "proxy"]),
+      () => `${nodes.length} nodes and the proxy`,
     );
     await step(
       "ready",

@@ -5,12 +5,12 @@ import { parse } from "yaml";
 import { fullName } from "./base-images.ts";
 import { run } from "./commands.ts";
 
-interface Service {
+export interface Service {
   image: string;
   build?: string;
   profiles?: string[];
   environment?: Record<string, string>;
-  depends_on?: Record<string, { condition: string }>;
+  depends_on?: unknown;
   volumes?: string[];
 }
 
@@ -36,8 +36,9 @@ export const isOurs = ({ build }: Service): boolean => build !== undefined;
 
 /**
  * Writes what this machine can run of it. Containers share one network, so each service has an address of its own on the
- * loopback, which its name leads to, and all ports stay as they are. podman has nobody to run health checks: the caller
- * runs them, and only the migration's end is waited for.
+ * loopback, which its name leads to, and all ports stay as they are. They share the host's name too, of which a node
+ * would make its id. podman has nobody to run health checks, and Debian's waits for no container that has ended: the
+ * caller starts the services in their order.
  */
 export async function writeLocal(file: string, { name, volumes, services }: Composition): Promise<void> {
   const addresses = new Map([...services.keys()].map((service, at) => [service, `127.0.1.${at + 1}`]));
@@ -49,14 +50,11 @@ export async function writeLocal(file: string, { name, volumes, services }: Comp
     network_mode: "host",
     extra_hosts: [...addresses].map(([other, address]) => `${other}:${address}`),
     healthcheck: { disable: true },
-    depends_on: Object.fromEntries(
-      Object.entries(whole.depends_on ?? {}).map(([other, { condition }]) => [
-        other,
-        { condition: condition === "service_healthy" ? "service_started" : condition },
-      ]),
-    ),
+    depends_on: undefined,
     volumes: whole.volumes?.map((volume) => volume.replace(/^\.(?=\/)/, resolve("."))),
-    ...(isOurs(whole) && { environment: { ...whole.environment, HOST: addresses.get(service) } }),
+    ...(isOurs(whole) && {
+      environment: { ...whole.environment, HOST: addresses.get(service), NODE_ID: service },
+    }),
   });
   const entries = [...services].map(([service, whole]) => [service, local(service, whole)]);
   // JSON is YAML.
