@@ -1,10 +1,11 @@
-/** How the checks of image and compose file run programs, and say what they did. */
+/** How the checks of image, compose file and monitoring run programs, and say what they did. */
 import { execFile, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
 /** How to get each program that a check needs. */
 const PROGRAMS = {
+  amtool: "Debian: apt-get install prometheus-alertmanager, or a binary of prometheus.io",
   bash: "Debian: apt-get install bash",
   buildah: "Debian: apt-get install buildah",
   curl: "Debian: apt-get install curl",
@@ -14,6 +15,8 @@ const PROGRAMS = {
   npm: "it comes with Node",
   podman: "Debian: apt-get install podman crun",
   "podman-compose": "pip install podman-compose",
+  prometheus: "Debian: apt-get install prometheus, or a binary of prometheus.io",
+  promtool: "it comes with prometheus",
 } satisfies Record<string, string>;
 type ProgramName = keyof typeof PROGRAMS;
 

@@ -79,7 +79,7 @@ test("/metrics has what docs/metrics.md says, each with its type and labels, and
   // What waits in the queues is counted in the background: the first scrapes go without.
   const isCounted = async () => {
     await scrape();
-    return text.includes('taskwire_jobs_waiting{job="');
+    return text.includes('taskwire_jobs_waiting{queue="');
   };
   expect(await until(isCounted, 5000)).toBe(true);
 
