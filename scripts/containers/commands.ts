@@ -20,7 +20,8 @@ const PROGRAMS = {
 } satisfies Record<string, string>;
 type ProgramName = keyof typeof PROGRAMS;
 
-const isThere = (name: string): boolean =>
+/** Whether a program is on PATH. */
+export const isThere = (name: string): boolean =>
   (process.env.PATH ?? "").split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, name), constants.X_OK);

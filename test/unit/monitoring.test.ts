@@ -86,6 +86,13 @@ describe("each alert", () => {
     }
   });
 
+  test("has a run-book under its name, and no other alert has one", () => {
+    const [, runBooks = ""] = read("docs/operations.md").split(/^## Run-books$/m);
+    const [section] = runBooks.split(/^## /m) as [string];
+    const headings = [...section.matchAll(/^### (.+)$/gm)].map(([, heading]) => heading);
+    expect(headings.sort()).toEqual(alerts.map(({ alert }) => alert).sort());
+  });
+
   test("has a test in which it fires, and one in which it does not", () => {
     for (const { alert } of alerts) {
       const own = cases.filter(({ alertname }) => alertname === alert);
