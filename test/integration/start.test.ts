@@ -97,7 +97,7 @@ describe("a start that can't succeed ends with one line and code 1, and leaves n
   test("a cluster with a taken port", async () => {
     const program = await run({ DATA_DIR: dataDir("cluster"), PORT: takenPort }, "scripts/cluster.ts");
     const { code, stdout, stderr } = await program.ended;
-    expect(stderr).toMatch(/^Taskwire: port \d+ is taken .*set PORT, the first of three.*\n$/);
+    expect(stderr).toMatch(/^Taskwire: port \d+ is taken .*set PORT, the first of 3.*\n$/);
     expect([code, stdout]).toEqual([1, ""]);
   });
 
