@@ -389,6 +389,13 @@ CREATE INDEX users_sessions_ended_idx ON users.users USING btree (sessions_ended
 
 CREATE UNIQUE INDEX users_username_key ON users.users USING btree (username_key);
 
+CREATE VIEW auth.issued AS
+ SELECT sessions.id
+   FROM auth.sessions
+UNION ALL
+ SELECT personal_tokens.id
+   FROM auth.personal_tokens;
+
 CREATE VIEW auth.revoked AS
  SELECT sessions.id AS session_id,
     sessions.user_id,

@@ -125,7 +125,7 @@ export default (config: Config): ServiceSchema => {
       this.requestSeconds = measureGateway(metricsOf(this.broker), this);
       this.cursors = createCursorSigner(config.JWT_SECRET, config.JWT_SECRET_PREVIOUS);
       this.revocations = new RevocationFeed(this.db, config.ACCESS_TOKEN_TTL);
-      this.authenticator = new Authenticator(createTokens(config), this.revocations.sessions, (token) =>
+      this.authenticator = new Authenticator(createTokens(config), this.revocations, (token) =>
         verifyPersonalToken(this.broker, token),
       );
     },

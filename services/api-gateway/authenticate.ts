@@ -2,8 +2,8 @@ import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
 import { Problem, problemCode } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
-import type { RevokedSessions } from "../../core/revoked-sessions.ts";
 import type { Tokens } from "../../core/tokens.ts";
+import type { RevocationFeed } from "../../mixins/revocations.ts";
 import { PERSONAL_TOKEN_PREFIX } from "../auth/auth.contract.ts";
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
@@ -31,12 +31,12 @@ export interface VerifiedToken {
 export class Authenticator {
   readonly #verified = new LRUCache<string, VerifiedToken>({ max: MAX_CACHED });
   readonly #tokens: Tokens;
-  readonly #revoked: RevokedSessions;
+  readonly #revoked: Pick<RevocationFeed, "has">;
   readonly #verifyPersonal: (token: string) => Promise<VerifiedToken>;
 
   constructor(
     tokens: Tokens,
-    revoked: RevokedSessions,
+    revoked: Pick<RevocationFeed, "has">,
     verifyPersonal: (token: string) => Promise<VerifiedToken>,
   ) {
     this.#tokens = tokens;

@@ -1,6 +1,6 @@
 import { Problem, problemDocument } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
-import type { Queryable } from "../../mixins/database.ts";
+import type { Database } from "../../mixins/database.ts";
 import { RevocationFeed } from "../../mixins/revocations.ts";
 import type { ClientSocket, PushServer } from "./sockets.ts";
 import type { Waits } from "./waits.ts";
@@ -32,7 +32,7 @@ export function dismiss(
  * @param tokenTtlS seconds that an access token lives
  */
 export const endRevoked = (
-  db: Queryable,
+  db: Database,
   io: PushServer,
   waits: Pick<Waits, "endSessions">,
   tokenTtlS: number,

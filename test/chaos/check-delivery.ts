@@ -127,7 +127,9 @@ export class Subscription {
       this.#findings.add("unredacted", `${where} ${Math.round(frame.at - until)} ms after its redaction`);
     const place = this.places.get(frame.stream) ?? newPlace(null);
     this.places.set(frame.stream, place);
-    if (place.isReady) this.#follow(place, frame);
+    // A poll's answer that was on its way when its client left is still read: its frames count if they follow.
+    const isLate = !this.isOpen && frame.seq === place.seq + 1;
+    if (place.isReady || isLate) this.#follow(place, frame);
     else place.waiting.push(frame);
   }
 

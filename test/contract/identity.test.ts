@@ -141,6 +141,31 @@ describe("logout", () => {
     }
   });
 
+  test("that a restore to an older backup lost end too: nothing else could end them", async () => {
+    const [ada, ben] = [await node.api.person("ada"), await node.api.person("ben")];
+    const { token } = await ada.api.must("POST", "/auth/tokens", { name: "CI", scope: "read" });
+    const lost = [ada.api, node.api.as(token)];
+    const [socket, kept] = await Promise.all(
+      [ada, ben].map((one) => TestSocket.connect(node.url, { token: one.token })),
+    );
+    try {
+      for (const api of lost) expect((await api.get("/tasks")).status).toBe(200);
+      await sql.query("DELETE FROM auth.personal_tokens WHERE user_id = $1", [ada.id]);
+      await sql.query("DELETE FROM auth.sessions WHERE user_id = $1", [ada.id]);
+      await sql.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+      );
+      for (const api of lost)
+        expect(await until(async () => (await api.get("/tasks")).status === 401, 5000)).toBe(true);
+      await socket?.waitFor(() => socket.ends.length > 0, "the end");
+      expect(socket?.dismissed).toMatchObject([{ frame: "session_ended", problem: { status: 401 } }]);
+      expect((await ben.api.get("/tasks")).status).toBe(200);
+      expect(kept?.dismissed).toEqual([]);
+    } finally {
+      for (const one of [socket, kept]) one?.close();
+    }
+  });
+
   test.each(["/auth/logout", "/auth/logout-all"])("%s needs credentials", async (path) => {
     expectProblem(await node.api.post(path), 401, "unauthenticated");
   });

@@ -16,7 +16,7 @@ import { countByStatus } from "../../services/tasks/tasks.queries.ts";
 import { findInLog, redactLog } from "../../mixins/event-log.erasure.ts";
 import { readLog, readLogPage } from "../../mixins/event-log.queries.ts";
 import { responsesAbout, redactResponses } from "../../mixins/idempotency.ts";
-import { revokedWithin } from "../../mixins/revocations.ts";
+import { notIssued, revokedWithin } from "../../mixins/revocations.ts";
 import { searchUsers } from "../../services/users/users.queries.ts";
 import { freshDatabase } from "../support/database.ts";
 
@@ -290,6 +290,11 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
       "sessions_user_idx",
       "personal_tokens_user_idx",
     ],
+  ],
+  [
+    "which sessions are there",
+    (db) => notIssued(db, [user.session, mine]),
+    ["sessions_pkey", "personal_tokens_pkey"],
   ],
   ["somebody's tokens", (db) => listPersonalTokens(db, mine, offset), ["personal_tokens_user_idx"]],
   ["a project's counts", (db) => countByStatus(db, first, mine), []],

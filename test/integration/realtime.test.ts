@@ -411,8 +411,8 @@ describe("on an open socket", () => {
   });
 
   test("an expired token ends the socket after token_expired; authenticate renews it in time", async () => {
-    const brief = createTokens({ ...node.config, ACCESS_TOKEN_TTL: 2 });
-    const { token } = brief.sign({ id: ben.id, role: "user", session: newId() });
+    const { actor } = createTokens(node.config).verify(ben.token);
+    const { token } = createTokens({ ...node.config, ACCESS_TOKEN_TTL: 2 }).sign(actor);
     const [renewed, ended] = await Promise.all([connect({ ...ben, token }), connect({ ...ben, token })]);
     expect(await renewed.ask("authenticate", { token: eve.token })).toMatchObject({
       problem: { status: 401 },

@@ -468,3 +468,25 @@ test("an outage lasts until a write that Postgres committed after it is acknowle
     [100, null],
   ]);
 });
+
+test("a frame that a client still reads after it left counts, and nothing is lost when it comes back", () => {
+  const recording = soundRecording();
+  const { began } = recording;
+  const [last] = recording.signals.splice(indexOf(recording, 10, "ann"), 1) as [EventSignal];
+  const ninth = frameOf(recording, 9);
+  const ann = { client: "ann", connection: 1, at: began + 9500 };
+  insert(recording, { ...ann, kind: "closed", reason: "io client disconnect" });
+  insert(recording, { ...ninth, at: began + 9600 });
+  recording.signals.splice(recording.signals.indexOf(ninth), 1);
+  const opened = recording.signals.find(({ kind, client }) => kind === "opened" && client === "ann");
+  const again = { client: "ann", connection: 2, at: began + 11_000 };
+  const cursors = { [STREAM]: { seq: 9, id: ninth.id }, [`user:${ANN}`]: { seq: 0, id: null } };
+  insert(recording, { ...(opened as Extract<Signal, { kind: "opened" }>), ...again, cursors });
+  insert(recording, { ...last, ...again });
+  const streams = {
+    [STREAM]: { seq: 10, id: last.id, recovered: true },
+    [`user:${ANN}`]: { seq: 0, id: null, recovered: true },
+  };
+  insert(recording, { ...again, kind: "ready", streams });
+  expect(nonZero(recording)).toEqual({});
+});

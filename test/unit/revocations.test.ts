@@ -1,17 +1,18 @@
 import { describe, expect, jest, test } from "@jest/globals";
 import { RevokedSessions } from "../../core/revoked-sessions.ts";
-import type { Queryable, Statement } from "../../mixins/database.ts";
+import type { Database, Statement } from "../../mixins/database.ts";
 import { RevocationFeed } from "../../mixins/revocations.ts";
 
 /** A database that answers when the test says so. */
 function heldDatabase() {
   const asked: { statement: Statement; answer(ids: string[]): void; fail(): void }[] = [];
-  const db: Queryable = {
+  const db: Pick<Database, "query"> & { interruptions: number } = {
+    interruptions: 0,
     query: <Row>(statement: Statement) => {
       const { promise, resolve, reject } = Promise.withResolvers<Row[]>();
       asked.push({
         statement,
-        answer: (ids) => resolve(ids.map((session_id) => ({ session_id })) as Row[]),
+        answer: (ids) => resolve(ids.map((id) => ({ id, session_id: id })) as Row[]),
         fail: () => reject(new Error("away")),
       });
       return promise;
@@ -170,5 +171,48 @@ describe("a node that reads what ended", () => {
     await read;
     feed.markEnded(["b"]);
     expect(told).toEqual([["a"], ["b"]]);
+  });
+
+  /** A node that has read once, with what it asks next. */
+  async function readingNode() {
+    const held = heldDatabase();
+    const told: string[] = [];
+    const feed = new RevocationFeed(held.db, 900, (ids) => told.push(...ids));
+    const read = feed.read();
+    held.asked.shift()?.answer([]);
+    await read;
+    return { ...held, feed, told };
+  }
+
+  test("asks once whether a session that came is in Postgres, and ends it if it is not", async () => {
+    const { asked, feed, told } = await readingNode();
+    await feed.confirm();
+    expect(asked).toEqual([]);
+    expect(["a", "lost", "a"].map((id) => feed.has(id))).toEqual([false, false, false]);
+    const confirmed = feed.confirm();
+    expect(asked.map(({ statement }) => statement.values)).toEqual([[["a", "lost"]]]);
+    asked[0]?.answer(["lost"]);
+    await confirmed;
+    expect(told).toEqual(["lost"]);
+    expect(["a", "lost"].map((id) => feed.has(id))).toEqual([false, true]);
+    await feed.confirm();
+    expect(asked).toHaveLength(1);
+  });
+
+  test("asks again for all of them after Postgres was away, and believes no answer from before", async () => {
+    const { db, asked, feed, told } = await readingNode();
+    feed.has("a");
+    const overlapping = feed.confirm();
+    db.interruptions += 1;
+    asked[0]?.answer([]);
+    await overlapping;
+    for (const at of [1, 2]) {
+      const confirmed = feed.confirm();
+      expect(asked[at]?.statement.values).toEqual([["a"]]);
+      asked[at]?.answer(at === 1 ? [] : ["a"]);
+      await confirmed;
+      db.interruptions += 1;
+    }
+    expect(told).toEqual(["a"]);
   });
 });
