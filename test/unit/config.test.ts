@@ -193,6 +193,16 @@ describe("one line says what is wrong", () => {
       { ...PRODUCTION, JWT_SECRET_PREVIOUS: developmentSecret },
       /^JWT_SECRET_PREVIOUS: /,
     ],
+    [
+      "production with the secret of development, where nobody signs",
+      { ...PRODUCTION, ...alone, NATS_URL: "nats://broker", JWT_SECRET: developmentSecret },
+      /^JWT_SECRET: set .*openssl/,
+    ],
+    [
+      "a notifier of production without a secret",
+      { ...PRODUCTION, SERVICES: "notifier", NATS_URL: "nats://broker", JWT_SECRET: "" },
+      /^JWT_SECRET: set .*openssl/,
+    ],
     ["production without a database", { ...PRODUCTION, DATABASE_URL: "" }, /^DATABASE_URL: set it/],
     ["production with a cheap hash", { ...PRODUCTION, BCRYPT_COST: "9" }, /^BCRYPT_COST: /],
     ["some services in production without a broker", { ...PRODUCTION, ...alone }, /^NATS_URL: set it/],
@@ -222,6 +232,11 @@ describe("one line says what is wrong", () => {
       expect.stringMatching(/^PORT: /),
       expect.stringMatching(/^JWT_SECRET: /),
     ]);
+  });
+
+  test("a node of production that knows no tokens needs no secret for them", () => {
+    const env = { ...PRODUCTION, ...alone, NATS_URL: "nats://broker", JWT_SECRET: "" };
+    expect(loadConfig(env).JWT_SECRET).toBe("");
   });
 
   test("some services without a broker are fine outside production", () => {
