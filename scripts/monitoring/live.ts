@@ -30,7 +30,7 @@ export async function watchLive(
     throw new Error("alertmanager is missing. Debian: apt-get install prometheus-alertmanager");
 
   const system = await startWatchedSystem(starting);
-  const watch = await startWatch(starting, system.targets, factor, alertmanager);
+  const watch = await startWatch(starting, system, factor, alertmanager);
   const load = await startLoad(system);
   own({ name: "the load", stop: () => Promise.resolve(load.stop()) });
   const nodes = Object.keys(system.targets);
@@ -38,7 +38,7 @@ export async function watchLive(
   say(
     factor === 1
       ? "The rules are those of monitoring/alerts.yml."
-      : `Each duration in the rules is shorter by the factor ${factor} in this run, a range no shorter than 5 s.`,
+      : `Each duration in the rules and each wait of Alertmanager is shorter by the factor ${factor} in this run; a range has 5 s at least.`,
   );
   await delay(LEAST_S * 1000, null, { signal });
   for (let at = LEAST_S; at < MOST_S && (await watch.query(HAS_JOBS)).length === 0; at++)

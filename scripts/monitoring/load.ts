@@ -53,7 +53,7 @@ export async function startLoad({ origin, notifiers }: WatchedSystem): Promise<L
   });
 
   let [sent, underWay, events] = [0, 0, 0];
-  /** One after another. All but the last are what a client may send: its answer is 404. */
+  /** One after another. The last one asks for what is not there: 404. */
   const kinds: (() => Promise<Response>)[] = [
     () => request("POST", "/tasks", { title: `Task ${sent}`, project_id: project }),
     () => request("GET", `/tasks/${task}`),

@@ -1,7 +1,9 @@
 /** Stops Postgres, NATS and Redis in turn, and says what probes and alerts say at each step. */
+import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Watch } from "./prometheus.ts";
+import { alertsOf, rulesOf, secondsOf } from "./rules.ts";
 import type { Dependency, WatchedSystem } from "./system.ts";
 
 /** What is seen at one moment. */
@@ -16,11 +18,11 @@ interface View {
 }
 
 /** What has to be seen while a dependency is away, and the alert that has to fire. */
-const EXPECTED: Record<Dependency["name"], { ready: string; health: string; alert: string; for: number }> = {
-  Postgres: { ready: "503", health: "503 down", alert: "PostgresDown", for: 30 },
-  NATS: { ready: "503", health: "503 down", alert: "NatsDown", for: 30 },
+const EXPECTED: Record<Dependency["name"], { ready: string; health: string; alert: string }> = {
+  Postgres: { ready: "503", health: "503 down", alert: "PostgresDown" },
+  NATS: { ready: "503", health: "503 down", alert: "NatsDown" },
   // Nothing fails without Redis.
-  Redis: { ready: "200", health: "200 degraded", alert: "RedisDown", for: 60 },
+  Redis: { ready: "200", health: "200 degraded", alert: "RedisDown" },
 };
 
 /** Seconds within which all is well again, probes and alerts. */
@@ -86,7 +88,14 @@ class Outage {
     const named = firing.map((name) => (inhibited.has(name) ? `(${name})` : name));
     const sent = this.#watch.sent.slice(this.#sentBefore);
     this.#sentBefore += sent.length;
-    const view = { live, ready, health, tasksReady, firing: named.join(", "), notified: sent.join(", ") };
+    const view = {
+      live,
+      ready,
+      health,
+      tasksReady,
+      firing: named.join(", "),
+      notified: [...new Set(sent)].join(", "),
+    };
     const last = this.#seen.at(-1);
     if (last === undefined || sent.length > 0 || !isDeepStrictEqual({ ...last, notified: "" }, view))
       this.#say(row([this.seconds.toFixed(1), ...Object.values(view)]));
@@ -128,15 +137,17 @@ export async function playOutages(
   watch: Watch,
   { seconds, factor, say }: { seconds: number; factor: number; say: (line: string) => void },
 ): Promise<string[]> {
+  const alerts = alertsOf(rulesOf(await readFile("monitoring/alerts.yml", "utf8")));
   const faults: string[] = [];
   const pids = system.pids();
   for (const dependency of system.dependencies) {
     const { name } = dependency;
-    const { alert, for: holds, ...expected } = EXPECTED[name];
+    const { alert, ...expected } = EXPECTED[name];
+    const patience = alerts.find((rule) => rule.alert === alert)?.for as string;
     // Scrapes, evaluations and the question take some seconds more.
-    const canFire = holds / factor + 8 < seconds;
+    const canFire = secondsOf(patience) / factor + 8 < seconds;
     say(
-      `\n${name} is stopped for ${seconds} s${canFire ? "" : `: too short for ${alert}, which waits ${holds} s`}`,
+      `\n${name} is stopped for ${seconds} s${canFire ? "" : `: too short for ${alert}, which waits ${patience}`}`,
     );
     say(row(HEAD));
     const outage = new Outage(system, watch, say);

@@ -11,7 +11,8 @@ import { cleanEnv } from "../../local/clean-env.ts";
 import { freePort } from "../../local/ports.ts";
 import type { Starting } from "../../local/program.ts";
 import { until } from "../../local/until.ts";
-import { hastened } from "./rules.ts";
+import { hastened, shorter } from "./rules.ts";
+import type { WatchedSystem } from "./system.ts";
 
 /** Seconds between two scrapes, and between two evaluations of the rules. */
 export const SCRAPE_S = 1;
@@ -112,7 +113,7 @@ interface PrometheusConfig {
 }
 
 interface AlertmanagerConfig {
-  route: Record<string, unknown>;
+  route: { group_wait: string; group_interval: string };
   receivers: { name: string; webhook_configs?: object[] }[];
 }
 
@@ -127,13 +128,13 @@ async function ask<Body>(url: string): Promise<Body> {
 
 /**
  * Starts both.
- * @param targets `host:port` by the node's name, which becomes the label `instance`
- * @param factor by which the rules are in a hurry (`hastened`); 1 leaves them as they are
+ * @param targets of the system: a node's name becomes the label `instance`
+ * @param factor by which the rules (`hastened`) and Alertmanager's waits are in a hurry; 1 leaves them as they are
  * @param alertmanager the program's name: Debian calls it prometheus-alertmanager
  */
 export async function startWatch(
   starting: Starting,
-  targets: Record<string, string>,
+  { targets, metricsToken }: Pick<WatchedSystem, "targets" | "metricsToken">,
   factor: number,
   alertmanager: string,
 ): Promise<Watch> {
@@ -144,7 +145,8 @@ export async function startWatch(
   const [prometheusPort, alertmanagerPort] = [await freePort(), await freePort()];
 
   const routing = parse(await readFile("monitoring/alertmanager.yml", "utf8")) as AlertmanagerConfig;
-  Object.assign(routing.route, { group_wait: "1s", group_interval: "1s" });
+  for (const wait of ["group_wait", "group_interval"] as const)
+    routing.route[wait] = shorter(routing.route[wait], factor);
   for (const each of routing.receivers) each.webhook_configs = [{ url: receiver, send_resolved: true }];
   await writeFile(join(dir, "alertmanager.yml"), stringify(routing));
 
@@ -155,13 +157,14 @@ export async function startWatch(
   config.scrape_configs = [
     {
       job_name: "taskwire",
+      authorization: { credentials: metricsToken },
       static_configs: Object.entries(targets).map(([instance, target]) => ({
         targets: [target],
         labels: { instance },
       })),
     },
   ];
-  await writeFile(join(dir, "prometheus.yml"), stringify(config));
+  await writeFile(join(dir, "prometheus.yml"), stringify(config), { mode: 0o600 });
   const rules = await readFile("monitoring/alerts.yml", "utf8");
   await writeFile(join(dir, "alerts.yml"), factor === 1 ? rules : hastened(rules, factor, 5 * SCRAPE_S));
 

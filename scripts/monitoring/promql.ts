@@ -32,3 +32,15 @@ export function selectorsOf(expr: string): Selector[] {
   });
   return selectors;
 }
+
+/** The labels by which a query groups and joins. @throws what `selectorsOf` throws */
+export function groupingsOf(expr: string): string[] {
+  selectorsOf(expr);
+  const labels: string[] = [];
+  parser.parse(expr).iterate({
+    enter({ name, from, to, node }) {
+      if (name === "LabelName" && node.parent?.name === "GroupingLabels") labels.push(expr.slice(from, to));
+    },
+  });
+  return labels;
+}

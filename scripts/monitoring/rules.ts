@@ -35,11 +35,13 @@ export const recordsOf = (rules: readonly Rule[]): RecordingRule[] =>
 
 const SECONDS = { s: 1, m: 60, h: 3600 } as const;
 
-/** A duration such as `2m`, divided, in whole seconds, and no shorter than `least`. */
-const shorter = (duration: string, factor: number, least: number): string => {
-  const seconds = parseInt(duration, 10) * SECONDS[duration.at(-1) as keyof typeof SECONDS];
-  return `${Math.max(least, Math.round(seconds / factor))}s`;
-};
+/** The seconds of a duration of one unit, such as `2m`. */
+export const secondsOf = (duration: string): number =>
+  parseInt(duration, 10) * SECONDS[duration.at(-1) as keyof typeof SECONDS];
+
+/** A duration, divided, in whole seconds, and no shorter than `least` seconds. */
+export const shorter = (duration: string, factor: number, least = 1): string =>
+  `${Math.max(least, Math.round(secondsOf(duration) / factor))}s`;
 
 /**
  * The same rules in a hurry: each `for` and each range such as `[5m]` is shorter by a factor, so that an outage of seconds
@@ -55,7 +57,7 @@ export function hastened(text: string, factor: number, leastRange: number): stri
       /\[(\d+[smh])\]/g,
       (_, range: string) => `[${shorter(range, factor, leastRange)}]`,
     );
-    if (isAlert(rule)) rule.for = shorter(rule.for, factor, 1);
+    if (isAlert(rule)) rule.for = shorter(rule.for, factor);
   }
   return stringify({ groups });
 }

@@ -1,4 +1,5 @@
 /** A cluster of processes whose Postgres, NATS and Redis can be stopped and started again. All listen on 127.0.0.1. */
+import { randomBytes } from "node:crypto";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,6 +26,8 @@ export interface WatchedSystem {
   notifiers: string[];
   /** Where each node serves its metrics, `host:port` by the node's name. */
   targets: Record<string, string>;
+  /** What they want to be asked with. */
+  metricsToken: string;
   dependencies: Dependency[];
   /** The process ids of the nodes, by name: one that started again has another. */
   pids(): Record<string, number | undefined>;
@@ -59,6 +62,7 @@ export async function startWatchedSystem({ say, own, signal }: Starting): Promis
   own({ name: "Redis", stop: () => redis.stop() });
 
   const [gateway, first, second] = [await freePort(), await freePort(), await freePort()];
+  const metricsToken = randomBytes(32).toString("base64url");
   const { group, nodes } = await startCluster(
     { DATABASE_URL: postgres.url, NATS_URL: nats.url, REDIS_URL: redis.url },
     { gateways: [gateway], notifiers: [first, second], ops: await freePorts(NODES) },
@@ -70,6 +74,7 @@ export async function startWatchedSystem({ say, own, signal }: Starting): Promis
       env: {
         NODE_ENV: "test",
         BCRYPT_COST: "4",
+        METRICS_TOKEN: metricsToken,
         DRAIN_SECONDS: "0",
         LOG_JSON: "true",
         LOG_LEVEL: "warn",
@@ -88,6 +93,7 @@ export async function startWatchedSystem({ say, own, signal }: Starting): Promis
     targets: Object.fromEntries(
       Object.entries(nodes).map(([name, { OPS_PORT }]) => [name, `127.0.0.1:${OPS_PORT}`]),
     ),
+    metricsToken,
     dependencies: [
       {
         name: "Postgres",

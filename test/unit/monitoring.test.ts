@@ -1,11 +1,11 @@
 /** Rules, dashboards and configuration hold together; `npm run monitoring:check` has Prometheus read them. */
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
-import { parse } from "yaml";
+import { parse, stringify } from "yaml";
 import { DASHBOARDS } from "../../monitoring/dashboards.ts";
 import { fileOf, grafanaText } from "../../monitoring/grafana.ts";
-import { selectorsOf, withInterval } from "../../scripts/monitoring/promql.ts";
-import { alertsOf, recordsOf, rulesOf } from "../../scripts/monitoring/rules.ts";
+import { groupingsOf, selectorsOf, withInterval } from "../../scripts/monitoring/promql.ts";
+import { alertsOf, hastened, recordsOf, rulesOf } from "../../scripts/monitoring/rules.ts";
 
 const read = (path: string): string => readFileSync(path, "utf8");
 const rules = rulesOf(read("monitoring/alerts.yml"));
@@ -30,10 +30,12 @@ const documented = new Map(
 
 /** Labels that Prometheus adds. */
 const OF_TARGETS = ["instance", "job"];
+const anyLabels = [...OF_TARGETS, "le", ...[...documented.values()].flatMap(({ labels }) => labels)];
 
-/** Faults of what a query selects. */
-function faultsOf(expr: string): string[] {
-  return selectorsOf(withInterval(expr, "1m")).flatMap(({ metric, labels }) => {
+/** Faults of what a query selects, and by what it groups. */
+function faultsOf(query: string): string[] {
+  const expr = withInterval(query, "1m");
+  const faults = selectorsOf(expr).flatMap(({ metric, labels }) => {
     if (metric === "ALERTS" || records.some(({ record }) => record === metric)) return [];
     const known = documented.get(metric) ?? documented.get(metric.replace(/_(bucket|sum|count)$/, ""));
     if (known === undefined) return [`${metric} is not in docs/metrics.md`];
@@ -42,6 +44,8 @@ function faultsOf(expr: string): string[] {
       .filter((label) => ![...known.labels, ...OF_TARGETS].includes(label))
       .map((label) => `${metric} has no label ${label}`);
   });
+  const groupings = groupingsOf(expr).filter((label) => !anyLabels.includes(label));
+  return [...faults, ...groupings.map((label) => `no metric has a label ${label}`)];
 }
 
 describe("a query selects what docs/metrics.md or a rule has", () => {
@@ -60,6 +64,7 @@ describe("a query selects what docs/metrics.md or a rule has", () => {
     expect(faultsOf("taskwire_nothing")).toEqual(["taskwire_nothing is not in docs/metrics.md"]);
     expect(faultsOf('sum(taskwire_sockets{route="/"})')).toEqual(["taskwire_sockets has no label route"]);
     expect(faultsOf("taskwire_job_duration_seconds")).toHaveLength(1);
+    expect(faultsOf("sum by (nod) (taskwire_sockets)")).toEqual(["no metric has a label nod"]);
     expect(() => faultsOf("sum(taskwire_sockets")).toThrow(/^at 20/);
   });
 });
@@ -116,6 +121,14 @@ describe("each alert", () => {
       .flatMap((matcher) => (/"(.*)"/.exec(matcher)?.[1] as string).split("|"));
     expect(named.filter((name) => !alerts.some(({ alert }) => alert === name))).toEqual([]);
   });
+});
+
+test("rules in a hurry have shorter durations, and the same bounds", () => {
+  const rule = { alert: "Late", expr: "rate(x[5m]) > 60 and min_over_time(y[1m]) > 2", for: "30s" };
+  const quick = hastened(stringify({ groups: [{ name: "a", rules: [rule] }] }), 12, 10);
+  expect(rulesOf(quick)).toEqual([
+    { alert: "Late", expr: "rate(x[25s]) > 60 and min_over_time(y[10s]) > 2", for: "3s" },
+  ]);
 });
 
 test("the dashboards that Grafana reads are those of monitoring/dashboards.ts (npm run dashboards)", () => {
