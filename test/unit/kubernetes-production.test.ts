@@ -88,6 +88,24 @@ describe("in production", () => {
     ]);
   });
 
+  test("labels of Prometheus take the place of no label that a metric has", () => {
+    const rows = [...read("docs/metrics.md").matchAll(/^\| `\w+` +\| \w+ +\| ([^|]*)\|/gm)];
+    const own = new Set(
+      rows.flatMap(([, labels = ""]) => [...labels.matchAll(/`(\w+)`/g)].map(([, one]) => one)),
+    );
+    expect(own).toContain("service");
+    const [endpoint] = named("ServiceMonitor", "taskwire").spec.endpoints as [
+      { relabelings: { targetLabel?: string; action?: string; regex?: string }[] },
+    ];
+    const dropped = endpoint.relabelings
+      .filter(({ action }) => action === "labeldrop")
+      .map(({ regex }) => regex);
+    // Those that the operator sets for each target of a ServiceMonitor.
+    const theirs = ["job", "instance", "namespace", "service", "pod", "container", "endpoint"];
+    const set = [...theirs, ...endpoint.relabelings.map(({ targetLabel }) => targetLabel)];
+    expect(set.filter((label) => own.has(label) && !dropped.includes(label))).toEqual([]);
+  });
+
   test("the migration runs the nodes' image as the owner, and takes a plan that was approved", () => {
     const [job] = ofKind(objects["prod-migrate"], "Job") as [KubernetesObject];
     const { image, env, command = [] } = containerOf(job);
