@@ -140,7 +140,7 @@ export const PARAMETERS: Json = {
 };
 
 /** Headers of every response. */
-const ALWAYS = ["X-Request-ID", "X-Process-Time", "Cache-Control", ...Object.keys(SECURITY_HEADERS)];
+export const ALWAYS = ["X-Request-ID", "X-Process-Time", "Cache-Control", ...Object.keys(SECURITY_HEADERS)];
 /** Headers of a response to a request that cost a budget. */
 export const COUNTED = [...ALWAYS, "RateLimit-Policy", "RateLimit"];
 

@@ -50,6 +50,14 @@ function problemResponse(status: number, codes: readonly ProblemCode[], componen
   return { $ref: `#/components/responses/${name}` };
 }
 
+/** A response for each status that these problems have. */
+export function problemResponses(codes: readonly ProblemCode[], components: Components): Json {
+  const byStatus = Object.entries(Object.groupBy(codes, (code) => String(PROBLEMS[code].status)));
+  return Object.fromEntries(
+    byStatus.map(([status, same = []]) => [status, problemResponse(Number(status), same, components)]),
+  );
+}
+
 export function responsesOf(route: Route, action: Documented, components: Components): Json {
   const { versioned = false, idempotent = false, list = false, location } = route;
   const { answer } = action.docs;
@@ -83,10 +91,5 @@ export function responsesOf(route: Route, action: Documented, components: Compon
       description: "Not modified: your representation is current",
       headers: headersOf([...COUNTED, "ETag"]),
     };
-  const byStatus = Object.entries(
-    Object.groupBy(problemsOf(route, action), (code) => String(PROBLEMS[code].status)),
-  );
-  for (const [status, codes = []] of byStatus)
-    responses[status] = problemResponse(Number(status), codes, components);
-  return responses;
+  return { ...responses, ...problemResponses(problemsOf(route, action), components) };
 }

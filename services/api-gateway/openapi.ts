@@ -15,6 +15,7 @@ import {
   pathParams,
   takesIfMatch,
 } from "./openapi-operations.ts";
+import { METRICS_SCHEME, OPS_TAG, opsPaths } from "./openapi-ops.ts";
 import { responsesOf } from "./openapi-responses.ts";
 import { isRequired, objectSchema, schemaOf } from "./openapi-rules.ts";
 import { type Route, tagOf, TAGS } from "./routes.ts";
@@ -128,6 +129,7 @@ export function openApi({ routes, actions, guide }: OpenApiSource): Json {
         bearerFormat: "JWT",
         description: "The `access_token` of a login, or a personal access token (`twp_…`).",
       },
+      metrics: METRICS_SCHEME,
     },
     parameters: PARAMETERS,
     headers: HEADERS,
@@ -156,9 +158,9 @@ export function openApi({ routes, actions, guide }: OpenApiSource): Json {
       { url: "/api/v1", description: "Version 1" },
       { url: "/", description: "The current version" },
     ],
-    tags: TAGS,
+    tags: [...TAGS, OPS_TAG],
     security: [{ bearer: [] }],
-    paths,
+    paths: { ...paths, ...opsPaths(components) },
     components,
   };
 }

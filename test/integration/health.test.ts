@@ -6,6 +6,8 @@ import { freePort } from "../../local/ports.ts";
 import { startRedis } from "../../local/redis.ts";
 import { until } from "../../local/until.ts";
 import { startNode } from "../../node.ts";
+import { bodyOf } from "../support/answer.ts";
+import { mustConform } from "../support/conformance.ts";
 import { freshDatabase } from "../support/database.ts";
 import { type Gate, gateTo } from "../support/gate.ts";
 import { Api } from "../support/api.ts";
@@ -59,7 +61,9 @@ async function ask(origin: string, path: string, method = "GET"): Promise<Told &
   const text = await response.text();
   expect(performance.now() - began).toBeLessThan(PROMPT_MS);
   expect(text).not.toMatch(/127\.0\.0\.1|postgres:|nats:|redis:|ECONN/);
-  return { status: response.status, body: text.startsWith("{") ? JSON.parse(text) : text, response };
+  const { status, headers } = response;
+  mustConform(method, path, { status, headers, body: bodyOf(headers, text) });
+  return { status, body: text.startsWith("{") ? JSON.parse(text) : text, response };
 }
 
 /** Both servers say the same of one node, within a second, and live on. */

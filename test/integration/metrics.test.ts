@@ -3,6 +3,8 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { SERVICES } from "../../core/config.ts";
 import { freePort } from "../../local/ports.ts";
 import { until } from "../../local/until.ts";
+import { bodyOf } from "../support/answer.ts";
+import { mustConform } from "../support/conformance.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { TestSocket } from "../support/socket.ts";
 
@@ -75,6 +77,7 @@ test("/metrics has what docs/metrics.md says, each with its type and labels, and
     const answer = await ask();
     expect(answer.status).toBe(200);
     text = await answer.text();
+    mustConform("GET", "/metrics", { status: 200, headers: answer.headers, body: text });
   };
   // What waits in the queues is counted in the background: the first scrapes go without.
   const isCounted = async () => {
@@ -147,6 +150,11 @@ test.each<[string, string | null, RegExp]>([
     expect(answer.headers.get("www-authenticate")).toMatch(challenge);
     expect(answer.headers.get("content-type")).toMatch(/^application\/problem\+json/);
     const text = await answer.text();
+    mustConform(method, "/metrics", {
+      status: 401,
+      headers: answer.headers,
+      body: bodyOf(answer.headers, text),
+    });
     expect(text).not.toContain("taskwire_");
     expect(text).not.toContain(METRICS_TOKEN);
     if (method === "GET")

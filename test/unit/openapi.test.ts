@@ -74,7 +74,7 @@ describe("the document", () => {
       operations()
         .map(([name]) => name)
         .sort(),
-    ).toEqual(routes.sort());
+    ).toEqual([...routes, "get /live", "get /ready", "get /health", "get /metrics"].sort());
   });
 
   test("comes to its operations after a few lines, and names no address of a server", () => {
