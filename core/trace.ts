@@ -8,6 +8,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import { PROBLEMS, problemCode } from "./errors.ts";
 
 /** Words and numbers about a span. Never what people wrote: no text, name or address, no value of a statement. */
@@ -76,7 +77,17 @@ export const useTracer = (broker: object, tracer: Tracer): void => void tracers.
 export const traceparentAt = ({ traceId, spanId, sampled }: TracePlace): string =>
   `00-${traceId}-${spanId}-${sampled ? "01" : "00"}`;
 
-/** `traceparent` as a place. @param text valid, as the gateway has checked it; undefined or null gives null */
+/** W3C Trace Context §3.2.2, and the same part of later versions; an id is not all zeros. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/;
+
+/** The trace that a request belongs to; null without a valid `traceparent` (§4.3: an invalid one is ignored). */
+export function traceparentOf({ headers }: Pick<IncomingMessage, "headers">): string | null {
+  const { traceparent } = headers;
+  if (typeof traceparent !== "string" || !TRACEPARENT.test(traceparent)) return null;
+  return traceparent.startsWith("00-") && traceparent.length !== 55 ? null : traceparent.slice(0, 55);
+}
+
+/** `traceparent` as a place. @param text valid, as `traceparentOf` gives it; undefined or null gives null */
 export function placeOf(text: string | null | undefined): TracePlace | null {
   if (text == null) return null;
   const [, traceId = "", spanId = "", flags = ""] = text.split("-");

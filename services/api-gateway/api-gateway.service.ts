@@ -122,7 +122,7 @@ export default (config: Config): ServiceSchema => {
       this.loginSlots = new LoginSlots();
       this.eventStreams = new EventStreams(config.RATE_LIMIT === "on");
       this.waitingCalls = new WaitingCalls((calls) => broadcast(this.broker, waitsOver, { calls }));
-      this.requestSeconds = measureGateway(metricsOf(this.broker), this);
+      this.requestMetrics = measureGateway(metricsOf(this.broker), this);
       this.cursors = createCursorSigner(config.JWT_SECRET, config.JWT_SECRET_PREVIOUS);
       this.revocations = new RevocationFeed(this.db, config.ACCESS_TOKEN_TTL);
       this.authenticator = new Authenticator(createTokens(config), this.revocations, (token) =>

@@ -55,8 +55,8 @@ const serveOps: ArrivalStep = async ({ ops }, request, response) => {
 };
 
 /** After the probes, whose 503 is no failed request. */
-const measure: ArrivalStep = ({ requestSeconds }, request, response) =>
-  measureRequest(requestSeconds, request, response);
+const measure: ArrivalStep = ({ requestMetrics }, request, response) =>
+  measureRequest(requestMetrics, request, response);
 
 /**
  * Before a request costs anything, it costs its budget: the user's where this gateway knows the token, else the

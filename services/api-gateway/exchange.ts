@@ -7,7 +7,7 @@ import type { OpsPages } from "../../mixins/ops-pages.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Connections } from "./connections.ts";
-import type { RequestSeconds } from "./gateway-metrics.ts";
+import type { RequestMetrics } from "./gateway-metrics.ts";
 import type { EventStreams } from "./open-event-streams.ts";
 import type { LoginSlots } from "./login-attempts.ts";
 import type { Middleware, Request } from "./moleculer-web.ts";
@@ -30,7 +30,7 @@ export interface Gateway {
   eventStreams: EventStreams;
   /** `/live`, `/ready`, `/health`, `/metrics`. */
   ops: OpsPages;
-  requestSeconds: RequestSeconds;
+  requestMetrics: RequestMetrics;
   /** Sets the CORS headers, and ends preflight requests. */
   allowOrigins: Middleware;
   /** The URL of this server in the pages' examples. */

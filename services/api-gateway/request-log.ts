@@ -1,9 +1,9 @@
 /** What the gateway says of each request: one line in the log, and the first span of its trace. */
 import type { ServerResponse } from "node:http";
 import type { Service } from "moleculer";
-import { endScope, openScope, placeOf, runIn } from "../../core/trace.ts";
+import { endScope, openScope, placeOf, runIn, traceparentOf } from "../../core/trace.ts";
 import type { Request } from "./moleculer-web.ts";
-import { identify, traceparentOf } from "./request.ts";
+import { identify } from "./request.ts";
 
 /** Probes come every few seconds, and say nothing new. */
 const PROBES = /^\/(?:api\/v1\/)?(?:live|ready|health|metrics)\/?(?:\?|$)/;

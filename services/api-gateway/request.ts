@@ -28,16 +28,6 @@ const jsonParser = (maxFields?: number) =>
   });
 const parseUsualJson = jsonParser();
 
-/** W3C Trace Context §3.2.2, and the same part of later versions; an id is not all zeros. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/;
-
-/** The trace that a request belongs to; null without a valid `traceparent` (§4.3: an invalid one is ignored). */
-export function traceparentOf({ headers }: Pick<IncomingMessage, "headers">): string | null {
-  const { traceparent } = headers;
-  if (typeof traceparent !== "string" || !TRACEPARENT.test(traceparent)) return null;
-  return traceparent.startsWith("00-") && traceparent.length !== 55 ? null : traceparent.slice(0, 55);
-}
-
 /** Sets `X-Request-ID` and `X-Process-Time`. @returns the id of the request: the client's own if it is safe to log */
 export function identify(request: IncomingMessage, response: ServerResponse): string {
   const started = performance.now();

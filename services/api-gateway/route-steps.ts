@@ -5,7 +5,7 @@ import type { Context } from "moleculer";
 import { clientAddress } from "../../core/client-address.ts";
 import type { StreamStart } from "../../core/events.ts";
 import type { Meta } from "../../core/kit.ts";
-import { originHere } from "../../core/trace.ts";
+import { originHere, traceparentOf } from "../../core/trace.ts";
 import { namesFixedSegment, notRouted, routeOf } from "./aliases.ts";
 import { mustHaveNoKey, readIdempotencyKey, readIfMatch } from "./conditional.ts";
 import { EVENT_STREAM, eventStream } from "./event-stream.ts";
@@ -13,14 +13,7 @@ import { countRequest, type Exchange, type Gateway, isCounted } from "./exchange
 import { atNobody } from "./login-attempts.ts";
 import type { Alias, Request } from "./moleculer-web.ts";
 import { NDJSON, type Part, readParts } from "./parts.ts";
-import {
-  bindParams,
-  mustBeAcceptable,
-  parseQuery,
-  readBody,
-  traceparentOf,
-  withRefreshCookie,
-} from "./request.ts";
+import { bindParams, mustBeAcceptable, parseQuery, readBody, withRefreshCookie } from "./request.ts";
 import { successBody } from "./response.ts";
 import { scopeOf } from "./signed-cursors.ts";
 

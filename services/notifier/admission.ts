@@ -1,10 +1,13 @@
 /** The way of a socket from its handshake to `ready` (docs/reference.md, Connecting). */
 import { Problem, problemCode, type ProblemCode } from "../../core/errors.ts";
+import { currentScope, endScope, openScope, placeOf, runIn, traceparentOf } from "../../core/trace.ts";
 import { type Handshake, parseHandshake } from "./handshake.ts";
 import type { Notifier } from "./notifier.state.ts";
+import { requestIdOf } from "./refusals.ts";
 import { listenForRequests, socketProblem } from "./requests.ts";
 import { dismiss, mustNotBeRevoked, SESSION_ENDED } from "./revocations.ts";
-import { closeConnection } from "./slow-client.ts";
+import { closeConnection, terminationOf } from "./slow-client.ts";
+import type { Outcome } from "./socket-log.ts";
 import type { ClientSocket } from "./sockets.ts";
 
 /** Temporary problems. The connection is closed and the client connects again; a refusal would make it stay away. */
@@ -17,6 +20,8 @@ const TEMPORARY: ProblemCode[] = ["database-unavailable", "service-unavailable",
 async function admit(self: Notifier, socket: ClientSocket): Promise<void> {
   const handshake = parseHandshake(socket.handshake.auth);
   const { actor, expiresAt } = await self.authenticate(handshake.token);
+  // Before the refusals below, whose line in the log names the user.
+  socket.data = { actor, expiresAt, handshake, follows: handshake.streams === null, leftOut: 0 };
   mustNotBeRevoked(self.revocations, actor);
   const open = self.limits.openSockets(actor.id);
   if (self.isLimited && open >= self.config.SOCKETS_PER_USER)
@@ -25,25 +30,43 @@ async function admit(self: Notifier, socket: ClientSocket): Promise<void> {
   if (self.isLimited && !self.limits.spend(actor.id)) throw new Problem("overloaded");
   // A connection that has closed needs no answer.
   if (!self.limits.enter(actor.id, socket.conn)) throw new Problem("service-unavailable");
-  socket.data = { actor, expiresAt, handshake, follows: handshake.streams === null, leftOut: 0 };
 }
 
-/** Refuses sockets before they are open: `connect_error` on the client, with the problem. */
+/**
+ * Refuses sockets before they are open: `connect_error` on the client, with the problem. The handshake is a scope, as a
+ * request is: the socket's joins and its end belong to it too.
+ */
 export function refuseOrAdmit(self: Notifier, socket: ClientSocket, next: (error?: Error) => void): void {
-  admit(self, socket).then(
-    () => {
-      self.metrics.connected("admitted");
-      next();
-    },
-    (error: unknown) => {
-      const code = problemCode(error);
-      self.metrics.connected(code === null || TEMPORARY.includes(code) ? "failed" : "refused");
-      if (code === null) self.logger.error("the admission of a socket failed", error);
-      if (code !== null && TEMPORARY.includes(code)) {
-        closeConnection(socket);
+  const beganAt = performance.now();
+  const scope = openScope({
+    service: self,
+    name: "socket handshake",
+    kind: "server",
+    requestId: requestIdOf(socket.request),
+    parent: placeOf(traceparentOf(socket.request)),
+  });
+  const end = (outcome: Outcome, problem: ProblemCode | null, error?: unknown): void => {
+    self.metrics.connected(outcome);
+    self.socketLog.handshake(socket, outcome, problem, beganAt);
+    endScope(scope, error);
+  };
+  void runIn(scope, () =>
+    admit(self, socket).then(
+      () => {
+        end("admitted", null);
         next();
-      } else next(Object.assign(new Error("refused"), { data: socketProblem(error) }));
-    },
+      },
+      (error: unknown) => {
+        const code = problemCode(error);
+        const isTemporary = code !== null && TEMPORARY.includes(code);
+        end(code === null || isTemporary ? "failed" : "refused", code ?? "internal-error", error);
+        if (code === null) self.logger.error("the admission of a socket failed", error);
+        if (isTemporary) {
+          closeConnection(socket);
+          next();
+        } else next(Object.assign(new Error("refused"), { data: socketProblem(error) }));
+      },
+    ),
   );
 }
 
@@ -54,9 +77,15 @@ export function serve(self: Notifier, socket: ClientSocket): void {
   // Both may be long, and are not needed any more.
   socket.data.handshake = null;
   socket.handshake.auth = {};
-  // A connection is of no use without its socket.
-  socket.on("disconnect", (reason) => {
+  const openedAt = performance.now();
+  const scope = currentScope();
+  socket.on("disconnect", (why) => {
+    const reason = terminationOf(socket.conn) ?? why;
     self.metrics.disconnected(reason);
+    const log = (): void => self.socketLog.end(socket, reason, openedAt);
+    if (scope === undefined) log();
+    else runIn(scope, log);
+    // A connection is of no use without its socket.
     closeConnection(socket);
   });
   // The session may have ended during the admission, when the socket was not open yet and could not be closed.

@@ -13,7 +13,7 @@ const MAX_BEATS = 3;
 /** Ends sockets whose client reads too slowly, and those whose token has expired. */
 function sweep(io: PushServer): void {
   const sockets = [...io.of("/").sockets.values()];
-  slowSockets(sockets, ({ data }) => data.actor.id).forEach(terminate);
+  for (const socket of slowSockets(sockets, ({ data }) => data.actor.id)) terminate(socket, "slow reader");
   for (const socket of sockets) {
     const { expiresAt } = socket.data;
     if (expiresAt !== null && Date.now() >= expiresAt)

@@ -49,20 +49,20 @@ export function limitInbound(conn: Socket["conn"]): void {
   const bucket = new TokenBucket();
   let opened = false;
   const spend = (points: number): void => {
-    if (!bucket.spend(points)) terminate({ conn });
+    if (!bucket.spend(points)) terminate({ conn }, "flood");
   };
 
   conn.on("packet", ({ type, data }: { type: string; data?: unknown }) => {
     if (type !== "message") return spend(1);
     // No request of a client is binary.
-    if (typeof data !== "string") return terminate({ conn });
+    if (typeof data !== "string") return terminate({ conn }, "flood");
     if (!opened) {
       opened = true;
-      if (!mayOpen(data)) terminate({ conn });
+      if (!mayOpen(data)) terminate({ conn }, "flood");
       return;
     }
     // Another CONNECT would open another socket on the same connection.
-    if (data.length > MAX_FRAME_CHARS || data.startsWith(CONNECT)) return terminate({ conn });
+    if (data.length > MAX_FRAME_CHARS || data.startsWith(CONNECT)) return terminate({ conn }, "flood");
     spend(1 + Math.floor(data.length / CHARS_PER_POINT));
   });
   conn.on("upgrading", () => spend(1));
@@ -76,6 +76,6 @@ export function limitInbound(conn: Socket["conn"]): void {
   const onData = transport.onData.bind(transport);
   transport.onData = (payload) => {
     if (count(payload, SEPARATOR) < MAX_POLL_PACKETS) onData(payload);
-    else terminate({ conn });
+    else terminate({ conn }, "flood");
   };
 }

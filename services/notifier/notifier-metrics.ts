@@ -1,6 +1,7 @@
 /** What a notifier measures (docs/metrics.md). */
 import type { LoggedEvent } from "../../core/events.ts";
 import type { Metrics } from "../../core/metrics.ts";
+import type { Outcome } from "./socket-log.ts";
 
 /** Bounds of an event's way in seconds. The promise without a broker is at 2 s. */
 const DELAY_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
@@ -12,8 +13,8 @@ export interface NotifierMetrics {
   /** A tail reads the log, since hints were missing or in doubt. */
   holeFound(): void;
   /** A handshake ended: `refused` is the client's fault. */
-  connected(outcome: "admitted" | "refused" | "failed"): void;
-  /** @param reason as socket.io names it */
+  connected(outcome: Outcome): void;
+  /** @param reason as socket.io names it, or why the connection was terminated */
   disconnected(reason: string): void;
 }
 

@@ -24,6 +24,7 @@ import { isSharer, useRedisAdapter } from "./redis-adapter.ts";
 import { endRevoked } from "./revocations.ts";
 import { endSockets, trackUpgrades } from "./shutdown.ts";
 import { createSocketServer } from "./socket-server.ts";
+import { SocketLog } from "./socket-log.ts";
 import type { PushServer } from "./sockets.ts";
 import { Streams } from "./streams.ts";
 import { UserLimits } from "./user-limits.ts";
@@ -98,6 +99,7 @@ export default (config: Config): ServiceSchema =>
         tailsBehind: () => this.streams.counts.behind,
         waitingRequests: () => this.waits.size,
       });
+      this.socketLog = new SocketLog(this.logger);
       this.streams = new Streams(this.db, this.io, this.logger, this.metrics);
       this.waits = new Waits(config.RATE_LIMIT === "on");
       this.revocations = endRevoked(this.db, this.io, this.waits, config.ACCESS_TOKEN_TTL);

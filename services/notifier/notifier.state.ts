@@ -8,6 +8,7 @@ import type { Identity } from "./authenticate.ts";
 import type { SocketEndpoint } from "./endpoint.ts";
 import type { NotifierMetrics } from "./notifier-metrics.ts";
 import type { RedisAdapter } from "./redis-adapter.ts";
+import type { SocketLog } from "./socket-log.ts";
 import type { PushServer } from "./sockets.ts";
 import type { Streams } from "./streams.ts";
 import type { UserLimits } from "./user-limits.ts";
@@ -23,6 +24,7 @@ export interface NotifierState extends WithDatabase {
   isLimited: boolean;
   streams: Streams;
   metrics: NotifierMetrics;
+  socketLog: SocketLog;
   /** Requests that wait for events. */
   waits: Waits;
   revocations: RevocationFeed;

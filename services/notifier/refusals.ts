@@ -11,10 +11,16 @@ const LINGER_MS = 1000;
 /** The problems for the statuses with which engine.io itself refuses. */
 const CODES: Record<number, ProblemCode> = { 403: "forbidden", 413: "payload-too-large" };
 
-export const requestIdOf = ({ headers }: IncomingMessage): string => {
-  const own = headers["x-request-id"];
-  return typeof own === "string" && /^[A-Za-z0-9._-]{1,128}$/.test(own) ? own : newId();
-};
+const requestIds = new WeakMap<IncomingMessage, string>();
+
+/** The id of a request, the same each time: the client's own if it is safe to log, else a new one. */
+export function requestIdOf(request: IncomingMessage): string {
+  const own = request.headers["x-request-id"];
+  const isSafe = typeof own === "string" && /^[A-Za-z0-9._-]{1,128}$/.test(own);
+  const id = requestIds.get(request) ?? (isSafe ? own : newId());
+  requestIds.set(request, id);
+  return id;
+}
 
 function refusal(problem: Problem, requestId: string): { headers: Record<string, string>; body: string } {
   const code = problemCode(problem) ?? "internal-error";

@@ -1,5 +1,14 @@
 /** The requests of an open socket, each answered by its acknowledgement: `{…}` or `{problem}`. */
-import { missing, Problem, problemCode, problemDocument, type ProblemDocument } from "../../core/errors.ts";
+import { newId } from "../../core/ids.ts";
+import {
+  missing,
+  Problem,
+  problemCode,
+  type ProblemCode,
+  problemDocument,
+  type ProblemDocument,
+} from "../../core/errors.ts";
+import { begin } from "../../core/trace.ts";
 import { parseCursor, parseStream, tooManyStreams } from "./handshake.ts";
 import type { SocketRequests, StreamPosition } from "./notifier.contract.ts";
 import type { Notifier } from "./notifier.state.ts";
@@ -39,18 +48,26 @@ function serially(self: Notifier, socket: ClientSocket) {
       const reply = typeof acknowledge === "function" ? (acknowledge as Acknowledge) : () => {};
       const request = typeof sent[0] === "object" ? sent[0] : null;
       // A request costs queries, so a client that sends faster than they run is not queued for.
-      if (++waiting > MAX_WAITING_REQUESTS) return terminate(socket);
+      if (++waiting > MAX_WAITING_REQUESTS) return terminate(socket, "flood");
       turn = turn.then(async () => {
         waiting -= 1;
         if (socket.disconnected) return;
-        try {
-          if (self.isLimited && !self.limits.spend(socket.data.actor.id))
-            throw new Problem("rate-limited", "Your sockets send too many requests: wait a moment");
-          await handle(request ?? {}, reply);
-        } catch (error) {
-          if (problemCode(error) === null) self.logger.error(`${event} failed`, error);
-          reply({ problem: socketProblem(error) });
-        }
+        const origin = { requestId: newId(), parent: null };
+        await begin({ service: self, name: `socket ${event}`, kind: "server", ...origin }, async () => {
+          const beganAt = performance.now();
+          let problem: ProblemCode | null = null;
+          try {
+            if (self.isLimited && !self.limits.spend(socket.data.actor.id))
+              throw new Problem("rate-limited", "Your sockets send too many requests: wait a moment");
+            await handle(request ?? {}, reply);
+          } catch (error) {
+            const code = problemCode(error);
+            problem = code ?? "internal-error";
+            if (code === null) self.logger.error(`${event} failed`, error);
+            reply({ problem: socketProblem(error) });
+          }
+          self.socketLog.request(socket, event, problem, beganAt);
+        });
       });
     };
     (socket as unknown as { on(name: string, listener: unknown): void }).on(event, listener);

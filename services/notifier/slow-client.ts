@@ -23,6 +23,9 @@ const DRAIN_TIMEOUT_MS = 10_000;
 type Conn = Socket["conn"];
 type AnySocket = Pick<Socket, "conn" | "disconnected">;
 
+/** Why the server ended a connection at once: its client read too slowly, or sent too much. */
+export type Termination = "slow reader" | "flood";
+
 interface Backlog {
   /** Bytes in engine.io's list: the transport has not taken them yet. */
   queued: number;
@@ -32,6 +35,8 @@ interface Backlog {
   answers: Set<Connection>;
   /** Whether too much waited at the last beat. */
   wasSlow: boolean;
+  /** Null as long as the server has not ended the connection at once. */
+  terminated: Termination | null;
 }
 
 const backlogs = new WeakMap<Conn, Backlog>();
@@ -45,7 +50,7 @@ const internals = (conn: Conn): Internals => conn as unknown as Internals;
 
 /** Starts to count what waits for a connection. */
 export function watchBacklog(conn: Conn): void {
-  const backlog: Backlog = { queued: 0, sent: 0, answers: new Set(), wasSlow: false };
+  const backlog: Backlog = { queued: 0, sent: 0, answers: new Set(), wasSlow: false, terminated: null };
   backlogs.set(conn, backlog);
   conn.on("packetCreate", ({ data }: { data?: string | Buffer }) => {
     const size = FRAME_OVERHEAD_BYTES + (data?.length ?? 0);
@@ -108,14 +113,19 @@ export function closeConnection({ conn }: Pick<AnySocket, "conn">): void {
 }
 
 /** Ends the connection at once, and drops what waits for its client. The client may come back. */
-export function terminate({ conn }: Pick<AnySocket, "conn">): void {
+export function terminate({ conn }: Pick<AnySocket, "conn">, why: Termination): void {
   const { socket } = internals(conn).transport;
-  const answers = [...(backlogs.get(conn)?.answers ?? [])];
+  const backlog = backlogs.get(conn);
+  if (backlog !== undefined) backlog.terminated ??= why;
+  const answers = [...(backlog?.answers ?? [])];
   conn.close(true);
   // Without this a WebSocket holds what was not read for 30 s, while it waits for the other side to close.
   socket?.terminate();
   for (const connection of answers) if (connection.writableLength > SLOW_BYTES) connection.destroy();
 }
+
+/** Why `terminate` ended a connection; null for one that it did not end. */
+export const terminationOf = (conn: Conn): Termination | null => backlogs.get(conn)?.terminated ?? null;
 
 /**
  * Waits until all that was sent has left engine.io's list, so that a long replay does not fill the memory.
@@ -128,7 +138,7 @@ export async function drained(socket: AnySocket): Promise<boolean> {
   const onDrain = () => resolve(true);
   const onClose = () => resolve(false);
   const timer = setTimeout(() => {
-    terminate(socket);
+    terminate(socket, "slow reader");
     resolve(false);
   }, DRAIN_TIMEOUT_MS);
   conn.once("drain", onDrain);

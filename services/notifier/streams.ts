@@ -246,7 +246,7 @@ export class Streams {
     }
     const sockets = this.#listeners(name);
     describeSpan({ sockets: sockets.length });
-    sockets.filter(isTooSlow).forEach(terminate);
+    for (const socket of sockets) if (isTooSlow(socket)) terminate(socket, "slow reader");
   }
 
   /** A removed member's sockets leave the project's stream before the event: it reaches them on the user's own stream. */

@@ -124,6 +124,29 @@ test("/metrics has what docs/metrics.md says, each with its type and labels, and
   socket.close();
 });
 
+test("it counts requests whose clients did not wait for the answer", async () => {
+  const ada = await node.api.person("ada");
+  const controller = new AbortController();
+  const cursors = (await ada.api.must("POST", "/sync", {})).cursors as object;
+  const waiting = fetch(`${node.url}/sync`, {
+    method: "POST",
+    headers: {
+      Authorization: `Bearer ${ada.token}`,
+      "Content-Type": "application/json",
+      Connection: "close",
+    },
+    body: JSON.stringify({ cursors, wait: 20 }),
+    signal: controller.signal,
+  });
+  const says = (sample: string) => async () => (await (await ask()).text()).split("\n").includes(sample);
+  expect(await until(says("taskwire_waiting_requests 1"), 5000)).toBe(true);
+  const isCounted = says('taskwire_requests_aborted_total{method="POST",route="/sync"} 1');
+  expect(await isCounted()).toBe(false);
+  controller.abort();
+  await expect(waiting).rejects.toThrow("aborted");
+  expect(await until(isCounted, 5000)).toBe(true);
+});
+
 test("it counts what the rate limits refuse, and the gateway serves the same at its own port", async () => {
   while ((await node.api.get("/tasks")).status !== 429);
   const answer = await fetch(`${node.url}/metrics`, {

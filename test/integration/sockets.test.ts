@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/gl
 import type { ServiceBroker } from "moleculer";
 import pg from "pg";
 import { newId } from "../../core/ids.ts";
+import { metricsOf } from "../../core/metrics.ts";
 import { until } from "../../local/until.ts";
 import type { Database } from "../../mixins/database.ts";
 import { readLogs } from "../../mixins/event-log.queries.ts";
@@ -291,6 +292,9 @@ describe("a client that reads too slowly", () => {
       Array.from({ length: COUNT }, (_, at) => first + at),
     );
     expect(slow.ends).not.toContain("io server disconnect");
+    expect(await metricsOf(node.broker).text()).toContain(
+      'taskwire_socket_disconnects_total{reason="slow reader"} 1\n',
+    );
   }, 30_000);
 });
 
@@ -327,6 +331,9 @@ describe("a client that sends too much", () => {
     await attempt();
     // Nobody else suffers.
     expect((await connect(ada.token)).ready).toHaveProperty(`user:${ada.id}`);
+    expect(await metricsOf(node.broker).text()).toMatch(
+      /^taskwire_socket_disconnects_total\{reason="flood"\} [1-9]/m,
+    );
   });
 
   test("has so many sockets and not one more", async () => {

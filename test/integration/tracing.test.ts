@@ -145,7 +145,13 @@ async function story(): Promise<void> {
     },
   );
   const me = api.as((login.body as Wire).access_token as string);
-  socket = await TestSocket.connect(url, { token: (login.body as Wire).access_token });
+  const extraHeaders = traced("a-handshake");
+  socket = await TestSocket.connect(url, { token: (login.body as Wire).access_token }, { extraHeaders });
+  expect(await socket.ask("unsubscribe", { stream: `user:${userId}` })).toMatchObject({
+    stream: `user:${userId}`,
+  });
+  await socket.ask("subscribe", { stream: `user:${userId}` });
+  await TestSocket.refused(url, { token: `${PLANTED.refused}.x.y` });
   const pat = await me.must("POST", "/auth/tokens", { name: PLANTED.token, scope: "write" });
   tokens.push((login.body as Wire).access_token, (login.body as Wire).refresh_token, pat.token as string);
   const project = await me.must("POST", "/projects", {
@@ -218,6 +224,38 @@ test("a request is one line at the gateway, with its ids, its route, its user an
   const ids = lines.map(({ request_id }) => request_id);
   expect(new Set(ids).size).toBe(ids.length);
   for (const { trace_id } of lines) expect(trace_id).toMatch(/^(?!0{32})[0-9a-f]{32}$/);
+});
+
+test("a socket is a line for its handshake, for each of its requests and for its end, with ids and user", async () => {
+  const gateway = nodes.gateway as RunningProgram;
+  const said = (what: string) =>
+    linesOf(gateway).filter(({ msg, svc }) => msg === what && svc === "notifier");
+  const admitted = said("socket handshake").find(({ outcome }) => outcome === "admitted");
+  const ids = { request_id: "a-handshake", trace_id: TRACE, user_id: userId, socket: socket?.socket.id };
+  const measured = { transport: "websocket", ms: expect.any(Number) };
+  expect(admitted).toMatchObject({ level: "info", ...ids, ...measured });
+  expect(said("socket handshake").find(({ outcome }) => outcome === "refused")).toMatchObject({
+    level: "info",
+    problem: "invalid-token",
+    ...measured,
+  });
+  const requests = said("socket request");
+  expect(requests.map(({ request }) => request)).toEqual(["unsubscribe", "subscribe"]);
+  expect(requests[0]).toMatchObject({ level: "debug", user_id: userId, ms: expect.any(Number) });
+  expect(new Set(requests.map(({ request_id }) => request_id)).size).toBe(2);
+  const span = () => spans.spans.find(({ name }) => name === "socket handshake");
+  expect(await until(() => span() !== undefined, 5000)).toBe(true);
+  expect(span()).toMatchObject({ traceId: TRACE, localEndpoint: { serviceName: "notifier" } });
+  const other = await TestSocket.connect(
+    url,
+    { token: tokens[0] },
+    { extraHeaders: { "X-Request-ID": "short" } },
+  );
+  other.close();
+  const end = () => said("socket end").find(({ request_id }) => request_id === "short");
+  expect(await until(() => end() !== undefined, 5000)).toBe(true);
+  expect(end()).toMatchObject({ level: "info", user_id: userId, seconds: expect.any(Number) });
+  expect(end()?.reason).toBe("client namespace disconnect");
 });
 
 test("the same ids are in the lines of the other node: of the services that the request asks, and of its mail", async () => {

@@ -2,14 +2,9 @@ import { describe, expect, test } from "@jest/globals";
 import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import { gzipSync } from "node:zlib";
+import { traceparentOf } from "../../core/trace.ts";
 import { toProblem } from "../../services/api-gateway/problem.ts";
-import {
-  bindParams,
-  identify,
-  parseQuery,
-  readBody,
-  traceparentOf,
-} from "../../services/api-gateway/request.ts";
+import { bindParams, identify, parseQuery, readBody } from "../../services/api-gateway/request.ts";
 import { problem } from "./fixtures.ts";
 
 /** A request as Node's server hands it over, and its response, without a connection. */

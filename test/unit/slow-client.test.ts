@@ -8,6 +8,7 @@ import {
   closeConnection,
   sentBytes,
   slowSockets,
+  terminationOf,
   waitingBytes,
   watchBacklog,
 } from "../../services/notifier/slow-client.ts";
@@ -98,8 +99,9 @@ describe("the end of a connection", () => {
     const conn = new FakeConnection();
     closeConnection(socketOf(conn));
     expect([conn.closed, conn.terminated]).toEqual([[false], 0]);
-    terminate(socketOf(conn));
+    terminate(socketOf(conn), "flood");
     expect([conn.closed, conn.terminated]).toEqual([[false, true], 1]);
+    expect(terminationOf(conn as never)).toBe("flood");
   });
 });
 
@@ -121,6 +123,7 @@ describe("a replay waits for its client", () => {
     const second = drained(socketOf(conn.send(10)));
     jest.advanceTimersByTime(10_100);
     expect([await second, conn.closed]).toEqual([false, [true]]);
+    expect(terminationOf(conn as never)).toBe("slow reader");
     expect([conn.listenerCount("drain"), jest.getTimerCount()]).toEqual([0, 0]);
   });
 
