@@ -9,8 +9,8 @@ const COUNT_EVERY_MS = 5000;
 /** Bounds of jobs in seconds. */
 const JOB_SECONDS = [0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 20, 60];
 
-/** Jobs and mails that are due and wait, by their queue. Plan: job_i11, pg-boss' index of what waits. */
-async function countWaiting(db: Queryable): Promise<(readonly [{ queue: string }, number])[]> {
+/** Jobs and mails that are due and wait, by their queue. Plan: job_common_i11, pg-boss' index of what waits. */
+export async function countWaiting(db: Queryable): Promise<(readonly [{ queue: string }, number])[]> {
   const rows = await db.query<{ queue: string; waiting: number }>({
     name: "jobs-waiting",
     slow: "bounded",

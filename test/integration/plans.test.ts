@@ -13,8 +13,9 @@ import { listProjects } from "../../services/projects/projects.list.ts";
 import { lockDueSoon } from "../../services/tasks/batches.queries.ts";
 import { listTasks, type TaskFilter } from "../../services/tasks/tasks.list.ts";
 import { countByStatus } from "../../services/tasks/tasks.queries.ts";
-import { findInLog, redactLog } from "../../mixins/event-log.erasure.ts";
+import { findInLog, oldestToForget, redactLog } from "../../mixins/event-log.erasure.ts";
 import { readLog, readLogPage } from "../../mixins/event-log.queries.ts";
+import { countWaiting } from "../../mixins/job-metrics.ts";
 import { responsesAbout, redactResponses } from "../../mixins/idempotency.ts";
 import { notIssued, revokedWithin } from "../../mixins/revocations.ts";
 import { searchUsers } from "../../services/users/users.queries.ts";
@@ -106,6 +107,19 @@ beforeAll(async () => {
      SELECT $1, n, gen_random_uuid(), 'task_updated', now(), json_build_object('task', json_build_object('id', gen_random_uuid()))
      FROM generate_series(1, 50000) AS n`,
     `project:${first}`,
+  );
+  await run(
+    "INSERT INTO events.streams (name, head) SELECT 'user:' || gen_random_uuid(), 0 FROM generate_series(1, 20000)",
+  );
+  // An hour's finished jobs, and a few that wait.
+  await run(
+    `INSERT INTO jobs.queue (name, policy, retry_limit, retry_delay, retry_backoff, expire_seconds, retention_seconds,
+                             deletion_seconds, partition, table_name)
+     SELECT name, 'standard', 2, 0, false, 60, 60, 60, false, 'job_common' FROM unnest(ARRAY['mail', 'purge']) AS name`,
+  );
+  await run(
+    `INSERT INTO jobs.job (name, state) SELECT 'mail', CASE WHEN n % 500 = 0 THEN 'created' ELSE 'completed' END::jobs.job_state
+     FROM generate_series(1, 20000) AS n`,
   );
   // A day's answers, most of them under keys of clients.
   await run(
@@ -275,6 +289,8 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
       }),
     ["log_pkey"],
   ],
+  ["the oldest event to forget, of many streams", oldestToForget, ["streams_pkey", "log_pkey"]],
+  ["jobs that wait", countWaiting, ["job_common_i11"]],
   [
     "somebody's sessions",
     (db) => listSessions(db, { userId: mine, current: user.session }, offset),
@@ -318,9 +334,27 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
         "personal_tokens",
         "users",
         "keys",
+        "streams",
+        "job_common",
       ].includes(node["Relation Name"] ?? ""),
   );
   expect(scanned).toEqual([]);
   const used = plan.map((node) => node["Index Name"]);
   expect(used).toEqual(expect.arrayContaining(expected));
+});
+
+test("the oldest event to forget is found among 20,000 streams, and the last one of a stream is none", async () => {
+  await client.query(
+    "INSERT INTO events.streams (name, head) VALUES ('user:a', 1), ('user:~old', 2), ('user:~young', 2)",
+  );
+  await client.query(
+    `INSERT INTO events.log (stream, seq, id, type, time, data)
+     SELECT stream, seq, gen_random_uuid(), 'task_updated', time::timestamptz, '{}'
+     FROM (VALUES ('user:a', 1, '2000-01-01Z'), ('user:~old', 1, '2001-01-01Z'), ('user:~old', 2, '2000-01-01Z'),
+                  ('user:~young', 1, '2002-01-01Z'), ('user:~young', 2, '2002-01-01Z')) AS e (stream, seq, time)`,
+  );
+  const db = {
+    query: async ({ text, values = [] }: Statement) => (await client.query(text, values)).rows,
+  } as Queryable;
+  expect(new Date((await oldestToForget(db)) as string).toISOString()).toBe("2001-01-01T00:00:00.000Z");
 });
