@@ -67,7 +67,11 @@ async function ask(origin: string, path: string, method = "GET"): Promise<Told &
 }
 
 /** Both servers say the same of one node, within a second, and live on. */
-async function expectBoth(status: string, missing: string[], parts: object): Promise<void> {
+async function expectBoth(
+  status: string,
+  missing: string[],
+  parts: Record<string, { state: string }>,
+): Promise<void> {
   const isUp = status !== "down";
   for (const origin of [ops, node.url]) {
     const [live, ready, health] = await Promise.all(
@@ -80,6 +84,10 @@ async function expectBoth(status: string, missing: string[], parts: object): Pro
     });
     expect(health).toMatchObject({ status: isUp ? 200 : 503, body: { status, ...parts } });
   }
+  const { body: metrics } = await ask(ops, "/metrics");
+  expect(metrics).toMatch(new RegExp(`^taskwire_ready ${isUp ? 1 : 0}$`, "m"));
+  for (const [name, { state }] of Object.entries(parts))
+    expect(metrics).toContain(`\ntaskwire_dependency_up{dependency="${name}"} ${state === "up" ? 1 : 0}\n`);
 }
 
 const isReady = () => until(async () => (await ask(ops, "/ready")).status === 200, 10_000);
