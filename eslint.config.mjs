@@ -90,5 +90,18 @@ export default defineConfig(
       },
     },
   },
+  {
+    // Scripts of k6: `tsc -p loadtest` checks them.
+    files: ["loadtest/**/*.js"],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: { globals: { __ENV: "readonly" } },
+  },
+  {
+    // An ambient module has no other way to a relative one.
+    files: ["loadtest/runner/surface.d.ts"],
+    rules: {
+      "@typescript-eslint/consistent-type-imports": ["error", { disallowTypeAnnotations: false }],
+    },
+  },
   prettier,
 );

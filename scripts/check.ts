@@ -1,6 +1,7 @@
 /**
  * `npm run check`: types, lint, circles of imports, format, licences and known vulnerabilities, two at a time. It prints
- * what each of them says when that ends, and exits with 1 if one of them failed.
+ * what each of them says when that ends, and exits with 1 if one of them failed. The load tests' scripts are compiled
+ * against k6's types, and against what their own runner offers.
  */
 import { spawn } from "node:child_process";
 import pLimit from "p-limit";
@@ -11,6 +12,8 @@ const CHECKS = [
   "tsc -p .",
   "prettier --check --log-level warn .",
   "npm run -s imports",
+  "tsc -p loadtest",
+  "tsc -p loadtest/runner",
   "node scripts/audit.ts",
   "node scripts/licenses.ts",
 ];
