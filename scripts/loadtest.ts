@@ -13,7 +13,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { explain } from "../core/explain.ts";
 import { taskwireUrl } from "../core/origin.ts";
-import { clusterNodes, startCluster } from "../local/cluster.ts";
+import { startCluster } from "../local/cluster.ts";
+import { clusterNodes, type Ports } from "../local/cluster-layout.ts";
 import { startNats } from "../local/nats.ts";
 import { freePort } from "../local/ports.ts";
 import { startPostgres } from "../local/postgres.ts";
@@ -152,7 +153,7 @@ async function startMany(starting: Starting): Promise<Target> {
   for (const [name, server] of Object.entries({ NATS: nats, Redis: redis }))
     starting.own({ name, stop: () => server.stop(), force: () => void server.kill() });
   const [gateway, first, second] = [await freePort(), await freePort(), await freePort()];
-  const ports = { gateway, notifiers: [first, second] as [number, number] };
+  const ports: Ports = { gateways: [gateway], notifiers: [first, second] };
   const count = Object.keys(clusterNodes(ports)).length;
   const ops = await freePorts(count);
   const urls = { DATABASE_URL, NATS_URL: nats.url, REDIS_URL: redis.url };

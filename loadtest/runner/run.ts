@@ -26,14 +26,21 @@ export interface Result {
   summary: string;
 }
 
-/** @throws Error when `work` takes longer */
-async function within<Value>(what: string, timeout: string, work: Promise<Value>): Promise<Value> {
+/** @throws Error when `work` takes longer, or the signal is aborted meanwhile */
+async function within<Value>(
+  what: string,
+  timeout: string,
+  work: Promise<Value>,
+  signal?: AbortSignal,
+): Promise<Value> {
   const done = new AbortController();
+  signal?.addEventListener("abort", () => done.abort());
   const late = realClock.wait(milliseconds(timeout), done.signal).then(() => {
     if (!done.signal.aborted) throw new Error(`${what} took longer than ${timeout}`);
   });
   try {
     await Promise.race([work, late]);
+    if (signal?.aborted === true) throw new Error(`${what} was interrupted`);
     return await work;
   } finally {
     done.abort();
@@ -103,7 +110,7 @@ export async function runTest({ load, say, signal }: Run): Promise<Result> {
   const options = parseOptions(first.script.options);
   const thresholds = new Thresholds(options.thresholds, metrics);
   say("setup");
-  const data = freeze(await within("setup", options.setupTimeout, first.once("setup")));
+  const data = freeze(await within("setup", options.setupTimeout, first.once("setup"), signal));
   const { scenarios, end, vus } = await prepare(options, test, data, signal);
 
   say(`running ${Object.keys(options.scenarios).join(", ")} with ${vus()} virtual users`);

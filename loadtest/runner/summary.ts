@@ -61,10 +61,10 @@ function thresholdLines(verdicts: Verdict[], metrics: Metrics): string[] {
     `    ${source}`,
     ...verdicts
       .filter((verdict) => verdict.source === source)
-      .map(({ expression, stat, value, passed }) => {
+      .map(({ expression, stat, value, measured, passed }) => {
         const metric = metrics.get(source.replace(/\{.*$/, ""));
         const shown = metric.sink.type === "rate" ? percent(value) : show(value, metric.contents);
-        return `    ${passed ? "✓" : "✗"} '${expression}' ${stat}=${shown}`;
+        return `    ${passed ? "✓" : "✗"} '${expression}' ${measured ? `${stat}=${shown}` : "no samples"}`;
       }),
   ]);
 }

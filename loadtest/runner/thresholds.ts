@@ -28,6 +28,8 @@ export interface Verdict {
   expression: string;
   stat: string;
   value: number;
+  /** Whether anything was measured; k6 too lets a threshold pass that nothing was measured for. */
+  measured: boolean;
   passed: boolean;
 }
 
@@ -69,8 +71,8 @@ export class Thresholds {
   verdicts(seconds: number): Verdict[] {
     return this.#thresholds.map(({ source, expression, stat, holds, sink }) => {
       const value = sink.stat(stat, seconds) as number;
-      // k6 too lets a threshold pass that nothing was measured for.
-      return { source, expression, stat, value, passed: sink.total === 0 || holds(value) };
+      const measured = sink.total > 0;
+      return { source, expression, stat, value, measured, passed: !measured || holds(value) };
     });
   }
 }
