@@ -45,6 +45,12 @@ const ENVIRONMENT = {
   LOG_JSON: "true",
 };
 
+/** One line for each user who registers: mails go nowhere here. */
+const DROPPED_MAIL = /mail is switched off/;
+const out = (node: string, line: string): void => {
+  if (!DROPPED_MAIL.test(line)) process.stdout.write(`${node} | ${line}\n`);
+};
+
 /** What a script is told about the system. */
 type Target = Record<"BASE_URL" | "SOCKET_URLS" | "METRICS_URLS" | "FORWARDED", string>;
 
@@ -113,7 +119,7 @@ async function startOne(starting: Starting): Promise<Target> {
   const group = new ProcessGroup({
     command: process.execPath,
     args: [fileURLToPath(new URL("../main.ts", import.meta.url))],
-    out: process.stdout,
+    out,
   });
   starting.own({ name: "Taskwire", stop: () => group.stopAll(), force: () => group.killAll() });
   const own = {
@@ -161,7 +167,7 @@ async function startMany(starting: Starting): Promise<Target> {
     urls,
     { ...ports, ops },
     {
-      out: process.stdout,
+      out,
       env: ENVIRONMENT,
       own: (group) =>
         starting.own({ name: "the nodes", stop: () => group.stopAll(), force: () => group.killAll() }),
