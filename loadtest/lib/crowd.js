@@ -12,6 +12,8 @@ import { projectOf } from "./world.js";
 const AT_ONCE = 5;
 /** Milliseconds that events have to arrive after the last write. */
 const SETTLE_MS = 2000;
+/** How often a log is asked for its head. */
+const TRIES = 5;
 
 /**
  * @param {{ sockets: number, ramp: number, hold: number, writes: number }} defaults seconds, and writes a second
@@ -96,6 +98,22 @@ export function crowd(defaults) {
 }
 
 /**
+ * The number of the last event of a project's log. All virtual users ask at once, so a 503 or 504 is asked again.
+ * @param {string} stream
+ * @param {import("./api.js").User} owner
+ * @returns {Promise<number>}
+ */
+async function headOf(stream, owner) {
+  const path = `/projects/${stream.slice("project:".length)}/events?limit=1`;
+  for (let tries = 1; ; tries++) {
+    const response = await call("GET /projects/{project}/events", path, owner, undefined, [200, 503, 504]);
+    if (response.status === 200) return /** @type {any} */ (response.json()).head;
+    if (tries === TRIES) throw new Error(`the log of ${stream} can't be read: ${response.status}`);
+    await pause(1000 * tries);
+  }
+}
+
+/**
  * @param {World} world
  * @param {Listener[]} listeners
  */
@@ -105,10 +123,7 @@ async function countMissed(world, listeners) {
     const at = world.projects.findIndex(({ id }) => stream === `project:${id}`);
     const owner = world.users[at * world.teamSize];
     if (owner === undefined) continue;
-    const path = `/projects/${stream.slice("project:".length)}/events?limit=1`;
-    const response = await call("GET /projects/{project}/events", path, owner);
-    if (response.status !== 200) continue;
-    const { head } = /** @type {{ head: number }} */ (/** @type {unknown} */ (response.json()));
+    const head = await headOf(stream, owner);
     for (const listener of listeners)
       if (listener.stream === stream && listener.seq < head) missed.add(head - listener.seq);
   }
