@@ -12,6 +12,8 @@ import { projectOf } from "./world.js";
 const AT_ONCE = 5;
 /** Milliseconds that events have to arrive after the last write. */
 const SETTLE_MS = 2000;
+/** Seconds from the last socket's begin to the first write. */
+const LEAD = 1;
 /** How often a log is asked for its head. */
 const TRIES = 5;
 
@@ -23,7 +25,7 @@ export function crowd(defaults) {
   const vus = Math.min(100, sockets);
   const ramp = number("RAMP", defaults.ramp);
   const hold = number("SECONDS", defaults.hold);
-  const endsAt = 1000 * (ramp + hold) + SETTLE_MS;
+  const endsAt = 1000 * (ramp + LEAD + hold) + SETTLE_MS;
 
   return {
     options: {
@@ -35,14 +37,14 @@ export function crowd(defaults) {
           startVUs: 0,
           stages: [
             { duration: `${ramp}s`, target: vus },
-            { duration: `${hold}s`, target: vus },
+            { duration: `${LEAD + hold}s`, target: vus },
           ],
           gracefulStop: "60s",
         },
         writers: {
           executor: "constant-arrival-rate",
           exec: "write",
-          startTime: `${ramp}s`,
+          startTime: `${ramp + LEAD}s`,
           duration: `${hold}s`,
           rate: number("WRITES", defaults.writes),
           preAllocatedVUs: 20,
