@@ -267,7 +267,10 @@ describe("several mailers", () => {
     const DATABASE_URL = await freshDatabase();
     const smtp = await startSmtp();
     const nodes = await Promise.all(
-      ["one", "two", "three"].map((NODE_ID) => startMailer({ DATABASE_URL, NODE_ID, SMTP_URL: smtp.url })),
+      ["one", "two", "three"].map((NODE_ID) =>
+        // On a busy machine three nodes and their pools may take longer than the other tests' timeout.
+        startMailer({ DATABASE_URL, NODE_ID, SMTP_URL: smtp.url }, { socketTimeoutMs: 10_000 }),
+      ),
     );
     const to = Array.from({ length: 30 }, (_, n) => `user${n}@example.com`);
     await Promise.all(
