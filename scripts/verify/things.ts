@@ -46,7 +46,15 @@ const COMMENTS = page(
   "tasks.comments t JOIN tasks.tasks task ON task.id = t.task_id",
 );
 
-async function walk<Row extends { id: string; updated_at: string } & Told>(
+/** A row of a task or a comment; comments have no `deleted_at`. */
+interface Thing {
+  id: string;
+  created_at: string;
+  updated_at: string;
+  deleted_at?: string | null;
+}
+
+async function walk<Row extends Thing & Told>(
   audit: Audit,
   sql: string,
   check: (row: Row) => Promise<string | null>,
@@ -63,9 +71,14 @@ async function walk<Row extends { id: string; updated_at: string } & Told>(
   }
 }
 
-function checkUntold({ updated_at, first_seq, first_time }: Told & { updated_at: string }): string | null {
-  const first = first_seq === null ? null : { seq: first_seq, time: first_time as string };
-  return mayBeForgotten(updated_at, first) ? null : "the log has no event of it";
+/**
+ * A thing without an event: the log may have forgotten them all. What nobody sees is cleared without one (CLEARED), so
+ * `updated_at` may be later; the last event of a deleted task is its deletion.
+ */
+function checkUntold(row: Thing & Told): string | null {
+  const first = row.first_seq === null ? null : { seq: row.first_seq, time: row.first_time as string };
+  const told = row.deleted_at ?? (row.project_is_deleted ? row.created_at : row.updated_at);
+  return mayBeForgotten(told, first) ? null : "the log has no event of it";
 }
 
 export const checkTasks = (audit: Audit): Promise<void> =>

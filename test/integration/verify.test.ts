@@ -91,6 +91,14 @@ async function endWithTwo(): Promise<void> {
   await owner.api.must("PATCH", `/tasks/${last}`, { status: "completed", assigned_to: member.id });
 }
 
+/** Erases an account, and waits until nothing is assigned to it. */
+async function leave({ id, api }: Person): Promise<void> {
+  await api.must("DELETE", `/users/${id}`);
+  const isLeft = async () =>
+    (await sql.query("SELECT FROM tasks.tasks WHERE assigned_to = $1", [id])).rowCount === 0;
+  expect(await until(isLeft, 15_000)).toBe(true);
+}
+
 /** An erased account whose projects and tasks others keep, some of which nobody sees. */
 async function erase(): Promise<void> {
   const leaver = await node.api.person("leaver");
@@ -102,10 +110,7 @@ async function erase(): Promise<void> {
   const own = await leaver.api.must("POST", "/projects", { name: "Own" });
   await leaver.api.must("POST", `/projects/${own.id}/tasks`, { title: "Own" });
   await owner.api.must("DELETE", `/projects/${hidden.id}`);
-  await leaver.api.must("DELETE", `/users/${leaver.id}`);
-  const isLeft = async () =>
-    (await sql.query("SELECT FROM tasks.tasks WHERE assigned_to = $1", [leaver.id])).rowCount === 0;
-  expect(await until(isLeft, 15_000)).toBe(true);
+  await leave(leaver);
   await owner.api.must("POST", `/projects/${hidden.id}/restore`);
 }
 
@@ -173,6 +178,27 @@ describe("a database that only the product wrote", () => {
       tasks: await count("tasks.tasks"),
       comments: await count("tasks.comments"),
     });
+  });
+
+  test("is sound where a deleted task was cleared after its events were forgotten", async () => {
+    const leaver = await node.api.person("leaver");
+    const { id } = await makeProject(cast, { name: "Old" });
+    await owner.api.must("POST", `/projects/${id}/members`, { user_id: leaver.id, role: "member" });
+    const old = await owner.api.must("POST", `/projects/${id}/tasks`, {
+      title: "Old",
+      assigned_to: leaver.id,
+    });
+    await owner.api.must("DELETE", `/tasks/${old.id}`);
+    await owner.api.must("POST", `/projects/${id}/tasks`, { title: "New" });
+    await forget(`project:${id}`, 0.9);
+    await leave(leaver);
+    // As if the account had been erased an hour after the event that is kept.
+    const { rows } = await sql.query(
+      "UPDATE tasks.tasks SET updated_at = updated_at + interval '1 h' WHERE id = $1 RETURNING assigned_to",
+      [old.id],
+    );
+    expect(rows).toEqual([{ assigned_to: null }]);
+    expect(await check()).toEqual([]);
   });
 
   test("is sound while others write", async () => {
