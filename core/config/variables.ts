@@ -177,7 +177,7 @@ export const VARIABLES = {
   }),
   KEEP_ALIVE_SECONDS: seconds({
     default: 75,
-    desc: "seconds that the gateway keeps an idle connection open; longer than a load balancer in front does (usually 60), else it may send a request into a connection that just closed",
+    desc: "seconds that the gateway, and a notifier for its polling clients, keep an idle connection open; longer than a load balancer in front does (usually 60), else it may send a request into a connection that just closed",
   }),
   IPV6_PREFIX: whole(
     32,

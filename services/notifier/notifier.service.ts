@@ -45,15 +45,15 @@ const createIo = (): PushServer =>
   });
 
 /** Serves the sockets on the gateway's server; on a node without the gateway, on the node's own server. */
-async function openEndpoint(self: Notifier, { NOTIFIER_PORT, HOST }: Config): Promise<void> {
+async function openEndpoint(self: Notifier, config: Config): Promise<void> {
   const gateway = self.broker.getLocalService("api-gateway") as { server?: HttpServer } | undefined;
-  const server = gateway?.server ?? createSocketServer();
+  const server = gateway?.server ?? createSocketServer(config);
   self.endpoint.attach(self.io, server);
   self.upgraded = trackUpgrades(server);
   if (gateway?.server !== undefined) return;
   self.ownServer = server;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once("error", reject).listen(NOTIFIER_PORT, HOST, resolve);
+  server.once("error", reject).listen(config.NOTIFIER_PORT, config.HOST, resolve);
   await promise;
 }
 

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { Config } from "../../core/config.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { SECURITY_HEADERS } from "../../core/security-headers.ts";
@@ -18,8 +19,9 @@ const PARSE_PROBLEMS: Record<string, Problem> = {
 const NOT_HTTP = new Problem("malformed-request", "This is not a valid HTTP request");
 
 /** The server of a node without a gateway: it serves sockets alone. */
-export function createSocketServer(): Server {
+export function createSocketServer({ KEEP_ALIVE_SECONDS }: Pick<Config, "KEEP_ALIVE_SECONDS">): Server {
   const options = {
+    keepAliveTimeout: KEEP_ALIVE_SECONDS * 1000,
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionsCheckingInterval: TIMEOUT_CHECK_MS,

@@ -54,7 +54,9 @@ export class SocketSubscriber implements Subscriber {
       forceNew: true,
       reconnectionDelay: 200,
       reconnectionDelayMax: 1000,
-      agent: new Agent({ localAddress: options.address, keepAlive: true }) as unknown as string,
+      // One connection for each poll: xmlhttprequest-ssl, by which polling works in Node, sends a request again whose
+      // kept connection has just closed, but never ends it, and the server waits for its head until it is too late.
+      agent: new Agent({ localAddress: options.address, keepAlive: false }) as unknown as string,
       auth: (send) => void this.#authenticate().then(send),
     });
     this.#listen();

@@ -210,6 +210,12 @@ describe("each service in a process of its own", () => {
     await cluster.revive("notifier-1");
   }, 60_000);
 
+  test("a notifier keeps an idle connection longer than a balancer in front of it does", async () => {
+    const response = await fetch(`${cluster.notifiers[0]}/ws/?EIO=4&transport=polling`);
+    expect([response.status, response.headers.get("keep-alive")]).toEqual([200, "timeout=75"]);
+    await response.body?.cancel();
+  });
+
   test("SIGTERM of a notifier ends its own sockets alone; their stock clients come back by themselves and miss nothing", async () => {
     const { id, stream } = await newProject();
     const create = (title: string) => ada.api.must("POST", `/projects/${id}/tasks`, { title });
