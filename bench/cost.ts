@@ -3,11 +3,12 @@
  * Linux and takes about a minute. CPU time is what the kernel counted for each process, so that another program on the
  * machine changes it little; requests a second would be another figure on each machine. docs/scaling.md has the figures.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import pg from "pg";
 import { io, type Socket } from "socket.io-client";
 import { until } from "../local/until.ts";
 import { type BenchCluster, startBenchCluster } from "./cluster.ts";
+import { cpuBetween, type Processes, readCpu } from "./cpu.ts";
 
 const REQUESTS = 3000;
 const AT_ONCE = 16;
@@ -15,61 +16,26 @@ const TASKS = 100;
 /** Users with as many sockets as one may have at a notifier. */
 const [USERS, SOCKETS] = [5, 100];
 const EVENTS = 300;
-/** Milliseconds of CPU in one tick of the kernel (CLK_TCK is 100 on every Linux that Node runs on). */
-const TICK_MS = 10;
-const PAGE_BYTES = 4096;
-
 const NODES = ["gateway", "auth", "projects", "tasks-1", "tasks-2", "notifier-1", "notifier-2"];
 
-interface Process {
-  parent: number;
-  /** User and system time, and that of children that ended, in milliseconds. */
-  cpu: number;
-  /** Resident. */
-  bytes: number;
-}
-
-async function read(pid: number | string): Promise<Process | null> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => null);
-  if (stat === null) return null;
-  const fields = stat
-    .slice(stat.lastIndexOf(")") + 2)
-    .split(" ")
-    .map(Number);
-  const at = (field: number): number => fields[field - 3] ?? 0; // numbered as in proc(5)
-  return {
-    parent: at(4),
-    cpu: (at(14) + at(15) + at(16) + at(17)) * TICK_MS,
-    bytes: at(24) * PAGE_BYTES,
-  };
-}
-
-/** CPU milliseconds so far, of each kind of node and of Postgres with all of its processes. */
-async function readCpu(cluster: BenchCluster, postmaster: number): Promise<Map<string, number>> {
-  const sums = new Map<string, number>();
-  const add = (name: string, ms: number): void => void sums.set(name, (sums.get(name) ?? 0) + ms);
-  for (const node of NODES) add(node.replace(/-\d$/, ""), (await read(cluster.pidOf(node)))?.cpu ?? 0);
-  for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const found = await read(entry);
-    if (found !== null && (Number(entry) === postmaster || found.parent === postmaster))
-      add("Postgres", found.cpu);
+/** The processes of each kind of node, and those of Postgres. */
+async function processesOf(cluster: BenchCluster, client: pg.Client): Promise<Processes> {
+  const found = new Map<string, number[]>();
+  for (const node of NODES) {
+    const kind = node.replace(/-\d$/, "");
+    found.set(kind, [...(found.get(kind) ?? []), cluster.pidOf(node)]);
   }
-  return sums;
+  const { rows } = await client.query<{ pid: number }>("SELECT pid FROM pg_stat_activity");
+  return found.set(
+    "Postgres",
+    rows.map(({ pid }) => pid),
+  );
 }
 
-/** Postgres' first process: the parent of the one that serves a connection. */
-async function postmasterOf(databaseUrl: string): Promise<number> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  try {
-    const { rows } = await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
-    const { parent } = (await read(rows[0]?.pid ?? 0)) ?? { parent: 0 };
-    if (parent === 0) throw new Error("Postgres' process was not found");
-    return parent;
-  } finally {
-    await client.end();
-  }
+/** Resident bytes of a process. */
+async function bytesOf(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
 }
 
 /** Runs `times` of `work`, some at once. */
@@ -83,8 +49,9 @@ async function repeat(times: number, work: (at: number) => Promise<unknown>): Pr
 
 const cluster = await startBenchCluster();
 const sockets: Socket[] = [];
+const client = new pg.Client({ connectionString: cluster.databaseUrl });
 try {
-  const postmaster = await postmasterOf(cluster.databaseUrl);
+  await client.connect();
   const owner = await cluster.register("owner");
   const { token } = owner;
   const { id } = await cluster.must<{ id: string }>("POST", "/projects", { token, body: { name: "Launch" } });
@@ -98,12 +65,10 @@ try {
   console.log(header.map((name, at) => (at === 0 ? name.padEnd(34) : name.padStart(10))).join(""));
   async function measure(name: string, times: number, work: (at: number) => Promise<unknown>): Promise<void> {
     await repeat(Math.ceil(times / 10), work);
-    const before = await readCpu(cluster, postmaster);
+    const before = await readCpu(await processesOf(cluster, client));
     await repeat(times, work);
-    const after = await readCpu(cluster, postmaster);
-    const each = header
-      .slice(1, -1)
-      .map((part) => ((after.get(part) ?? 0) - (before.get(part) ?? 0)) / times);
+    const used = cpuBetween(before, await readCpu(await processesOf(cluster, client)));
+    const each = header.slice(1, -1).map((part) => (used.get(part) ?? 0) / 1000 / times);
     const all = each.reduce((sum, ms) => sum + ms, 0);
     console.log(name.padEnd(34) + [...each, all].map((ms) => ms.toFixed(2).padStart(10)).join(""));
   }
@@ -121,8 +86,8 @@ try {
   await measure("PATCH /tasks/{id}, no socket", REQUESTS, patch);
 
   const bytes = async (): Promise<number> => {
-    const found = await Promise.all(["notifier-1", "notifier-2"].map((node) => read(cluster.pidOf(node))));
-    return found.reduce((sum, one) => sum + (one?.bytes ?? 0), 0);
+    const each = ["notifier-1", "notifier-2"].map((node) => bytesOf(cluster.pidOf(node)));
+    return (await Promise.all(each)).reduce((sum, one) => sum + one, 0);
   };
   const empty = await bytes();
   for (let user = 0; user < USERS; user++) {
@@ -146,5 +111,6 @@ try {
   console.log(`${frames} frames of ${most} arrived; a socket holds ${each.toFixed(0)} KiB of its notifier`);
 } finally {
   sockets.forEach((socket) => socket.disconnect());
+  await client.end();
   await cluster.stop();
 }

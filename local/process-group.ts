@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { appendFileSync, closeSync, openSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
 
 const STOP_MS = 15_000;
 const ANSI_COLOURS = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
@@ -16,8 +17,11 @@ interface Options {
   /** The program of every node, for example `process.execPath` and `["main.ts"]`. */
   command: string;
   args: string[];
-  /** The destination of the nodes' lines: a stream, with the node's name before each line, or a function. */
-  out: NodeJS.WritableStream | ((name: string, line: string) => void);
+  /**
+   * The destination of the nodes' lines: a stream, with the node's name before each line, a function, or a folder, where
+   * each node writes `<name>.log` by itself.
+   */
+  out: NodeJS.WritableStream | ((name: string, line: string) => void) | { folder: string };
   /** Called when a node is gone and its last line was written. */
   onExit?: (name: string, code: number | null, signal: NodeJS.Signals | null) => void;
 }
@@ -55,14 +59,17 @@ export class ProcessGroup {
     if (this.#nodes.has(name)) throw new Error(`the node ${name} is running already`);
     if (!this.#colours.has(name))
       this.#colours.set(name, ANSI_COLOURS[this.#colours.size % ANSI_COLOURS.length]!);
-    const child = spawn(this.#options.command, this.#options.args, {
+    const { command, args, out } = this.#options;
+    const file = "folder" in out ? openSync(logFile(out.folder, name), "a") : undefined;
+    const child = spawn(command, args, {
       env: { ...process.env, ...env },
       detached: process.platform !== "win32", // on Windows it would open a window
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      stdio: ["ignore", file ?? "pipe", file ?? "pipe", "ipc"],
     });
     this.#nodes.set(name, child);
+    if (file !== undefined) closeSync(file);
     for (const stream of [child.stdout, child.stderr])
-      createInterface({ input: stream as Readable }).on("line", (line) => this.#write(name, line));
+      if (stream !== null) createInterface({ input: stream }).on("line", (line) => this.#write(name, line));
     child.once("error", (error) => this.#write(name, error.message));
     child.once("close", (code, signal) => {
       this.#nodes.delete(name);
@@ -134,12 +141,15 @@ export class ProcessGroup {
   #write(name: string, line: string): void {
     const { out } = this.#options;
     if (typeof out === "function") return out(name, line);
+    if ("folder" in out) return appendFileSync(logFile(out.folder, name), `${line}\n`);
     const width = Math.max(...[...this.#colours.keys()].map((known) => known.length));
     const prefix = `${name.padEnd(width)} |`;
     const colourful = "isTTY" in out && out.isTTY && !process.env["NO_COLOR"];
     out.write(`${colourful ? `\x1b[${this.#colours.get(name)}m${prefix}\x1b[0m` : prefix} ${line}\n`);
   }
 }
+
+const logFile = (folder: string, name: string): string => join(folder, `${name}.log`);
 
 function killGroup({ pid }: ChildProcess): void {
   if (pid === undefined) return;

@@ -7,13 +7,16 @@ import { connect } from "node:net";
 import { parentPort } from "node:worker_threads";
 
 export interface Load {
+  /** Names the load: one that comes again goes on where it ended. */
+  id: string;
   port: number;
-  token: string;
+  /** Access tokens; each connection keeps to one of them. */
+  tokens: string[];
   method: "GET" | "POST" | "PATCH";
   /** Taken in turns. With a multiple of `connections` of them no two connections ever ask for the same one. */
   paths: string[];
-  /** JSON, in which `#` stands for a number that never comes again. */
-  body?: string;
+  /** JSON, in which `#` stands for a number that never comes again. Each time that a path comes it takes the next of them. */
+  bodies?: string[];
   /** How many `items` the answers have; they are looked at once a connection. */
   items?: number;
   connections: number;
@@ -59,11 +62,19 @@ function parse(bytes: Buffer): { status: number; body: Buffer } | null {
 }
 
 let unique = Date.now();
+/** The next turn of each connection, by the id of the load. */
+const turns = new Map<string, number[]>();
 
-function requestText({ port, token, method, body }: Load, path: string): string {
+function requestText(
+  { port, method, paths, bodies }: Load,
+  path: string,
+  token: string,
+  turn: number,
+): string {
   const head = `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAuthorization: Bearer ${token}\r\n`;
-  if (body === undefined) return `${head}\r\n`;
-  const text = body.replaceAll("#", String(unique++));
+  if (bodies === undefined) return `${head}\r\n`;
+  const body = bodies[Math.floor(turn / paths.length) % bodies.length] as string;
+  const text = body.replaceAll("#", () => String(unique++));
   return `${head}Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
 }
 
@@ -76,10 +87,11 @@ function fault({ method, items }: Load, path: string, { status, body }: { status
 }
 
 /** One connection that sends the next request when the last one is answered, and adds the times to `times`. */
-function converse(load: Load, nth: number, times: number[]): Promise<void> {
+function converse(load: Load, next: number[], nth: number, times: number[]): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const socket = connect({ port: load.port, host: "127.0.0.1", noDelay: true });
-  let [turn, path, sent, deadline] = [nth, "", 0, 0];
+  const token = load.tokens[nth % load.tokens.length] as string;
+  let [path, sent, deadline, answers] = ["", 0, 0, 0];
   let pending: Buffer | null = null;
 
   const give = (up: string): void => {
@@ -87,10 +99,12 @@ function converse(load: Load, nth: number, times: number[]): Promise<void> {
     reject(new Error(up));
   };
   const send = (): void => {
+    const turn = next[nth] as number;
+    next[nth] = turn + load.connections;
     path = load.paths[turn % load.paths.length] as string;
-    turn += load.connections;
+    const text = requestText(load, path, token, turn);
     sent = performance.now();
-    socket.write(requestText(load, path), "latin1");
+    socket.write(text, "latin1");
   };
 
   socket.setTimeout(PATIENCE, () => give(`${load.method} ${path}: no answer in ${PATIENCE / 1000} s`));
@@ -107,8 +121,8 @@ function converse(load: Load, nth: number, times: number[]): Promise<void> {
     pending = null;
     const now = performance.now();
     times.push(now - sent);
-    const first = turn < 2 * load.connections;
-    const wrong = first || answer.status > 299 ? fault(load, path, answer) : null;
+    answers += 1;
+    const wrong = answers === 1 || answer.status > 299 ? fault(load, path, answer) : null;
     if (wrong !== null) give(wrong);
     else if (now < deadline) send();
     else {
@@ -121,8 +135,11 @@ function converse(load: Load, nth: number, times: number[]): Promise<void> {
 
 async function run(load: Load): Promise<Figures> {
   const times: number[] = [];
+  const first = Array.from({ length: load.connections }, (_, nth) => nth);
+  const next = turns.get(load.id) ?? first;
+  turns.set(load.id, next);
   const began = performance.now();
-  await Promise.all(Array.from({ length: load.connections }, (_, nth) => converse(load, nth, times)));
+  await Promise.all(first.map((nth) => converse(load, next, nth, times)));
   const seconds = (performance.now() - began) / 1000;
   const sorted = Float64Array.from(times).sort();
   const at = (share: number): number => sorted[Math.floor(sorted.length * share)] ?? NaN;
