@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { TcpProxy } from "./tcp-proxy.ts";
@@ -6,7 +5,7 @@ import { TcpProxy } from "./tcp-proxy.ts";
 const PROBE_EVERY_MS = 250;
 const PROBE_WITHIN_MS = 1000;
 
-/** How a new connection finds its node: each in turn, or by its client's address, as polling needs it. */
+/** How a new connection finds its node: each in turn, or where its client's address is as long as that is ready, as polling needs it. */
 type Choice = "in_turn" | "by_address";
 
 /**
@@ -17,6 +16,8 @@ export class Balancer {
   readonly #ready = new Set<number>();
   readonly #ports: number[];
   readonly #choice: Choice;
+  /** The node of each client's address. */
+  readonly #kept = new Map<string, number>();
   #proxy: TcpProxy | undefined;
   #turn = 0;
   #closed = false;
@@ -69,10 +70,10 @@ export class Balancer {
   #choose({ remoteAddress = "" }: Socket, tried: readonly number[]): number | undefined {
     const ready = this.#ports.filter((port) => this.#ready.has(port) && !tried.includes(port));
     if (ready.length === 0) return undefined;
-    if (this.#choice === "in_turn") return ready[this.#turn++ % ready.length];
-    // A client keeps its node while that is ready (rendezvous hashing).
-    const weight = (port: number): string =>
-      createHash("sha1").update(`${remoteAddress} ${port}`).digest("hex");
-    return ready.sort((a, b) => (weight(a) < weight(b) ? -1 : 1))[0];
+    const kept = this.#kept.get(remoteAddress);
+    if (this.#choice === "by_address" && kept !== undefined && ready.includes(kept)) return kept;
+    const port = ready[this.#turn++ % ready.length] as number;
+    this.#kept.set(remoteAddress, port);
+    return port;
   }
 }
