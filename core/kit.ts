@@ -77,6 +77,8 @@ export interface Meta {
   conditions?: Conditions | null;
   /** On the way back: the response is that of an earlier request with the same idempotency key. */
   replayed?: boolean;
+  /** The caller sends this again, since the node that got it first did not answer: that one may still do it. */
+  sentAgain?: boolean;
   /** The client's address and program, for the list of sessions; null when unknown. */
   client?: { address: string | null; userAgent: string | null };
   /** Milliseconds since 1970, when the token of a request that waits expires; null for never. */
@@ -86,6 +88,10 @@ export interface Meta {
 }
 
 export type ActionContext<Params, Who> = Context<Params, Meta, { actor: Who; conditions: Conditions }>;
+
+/** Whether the call is Moleculer's second try, here or at the caller. */
+export const isSentAgain = (ctx: Context<unknown, Meta>): boolean =>
+  ctx.meta.sentAgain === true || ((ctx as { _retryAttempts?: number | null })._retryAttempts ?? 0) > 0;
 
 /** The context of an action that only a logged-in user reaches. */
 export type UserContext<Params = object> = ActionContext<Params, Actor>;

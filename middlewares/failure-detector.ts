@@ -1,4 +1,5 @@
-import type { Middleware, ServiceBroker } from "moleculer";
+import type { Context, Middleware, ServiceBroker } from "moleculer";
+import { isSentAgain, type Meta } from "../core/kit.ts";
 
 /** How long a call may be silent before its node gets a ping, and how long the node has to answer it. */
 const SILENCE_MS = 400;
@@ -55,7 +56,9 @@ export function failureDetector(broker: ServiceBroker): Middleware {
       for (const news of ["$node.connected", "$node.updated"]) localBus.on(news, meet);
     },
     remoteAction(next) {
-      return async function watchedCall(ctx) {
+      return async function watchedCall(ctx: Context<unknown, Meta>) {
+        // Moleculer's own count of tries stays with the caller.
+        if (isSentAgain(ctx)) ctx.meta.sentAgain = true;
         const nodeID = String(ctx.nodeID);
         const again = (): void => {
           timer = setTimeout(again, AGAIN_MS);

@@ -5,8 +5,14 @@
  * to commit, fails on the row's primary key, writes nothing, and finds the response there. A crash leaves both the write
  * and its key, or neither. Only a failed write looks for its key, so a success costs no query.
  */
-import { Problem, problemCode, PROBLEMS } from "../core/errors.ts";
-import type { ActionContext, Actor, Conditions, IdempotencyKey } from "../core/kit.ts";
+import { Problem, problemCode, type ProblemCode, PROBLEMS } from "../core/errors.ts";
+import {
+  type ActionContext,
+  type Actor,
+  type Conditions,
+  type IdempotencyKey,
+  isSentAgain,
+} from "../core/kit.ts";
 import { type Queryable, violatedConstraint } from "./database.ts";
 
 /** A response to remember; without a key it is forgotten. */
@@ -51,6 +57,14 @@ export async function rememberApart(db: Queryable, answer: RememberedResponse): 
   });
 }
 
+/** What is remembered of a request that was sent again by the gateway, and refused then. */
+interface Refusal {
+  refused: { request_id: string; code: ProblemCode; detail: string };
+}
+
+const isRefusal = (response: unknown): response is Refusal =>
+  typeof response === "object" && response !== null && "refused" in response;
+
 /** Whether an earlier success of the same request may have caused this failure. */
 function mayHaveHappened(error: unknown): boolean {
   const code = problemCode(error);
@@ -58,8 +72,33 @@ function mayHaveHappened(error: unknown): boolean {
 }
 
 /**
+ * Remembers that a request was refused. Its first attempt may lie in a node that is frozen: it finds its key taken, and
+ * does not write what the client was told is refused.
+ * @returns false when the first attempt has happened meanwhile
+ */
+async function rememberRefusal(db: Queryable, ctx: ActionContext<object, Actor>, error: unknown) {
+  const { key, fingerprint } = ctx.locals.conditions.key as IdempotencyKey;
+  const { message } = error as Error;
+  const refusal = { refused: { request_id: ctx.requestID, code: problemCode(error), detail: message } };
+  const rows = await db.query({
+    name: "idempotency-refuse",
+    text: `WITH refused AS (
+             INSERT INTO idempotency.keys AS k (user_id, key, fingerprint, response, kept_until)
+             VALUES ($1, $2, $3, $4::json, now() + ${KEPT_GENERATED})
+             ON CONFLICT (user_id, key) DO UPDATE
+             SET fingerprint = EXCLUDED.fingerprint, response = EXCLUDED.response, kept_until = EXCLUDED.kept_until
+             WHERE k.response->'refused' IS NOT NULL OR k.kept_until <= now()
+             RETURNING 1)
+           SELECT 1 FROM refused`,
+    values: [ctx.locals.actor.id, key, fingerprint, JSON.stringify(refusal)],
+  });
+  return rows.length > 0;
+}
+
+/**
  * Runs a write that inserts its key (`rememberResponse`). When the write fails and its key is known, the client sent the
- * request again: it gets the first response, even if the request would be refused by now.
+ * request again: it gets the first response, even if the request would be refused by now. A refusal is remembered only of a
+ * request that the gateway sent again, and for that request alone: a client may send the next one under the same key.
  * @throws Problem idempotency-key-reused when the key stands for another request; what `write` throws
  */
 export async function withIdempotencyKey<Result>(
@@ -72,21 +111,33 @@ export async function withIdempotencyKey<Result>(
     return await write();
   } catch (error) {
     if (key === null || !mayHaveHappened(error)) throw error;
-    const [first] = await db.query<{ fingerprint: string; response: Result; expired: boolean }>({
+    const isTaken = violatedConstraint(error) === "keys_pkey";
+    const userId = ctx.locals.actor.id;
+    const [first] = await db.query<{ fingerprint: string; response: Result | Refusal; expired: boolean }>({
       name: "idempotency-find",
       text: `SELECT fingerprint, response, kept_until <= now() AS expired
              FROM idempotency.keys WHERE user_id = $1 AND key = $2`,
-      values: [ctx.locals.actor.id, key.key],
+      values: [userId, key.key],
     });
-    if (first === undefined || first.expired) {
-      if (violatedConstraint(error) !== "keys_pkey") throw error;
-      await forgetResponses(db, ctx.locals.actor.id);
+    if (first !== undefined && !first.expired) {
+      const { response } = first;
+      if (!isRefusal(response)) {
+        if (first.fingerprint !== key.fingerprint) throw new Problem("idempotency-key-reused");
+        ctx.meta.replayed = true;
+        return response;
+      }
+      const { request_id, code, detail } = response.refused;
+      if (request_id === ctx.requestID) throw new Problem(code, detail);
+    }
+    if (isTaken) {
       // Other requests with this key may have removed it already: one of them is first again.
+      if (first === undefined || first.expired) await forgetResponses(db, userId);
+      else await forgetRefusal(db, userId, key.key);
       return withIdempotencyKey(db, ctx, write);
     }
-    if (first.fingerprint !== key.fingerprint) throw new Problem("idempotency-key-reused");
-    ctx.meta.replayed = true;
-    return first.response;
+    if (isSentAgain(ctx) && !(await rememberRefusal(db, ctx, error)))
+      return withIdempotencyKey(db, ctx, write);
+    throw error;
   }
 }
 
@@ -193,4 +244,16 @@ export async function forgetResponses(db: Queryable, userId: string | null = nul
     values: [userId],
   });
   return rows.length;
+}
+
+/** Removes what is remembered of a refusal, so that the next request may have the key. */
+async function forgetRefusal(db: Queryable, userId: string, key: string): Promise<void> {
+  await db.query({
+    name: "idempotency-forget-refusal",
+    text: `WITH gone AS (
+             DELETE FROM idempotency.keys WHERE user_id = $1 AND key = $2 AND response->'refused' IS NOT NULL
+             RETURNING 1)
+           SELECT 1 FROM gone`,
+    values: [userId, key],
+  });
 }

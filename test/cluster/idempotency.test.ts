@@ -49,6 +49,19 @@ async function connectionsOf(name: string, waitsFor: string | null = null): Prom
   return rows[0]!.count;
 }
 
+/** Tells whether a node has sent Postgres anything since. */
+async function workOf(name: string): Promise<() => Promise<boolean>> {
+  const last = async (): Promise<string | null> => {
+    const { rows } = await db.query<{ last: string | null }>(
+      "SELECT max(query_start)::text AS last FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
+      [`taskwire ${name}`],
+    );
+    return rows[0]!.last;
+  };
+  const before = await last();
+  return async () => (await last()) !== before;
+}
+
 /** Sends the request whole; the client is gone before any answer. @returns what cuts the connection */
 async function sendAndLeave(title: string, key: string): Promise<() => void> {
   const { port, hostname } = new URL(ada.api.url);
@@ -109,6 +122,29 @@ test("the same when kill -9 ends the tasks node that was at it", async () => {
   await Promise.all(requests.map(({ title, key }) => expectOne(title, key)));
   expect((await told()).whole).toBe(true);
   await cluster.revive("tasks-1");
+}, 40_000);
+
+test("a write that another node refused, since its own was frozen, does not happen when that one goes on", async () => {
+  const { id: project } = await ada.api.must("POST", "/projects", { name: "Frozen" });
+  const setStatus = (status: string) => ada.api.must("PATCH", `/projects/${project}`, { status });
+  const create = () => ada.api.must("POST", `/projects/${project}/tasks`, { title: "Frozen" });
+  const tasks = await Promise.all(times(12, create));
+  const hasWorked = await workOf("tasks-1");
+  cluster.group.kill("tasks-1", "SIGSTOP");
+  const moving = tasks.map(({ id }) => ada.api.post(`/tasks/${id}/transitions`, { to: "in_progress" }));
+  await setStatus("archived");
+  const answers = await Promise.all(moving);
+  const refused = answers.filter(({ status }) => status === 409);
+  expect(refused.map(({ body }) => body.type)).toContain("/problems/project-archived");
+  await setStatus("active");
+  cluster.group.kill("tasks-1", "SIGCONT");
+  // What it got while it was frozen is the first that it does, and these wait for the same stream.
+  expect(await until(async () => (await create()) && (await hasWorked()), 10_000)).toBe(true);
+  for (const _ of times(10, (n) => n)) await create();
+  const now = await Promise.all(tasks.map(({ id }) => ada.api.must("GET", `/tasks/${id}`)));
+  expect(now.map(({ status }) => status)).toEqual(
+    answers.map(({ status }) => (status === 409 ? "pending" : "in_progress")),
+  );
 }, 40_000);
 
 /** Kills one tasks node after the other, each while answers keep coming, and revives it. */
