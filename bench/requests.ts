@@ -84,7 +84,12 @@ async function bench(options: Options, { own, say, signal }: Starting): Promise<
     servers: servers.map(({ name }) => name),
     cells,
   };
-  say(`\n${[...table(run), "", ...ratios(run)].join("\n")}`);
+  say(
+    `\n${[table(run), ratios(run)]
+      .map((lines) => lines.join("\n"))
+      .join("\n\n")
+      .trimEnd()}`,
+  );
   say(`\nload average ${run.load.map((value) => value.toFixed(1)).join(" → ")}`);
   const complaints = await complaintsIn(ground.logs);
   if (complaints.length > 0)

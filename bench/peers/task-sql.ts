@@ -36,8 +36,10 @@ export function listStatement(
   add(status?.split(","), (place) => `t.status = ANY (${place}::text[])`);
   add(priority?.split(","), (place) => `t.priority = ANY (${place}::text[])`);
   add(q, (place) => {
-    order = `ts_rank(t.words, tasks.search_query(${place})) DESC, t.id DESC`;
-    return `t.words @@ tasks.search_query(${place})`;
+    // As a subquery it is parsed once, and not for each row.
+    const words = `(SELECT tasks.search_query(${place}))`;
+    order = `ts_rank(t.words, ${words}) DESC, t.id DESC`;
+    return `t.words @@ ${words}`;
   });
   const matching = `FROM tasks.tasks t WHERE ${conditions.join(" AND ")}`;
   return {

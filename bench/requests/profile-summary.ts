@@ -12,9 +12,18 @@ export interface CpuProfile {
   timeDeltas: number[];
 }
 
-/** Shares of the time in which the process was not idle, largest first. */
+/** Shares of the time in which the process was not idle. */
+export interface Share {
+  name: string;
+  /** Spent in functions of this name or module. */
+  own: number;
+  /** The same with the functions of Node that they call, such as a socket's write. */
+  withNode: number;
+}
+
+/** Largest first. */
 export interface Summary {
-  modules: [name: string, share: number][];
+  modules: Share[];
   functions: [name: string, share: number][];
 }
 
@@ -45,57 +54,56 @@ export function moduleOf(url: string): string {
   return parts.length === 1 ? path : parts.slice(0, parts[0] === "services" ? 2 : 1).join("/");
 }
 
-const largestFirst = (shares: Map<string, number>): [string, number][] =>
-  [...shares].toSorted(([, one], [, other]) => other - one);
-
 /**
- * Sums the time that functions spent in themselves. What has no source file (native functions, such as a socket's write)
- * counts for the module that calls it.
+ * Sums the time that functions spent in themselves. What has no source file (a native function) counts for the module that
+ * calls it. `(program)` is native code that no JavaScript called: the event loop, system calls, threads.
  */
 export function summarise({ nodes, samples, timeDeltas }: CpuProfile): Summary {
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id])));
-  const callerOf = (id: number): string => {
+  /** The module of the function itself or of its nearest caller that `counts`. */
+  const nearest = (id: number, counts: (url: string) => boolean): string | undefined => {
     for (let at: number | undefined = id; at !== undefined; at = parents.get(at)) {
       const url = byId.get(at)?.callFrame.url ?? "";
-      if (url !== "") return moduleOf(url);
+      if (url !== "" && counts(url)) return moduleOf(url);
     }
-    return "";
+    return undefined;
   };
-  const own = new Map<number, number>();
-  for (const [at, id] of samples.entries()) own.set(id, (own.get(id) ?? 0) + (timeDeltas[at] ?? 0));
+  const times = new Map<number, number>();
+  for (const [at, id] of samples.entries()) times.set(id, (times.get(id) ?? 0) + (timeDeltas[at] ?? 0));
 
-  const [modules, functions] = [new Map<string, number>(), new Map<string, number>()];
+  const [own, withNode, functions] = [
+    new Map<string, number>(),
+    new Map<string, number>(),
+    new Map<string, number>(),
+  ];
   const add = (sums: Map<string, number>, name: string, time: number) =>
     void sums.set(name, (sums.get(name) ?? 0) + time);
   let busy = 0;
-  for (const [id, time] of own) {
-    const { functionName, url, lineNumber } = byId.get(id)?.callFrame ?? {
-      functionName: "",
-      url: "",
-      lineNumber: 0,
-    };
-    if (functionName === "(idle)") continue;
+  for (const [id, time] of times) {
+    const node = byId.get(id);
+    if (node === undefined || node.callFrame.functionName === "(idle)") continue;
     busy += time;
+    const { functionName, url, lineNumber } = node.callFrame;
+    const module = nearest(id, () => true) ?? functionName;
+    const cause = nearest(id, (place) => !place.startsWith("node:")) ?? module;
+    add(own, module, time);
+    add(withNode, cause, time);
     const name = functionName === "" ? "(anonymous)" : functionName;
-    const caller = callerOf(id);
-    if (url !== "") {
-      add(modules, caller, time);
-      add(
-        functions,
-        `${name}  ${url.replace(ROOT, "").replace(/.*node_modules\//, "")}:${lineNumber + 1}`,
-        time,
-      );
-    } else if (caller === "") {
-      // `(program)` is native code that no JavaScript called: the event loop, system calls, threads.
-      add(modules, functionName, time);
-      add(functions, functionName, time);
-    } else {
-      add(modules, caller, time);
-      add(functions, `${name}  native, called by ${caller}`, time);
-    }
+    const place = url.replace(ROOT, "").replace(/.*node_modules\//, "");
+    if (url !== "") add(functions, `${name}  ${place}:${lineNumber + 1}`, time);
+    else add(functions, module === functionName ? name : `${name}  native, for ${cause}`, time);
   }
-  const shareOf = (sums: Map<string, number>): [string, number][] =>
-    largestFirst(sums).map(([name, time]) => [name, time / busy]);
-  return { modules: shareOf(modules), functions: shareOf(functions) };
+  const shareOf = (sums: Map<string, number>, name: string): number => (sums.get(name) ?? 0) / busy;
+  const modules = [...new Set([...own.keys(), ...withNode.keys()])].map((name) => ({
+    name,
+    own: shareOf(own, name),
+    withNode: shareOf(withNode, name),
+  }));
+  return {
+    modules: modules.toSorted((one, other) => other.withNode - one.withNode || other.own - one.own),
+    functions: [...functions]
+      .map(([name, time]): [string, number] => [name, time / busy])
+      .toSorted(([, one], [, other]) => other - one),
+  };
 }

@@ -3,12 +3,13 @@ import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type CpuProfile, summarise } from "./profile-summary.ts";
+import { wholeOf } from "./report.ts";
 import type { Cell, Loader, Operation, Plan, Server } from "./measure.ts";
 
 /** Seconds under load, and microseconds between two samples. */
 const [PROFILE_S, SAMPLE_US] = [5, 200];
-/** Modules and functions of each process that are printed, and the microseconds below which a process is left out. */
-const [MODULES, FUNCTIONS, LEAST_US] = [16, 25, 10];
+/** Modules and functions of each process that are printed, and the share of the whole below which a process is left out. */
+const [MODULES, FUNCTIONS, LEAST] = [18, 25, 0.05];
 const FOLDER = fileURLToPath(new URL("../../.data/bench/", import.meta.url));
 
 /** The debuggers of a server's processes, by the name of each. */
@@ -108,13 +109,14 @@ export async function profile(
     const file = join(FOLDER, `${operation.name}-${server.name}-${name}.cpuprofile`);
     await writeFile(file, JSON.stringify(found));
     const whole = cell.cpu[name] ?? 0;
-    if (whole < LEAST_US) continue;
+    if (whole < LEAST * wholeOf(cell)) continue;
     const { modules, functions } = summarise(found);
-    const line = ([label, share]: [string, number]): string =>
-      `    ${(share * whole).toFixed(1).padStart(7)}  ${(share * 100).toFixed(1).padStart(4)} %  ${label}`;
-    lines.push("", `  ${name}: ${whole.toFixed(0)} µs, ${file}`);
-    lines.push(...modules.slice(0, MODULES).map(line), "    by function:");
-    lines.push(...functions.slice(0, FUNCTIONS).map(line));
+    const us = (share: number): string => (share * whole).toFixed(1).padStart(8);
+    lines.push("", `  ${name}: ${whole.toFixed(0)} µs, ${file}`, "     own  with Node's functions");
+    for (const { name: module, own, withNode } of modules.slice(0, MODULES))
+      lines.push(`${us(own)}${us(withNode)}  ${module}`);
+    lines.push("    by function:");
+    for (const [label, share] of functions.slice(0, FUNCTIONS)) lines.push(`${us(share)}  ${label}`);
   }
   return lines;
 }

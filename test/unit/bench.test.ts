@@ -76,28 +76,30 @@ describe("a profile", () => {
     expect(moduleOf(url)).toBe(module);
   });
 
-  test("a native function counts for the module that calls it, and idle time for none", () => {
+  test("Node's functions count for their callers too, and idle time for nobody", () => {
     const frame = (functionName: string, url = "") => ({ functionName, url, lineNumber: 9 });
     const nats = `${root}node_modules/nats/lib/transport.js`;
     const summary = summarise({
       nodes: [
-        { id: 1, callFrame: frame("(root)"), children: [2, 3, 5] },
+        { id: 1, callFrame: frame("(root)"), children: [2, 3, 6] },
         { id: 2, callFrame: frame("(idle)") },
         { id: 3, callFrame: frame("send", nats), children: [4] },
-        { id: 4, callFrame: frame("writev") },
-        { id: 5, callFrame: frame("(program)") },
+        { id: 4, callFrame: frame("write", "node:net"), children: [5] },
+        { id: 5, callFrame: frame("writev") },
+        { id: 6, callFrame: frame("(program)") },
       ],
-      samples: [2, 3, 4, 4, 5],
-      timeDeltas: [1000, 10, 10, 10, 10],
+      samples: [2, 3, 3, 5, 5, 6],
+      timeDeltas: [1000, 10, 10, 10, 10, 10],
     });
     expect(summary.modules).toEqual([
-      ["nats", 0.75],
-      ["(program)", 0.25],
+      { name: "nats", own: 0.4, withNode: 0.8 },
+      { name: "(program)", own: 0.2, withNode: 0.2 },
+      { name: "node: sockets, streams", own: 0.4, withNode: 0 },
     ]);
     expect(summary.functions).toEqual([
-      ["writev  native, called by nats", 0.5],
-      ["send  nats/lib/transport.js:10", 0.25],
-      ["(program)", 0.25],
+      ["send  nats/lib/transport.js:10", 0.4],
+      ["writev  native, for nats", 0.4],
+      ["(program)", 0.2],
     ]);
   });
 });

@@ -354,8 +354,8 @@ async def list_tasks(
     if priority is not None:
         matching = matching.where(Task.priority.in_(priority.split(",")))
     if q is not None:
-        matching = matching.where(text("words @@ tasks.search_query(:q)").bindparams(q=q))
-        order = [text("ts_rank(words, tasks.search_query(:q)) DESC").bindparams(q=q), Task.id.desc()]
+        matching = matching.where(text("words @@ (SELECT tasks.search_query(:q))").bindparams(q=q))
+        order = [text("ts_rank(words, (SELECT tasks.search_query(:q))) DESC").bindparams(q=q), Task.id.desc()]
     total = await db.scalar(select(func.count()).select_from(matching.subquery()))
     tasks = (await db.scalars(matching.order_by(*order).offset(offset).limit(limit + 1))).all()
     more = len(tasks) > limit
