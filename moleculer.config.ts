@@ -4,6 +4,8 @@ import { type BrokerOptions, Cachers, type LoggerConfig, type ServiceBroker } fr
 import type { Config } from "./core/config.ts";
 import { connectionsOf } from "./core/connections.ts";
 import { natsOptions } from "./core/nats-options.ts";
+import { NatsTransport } from "./core/nats-transport.ts";
+import { PacketSerializer } from "./core/packets.ts";
 import { VALIDATOR } from "./core/rules.ts";
 import { authorize } from "./middlewares/authorize.ts";
 import { failureDetector } from "./middlewares/failure-detector.ts";
@@ -70,17 +72,15 @@ export function brokerOptions(config: Config, logger: LoggerConfig | false): Bro
     transporter:
       config.NATS_URL === ""
         ? null
-        : {
-            type: "NATS",
-            options: {
-              ...natsOptions(config.NATS_URL),
-              // A server that is frozen takes a connection and never speaks: the next server is tried then.
-              timeout: NATS_WITHIN_MS,
-              reconnectTimeWait: 250,
-              pingInterval: 1000,
-              name: config.NODE_ID,
-            },
-          },
+        : new NatsTransport({
+            ...natsOptions(config.NATS_URL),
+            // A server that is frozen takes a connection and never speaks: the next server is tried then.
+            timeout: NATS_WITHIN_MS,
+            reconnectTimeWait: 250,
+            pingInterval: 1000,
+            name: config.NODE_ID,
+          }),
+    serializer: new PacketSerializer(),
 
     cacher: cacher(config),
 

@@ -62,26 +62,46 @@ export const writeContext = (ctx: ActionContext<unknown, Actor>): WriteContext =
   time: new Date().toISOString(),
 });
 
-/** The hint that follows a commit. It may be lost: notifiers read the same events from the log. */
-export const committed = hint<{ events: CommittedEvent[] }>("events.committed");
+/**
+ * The hint that follows a commit. It may be lost: notifiers read the same events from the log. The events are a text, which
+ * no notifier parses whose sockets follow none of the streams.
+ */
+export interface CommittedHint {
+  /** The text of `CommittedEvent[]`. */
+  readonly $json: string;
+  readonly streams: readonly string[];
+  /** The id of the first event. */
+  readonly first: string;
+}
+
+export const committed = hint<CommittedHint>("events.committed");
+
+/** The events that a hint carries. */
+export const eventsOf = ({ $json }: Pick<CommittedHint, "$json">): CommittedEvent[] =>
+  JSON.parse($json) as CommittedEvent[];
 
 /** Bytes of events in one hint, about. NATS takes a megabyte. */
 const HINT_BYTES = 400_000;
 
 /** Hands committed events to the notifiers, in several hints if they are long. An event too long for one is read from the log. */
 export function emitCommitted(broker: ServiceBroker, events: CommittedEvent[]): void {
-  let piece: CommittedEvent[] = [];
+  let texts: string[] = [];
+  let [streams, first] = [new Set<string>(), ""];
   let size = 0;
+  const send = (): void => {
+    if (texts.length > 0)
+      broadcast(broker, committed, { $json: `[${texts.join(",")}]`, streams: [...streams], first });
+    [texts, streams, size] = [[], new Set(), 0];
+  };
   for (const event of events) {
-    const length = Buffer.byteLength(JSON.stringify(event.data));
-    if (size + length > HINT_BYTES && piece.length > 0) {
-      broadcast(broker, committed, { events: piece });
-      [piece, size] = [[], 0];
-    }
-    piece.push(event);
+    const text = JSON.stringify(event);
+    const length = Buffer.byteLength(text);
+    if (size + length > HINT_BYTES) send();
+    if (texts.push(text) === 1) first = event.id;
+    streams.add(event.stream);
     size += length;
   }
-  if (piece.length > 0) broadcast(broker, committed, { events: piece });
+  send();
 }
 
 /**

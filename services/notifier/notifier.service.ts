@@ -65,10 +65,10 @@ export default (config: Config): ServiceSchema =>
     actions: notifierActions,
 
     events: {
-      ...on(committed, function (this: Notifier, { events }) {
-        this.streams.offer(events);
-        if (this.adapter !== null && isSharer(this.broker.nodeID, this.notifiers, events))
-          this.adapter.share(events);
+      ...on(committed, function (this: Notifier, hint) {
+        this.streams.hear(hint);
+        if (this.adapter !== null && isSharer(this.broker.nodeID, this.notifiers, hint))
+          this.adapter.share(hint);
       }),
       ...on(revoked, function (this: Notifier, { sessions }) {
         this.revocations.markEnded(sessions);
@@ -115,10 +115,10 @@ export default (config: Config): ServiceSchema =>
     async started() {
       const { REDIS_URL, NAMESPACE } = config;
       if (REDIS_URL !== "")
-        this.adapter = useRedisAdapter(REDIS_URL, NAMESPACE, this.io, this.logger, (events, origin) =>
+        this.adapter = useRedisAdapter(REDIS_URL, NAMESPACE, this.io, this.logger, (hint, origin) =>
           begin(
             { service: this, name: "receive shared events", kind: "consumer", ...cameFrom(origin, newId()) },
-            () => this.streams.offer(events),
+            () => this.streams.hear(hint),
           ),
         );
       await openEndpoint(this, config);

@@ -1,17 +1,17 @@
 import { createAdapter } from "@socket.io/redis-adapter";
 import type { Redis } from "ioredis";
-import type { CommittedEvent } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
 import { type Origin, originHere } from "../../core/trace.ts";
 import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
+import type { CommittedHint } from "../../mixins/event-log.ts";
 import type { PushServer } from "./sockets.ts";
 
 /** The name of the message in which notifiers share events. */
 const HINTS = "hints";
 
 export interface RedisAdapter {
-  /** Sends events to the other notifiers. They may be lost. */
-  share(events: CommittedEvent[]): void;
+  /** Sends a hint to the other notifiers. It may be lost. */
+  share(hint: CommittedHint): void;
   close(): void;
 }
 
@@ -32,11 +32,14 @@ function ignoreRejections(
  * delays the others; what comes twice is dropped by number.
  * @param notifiers ids of the nodes that are known to run one
  */
-export function isSharer(nodeId: string, notifiers: readonly string[], [first]: CommittedEvent[]): boolean {
-  if (first === undefined) return false;
+export function isSharer(
+  nodeId: string,
+  notifiers: readonly string[],
+  { first }: Pick<CommittedHint, "first">,
+): boolean {
   const nodes = notifiers.toSorted();
   // The last digits of a UUIDv7 are random.
-  return nodes[Number.parseInt(first.id.slice(-6), 16) % nodes.length] === nodeId;
+  return nodes[Number.parseInt(first.slice(-6), 16) % nodes.length] === nodeId;
 }
 
 /**
@@ -48,7 +51,7 @@ export function useRedisAdapter(
   namespace: string,
   io: PushServer,
   log: Log,
-  onShared: (events: CommittedEvent[], origin?: Origin | null) => void,
+  onShared: (hint: CommittedHint, origin?: Origin | null) => void,
 ): RedisAdapter {
   const outage = new RedisOutage(log, {
     away: "notifiers go by the log alone",
@@ -65,11 +68,11 @@ export function useRedisAdapter(
   // serverSideEmit reaches every notifier but this one.
   const server = io as unknown as {
     on(event: string, listener: typeof onShared): void;
-    serverSideEmit(event: string, events: CommittedEvent[], origin: Origin | null): void;
+    serverSideEmit(event: string, hint: CommittedHint, origin: Origin | null): void;
   };
   server.on(HINTS, onShared);
   return {
-    share: (events) => server.serverSideEmit(HINTS, events, originHere()),
+    share: (hint) => server.serverSideEmit(HINTS, hint, originHere()),
     close() {
       publisher.disconnect();
       subscriber.disconnect();

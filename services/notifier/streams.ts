@@ -15,7 +15,7 @@ import { type CommittedEvent, isEvent, type LoggedEvent, type Position } from ".
 import type { Log } from "../../core/log.ts";
 import { describeSpan, traced } from "../../core/trace.ts";
 import type { Database } from "../../mixins/database.ts";
-import { projectStream, userStream } from "../../mixins/event-log.ts";
+import { type CommittedHint, eventsOf, projectStream, userStream } from "../../mixins/event-log.ts";
 import type { StreamHead } from "../../mixins/event-log.queries.ts";
 import { type EventType, movesAccess } from "../events.ts";
 import { memberEvents, projectEvents } from "../projects/projects.contract.ts";
@@ -62,7 +62,12 @@ export class Streams {
     return { followed: this.#tails.size, behind: this.#tails.behind };
   }
 
-  /** Hints of events that were committed. */
+  /** A hint of events that were committed; it is parsed only if somebody here listens. */
+  hear(hint: CommittedHint): void {
+    if (hint.streams.some((name) => this.#tails.get(name) !== undefined)) this.offer(eventsOf(hint));
+  }
+
+  /** Events that were committed. */
   offer(events: CommittedEvent[]): void {
     this.#tails.offer(events);
   }

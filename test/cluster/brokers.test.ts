@@ -66,9 +66,8 @@ test("a node does not wait for long for a NATS server that takes connections and
   await once(silent, "listening");
   const nats = await startNats();
   try {
-    const { options } = brokerOptions(testConfig("", { NATS_URL: nats.url }), false).transporter as {
-      options: ConnectionOptions;
-    };
+    const { transporter } = brokerOptions(testConfig("", { NATS_URL: nats.url }), false);
+    const { opts: options } = transporter as unknown as { opts: ConnectionOptions };
     const began = performance.now();
     const servers = [`127.0.0.1:${(silent.address() as AddressInfo).port}`, ...(options.servers as string[])];
     const client = await connect({ ...options, servers, noRandomize: true });

@@ -2,7 +2,14 @@ import { describe, expect, jest, test } from "@jest/globals";
 import type { ServiceBroker } from "moleculer";
 import type { Statement } from "../../mixins/database.ts";
 import { type CommittedEvent, declareEvents, event, isEvent, type LoggedEvent } from "../../core/events.ts";
-import { commit, emitCommitted, newEvent as declared, type NewEvent } from "../../mixins/event-log.ts";
+import {
+  commit,
+  type CommittedHint,
+  emitCommitted,
+  eventsOf,
+  newEvent as declared,
+  type NewEvent,
+} from "../../mixins/event-log.ts";
 import { EVENT_TYPES, EVENTS } from "../../services/events.ts";
 import { actorOf, idOf } from "./fixtures.ts";
 
@@ -118,11 +125,14 @@ test("what was committed is told in one hint, and nothing when nothing was", () 
   emitCommitted(broker, []);
   expect(broadcast).not.toHaveBeenCalled();
   emitCommitted(broker, [event, event]);
-  expect(broadcast.mock.calls).toEqual([["events.committed", { events: [event, event] }, {}]]);
+  const text = JSON.stringify([event, event]);
+  expect(broadcast.mock.calls).toEqual([
+    ["events.committed", { $json: text, streams: ["project:p"], first: event.id }, {}],
+  ]);
 });
 
 test("a hint holds as many events as its bytes allow, whatever their characters take", () => {
-  const broadcast = jest.fn((_name: string, _hint: { events: CommittedEvent[] }) => Promise.resolve());
+  const broadcast = jest.fn((_name: string, _hint: CommittedHint) => Promise.resolve());
   const broker = { broadcast } as unknown as ServiceBroker;
   // 90 kB of 30,000 characters each.
   const events = Array.from({ length: 10 }, (_, n): CommittedEvent => ({
@@ -132,7 +142,7 @@ test("a hint holds as many events as its bytes allow, whatever their characters 
     data: { text: "€".repeat(30_000) },
   }));
   emitCommitted(broker, events);
-  const pieces = broadcast.mock.calls.map(([, hint]) => hint.events);
+  const pieces = broadcast.mock.calls.map(([, hint]) => eventsOf(hint));
   expect(pieces.flat()).toEqual(events);
   for (const piece of pieces) expect(Buffer.byteLength(JSON.stringify(piece))).toBeLessThan(450_000);
   expect(pieces.map((piece) => piece.length)).toEqual([4, 4, 2]);
