@@ -73,6 +73,12 @@ export const PROBLEMS = {
     explain:
       "A task cannot go from its current status to the requested one. Another client may have changed the status first.",
   },
+  "neighbour-moved": {
+    status: 409,
+    title: "Neighbour is not in the column",
+    explain:
+      "The task that yours should go next to is not in the column that you move it to. Another client may have moved or deleted it: read the column again, then decide.",
+  },
   "project-archived": {
     status: 409,
     title: "Project is archived",

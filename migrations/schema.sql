@@ -206,7 +206,8 @@ CREATE TABLE tasks.tasks (
   updated_at timestamp(3) with time zone NOT NULL,
   deleted_at timestamp(3) with time zone,
   announced_due_date timestamp(3) with time zone,
-  words tsvector GENERATED ALWAYS AS (((((setweight(to_tsvector('simple'::regconfig, tasks.plain_words(title)), 'A'::"char") || '''|'':2'::tsvector) || setweight(to_tsvector('simple'::regconfig, COALESCE(tasks.plain_words(description), ''::text)), 'B'::"char")) || setweight(to_tsvector('english'::regconfig, title), 'C'::"char")) || setweight(to_tsvector('english'::regconfig, COALESCE(description, ''::text)), 'D'::"char"))) STORED
+  words tsvector GENERATED ALWAYS AS (((((setweight(to_tsvector('simple'::regconfig, tasks.plain_words(title)), 'A'::"char") || '''|'':2'::tsvector) || setweight(to_tsvector('simple'::regconfig, COALESCE(tasks.plain_words(description), ''::text)), 'B'::"char")) || setweight(to_tsvector('english'::regconfig, title), 'C'::"char")) || setweight(to_tsvector('english'::regconfig, COALESCE(description, ''::text)), 'D'::"char"))) STORED,
+  "position" text COLLATE "C" NOT NULL DEFAULT (lpad(to_hex(((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric))::bigint), 12, '0'::text) || "left"(replace((gen_random_uuid())::text, '-'::text, ''::text), 20))
 );
 
 CREATE TABLE users.endings (
@@ -361,19 +362,25 @@ CREATE INDEX tasks_assigned_idx ON tasks.tasks USING btree (assigned_to, created
 
 CREATE INDEX tasks_category_idx ON tasks.tasks USING btree (category_id) WHERE (category_id IS NOT NULL);
 
+CREATE INDEX tasks_column_idx ON tasks.tasks USING btree (project_id, status, "position", id) WHERE ((project_id IS NOT NULL) AND (deleted_at IS NULL));
+
 CREATE INDEX tasks_created_idx ON tasks.tasks USING btree (created_at, id) WHERE (created_at > '-infinity'::timestamp with time zone);
 
 CREATE INDEX tasks_deleted_idx ON tasks.tasks USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 
 CREATE INDEX tasks_due_soon_idx ON tasks.tasks USING btree (due_date) WHERE ((deleted_at IS NULL) AND (status = ANY (ARRAY['pending'::text, 'in_progress'::text])) AND (announced_due_date IS DISTINCT FROM due_date));
 
+CREATE INDEX tasks_long_position_idx ON tasks.tasks USING btree (id) WHERE (octet_length("position") > 64);
+
 CREATE INDEX tasks_personal_idx ON tasks.tasks USING btree (created_by, created_at, id) WHERE (project_id IS NULL);
+
+CREATE INDEX tasks_personal_position_idx ON tasks.tasks USING btree (created_by, "position", id) WHERE (project_id IS NULL);
+
+CREATE INDEX tasks_position_idx ON tasks.tasks USING btree (project_id, "position", id) WHERE (project_id IS NOT NULL);
 
 CREATE INDEX tasks_project_created_idx ON tasks.tasks USING btree (project_id, created_at, id);
 
 CREATE INDEX tasks_project_due_idx ON tasks.tasks USING btree (project_id, COALESCE(due_date, 'infinity'::timestamp with time zone), id);
-
-CREATE INDEX tasks_project_status_idx ON tasks.tasks USING btree (project_id, status, id DESC) WHERE (deleted_at IS NULL);
 
 CREATE INDEX tasks_project_updated_idx ON tasks.tasks USING btree (project_id, updated_at, id);
 

@@ -72,7 +72,8 @@ export interface Listing {
 /** Columns of a page's rows that are no part of the items. */
 interface Extra {
   total: number | null;
-  position: string | null;
+  /** Where the row stands in the list: the cursor of what follows it. */
+  page_position: string | null;
 }
 
 const UUID = { sql: "t.id", type: "uuid" };
@@ -135,7 +136,7 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
   const statement = named(
     `WITH ${[...(listing.with ?? []), `counted AS (SELECT ${total} AS total)`, `page AS (${paged})`].join(",\n")}
      SELECT ${about === undefined ? "" : `${about.columns}, `}counted.total, page.*,
-            CASE WHEN page.id IS NOT NULL THEN json_build_array(${position})::text END AS position
+            CASE WHEN page.id IS NOT NULL THEN json_build_array(${position})::text END AS page_position
      FROM counted ${about === undefined ? "" : `LEFT JOIN ${about.from} ON true`} LEFT JOIN page ON true
      ORDER BY ${outerOrder}`,
     parameters.values,
@@ -198,7 +199,7 @@ export async function readPage<Row extends { id: string }, Item = Row>(
     page: {
       items: found.slice(0, page.limit).map(view),
       limit: page.limit,
-      next_cursor: last?.position ?? null,
+      next_cursor: last?.page_position ?? null,
       ...(total !== null && {
         offset: page.offset ?? 0,
         total: Math.min(total, COUNTED_ROWS),

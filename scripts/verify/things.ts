@@ -88,7 +88,7 @@ export const checkTasks = (audit: Audit): Promise<void> =>
     async (row) => {
       const [told, task] = [row.told as object, taskView(row)];
       const fields = differences(told, task);
-      if (fields.length === 0 || (await wasCleared(audit, fields, row))) return null;
+      if (fields.length === 0 || (await changedUnseen(audit, fields, row))) return null;
       return explained(fields, told, task);
     },
     "task differs from its events",
@@ -109,13 +109,16 @@ export const checkComments = (audit: Audit): Promise<void> =>
 /** Fields that are cleared without an event in tasks that nobody sees (services/tasks/batches.commands.ts). */
 const CLEARED = ["assigned_to", "category_id"] as const;
 
-/** Whether a task differs because it was cleared while nobody saw it: it was deleted, or its project was. */
-async function wasCleared(audit: Audit, fields: string[], row: TaskRow & Told): Promise<boolean> {
+/** Whether a task differs because it was cleared or moved while nobody saw it: it was deleted, or its project was. */
+async function changedUnseen(audit: Audit, fields: string[], row: TaskRow & Told): Promise<boolean> {
   const cleared = CLEARED.filter((field) => fields.includes(field) && row[field] === null);
-  const others = fields.filter((field) => !["version", "updated_at", ...cleared].includes(field));
-  if (cleared.length === 0 || others.length > 0) return false;
-  // Each field is cleared by a write of its own.
-  if (row.version !== Number(row.told?.version) + cleared.length) return false;
+  const wasMoved = fields.includes("position");
+  const expected: string[] = ["version", "updated_at", ...cleared, ...(wasMoved ? ["position"] : [])];
+  if (fields.every((field) => ["version", "updated_at"].includes(field))) return false;
+  if (fields.some((field) => !expected.includes(field))) return false;
+  // Each field is cleared by a write of its own; a place may have been moved by several.
+  const writes = row.version - Number(row.told?.version) - cleared.length;
+  if (wasMoved ? writes < 1 || row.deleted_at === null : writes !== 0) return false;
   if (row.deleted_at !== null || row.project_is_deleted) return true;
   const [restored] = await audit.query(
     "SELECT FROM events.log WHERE stream = $1 AND seq > $2 AND type = 'project_restored' LIMIT 1",

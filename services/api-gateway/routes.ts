@@ -224,6 +224,7 @@ export const ROUTES: readonly Route[] = [
   post("/tasks/:id/restore", "tasks.restore", 200, both),
   post("/tasks/:id/assign", "tasks.assign", 200, both),
   post("/tasks/:id/transitions", "tasks.transition", 200, both),
+  post("/tasks/:id/move", "tasks.move", 200, both),
   post("/tasks/:id/redact", "tasks.redact", 200, both),
   list("/tasks/:id/comments", "tasks.list_comments"),
   create(

@@ -41,6 +41,11 @@ export function scheduledJobs(
       steps: [() => tasks.call(caller, "forget_categories", {})],
     },
     {
+      name: "spread-positions",
+      cron: "* * * * *",
+      steps: [() => tasks.call(caller, "spread_positions", {})],
+    },
+    {
       name: "purge-deleted",
       cron: "7 * * * *",
       steps: [

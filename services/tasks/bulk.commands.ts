@@ -5,7 +5,7 @@
  */
 import { missing, Problem, problemCode, problemDocument, PROBLEMS } from "../../core/errors.ts";
 import { omitUndefined } from "../../core/rules.ts";
-import type { Database, Queryable } from "../../mixins/database.ts";
+import type { Database, Queryable, Statement } from "../../mixins/database.ts";
 import { commit, type Guards, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
 import { rememberApart, remembered } from "../../mixins/idempotency.ts";
 import { lockedAttempts, missingCategory, type Written } from "./tasks.commands.ts";
@@ -51,11 +51,21 @@ const SAVE = withEvents(
   2,
 );
 
+/** A row to write, and the version that it has; 0 for a new one. */
+type SavedRow = TaskRow & { was: number };
+
+/** The statement that writes all rows, if each still is as it was found. */
+export const saveOf = (rows: SavedRow[]): Statement => ({
+  name: "tasks-save",
+  text: SAVE,
+  values: [JSON.stringify(rows)],
+});
+
 /** The tasks of a bulk request as its operations find and leave them. */
 class Workbench {
   readonly #found: Map<string, FoundTask>;
   readonly #versions: Map<string, number>;
-  readonly #rows = new Map<string, TaskRow & { was: number }>();
+  readonly #rows = new Map<string, SavedRow>();
   readonly events: NewEvent[] = [];
 
   constructor(found: FoundTask[]) {
@@ -81,7 +91,7 @@ class Workbench {
     return next;
   }
 
-  get rows(): (TaskRow & { was: number })[] {
+  get rows(): SavedRow[] {
     return [...this.#rows.values()];
   }
 }
@@ -210,15 +220,12 @@ export async function runBulk(
       await rememberApart(tx, remembered(write, answer));
       return { answer, events: [] };
     }
-    const { rows } = bench;
-    const statement = { name: "tasks-bulk", text: SAVE, values: [JSON.stringify(rows)] };
     const guards = Object.assign(
       {},
       ...[...found, ...projects.map((project) => ({ ...project, project_id: project.id }))].map(guardsOf),
     ) as Guards;
-    const logged = await commit(tx, statement, bench.events, remembered(write, answer), guards).catch(
-      missingCategory,
-    );
+    const saved = commit(tx, saveOf(bench.rows), bench.events, remembered(write, answer), guards);
+    const logged = await saved.catch(missingCategory);
     return logged && { answer, events: logged };
   };
   return lockedAttempts(db, attempt, STATEMENT_MS);

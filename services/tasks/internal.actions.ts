@@ -4,6 +4,7 @@ import { type Actor, actionsOf, type UserContext } from "../../core/kit.ts";
 import * as rules from "../../core/rules.ts";
 import { writeContext } from "../../mixins/event-log.ts";
 import { announceDue, purgeTasks, unassignUser } from "./batches.commands.ts";
+import { spreadPositions } from "./positions.commands.ts";
 import type { TasksContract } from "./tasks.contract.ts";
 import type { TasksLend } from "./tasks.methods.ts";
 import { countByStatus } from "./tasks.queries.ts";
@@ -41,6 +42,14 @@ export const internalActions = ({ DUE_SOON_HOURS }: Pick<Config, "DUE_SOON_HOURS
         const now = Date.now();
         const until = new Date(now + DUE_SOON_HOURS * HOUR_MS).toISOString();
         return this.publishBatch(await announceDue(this.db, until, new Date(now).toISOString()));
+      },
+    },
+
+    spread_positions: {
+      auth: "internal",
+      rules: {},
+      async handler() {
+        return this.publishBatch(await spreadPositions(this.db, new Date().toISOString()));
       },
     },
 

@@ -6,6 +6,7 @@ import { viewerOf, viewOf } from "../../mixins/cache.ts";
 import { writeContext } from "../../mixins/event-log.ts";
 import { withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { users } from "../users/users.contract.ts";
+import { moveTask } from "./positions.commands.ts";
 import { redactTask } from "./redaction.commands.ts";
 import { task, taskDetail } from "./tasks.answers.ts";
 import { taskColumns } from "./tasks.columns.ts";
@@ -14,7 +15,7 @@ import type { TaskInput, TasksContract } from "./tasks.contract.ts";
 import { deletion, patch, replacement, restoration, transition } from "./tasks.decisions.ts";
 import { TASK_SORTS, type TaskFilter } from "./tasks.list.ts";
 import type { TasksLend } from "./tasks.methods.ts";
-import { fields, filters, project, projectId, status, title } from "./tasks.params.ts";
+import { fields, filters, move, project, projectId, status, title } from "./tasks.params.ts";
 import { findDetail } from "./tasks.queries.ts";
 import { detailView } from "./tasks.view.ts";
 
@@ -234,6 +235,26 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
       const write = writeContext(ctx);
       return withIdempotencyKey(this.db, ctx, async () =>
         this.publish(await changeTask(this.db, id, write, transition(to, write))),
+      );
+    },
+  },
+
+  move: {
+    auth: "user",
+    projectBound: true,
+    idempotent: true,
+    rules: { id: rules.id, ...move },
+    docs: {
+      summary: "Move a task on its board",
+      description:
+        "All tasks of a project are in one order, that of `position`, and so are the personal tasks of each creator; a column of a board is a status in that order. The task goes directly `before` or `after` another task of the column, or without both to the column's end. `status` names the column, by default the task's own; another one needs a transition that the task may take. The server makes the position: of any number of clients that move tasks to one place each succeeds. 409 `neighbour-moved` if the other task has left the column or was deleted.",
+      answer: task,
+      problems: ["forbidden", "project-archived", "illegal-transition", "neighbour-moved"],
+    },
+    handler(ctx) {
+      const { id, ...to } = rules.omitUndefined(ctx.params) as typeof ctx.params;
+      return withIdempotencyKey(this.db, ctx, async () =>
+        this.publish(await moveTask(this.db, id, to, writeContext(ctx))),
       );
     },
   },

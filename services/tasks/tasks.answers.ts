@@ -31,6 +31,11 @@ export const taskFields = {
   assigned_to: nullable(uuid(ADA)),
   due_date: nullable(timestamp("2026-12-01T17:00:00.000Z")),
   completed_at: nullable(like(timestamp(""), null, "Follows `status`.")),
+  position: like(
+    { type: "string", pattern: "^[-0-9A-Z_a-z]{1,256}$" },
+    "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
+    "The task's place in the order of its project, or of its creator's personal tasks: compared by its bytes.",
+  ),
   ...versionFields,
   deleted_at: { type: "string", format: "date-time", description: "Only in a deleted task." },
 };
@@ -79,6 +84,7 @@ const taskWithChanges = object<DataOf<"task_updated">>("TaskChangeData", {
 export const taskEventData: DataSchemas<typeof taskEvents> = {
   task_created: taskAlone,
   task_updated: taskWithChanges,
+  task_moved: taskWithChanges,
   task_assigned: taskWithChanges,
   task_completed: taskWithChanges,
   task_deleted: taskAlone,

@@ -18,6 +18,7 @@ export const taskColumns = defineColumns<TaskRow, TaskInput, Exclude<keyof TaskC
   assigned_to: { type: "uuid", default: null },
   due_date: { type: "timestamptz", default: null },
   completed_at: { type: "timestamptz", told: true },
+  position: { type: "text", told: true },
   version: { type: "int" },
   created_at: { type: "timestamptz", once: true },
   updated_at: { type: "timestamptz" },

@@ -134,6 +134,20 @@ async function commitTask(
   return logged && { answer, events: logged };
 }
 
+/** Commits a decision; one that changes nothing writes the answer's key alone. @returns null when another write was faster */
+export async function settle(
+  on: Queryable,
+  found: FoundTask,
+  decision: Decision,
+  write: WriteContext,
+): Promise<Written | null> {
+  if (decision.events.length > 0)
+    return commitTask(on, updateOf(decision.next, found), decision, write, guardsOf(found));
+  const answer = taskView(found);
+  await rememberApart(on, remembered(write, answer));
+  return { answer, events: [] };
+}
+
 /**
  * Changes the task that the caller may see as `decide` says.
  * @param deleted looks for it among the deleted tasks
@@ -151,11 +165,7 @@ export async function changeTask(
     const found = await findTask(on, write.actor, id, { lock, deleted });
     const decision = decide(found);
     await check?.(found);
-    if (decision.events.length > 0)
-      return commitTask(on, updateOf(decision.next, found), decision, write, guardsOf(found));
-    const answer = taskView(found);
-    await rememberApart(on, remembered(write, answer));
-    return { answer, events: [] };
+    return settle(on, found, decision, write);
   });
 }
 

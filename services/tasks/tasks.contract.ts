@@ -23,6 +23,8 @@ export interface Task {
   assigned_to: string | null;
   due_date: string | null;
   completed_at: string | null;
+  /** The task's place in the order of its project, or of its creator's personal tasks: compared by its bytes. */
+  position: string;
   version: number;
   created_at: string;
   updated_at: string;
@@ -48,6 +50,16 @@ export interface TaskInput {
   category_id?: string | null;
   assigned_to?: string | null;
   due_date?: string | null;
+}
+
+/** Where a task is moved to: next to another one, or without it to the end of the column. */
+export interface Move {
+  /** The column; the task's own by default. */
+  status?: TaskStatus;
+  /** The id of the task that it goes before. Not both. */
+  before?: string;
+  /** The id of the task that it goes after. */
+  after?: string;
 }
 
 /** The filters of a list. */
@@ -135,6 +147,7 @@ export interface TasksContract extends ServiceContract {
     restore: { params: OnTask; result: Task };
     assign: { params: OnTask<{ assigned_to: string | null }>; result: Task };
     transition: { params: OnTask<{ to: TaskStatus }>; result: Task };
+    move: { params: OnTask<Move>; result: Task };
     redact: { params: OnTask; result: Task };
     bulk: { params: { operations: BulkOperation[] }; result: { results: BulkResult[] } };
 
@@ -167,6 +180,8 @@ export interface TasksContract extends ServiceContract {
     unassign_user: { params: { user_id: string; by: string }; result: boolean };
     /** Announces a batch of tasks that are due soon. True: call again, there may be more. */
     announce_due: { params: object; result: boolean };
+    /** Shortens the positions of a batch of tasks. True: call again, there may be more. */
+    spread_positions: { params: object; result: boolean };
     /** Removes a batch of the tasks that were deleted before `before`, or that lie in `project_id`. True: call again, there may be more. */
     purge: { params: { before?: string; project_id?: string }; result: boolean };
   };
@@ -179,13 +194,16 @@ export type EventTask = Omit<Task, "title"> & { title: string | null };
 /** A comment as events show it: the log keeps no text of a comment that was redacted. */
 export type EventComment = Omit<Comment, "body"> & { body: string | null };
 
-/** The changes of a task that events tell: of fields that a client may set, and of those that follow from them. */
-export type TaskChanges = { [Field in keyof TaskInput | "completed_at"]?: Change<Task[Field]> };
+/** The changes of a task that events tell: of fields that a client may set, of those that follow from them, and of its place. */
+export type TaskChanges = { [Field in keyof TaskInput | "completed_at" | "position"]?: Change<Task[Field]> };
 
 export const taskEvents = declareEvents({
   task_created: event<{ task: EventTask }>("A task was created."),
   task_updated: event<{ task: EventTask; changes: TaskChanges }>(
     "Fields of a task changed, except those that task_completed and task_assigned tell.",
+  ),
+  task_moved: event<{ task: EventTask; changes: TaskChanges }>(
+    "A task was moved on its board, to another place, to another column, or both; what task_completed tells is left out.",
   ),
   task_assigned: event<{ task: EventTask; changes: TaskChanges }>(
     "A task has another assignee, or none. The new assignee gets the event on their own stream, too, and so does the former assignee of a personal task.",

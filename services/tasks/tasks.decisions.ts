@@ -7,8 +7,9 @@ import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { reaches } from "../../core/kit.ts";
 import type { NewEvent, WriteContext } from "../../mixins/event-log.ts";
+import { firstPosition } from "./positions.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
-import type { TaskInput, TaskStatus } from "./tasks.contract.ts";
+import { taskEvents, type TaskInput, type TaskStatus } from "./tasks.contract.ts";
 import {
   changeEvents,
   changesBetween,
@@ -16,6 +17,7 @@ import {
   deletionEvents,
   redactionEvents,
   restorationEvents,
+  type RestEvent,
 } from "./tasks.events.ts";
 import { inProject, may, type TaskVerb, whyNot } from "./tasks.policy.ts";
 import type { FoundTask, ProjectStanding } from "./tasks.queries.ts";
@@ -48,14 +50,19 @@ function rowOf({
 }
 
 /** Sets `fields`. A write that changes nothing has no event, and so no new version. */
-function changed(task: FoundTask, fields: Partial<TaskInput>, write: WriteContext): Decision {
+function changed(
+  task: FoundTask,
+  fields: Partial<TaskInput> & { position?: string },
+  write: WriteContext,
+  restEvent?: RestEvent,
+): Decision {
   const before = rowOf(task);
   const status = fields.status ?? before.status;
   const completed_at = completedAt(before, status, write.time);
   const after: TaskRow = { ...before, ...fields, status, completed_at };
   if (Object.keys(changesBetween(before, after)).length === 0) return { next: before, events: [] };
   const next = { ...after, version: before.version + 1, updated_at: write.time };
-  return { next, events: changeEvents(before, next, write) };
+  return { next, events: changeEvents(before, next, write, restEvent) };
 }
 
 /** @param project null for a personal task @throws Problem forbidden, project-archived */
@@ -84,12 +91,14 @@ export function creation(input: TaskInput, projectId: string | null, write: Writ
   const fields = { ...taskColumns.defaults, ...input };
   const { status } = fields;
   if (status !== "pending") checkTransition("pending", status);
+  const id = newId();
   const next: TaskRow = {
-    id: newId(),
+    id,
     ...fields,
     project_id: projectId,
     created_by: write.actor.id,
     completed_at: status === "completed" ? write.time : null,
+    position: firstPosition(id),
     version: 1,
     created_at: write.time,
     updated_at: write.time,
@@ -151,6 +160,22 @@ export const transition =
     checkTransition(task.status, to);
     return changed(task, { status: to }, write);
   };
+
+/**
+ * The column that a task is moved to, once the caller may move it there; naming the present status keeps it.
+ * @throws Problem forbidden, precondition-failed, project-archived, illegal-transition
+ */
+export function columnFor(task: FoundTask, status: TaskStatus | undefined, write: WriteContext): TaskStatus {
+  mustBeAllowed(task, ["edit"], write);
+  if (status !== undefined && status !== task.status) checkTransition(task.status, status);
+  return status ?? task.status;
+}
+
+/** Moves a task to a column (`columnFor`) and a place. */
+export const movement =
+  (to: { status: TaskStatus; position: string }, write: WriteContext): Decide =>
+  (task) =>
+    changed(task, to, write, taskEvents.task_moved);
 
 /** Deletes a task softly. @throws Problem forbidden, precondition-failed, project-archived */
 export const deletion =

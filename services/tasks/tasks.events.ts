@@ -13,10 +13,12 @@ export const changesBetween = (before: TaskRow, after: TaskRow): TaskChanges =>
 const pick = (changes: TaskChanges, fields: readonly Field[]): TaskChanges =>
   Object.fromEntries(Object.entries(changes).filter(([field]) => fields.includes(field as Field)));
 
-type ChangeEvent = (typeof taskEvents)["task_completed" | "task_assigned" | "task_updated"];
+type ChangeEvent = (typeof taskEvents)["task_completed" | "task_assigned" | "task_updated" | "task_moved"];
+/** The event of the changes that no other one tells: `task_moved` for a move. */
+export type RestEvent = (typeof taskEvents)["task_updated" | "task_moved"];
 
-/** One event for each meaning of a change (docs/reference.md, Events): completed, assigned, and updated for the rest. */
-function meanings(changes: TaskChanges): [ChangeEvent, TaskChanges][] {
+/** One event for each meaning of a change (docs/reference.md, Events): completed, assigned, and `restEvent` for the rest. */
+function meanings(changes: TaskChanges, restEvent: RestEvent): [ChangeEvent, TaskChanges][] {
   const completed = changes.status?.new === "completed" ? pick(changes, ["status", "completed_at"]) : {};
   const assigned = pick(changes, ["assigned_to"]);
   const spokenFor = [...Object.keys(completed), ...Object.keys(assigned)];
@@ -27,7 +29,7 @@ function meanings(changes: TaskChanges): [ChangeEvent, TaskChanges][] {
   const all: [ChangeEvent, TaskChanges][] = [
     [taskEvents.task_completed, completed],
     [taskEvents.task_assigned, assigned],
-    [taskEvents.task_updated, rest],
+    [restEvent, rest],
   ];
   return all.filter(([, part]) => Object.keys(part).length > 0);
 }
@@ -67,10 +69,15 @@ export function creationEvents(row: TaskRow, cause: Cause): NewEvent[] {
   ];
 }
 
-export function changeEvents(before: TaskRow, after: TaskRow, cause: Cause): NewEvent[] {
+export function changeEvents(
+  before: TaskRow,
+  after: TaskRow,
+  cause: Cause,
+  restEvent: RestEvent = taskEvents.task_updated,
+): NewEvent[] {
   const changes = changesBetween(before, after);
   return [
-    ...meanings(changes).flatMap(([declaration, part]) =>
+    ...meanings(changes, restEvent).flatMap(([declaration, part]) =>
       eventsFor(declaration, after, { task: taskView(after), changes: part }, cause),
     ),
     ...farewellEvents(before, after, cause),

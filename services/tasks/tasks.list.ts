@@ -26,6 +26,7 @@ const SORTS = {
   priority: placeIn(PRIORITIES, "t.priority"),
   status: placeIn(TASK_STATUSES, "t.status"),
   title: { sql: "lower(t.title)", type: "text" },
+  position: { sql: "t.position", type: "text" },
 };
 
 /** Weights of English stems in descriptions, stems in titles, words in descriptions, words in titles (migrations/0012). */
@@ -62,7 +63,9 @@ function conditionsOf(
   const { assigned_to, overdue } = filter;
   if (assigned_to === "none") conditions.push("t.assigned_to IS NULL");
   else add(assigned_to === "me" ? actor.id : assigned_to, (place) => `t.assigned_to = ${place}`);
-  add(filter.status, (place) => `t.status = ANY (${place}::text[])`);
+  // The index of a column's order is read by one status.
+  if (filter.status?.length === 1) add(filter.status[0], (place) => `t.status = ${place}`);
+  else add(filter.status, (place) => `t.status = ANY (${place}::text[])`);
   add(filter.priority, (place) => `t.priority = ANY (${place}::text[])`);
   add(filter.created_by, (place) => `t.created_by = ${place}`);
   add(filter.category_id, (place) => `t.category_id = ${place}`);
@@ -130,9 +133,9 @@ function branchesOf(actor: Actor, filter: TaskFilter, where: string[], parameter
 const namesProject = ({ project, project_id = "none" }: TaskFilter): boolean =>
   project !== undefined || project_id !== "none";
 
-/** The sorts that an index answers: indexes hold one project's tasks in three orders, others in that of their creation. */
+/** The sorts that an index answers: indexes hold one project's tasks in four orders, others in that of their creation. */
 const orderedBy = (filter: TaskFilter): string[] =>
-  namesProject(filter) ? ["created_at", "updated_at", "due_date"] : ["created_at"];
+  namesProject(filter) ? ["created_at", "updated_at", "due_date", "position"] : ["created_at"];
 
 /**
  * Whether an index finds what a filter asks for: the tasks of a project, there also of a status, and the caller's own
@@ -148,8 +151,8 @@ function isIndexed(name: string, filter: TaskFilter): boolean {
 
 /**
  * The list as one statement: the page, its total when the client pages by offset, and the project that it is of.
- * Plan: tasks_project_created_idx and its like for projects, tasks_personal_idx and tasks_assigned_idx for the rest,
- * tasks_words_idx for searches (test/integration/plans.test.ts).
+ * Plan: tasks_project_created_idx and its like for projects, tasks_column_idx for a column in its order, tasks_personal_idx
+ * and tasks_assigned_idx for the rest, tasks_words_idx for searches (test/integration/plans.test.ts).
  * @throws Problem validation-failed for a sort by rank without a search
  */
 export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf): Statement {

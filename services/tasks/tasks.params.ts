@@ -1,7 +1,7 @@
-import type { ValidationRule } from "fastest-validator";
+import type { Context, ValidationRule, ValidationRuleObject } from "fastest-validator";
 import { isId } from "../../core/ids.ts";
 import * as rules from "../../core/rules.ts";
-import { PRIORITIES, TASK_STATUSES, type TaskFilters, type TaskInput } from "./tasks.contract.ts";
+import { type Move, PRIORITIES, TASK_STATUSES, type TaskFilters, type TaskInput } from "./tasks.contract.ts";
 
 type CheckErrors = { type: string }[];
 
@@ -18,6 +18,28 @@ export const fields = {
   assigned_to: rules.nullableId,
   due_date: { ...rules.timestamp, optional: true, nullable: true },
 } as const satisfies Record<Exclude<keyof TaskInput, "title">, ValidationRule>;
+
+/** Where a task is moved to; each field may be left out. */
+export const move = {
+  status: { ...status, optional: true, description: "The column; the task's own by default." },
+  before: { ...rules.optionalId, description: "The id of a task in that column. Not together with `after`." },
+  after: {
+    ...rules.optionalId,
+    description: "The id of a task in that column.",
+    messages: { exclusive: "Give either before or after." },
+    custom: (
+      value: unknown,
+      errors: CheckErrors,
+      _rule: ValidationRuleObject,
+      _path: string,
+      _parent: object | null,
+      { data }: Context,
+    ) => {
+      if (value !== undefined && (data as Move).before !== undefined) errors.push({ type: "exclusive" });
+      return rules.id.custom(value);
+    },
+  },
+} as const satisfies Record<keyof Move, ValidationRule>;
 
 const optionalTimestamp = { ...rules.timestamp, optional: true } as const;
 

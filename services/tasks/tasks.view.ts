@@ -31,6 +31,7 @@ export function taskView(row: TaskRow): Task {
     assigned_to: row.assigned_to,
     due_date: row.due_date,
     completed_at: row.completed_at,
+    position: row.position,
     version: row.version,
     created_at: row.created_at,
     updated_at: row.updated_at,

@@ -94,6 +94,20 @@ export const taskWrites: Writes = {
       if (id !== null) await by.post(`/tasks/${id}/transitions`, body, event("tasks.transition"));
     },
   },
+  move: {
+    weight: 12,
+    async make(by, project) {
+      const { random } = by;
+      const id = await taskOf(by, project);
+      if (id === null) return;
+      const to = {
+        ...(random.next() < 0.3 && { status: random.pick(STATUSES) }),
+        ...(random.next() < 0.8 && { [random.pick(["before", "after"])]: random.pick(project.tasks) }),
+      };
+      // The task may be there already, and what it goes next to may be itself or elsewhere.
+      await by.post(`/tasks/${id}/move`, to, { action: "tasks.move" });
+    },
+  },
   assign: {
     weight: 8,
     async make(by, project) {

@@ -1046,6 +1046,7 @@ const RIGHT: Record<string, object> = {
   "PATCH /tasks/:id": TASK,
   "POST /tasks/:id/assign": { assigned_to: null },
   "POST /tasks/:id/transitions": { to: "pending" },
+  "POST /tasks/:id/move": { status: "pending", before: newId() },
   "POST /tasks/:id/comments": { body: "N" },
   "PATCH /tasks/:id/comments/:comment_id": { body: "N" },
   "POST /categories": CATEGORY,

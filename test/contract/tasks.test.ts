@@ -49,6 +49,7 @@ const defaults = () => ({
   assigned_to: null,
   due_date: null,
   completed_at: null,
+  position: expect.stringMatching(/^[0-9a-f]{32}$/),
   version: 1,
   created_at: expect.stringMatching(TIMESTAMP),
   updated_at: expect.stringMatching(TIMESTAMP),

@@ -114,6 +114,7 @@ const ATTEMPTS: Record<string, Attempt> = {
   "POST /tasks/:id/redact": onTask("/redact"),
   "POST /tasks/:id/assign": onTask("/assign", { assigned_to: null }),
   "POST /tasks/:id/transitions": onTask("/transitions", { to: "completed" }),
+  "POST /tasks/:id/move": onTask("/move", {}),
   "GET /tasks/:id/comments": onTask("/comments"),
   "POST /tasks/:id/comments": onTask("/comments", { body: "Hello" }),
   "GET /tasks/:id/comments/:comment_id": onComment(),
@@ -163,6 +164,7 @@ describe("a token that is limited to a project", () => {
       expect([path, (await limited.get(path)).status]).toEqual([path, 200]);
     const { id } = await limited.must("POST", `/projects/${project}/tasks`, { title: "By a machine" });
     await limited.must("POST", `/tasks/${id}/transitions`, { to: "in_progress" });
+    await limited.must("POST", `/tasks/${id}/move`, { status: "pending" });
     await limited.must("DELETE", `/tasks/${id}`);
   });
 

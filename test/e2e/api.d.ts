@@ -736,6 +736,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tasks/{id}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move a task on its board
+         * @description All tasks of a project are in one order, that of `position`, and so are the personal tasks of each creator; a column of a board is a status in that order. The task goes directly `before` or `after` another task of the column, or without both to the column's end. `status` names the column, by default the task's own; another one needs a transition that the task may take. The server makes the position: of any number of clients that move tasks to one place each succeeds. 409 `neighbour-moved` if the other task has left the column or was deleted.
+         */
+        post: operations["tasksMove"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tasks/{id}/redact": {
         parameters: {
             query?: never;
@@ -963,6 +983,7 @@ export interface components {
          *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *       "due_date": "2026-12-01T17:00:00.000Z",
          *       "completed_at": null,
+         *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *       "version": 1,
          *       "created_at": "2026-11-21T09:30:00.000Z",
          *       "updated_at": "2026-11-21T09:30:00.000Z"
@@ -1020,6 +1041,11 @@ export interface components {
              * @example null
              */
             completed_at: string | null;
+            /**
+             * @description The task's place in the order of its project, or of its creator's personal tasks: compared by its bytes.
+             * @example 0193a5c61f8b7ab29d4e8c7b6a5f4e3d
+             */
+            position: string;
             /**
              * @description Counts the changes; the `ETag` is made of it.
              * @example 1
@@ -1158,6 +1184,7 @@ export interface components {
          *         "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *         "due_date": "2026-12-01T17:00:00.000Z",
          *         "completed_at": null,
+         *         "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *         "version": 1,
          *         "created_at": "2026-11-21T09:30:00.000Z",
          *         "updated_at": "2026-11-21T09:30:00.000Z"
@@ -1197,6 +1224,7 @@ export interface components {
          *             "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *             "due_date": "2026-12-01T17:00:00.000Z",
          *             "completed_at": null,
+         *             "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *             "version": 1,
          *             "created_at": "2026-11-21T09:30:00.000Z",
          *             "updated_at": "2026-11-21T09:30:00.000Z"
@@ -1223,6 +1251,7 @@ export interface components {
              *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
              *           "due_date": "2026-12-01T17:00:00.000Z",
              *           "completed_at": null,
+             *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
              *           "version": 1,
              *           "created_at": "2026-11-21T09:30:00.000Z",
              *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2238,6 +2267,7 @@ export interface components {
          *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *       "due_date": "2026-12-01T17:00:00.000Z",
          *       "completed_at": null,
+         *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *       "version": 1,
          *       "created_at": "2026-11-21T09:30:00.000Z",
          *       "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2299,6 +2329,11 @@ export interface components {
              */
             completed_at: string | null;
             /**
+             * @description The task's place in the order of its project, or of its creator's personal tasks: compared by its bytes.
+             * @example 0193a5c61f8b7ab29d4e8c7b6a5f4e3d
+             */
+            position: string;
+            /**
              * @description Counts the changes; the `ETag` is made of it.
              * @example 1
              */
@@ -2334,6 +2369,7 @@ export interface components {
          *         "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *         "due_date": "2026-12-01T17:00:00.000Z",
          *         "completed_at": null,
+         *         "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *         "version": 1,
          *         "created_at": "2026-11-21T09:30:00.000Z",
          *         "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2367,6 +2403,7 @@ export interface components {
          *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *           "due_date": "2026-12-01T17:00:00.000Z",
          *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *           "version": 1,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2463,6 +2500,10 @@ export interface components {
                 /** Format: date-time */
                 new: string | null;
             };
+            position?: {
+                old: string | null;
+                new: string | null;
+            };
         };
         /**
          * TaskChangeData
@@ -2479,6 +2520,7 @@ export interface components {
          *         "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *         "due_date": "2026-12-01T17:00:00.000Z",
          *         "completed_at": null,
+         *         "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *         "version": 1,
          *         "created_at": "2026-11-21T09:30:00.000Z",
          *         "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2519,6 +2561,7 @@ export interface components {
          *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *           "due_date": "2026-12-01T17:00:00.000Z",
          *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *           "version": 1,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2568,6 +2611,79 @@ export interface components {
             data: components["schemas"]["TaskChangeData"];
         };
         /**
+         * TaskMovedEvent
+         * @description A task was moved on its board, to another place, to another column, or both; what task_completed tells is left out.
+         * @example {
+         *       "id": "0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76",
+         *       "stream": "project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *       "seq": 1,
+         *       "type": "task_moved",
+         *       "time": "2026-11-21T09:30:00.000Z",
+         *       "actor_id": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *       "request_id": "0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75",
+         *       "data": {
+         *         "task": {
+         *           "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+         *           "title": "Write Note G",
+         *           "description": "How the engine computes Bernoulli numbers.",
+         *           "status": "pending",
+         *           "priority": "high",
+         *           "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+         *           "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+         *           "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+         *           "due_date": "2026-12-01T17:00:00.000Z",
+         *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
+         *           "version": 1,
+         *           "created_at": "2026-11-21T09:30:00.000Z",
+         *           "updated_at": "2026-11-21T09:30:00.000Z"
+         *         },
+         *         "changes": {
+         *           "title": {
+         *             "old": null,
+         *             "new": "Write Note G"
+         *           }
+         *         }
+         *       }
+         *     }
+         */
+        TaskMovedEvent: {
+            /**
+             * Format: uuid
+             * @example 0193a5c5-6c3d-7e96-b4ca-2f1e0d9c8b76
+             */
+            id: string;
+            /** @example project:0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21 */
+            stream: string;
+            /**
+             * @description The stream's events count 1, 2, 3 …, without a gap.
+             * @example 1
+             */
+            seq: number;
+            /**
+             * @example task_moved
+             * @constant
+             */
+            type: "task_moved";
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:30:00.000Z
+             */
+            time: string;
+            /**
+             * Format: uuid
+             * @description Null for an event that no user caused.
+             * @example 0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f
+             */
+            actor_id: string | null;
+            /** @example 0193a5c5-6c3c-7e95-b4ca-2f1e0d9c8b75 */
+            request_id: string | null;
+            /** @description The trace of the request (W3C Trace Context); absent when the request named none. */
+            traceparent?: string;
+            data: components["schemas"]["TaskChangeData"];
+        };
+        /**
          * TaskAssignedEvent
          * @description A task has another assignee, or none. The new assignee gets the event on their own stream, too, and so does the former assignee of a personal task.
          * @example {
@@ -2591,6 +2707,7 @@ export interface components {
          *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *           "due_date": "2026-12-01T17:00:00.000Z",
          *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *           "version": 1,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2663,6 +2780,7 @@ export interface components {
          *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *           "due_date": "2026-12-01T17:00:00.000Z",
          *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *           "version": 1,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2735,6 +2853,7 @@ export interface components {
          *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *           "due_date": "2026-12-01T17:00:00.000Z",
          *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *           "version": 1,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2801,6 +2920,7 @@ export interface components {
          *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *           "due_date": "2026-12-01T17:00:00.000Z",
          *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *           "version": 1,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2867,6 +2987,7 @@ export interface components {
          *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *           "due_date": "2026-12-01T17:00:00.000Z",
          *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *           "version": 1,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -2933,6 +3054,7 @@ export interface components {
          *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *           "due_date": "2026-12-01T17:00:00.000Z",
          *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *           "version": 1,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -4007,6 +4129,7 @@ export interface components {
          *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *           "due_date": "2026-12-01T17:00:00.000Z",
          *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *           "version": 1,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -4014,7 +4137,7 @@ export interface components {
          *       }
          *     }
          */
-        Event: components["schemas"]["TaskCreatedEvent"] | components["schemas"]["TaskUpdatedEvent"] | components["schemas"]["TaskAssignedEvent"] | components["schemas"]["TaskCompletedEvent"] | components["schemas"]["TaskDeletedEvent"] | components["schemas"]["TaskRestoredEvent"] | components["schemas"]["TaskRedactedEvent"] | components["schemas"]["TaskDueSoonEvent"] | components["schemas"]["CommentCreatedEvent"] | components["schemas"]["CommentUpdatedEvent"] | components["schemas"]["CommentDeletedEvent"] | components["schemas"]["CommentRedactedEvent"] | components["schemas"]["ProjectUpdatedEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ProjectRestoredEvent"] | components["schemas"]["MemberAddedEvent"] | components["schemas"]["MemberUpdatedEvent"] | components["schemas"]["MemberRemovedEvent"];
+        Event: components["schemas"]["TaskCreatedEvent"] | components["schemas"]["TaskUpdatedEvent"] | components["schemas"]["TaskMovedEvent"] | components["schemas"]["TaskAssignedEvent"] | components["schemas"]["TaskCompletedEvent"] | components["schemas"]["TaskDeletedEvent"] | components["schemas"]["TaskRestoredEvent"] | components["schemas"]["TaskRedactedEvent"] | components["schemas"]["TaskDueSoonEvent"] | components["schemas"]["CommentCreatedEvent"] | components["schemas"]["CommentUpdatedEvent"] | components["schemas"]["CommentDeletedEvent"] | components["schemas"]["CommentRedactedEvent"] | components["schemas"]["ProjectUpdatedEvent"] | components["schemas"]["ProjectDeletedEvent"] | components["schemas"]["ProjectRestoredEvent"] | components["schemas"]["MemberAddedEvent"] | components["schemas"]["MemberUpdatedEvent"] | components["schemas"]["MemberRemovedEvent"];
         /**
          * EventPage
          * @example {
@@ -4040,6 +4163,7 @@ export interface components {
          *               "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *               "due_date": "2026-12-01T17:00:00.000Z",
          *               "completed_at": null,
+         *               "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *               "version": 1,
          *               "created_at": "2026-11-21T09:30:00.000Z",
          *               "updated_at": "2026-11-21T09:30:00.000Z"
@@ -4076,6 +4200,7 @@ export interface components {
              *             "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
              *             "due_date": "2026-12-01T17:00:00.000Z",
              *             "completed_at": null,
+             *             "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
              *             "version": 1,
              *             "created_at": "2026-11-21T09:30:00.000Z",
              *             "updated_at": "2026-11-21T09:30:00.000Z"
@@ -4165,6 +4290,7 @@ export interface components {
          *         "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *         "due_date": "2026-12-01T17:00:00.000Z",
          *         "completed_at": null,
+         *         "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *         "version": 1,
          *         "created_at": "2026-11-21T09:30:00.000Z",
          *         "updated_at": "2026-11-21T09:30:00.000Z"
@@ -4293,6 +4419,7 @@ export interface components {
          *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *           "due_date": "2026-12-01T17:00:00.000Z",
          *           "completed_at": null,
+         *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *           "version": 1,
          *           "created_at": "2026-11-21T09:30:00.000Z",
          *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -4320,6 +4447,7 @@ export interface components {
              *         "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
              *         "due_date": "2026-12-01T17:00:00.000Z",
              *         "completed_at": null,
+             *         "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
              *         "version": 1,
              *         "created_at": "2026-11-21T09:30:00.000Z",
              *         "updated_at": "2026-11-21T09:30:00.000Z"
@@ -4427,6 +4555,7 @@ export interface components {
          *               "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *               "due_date": "2026-12-01T17:00:00.000Z",
          *               "completed_at": null,
+         *               "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *               "version": 1,
          *               "created_at": "2026-11-21T09:30:00.000Z",
          *               "updated_at": "2026-11-21T09:30:00.000Z"
@@ -4469,6 +4598,7 @@ export interface components {
              *             "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
              *             "due_date": "2026-12-01T17:00:00.000Z",
              *             "completed_at": null,
+             *             "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
              *             "version": 1,
              *             "created_at": "2026-11-21T09:30:00.000Z",
              *             "updated_at": "2026-11-21T09:30:00.000Z"
@@ -4684,6 +4814,7 @@ export interface components {
          *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
          *       "due_date": "2026-12-01T17:00:00.000Z",
          *       "completed_at": null,
+         *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
          *       "version": 1,
          *       "created_at": "2026-11-21T09:30:00.000Z",
          *       "updated_at": "2026-11-21T09:30:00.000Z",
@@ -4764,6 +4895,11 @@ export interface components {
              * @example null
              */
             completed_at: string | null;
+            /**
+             * @description The task's place in the order of its project, or of its creator's personal tasks: compared by its bytes.
+             * @example 0193a5c61f8b7ab29d4e8c7b6a5f4e3d
+             */
+            position: string;
             /**
              * @description Counts the changes; the `ETag` is made of it.
              * @example 1
@@ -4885,6 +5021,29 @@ export interface components {
              * @enum {string}
              */
             to: "pending" | "in_progress" | "completed" | "cancelled" | "archived";
+        };
+        /**
+         * TasksMoveBody
+         * @example {
+         *       "status": "pending"
+         *     }
+         */
+        TasksMoveBody: {
+            /**
+             * @description The column; the task's own by default.
+             * @enum {string}
+             */
+            status?: "pending" | "in_progress" | "completed" | "cancelled" | "archived";
+            /**
+             * Format: uuid
+             * @description The id of a task in that column. Not together with `after`.
+             */
+            before?: string;
+            /**
+             * Format: uuid
+             * @description The id of a task in that column.
+             */
+            after?: string;
         };
         /**
          * CommentPage
@@ -6159,6 +6318,37 @@ export interface components {
         };
         /** @description [First request still in progress](/problems/idempotency-key-in-flight) · [Project is archived](/problems/project-archived) */
         IdempotencyKeyInFlightOrProjectArchived: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                "X-Process-Time": components["headers"]["X-Process-Time"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                "X-Download-Options": components["headers"]["X-Download-Options"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                /**
+                 * @description Seconds to wait before the next attempt.
+                 * @example 1
+                 */
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description [First request still in progress](/problems/idempotency-key-in-flight) · [Project is archived](/problems/project-archived) · [Status transition not allowed](/problems/illegal-transition) · [Neighbour is not in the column](/problems/neighbour-moved) */
+        IdempotencyKeyInFlightOrProjectArchivedOrIllegalTransitionOrNeighbourMoved: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "X-Process-Time": components["headers"]["X-Process-Time"];
@@ -8873,6 +9063,7 @@ export interface operations {
                      *               "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *               "due_date": "2026-12-01T17:00:00.000Z",
                      *               "completed_at": null,
+                     *               "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *               "version": 1,
                      *               "created_at": "2026-11-21T09:30:00.000Z",
                      *               "updated_at": "2026-11-21T09:30:00.000Z"
@@ -9066,7 +9257,7 @@ export interface operations {
                 /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
                 /** @description The sort keys, the most important one first; `-` sorts in descending order. */
-                sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_date" | "-due_date" | "priority" | "-priority" | "status" | "-status" | "title" | "-title" | "rank" | "-rank")[];
+                sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_date" | "-due_date" | "priority" | "-priority" | "status" | "-status" | "title" | "-title" | "position" | "-position" | "rank" | "-rank")[];
             };
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
@@ -9121,6 +9312,7 @@ export interface operations {
                      *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *           "due_date": "2026-12-01T17:00:00.000Z",
                      *           "completed_at": null,
+                     *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *           "version": 1,
                      *           "created_at": "2026-11-21T09:30:00.000Z",
                      *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -9221,6 +9413,7 @@ export interface operations {
                      *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *       "due_date": "2026-12-01T17:00:00.000Z",
                      *       "completed_at": null,
+                     *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *       "version": 1,
                      *       "created_at": "2026-11-21T09:30:00.000Z",
                      *       "updated_at": "2026-11-21T09:30:00.000Z"
@@ -9314,6 +9507,7 @@ export interface operations {
                      *               "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *               "due_date": "2026-12-01T17:00:00.000Z",
                      *               "completed_at": null,
+                     *               "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *               "version": 1,
                      *               "created_at": "2026-11-21T09:30:00.000Z",
                      *               "updated_at": "2026-11-21T09:30:00.000Z"
@@ -9480,6 +9674,7 @@ export interface operations {
                      *               "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *               "due_date": "2026-12-01T17:00:00.000Z",
                      *               "completed_at": null,
+                     *               "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *               "version": 1,
                      *               "created_at": "2026-11-21T09:30:00.000Z",
                      *               "updated_at": "2026-11-21T09:30:00.000Z"
@@ -9548,7 +9743,7 @@ export interface operations {
                 /** @description Where the page begins: `next_cursor` of the previous page. Pages stay in step while items are added or removed. */
                 cursor?: string;
                 /** @description The sort keys, the most important one first; `-` sorts in descending order. */
-                sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_date" | "-due_date" | "priority" | "-priority" | "status" | "-status" | "title" | "-title" | "rank" | "-rank")[];
+                sort?: ("created_at" | "-created_at" | "updated_at" | "-updated_at" | "due_date" | "-due_date" | "priority" | "-priority" | "status" | "-status" | "title" | "-title" | "position" | "-position" | "rank" | "-rank")[];
             };
             header?: {
                 /** @description Your own id for the request; the response and the server's log repeat it. */
@@ -9600,6 +9795,7 @@ export interface operations {
                      *           "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *           "due_date": "2026-12-01T17:00:00.000Z",
                      *           "completed_at": null,
+                     *           "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *           "version": 1,
                      *           "created_at": "2026-11-21T09:30:00.000Z",
                      *           "updated_at": "2026-11-21T09:30:00.000Z"
@@ -9696,6 +9892,7 @@ export interface operations {
                      *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *       "due_date": "2026-12-01T17:00:00.000Z",
                      *       "completed_at": null,
+                     *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *       "version": 1,
                      *       "created_at": "2026-11-21T09:30:00.000Z",
                      *       "updated_at": "2026-11-21T09:30:00.000Z"
@@ -9800,6 +9997,7 @@ export interface operations {
                      *             "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *             "due_date": "2026-12-01T17:00:00.000Z",
                      *             "completed_at": null,
+                     *             "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *             "version": 1,
                      *             "created_at": "2026-11-21T09:30:00.000Z",
                      *             "updated_at": "2026-11-21T09:30:00.000Z"
@@ -9883,6 +10081,7 @@ export interface operations {
                      *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *       "due_date": "2026-12-01T17:00:00.000Z",
                      *       "completed_at": null,
+                     *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *       "version": 1,
                      *       "created_at": "2026-11-21T09:30:00.000Z",
                      *       "updated_at": "2026-11-21T09:30:00.000Z",
@@ -10021,6 +10220,7 @@ export interface operations {
                      *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *       "due_date": "2026-12-01T17:00:00.000Z",
                      *       "completed_at": null,
+                     *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *       "version": 1,
                      *       "created_at": "2026-11-21T09:30:00.000Z",
                      *       "updated_at": "2026-11-21T09:30:00.000Z"
@@ -10178,6 +10378,7 @@ export interface operations {
                      *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *       "due_date": "2026-12-01T17:00:00.000Z",
                      *       "completed_at": null,
+                     *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *       "version": 1,
                      *       "created_at": "2026-11-21T09:30:00.000Z",
                      *       "updated_at": "2026-11-21T09:30:00.000Z"
@@ -10264,6 +10465,7 @@ export interface operations {
                      *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *       "due_date": "2026-12-01T17:00:00.000Z",
                      *       "completed_at": null,
+                     *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *       "version": 1,
                      *       "created_at": "2026-11-21T09:30:00.000Z",
                      *       "updated_at": "2026-11-21T09:30:00.000Z"
@@ -10358,6 +10560,7 @@ export interface operations {
                      *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *       "due_date": "2026-12-01T17:00:00.000Z",
                      *       "completed_at": null,
+                     *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *       "version": 1,
                      *       "created_at": "2026-11-21T09:30:00.000Z",
                      *       "updated_at": "2026-11-21T09:30:00.000Z"
@@ -10452,6 +10655,7 @@ export interface operations {
                      *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *       "due_date": "2026-12-01T17:00:00.000Z",
                      *       "completed_at": null,
+                     *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *       "version": 1,
                      *       "created_at": "2026-11-21T09:30:00.000Z",
                      *       "updated_at": "2026-11-21T09:30:00.000Z"
@@ -10467,6 +10671,101 @@ export interface operations {
             406: components["responses"]["NotAcceptable"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["IdempotencyKeyInFlightOrProjectArchivedOrIllegalTransition"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            417: components["responses"]["ExpectationFailed"];
+            422: components["responses"]["ValidationFailedOrIdempotencyKeyReused"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailableOrDatabaseUnavailableOrOverloaded"];
+            504: components["responses"]["Timeout"];
+        };
+    };
+    tasksMove: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Your own id for the request; the response and the server's log repeat it. */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+                /** @description The trace that the request belongs to (W3C Trace Context). The services pass it on, and its events carry it. */
+                traceparent?: components["parameters"]["traceparent"];
+                /** @description The `ETag` that you read. The server carries out the write only if the resource has not changed since, else the response is 412. */
+                "If-Match"?: components["parameters"]["If-Match"];
+                /** @description A new key for each request, and the same key when you send that request again: the server carries it out once and repeats the first response. Keys are kept for 24 hours. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "status": "pending"
+                 *     }
+                 */
+                "application/json": components["schemas"]["TasksMoveBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-Process-Time": components["headers"]["X-Process-Time"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                    "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                    "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                    "Origin-Agent-Cluster": components["headers"]["Origin-Agent-Cluster"];
+                    "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                    "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "X-DNS-Prefetch-Control": components["headers"]["X-DNS-Prefetch-Control"];
+                    "X-Download-Options": components["headers"]["X-Download-Options"];
+                    "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                    "X-Permitted-Cross-Domain-Policies": components["headers"]["X-Permitted-Cross-Domain-Policies"];
+                    "X-XSS-Protection": components["headers"]["X-XSS-Protection"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    ETag: components["headers"]["ETag"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0193a5c6-1f8b-7ab2-9d4e-8c7b6a5f4e3d",
+                     *       "title": "Write Note G",
+                     *       "description": "How the engine computes Bernoulli numbers.",
+                     *       "status": "pending",
+                     *       "priority": "high",
+                     *       "project_id": "0193a5c3-91d2-7b64-8e1f-6d7c5b4a3f21",
+                     *       "category_id": "0193a5c7-3a9c-7bc3-ae5f-9d8c7b6a5f4e",
+                     *       "created_by": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
+                     *       "due_date": "2026-12-01T17:00:00.000Z",
+                     *       "completed_at": null,
+                     *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
+                     *       "version": 1,
+                     *       "created_at": "2026-11-21T09:30:00.000Z",
+                     *       "updated_at": "2026-11-21T09:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["UnauthenticatedOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["IdempotencyKeyInFlightOrProjectArchivedOrIllegalTransitionOrNeighbourMoved"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -10537,6 +10836,7 @@ export interface operations {
                      *       "assigned_to": "0193a5c0-7d4e-7c31-9a55-3f0c8b1d2e4f",
                      *       "due_date": "2026-12-01T17:00:00.000Z",
                      *       "completed_at": null,
+                     *       "position": "0193a5c61f8b7ab29d4e8c7b6a5f4e3d",
                      *       "version": 1,
                      *       "created_at": "2026-11-21T09:30:00.000Z",
                      *       "updated_at": "2026-11-21T09:30:00.000Z"

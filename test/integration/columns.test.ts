@@ -20,12 +20,12 @@ type Extended<T> = T & { one_more?: number | null };
 type ExtendedRow = TaskRow & { one_more: number | null };
 
 // The service's own code, on a list with one column more.
-const list: ColumnList<ExtendedRow, Extended<TaskInput>, "completed_at"> = {
+const list: ColumnList<ExtendedRow, Extended<TaskInput>, "completed_at" | "position"> = {
   ...taskColumns.list,
   one_more: { type: "int", default: null },
 };
 jest.unstable_mockModule("../../services/tasks/tasks.columns.ts", () => ({
-  taskColumns: defineColumns<ExtendedRow, Extended<TaskInput>, "completed_at">(list),
+  taskColumns: defineColumns<ExtendedRow, Extended<TaskInput>, "completed_at" | "position">(list),
 }));
 const { createTask, editTask } = await import("../../services/tasks/tasks.commands.ts");
 const { patch, replacement } = await import("../../services/tasks/tasks.decisions.ts");

@@ -304,6 +304,11 @@ const TRIED: Record<string, Attempts> = {
     all(422, `/tasks/${own.task}/assign`, { assigned_to: ids.member }, { people: true }),
   ],
   "POST /tasks/:id/transitions": onTask("/transitions", 403, { to: "completed" }),
+  "POST /tasks/:id/move": (ids, own) => [
+    ...onTask("/move", 403, {})(ids, own),
+    // Another's task is no neighbour, and tells nothing of itself.
+    ...[ids.task, ids.personal].map((before) => all(422, `/tasks/${own.task}/move`, { before })),
+  ],
   "POST /tasks/:id/redact": onTask("/redact", 403),
   "POST /tasks/:id/comments/:comment_id/redact": onComment(403, undefined, "/redact", 403),
   "GET /tasks/:id/comments": onTask("/comments", 200),
@@ -343,6 +348,7 @@ const WRITES: Record<
   "POST /tasks/:id/restore": ({ deleted }) => [`/tasks/${deleted}/restore`],
   "POST /tasks/:id/assign": ({ pending }) => [`/tasks/${pending}/assign`, { assigned_to: ids.member }],
   "POST /tasks/:id/transitions": ({ pending }) => [`/tasks/${pending}/transitions`, { to: "in_progress" }],
+  "POST /tasks/:id/move": ({ pending }) => [`/tasks/${pending}/move`, { after: ids.task }],
   "POST /tasks/:id/redact": ({ pending }) => [`/tasks/${pending}/redact`],
   "POST /tasks/:id/comments/:comment_id/redact": () => [`/tasks/${ids.task}/comments/${ids.comment}/redact`],
   "POST /tasks/:id/comments": ({ pending }) => [`/tasks/${pending}/comments`, { body: PRIVATE }],

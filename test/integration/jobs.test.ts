@@ -174,6 +174,52 @@ describe("with all services", () => {
     ).toBe(150);
   });
 
+  test("long positions become short, by events after each of which the order is the same", async () => {
+    const board = await project("Crowded");
+    await sql.query(
+      `INSERT INTO tasks.tasks (id, title, status, priority, project_id, created_by, created_at, updated_at, deleted_at, position)
+       SELECT gen_random_uuid(), n, 'pending', 'low', CASE WHEN n < 200 THEN $1::uuid END, $2, now(), now(),
+              CASE WHEN n = 5 THEN now() END,
+              CASE WHEN n IN (0, 131) THEN 'a' || n ELSE 'a0' || repeat('z', 70) || lpad(n::text, 3, '0') END
+       FROM unnest(ARRAY(SELECT generate_series(0, 131)) || 200) AS n`,
+      [board.id, ada.id],
+    );
+    const read = async (): Promise<Wire[]> =>
+      (
+        await sql.query(
+          `SELECT id, position, version FROM tasks.tasks WHERE project_id = $1 OR title = '200' ORDER BY position`,
+          [board.id],
+        )
+      ).rows;
+    const before = await read();
+    await runJob(queue, "spread-positions");
+    const after = await read();
+    expect(after.map(({ id }) => id)).toEqual(before.map(({ id }) => id));
+    expect(after.map(({ version }) => version)).toEqual(
+      before.map(({ position }) => (position.length > 64 ? 2 : 1)),
+    );
+    expect(Math.max(...after.map(({ position }) => position.length))).toBeLessThanOrEqual(64);
+
+    const { rows: told } = await sql.query(
+      `SELECT actor_id, data FROM events.log WHERE type = 'task_moved' AND stream = $1 ORDER BY seq`,
+      [`project:${board.id}`],
+    );
+    // All but the personal one, the deleted one, and the two that were short.
+    expect(told).toHaveLength(129);
+    const seen = before.filter(({ position }) => !/z(200|005)$/.test(position));
+    const positions = new Map(seen.map(({ id, position }) => [id as string, position as string]));
+    const ids = [...positions.keys()];
+    for (const { actor_id, data } of told) {
+      const { id, position } = data.task;
+      expect([actor_id, data.changes]).toEqual([
+        null,
+        { position: { old: positions.get(id), new: position } },
+      ]);
+      positions.set(id, position);
+      expect([...positions].sort(([, a], [, b]) => (a < b ? -1 : 1)).map(([one]) => one)).toEqual(ids);
+    }
+  });
+
   test("what was deleted before the retention is gone for good, and what was later can be restored", async () => {
     const { RETENTION_DAYS } = node.config;
     const kept = await project("Kept");
@@ -418,7 +464,10 @@ describe("a job", () => {
     const announce_due = { auth: "internal", handler };
     const purge = { auth: "internal", handler: () => false };
     return () => [
-      { name: "tasks", actions: { announce_due, purge, forget_categories: purge } } as ServiceSchema,
+      {
+        name: "tasks",
+        actions: { announce_due, purge, forget_categories: purge, spread_positions: purge },
+      } as ServiceSchema,
       { name: "projects", actions: { purge } } as ServiceSchema,
     ];
   }
@@ -436,6 +485,7 @@ describe("a job", () => {
       ["forget-categories", "* * * * *"],
       ["forget-events", "37 * * * *"],
       ["purge-deleted", "7 * * * *"],
+      ["spread-positions", "* * * * *"],
     ]);
     expect(nodes.flatMap(({ log }) => log)).toEqual([]);
   });

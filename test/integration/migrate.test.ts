@@ -2,6 +2,8 @@
 import { beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
 import { newId } from "../../core/ids.ts";
+import { migrate as migrateHere } from "../../migrations/migrate.ts";
+import { freshDatabase } from "../support/database.ts";
 import { runProgram } from "../support/program.ts";
 
 let url: string;
@@ -60,3 +62,45 @@ test("production runs the plan that was approved, and no other", async () => {
   expect(again.stdout).toMatch(/is up to date\.\n$/);
   expect(planned.stdout).toMatch(/is up to date: nothing would run\.\n$/);
 }, 30_000);
+
+test("tasks from before positions get one each, in the order of their creation, after a run that ended half-way too", async () => {
+  const database = await freshDatabase();
+  const client = new pg.Client({ connectionString: database });
+  await client.connect();
+  const user = newId();
+  const insert = (id: string) =>
+    client.query(
+      `INSERT INTO tasks.tasks (id, title, status, priority, created_by, created_at, updated_at)
+       VALUES ($1, 'x', 'pending', 'low', $2, now(), now())`,
+      [id, user],
+    );
+  try {
+    await client.query(`
+      DELETE FROM public.migrations WHERE name = '0027-position.ts';
+      ALTER TABLE tasks.tasks DROP COLUMN position`);
+    await client.query(
+      `INSERT INTO users.users (id, email, username, password_hash, created_at, updated_at, email_key, username_key)
+       VALUES ($1, 'a', 'a', '', now(), now(), 'a', 'a')`,
+      [user],
+    );
+    const ids = Array.from({ length: 5 }, newId);
+    for (const id of ids) await insert(id);
+    await client.query(`ALTER TABLE tasks.tasks ADD COLUMN position text COLLATE "C"`);
+    await client.query("UPDATE tasks.tasks SET position = 'moved' WHERE id = $1", [ids[3]]);
+    expect(await migrateHere(database)).toEqual(["0027-position.ts"]);
+    // As a node of the last version writes it.
+    const late = newId();
+    await insert(late);
+    const { rows } = await client.query<{ id: string; position: string }>(
+      "SELECT id, position FROM tasks.tasks ORDER BY position",
+    );
+    expect(rows.map(({ id }) => id)).toEqual([...ids.toSpliced(3, 1), late, ids[3]]);
+    expect(rows[0]?.position).toBe(ids[0]?.replaceAll("-", ""));
+    const { rows: nullable } = await client.query(
+      "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'tasks.tasks'::regclass AND attname = 'position'",
+    );
+    expect(nullable).toEqual([{ attnotnull: true }]);
+  } finally {
+    await client.end();
+  }
+});

@@ -11,6 +11,7 @@ import { listSessions } from "../../services/auth/sessions.queries.ts";
 import { listMembers } from "../../services/projects/members.queries.ts";
 import { listProjects } from "../../services/projects/projects.list.ts";
 import { lockDueSoon } from "../../services/tasks/batches.queries.ts";
+import { findLast, findLong, findNeighbour } from "../../services/tasks/positions.queries.ts";
 import { listTasks, type TaskFilter } from "../../services/tasks/tasks.list.ts";
 import { countByStatus } from "../../services/tasks/tasks.queries.ts";
 import { findInLog, oldestToForget, redactLog } from "../../mixins/event-log.erasure.ts";
@@ -189,6 +190,7 @@ const cursor = (...position: string[]): PageOf => ({
   limit: 20,
   cursor: JSON.stringify([...position, commented]),
 });
+const placed = { id: newId(), project_id: first, created_by: mine, position: "8" };
 const middle = "2026-06-01 00:00:00+00";
 const tasks =
   (filter: TaskFilter, page: PageOf = offset, actor = user) =>
@@ -208,11 +210,38 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     tasks({ project: first }, { ...cursor(middle), sort: "-updated_at" }),
     ["tasks_project_updated_idx"],
   ],
+  ["a project's tasks of a status", tasks({ project: first, status: ["pending"] }), ["tasks_column_idx"]],
   [
-    "a project's tasks of a status",
-    tasks({ project: first, status: ["pending"] }),
-    ["tasks_project_status_idx"],
+    "a project's tasks in their order",
+    tasks({ project: first }, { ...offset, sort: "position" }),
+    ["tasks_position_idx"],
   ],
+  [
+    "a column in its order, from a cursor",
+    tasks({ project: first, status: ["pending"] }, { ...cursor("8"), sort: "position" }),
+    ["tasks_column_idx"],
+  ],
+  [
+    "what a task moves next to",
+    (db) => findNeighbour(db, placed, newId(), "before"),
+    ["tasks_pkey", "tasks_position_idx"],
+  ],
+  [
+    "the end of a column",
+    (db) => findLast(db, placed, "pending"),
+    ["tasks_column_idx", "tasks_position_idx"],
+  ],
+  [
+    "what a personal task moves next to",
+    (db) => findNeighbour(db, { ...placed, project_id: null }, newId(), "after"),
+    ["tasks_pkey", "tasks_personal_position_idx"],
+  ],
+  [
+    "the end of a personal column",
+    (db) => findLast(db, { ...placed, project_id: null }, "pending"),
+    ["tasks_personal_position_idx"],
+  ],
+  ["long positions", findLong, ["tasks_long_position_idx"]],
   [
     "all tasks that a user may see",
     tasks({}),

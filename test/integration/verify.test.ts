@@ -201,6 +201,17 @@ describe("a database that only the product wrote", () => {
     expect(await check()).toEqual([]);
   });
 
+  test("is sound where the place of a deleted task was moved with those of its neighbours", async () => {
+    const { id } = await makeProject(cast, { name: "Crowded" });
+    const { id: gone } = await owner.api.must("POST", `/projects/${id}/tasks`, { title: "Gone" });
+    await owner.api.must("DELETE", `/tasks/${gone}`);
+    await sql.query("UPDATE tasks.tasks SET position = repeat('z', 70) WHERE id = $1", [gone]);
+    await tasks.call(node.broker, "spread_positions", {});
+    const { rows } = await sql.query("SELECT position, version FROM tasks.tasks WHERE id = $1", [gone]);
+    expect(rows).toEqual([{ position: expect.stringMatching(/^.{1,64}$/), version: 3 }]);
+    expect(await check()).toEqual([]);
+  });
+
   test("is sound while others write", async () => {
     let isOver = false;
     const write = async (): Promise<void> => {
@@ -419,6 +430,14 @@ describe("a corruption is found and named:", () => {
       () => [task.id],
       ["tasks.tasks"],
       () => `${task.id} in ${stream()}: assigned_to is null`,
+    ],
+    [
+      "a task was moved in sight of all",
+      "task differs from its events",
+      "UPDATE tasks.tasks SET position = 'z', version = version + 1 WHERE id = $1",
+      () => [task.id],
+      ["tasks.tasks"],
+      () => `${task.id} in ${stream()}: position is "z"`,
     ],
     [
       "a task has no event",

@@ -71,6 +71,7 @@ const ACCESS: Record<string, Auth> = {
   "tasks.patch": "user",
   "tasks.assign": "user",
   "tasks.transition": "user",
+  "tasks.move": "user",
   "tasks.delete": "user",
   "tasks.restore": "user",
   "tasks.redact": "user",
@@ -93,6 +94,7 @@ const ACCESS: Record<string, Auth> = {
   "tasks.count_by_status": "internal",
   "tasks.unassign_user": "internal",
   "tasks.announce_due": "internal",
+  "tasks.spread_positions": "internal",
   "tasks.purge": "internal",
 
   "notifier.list_events": "user",

@@ -99,7 +99,7 @@ describe("a page", () => {
   const read = (rows: object[], page: PageOf) =>
     readPage({ query: () => Promise.resolve(rows as never) }, { text: "" }, page, ({ id }) => id);
   const rows = (total: number | null, ...ids: (string | null)[]) =>
-    ids.map((id) => ({ id, total, position: id && `after ${id}` }));
+    ids.map((id) => ({ id, total, page_position: id && `after ${id}` }));
 
   test("leads on where there is a row more than it has room for", async () => {
     const { page } = await read(rows(null, "a", "b", "c"), { limit: 2, cursor: "" });

@@ -7,6 +7,7 @@ import {
   deletionEvents,
 } from "../../services/tasks/tasks.events.ts";
 import { taskColumns, type TaskRow } from "../../services/tasks/tasks.columns.ts";
+import { taskEvents } from "../../services/tasks/tasks.contract.ts";
 import { actorOf, idOf } from "./fixtures.ts";
 
 const [ADA, BEN, EVE] = [idOf("a"), idOf("b"), idOf("e")];
@@ -21,6 +22,7 @@ const inProject: TaskRow = {
   project_id: PROJECT,
   created_by: ADA,
   completed_at: null,
+  position: "0198c0de",
   version: 1,
   created_at: THEN,
   updated_at: THEN,
@@ -115,6 +117,31 @@ describe("one write makes one event for each meaning", () => {
     ],
   ])("%s", (_what, fields, expected) => {
     expect(changesByType(change(inProject, fields))).toEqual(expected);
+  });
+
+  test.each<[string, Partial<TaskRow>, [type: string, fields: string[]][]]>([
+    ["to another place", { position: "0198c0df" }, [["task_moved", ["position"]]]],
+    [
+      "to another column and place",
+      { status: "in_progress", position: "0198c0df" },
+      [["task_moved", ["status", "position"]]],
+    ],
+    [
+      "to another column, where its place is the last",
+      { status: "in_progress" },
+      [["task_moved", ["status"]]],
+    ],
+    [
+      "to those that are completed",
+      { ...completed, position: "0198c0df" },
+      [
+        ["task_completed", ["status", "completed_at"]],
+        ["task_moved", ["position"]],
+      ],
+    ],
+  ])("a move: %s", (_what, fields, expected) => {
+    const after = { ...inProject, version: 2, updated_at: NOW, ...fields };
+    expect(changesByType(changeEvents(inProject, after, cause, taskEvents.task_moved))).toEqual(expected);
   });
 
   test("reopening is an update of both status and completed_at", () => {
