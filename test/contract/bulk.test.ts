@@ -89,6 +89,7 @@ describe("each operation", () => {
         id: expect.stringMatching(ID),
         title: "New",
         priority: "high",
+        position: created.task.id.replaceAll("-", ""),
         created_at: created.task.created_at,
         updated_at: created.task.created_at,
       },

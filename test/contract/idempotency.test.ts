@@ -86,6 +86,7 @@ const REQUESTS: Record<string, () => Promise<Request>> = {
   "/tasks/:id/restore": () => onTask("restore", undefined, true),
   "/tasks/:id/assign": () => onTask("assign", { assigned_to: ben.id }),
   "/tasks/:id/transitions": () => onTask("transitions", { to: "completed" }),
+  "/tasks/:id/move": () => onTask("move", { status: "in_progress" }),
   "/tasks/:id/redact": () => onTask("redact"),
   "/tasks/:id/comments/:comment_id/redact": async () => {
     const { path } = await onTask("comments");

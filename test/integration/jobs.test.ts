@@ -187,7 +187,7 @@ describe("with all services", () => {
     const read = async (): Promise<Wire[]> =>
       (
         await sql.query(
-          `SELECT id, position, version FROM tasks.tasks WHERE project_id = $1 OR title = '200' ORDER BY position`,
+          `SELECT id, position, version FROM tasks.tasks WHERE project_id = $1 OR title = '200' ORDER BY project_id, position`,
           [board.id],
         )
       ).rows;

@@ -205,7 +205,7 @@ describe("a database that only the product wrote", () => {
     const { id } = await makeProject(cast, { name: "Crowded" });
     const { id: gone } = await owner.api.must("POST", `/projects/${id}/tasks`, { title: "Gone" });
     await owner.api.must("DELETE", `/tasks/${gone}`);
-    await sql.query("UPDATE tasks.tasks SET position = repeat('z', 70) WHERE id = $1", [gone]);
+    await sql.query("UPDATE tasks.tasks SET position = repeat('a', 70) WHERE id = $1", [gone]);
     await tasks.call(node.broker, "spread_positions", {});
     const { rows } = await sql.query("SELECT position, version FROM tasks.tasks WHERE id = $1", [gone]);
     expect(rows).toEqual([{ position: expect.stringMatching(/^.{1,64}$/), version: 3 }]);
