@@ -8,6 +8,7 @@ import { NatsTransport } from "./core/nats-transport.ts";
 import { PacketSerializer } from "./core/packets.ts";
 import { VALIDATOR } from "./core/rules.ts";
 import { authorize } from "./middlewares/authorize.ts";
+import { boundCalls } from "./middlewares/bound-calls.ts";
 import { failureDetector } from "./middlewares/failure-detector.ts";
 import { lostMessages } from "./middlewares/lost-messages.ts";
 import { traceActions } from "./middlewares/trace-actions.ts";
@@ -108,7 +109,7 @@ export function brokerOptions(config: Config, logger: LoggerConfig | false): Bro
     // A node that stops finishes the calls that it has begun.
     tracking: { enabled: true, shutdownTimeout: 10_000 },
     // The last one is the outermost.
-    middlewares: [authorize, traceActions, failureDetector, lostMessages, measureActions],
+    middlewares: [authorize, traceActions, failureDetector, lostMessages, measureActions, boundCalls()],
     // null clears a nullable field; other fields refuse it (core/kit.ts).
     validator: { type: "Fastest", options: VALIDATOR },
     // main.ts handles signals: a node stops more than its broker.

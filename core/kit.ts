@@ -83,7 +83,7 @@ export interface Meta {
   client?: { address: string | null; userAgent: string | null };
   /** Milliseconds since 1970, when the token of a request that waits expires; null for never. */
   expiresAt?: number | null;
-  /** Further response headers, on the way back to the gateway (moleculer-web). */
+  /** Further response headers, on the way back to the gateway. */
   $responseHeaders?: Record<string, string | string[]>;
 }
 

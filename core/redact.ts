@@ -30,12 +30,23 @@ const redactSuspect = (text: string): string =>
 /** How deep and how wide an object is logged. */
 const [MAX_DEPTH, MAX_ENTRIES] = [3, 20];
 
+/**
+ * Fields of a line that is written often, and that are logged as they are: numbers, ids, and words of the code. Nothing in
+ * them is a text that somebody wrote.
+ */
+export class OwnFields {
+  constructor(fields: Record<string, string | number | boolean | undefined>) {
+    Object.assign(this, fields);
+  }
+}
+
 /** A value without secrets: texts are redacted, and the values of telling keys left out. */
 export function redactValue(value: unknown, depth = 0): unknown {
   if (typeof value === "string") return redactText(value);
   if (value === null || typeof value === "number" || typeof value === "boolean" || value === undefined)
     return value;
   if (value instanceof Error) return safeError(value);
+  if (value instanceof OwnFields) return value;
   if (typeof value !== "object") return typeof value;
   if (depth >= MAX_DEPTH) return "…";
   if (Array.isArray(value)) return value.slice(0, MAX_ENTRIES).map((item) => redactValue(item, depth + 1));

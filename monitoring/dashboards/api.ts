@@ -74,6 +74,26 @@ export const api: Dashboard = {
       queries: rateBy("budget", "taskwire_rate_limited_total"),
     }),
     lines({
+      title: "Refused because there were too many",
+      description:
+        "503 `overloaded`: by gateways, by whose requests they were, and by nodes that had too many calls.",
+      unit: "reqps",
+      emptyWhenHealthy: "all requests are answered in time",
+      queries: [
+        ...rateBy("kind", "taskwire_requests_shed_total"),
+        query("sum(rate(taskwire_calls_refused_total[$__rate_interval]))", "calls"),
+      ],
+    }),
+    lines({
+      title: "Requests under way",
+      description: "At the gateway with the most, and the fewest that a gateway may have now.",
+      unit: "short",
+      queries: [
+        query("max(taskwire_requests_under_way)", "under way"),
+        query("min(taskwire_requests_under_way_max)", "limit"),
+      ],
+    }),
+    lines({
       title: "Budgets without Redis",
       description: "Gateways that count requests by themselves.",
       unit: "short",

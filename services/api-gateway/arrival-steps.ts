@@ -1,14 +1,15 @@
-/** What every request goes through before its route is looked up, also one that no route matches. */
+/** What every request goes through before it is carried out, also one that no route matches. */
 import type { ServerResponse } from "node:http";
-import helmet from "helmet";
 import { clientAddress } from "../../core/client-address.ts";
 import { Problem } from "../../core/errors.ts";
-import type { OpsPage } from "../../mixins/ops-pages.ts";
-import { allowHeader, hasOwnBudget, notRouted } from "./aliases.ts";
+import type { OpsPage, OpsPages } from "../../mixins/ops-pages.ts";
 import { boundPreflight } from "./cors.ts";
 import { countRequest, type Gateway } from "./exchange.ts";
 import { measureRequest } from "./gateway-metrics.ts";
-import { type Request, run } from "./moleculer-web.ts";
+import { handOver, type Request, writeHead } from "./gateway-request.ts";
+import type { Kind } from "./load-shedder.ts";
+import { allowHeader, findPlace, notRouted } from "./router.ts";
+import { hasTypicalTime, isUnderWay, type Route } from "./routes.ts";
 import { servePage } from "./web-pages.ts";
 
 /** @returns true when the step answered the request */
@@ -22,51 +23,93 @@ const isOptions = ({ method }: Request): boolean => method === "OPTIONS";
 const isPreflight = (request: Request): boolean =>
   isOptions(request) && request.headers["access-control-request-method"] !== undefined;
 
-const secure = helmet();
-/** Before any response: problems and pages have these headers, too. */
-const setSecurityHeaders: ArrivalStep = (_gateway, request, response) => run(secure, request, response);
-
 /** The absolute form of a URL names the server too (RFC 9112 §3.2.2): routes and pages know paths alone. */
 const useOriginForm: ArrivalStep = (_gateway, request) => {
-  request.url = request.url?.replace(/^https?:\/\/[^/?#]*/i, "") || "/";
+  if (request.url?.startsWith("/") !== true)
+    request.url = request.url?.replace(/^https?:\/\/[^/?#]*/i, "") || "/";
 };
 
 /** Before any response: browsers show a problem to a page only with these headers. A preflight gets them last. */
-const setCorsHeaders: ArrivalStep = (gateway, request, response) => {
+const setCorsHeaders: ArrivalStep = ({ cors }, request) => {
   if (isOptions(request)) boundPreflight(request);
-  else return run(gateway.allowOrigins, request, response);
+  else Object.assign(request.head, cors.headersFor(request));
 };
 
-/** Before the budgets: probes come often, from one address, and cost next to nothing. */
-const serveOps: ArrivalStep = async ({ ops }, request, response) => {
-  if (!ops.has(request) || isPreflight(request)) return false;
+async function answerOps(ops: OpsPages, request: Request, response: ServerResponse): Promise<true> {
   if (isOptions(request)) {
-    response.writeHead(204, { Allow: "GET, HEAD, OPTIONS" }).end();
+    request.head.Allow = "GET, HEAD, OPTIONS";
+    writeHead(request, response, 204);
+    response.end();
     return true;
   }
   const { status, type, body } = (await ops.answer(request)) as OpsPage;
-  response.writeHead(status, {
+  Object.assign(request.head, {
     "Content-Type": type,
-    "Content-Length": Buffer.byteLength(body),
+    "Content-Length": String(Buffer.byteLength(body)),
     "Cache-Control": "no-store",
   });
+  writeHead(request, response, status);
   response.end(request.method === "HEAD" ? undefined : body);
   return true;
-};
+}
+
+/** Before the budgets: probes come often, from one address, and cost next to nothing. */
+const serveOps: ArrivalStep = ({ ops }, request, response) =>
+  ops.has(request) && !isPreflight(request) ? answerOps(ops, request, response) : false;
 
 /** After the probes, whose 503 is no failed request. */
 const measure: ArrivalStep = ({ requestMetrics }, request, response) =>
   measureRequest(requestMetrics, request, response);
 
+/** Before the budget: a route may have one of its own. */
+const findRoute: ArrivalStep = (_gateway, request) => {
+  request.found = findPlace(request.url ?? "/");
+  request.route = request.found?.routes.get(request.method ?? "");
+};
+
+/** The caller as far as this gateway knows: without a question to a service, which would have to be counted before. */
+const recognize: ArrivalStep = ({ authenticator, config }, request) => {
+  request.known = authenticator.known(request);
+  request.client =
+    request.known === null ? `address:${clientAddress(request, config)}` : `user:${request.known.id}`;
+};
+
+const kindOf = ({ known, method }: Request, { reads }: Route): Kind => {
+  if (known == null) return "stranger";
+  return method === "GET" || method === "HEAD" || reads === true ? "read" : "write";
+};
+
+/** Before the budget, which costs a round trip to Redis. Once the head is written, only the client's reading is left. */
+const mustBeInTime: ArrivalStep = ({ shedder, requestMetrics }, request, response) => {
+  const { route, onHead } = request;
+  if (route === undefined) return;
+  const kind = kindOf(request, route);
+  try {
+    shedder.admit(kind);
+  } catch (error) {
+    request.isShed = true;
+    requestMetrics.shed.inc({ kind });
+    throw error;
+  }
+  if (!isUnderWay(route)) return;
+  const end = shedder.begin();
+  request.onHead = (status) => {
+    // A refusal is soon made, whatever else is slow.
+    const isTypical = hasTypicalTime(route) && (status < 400 || status >= 500);
+    end(isTypical ? performance.now() - request.arrivedAt : null);
+    onHead?.(status);
+  };
+  response.once("close", () => end(null));
+};
+
 /**
  * Before a request costs anything, it costs its budget: the user's where this gateway knows the token, else the
  * address's. A route with a budget of its own is counted once it is known who may call it.
  */
-const countArrival: ArrivalStep = async (gateway, request, response) => {
-  const actor = await gateway.authenticator.known(request);
-  request.client = actor === null ? `address:${clientAddress(request, gateway.config)}` : `user:${actor.id}`;
-  if (!hasOwnBudget(request)) await countRequest(gateway, request, response, "default", actor);
-};
+const countArrival: ArrivalStep = (gateway, request) =>
+  request.route?.budget === undefined
+    ? countRequest(gateway, request, "default", request.known ?? null)
+    : undefined;
 
 /** After the client is known: it gets no further response while it leaves too many unread. */
 const mustReadResponses: ArrivalStep = ({ connections }, request) =>
@@ -78,50 +121,58 @@ const mustNameHost: ArrivalStep = (_gateway, { httpVersion, headers }) => {
 };
 
 const mustExpectNothingElse: ArrivalStep = (_gateway, { headers }) => {
-  if (!["100-continue", undefined].includes(headers.expect?.toLowerCase()))
+  if (headers.expect !== undefined && headers.expect.toLowerCase() !== "100-continue")
     throw new Problem("expectation-failed");
 };
 
-const servePages: ArrivalStep = ({ origin }, request, response) => servePage(request, response, origin);
+const servePages: ArrivalStep = ({ origin }, request, response) =>
+  request.found === null ? servePage(request, response, origin) : false;
 
-/** moleculer-web would run a write and then respond 304: the step hides the header from it, and keeps it for reads. */
-const keepIfNoneMatch: ArrivalStep = (_gateway, request) => {
-  if (request.method === "GET" || request.method === "HEAD")
-    request.ifNoneMatch = request.headers["if-none-match"];
-  delete request.headers["if-none-match"];
-};
-
-const listMethods: ArrivalStep = (gateway, request, response) => {
+const listMethods: ArrivalStep = (_gateway, request, response) => {
   if (!isOptions(request) || isPreflight(request)) return false;
-  const allowed = gateway.allowedMethods(request.url ?? "/");
-  if (allowed.length === 0) throw notRouted(request, allowed);
-  response.writeHead(204, { Allow: allowHeader(allowed) }).end();
+  const { found = null } = request;
+  if (found === null) throw notRouted(request.method, found);
+  request.head.Allow = allowHeader(found);
+  writeHead(request, response, 204);
+  response.end();
   return true;
 };
 
-/** The middleware ends a preflight request itself, and never comes back. */
-const answerPreflight: ArrivalStep = (gateway, request, response) =>
-  isPreflight(request) ? run(gateway.allowOrigins, request, response) : undefined;
+const answerPreflight: ArrivalStep = ({ cors }, request, response) => {
+  if (!isPreflight(request)) return false;
+  handOver(request, response, 204);
+  cors.preflight(request, response, () => {});
+  return true;
+};
 
 /** In this order: what costs little and refuses much comes first. */
 const STEPS: readonly ArrivalStep[] = [
-  setSecurityHeaders,
   useOriginForm,
   setCorsHeaders,
   serveOps,
   measure,
+  findRoute,
+  recognize,
+  mustBeInTime,
   countArrival,
   mustReadResponses,
   mustNameHost,
   mustExpectNothingElse,
   servePages,
-  keepIfNoneMatch,
   listMethods,
   answerPreflight,
 ];
 
-/** @returns whether a step answered the request */
+/** @returns whether the request is over: a step answered it, or its client has left */
 export async function arrive(gateway: Gateway, request: Request, response: ServerResponse): Promise<boolean> {
-  for (const step of STEPS) if ((await step(gateway, request, response)) === true) return true;
+  for (const step of STEPS) {
+    const answers = step(gateway, request, response);
+    // Most steps have nothing to wait for.
+    if (typeof answers !== "object") {
+      if (answers === true) return true;
+      continue;
+    }
+    if ((await answers) === true || response.closed) return true;
+  }
   return false;
 }

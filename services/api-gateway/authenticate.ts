@@ -27,8 +27,17 @@ export interface VerifiedToken {
   expiresAt: number | null;
 }
 
+const isPersonal = (token: string | undefined): token is string =>
+  token?.startsWith(PERSONAL_TOKEN_PREFIX) === true;
+
+type WithHeaders = Pick<IncomingMessage, "headers">;
+
+const tokenIn = ({ headers }: WithHeaders): string | undefined =>
+  BEARER.exec(headers.authorization ?? "")?.[1];
+
 /** Identifies callers. It verifies a token once, and remembers it until it expires or is revoked. */
 export class Authenticator {
+  /** By the whole `Authorization`: a token that is known needs not be parsed. */
   readonly #verified = new LRUCache<string, VerifiedToken>({ max: MAX_CACHED });
   readonly #tokens: Tokens;
   readonly #revoked: Pick<RevocationFeed, "has">;
@@ -48,20 +57,13 @@ export class Authenticator {
    * The caller, by the request's bearer token (RFC 6750 §2.1).
    * @throws Problem unauthenticated without one; invalid-token
    */
-  async authenticate({ headers }: Pick<IncomingMessage, "headers">): Promise<Actor> {
-    const { authorization } = headers;
+  async authenticate(request: WithHeaders): Promise<Actor> {
+    const { authorization } = request.headers;
     // Credentials of another scheme count as none (RFC 6750 §3.1).
     if (authorization === undefined || !/^Bearer\b/i.test(authorization))
       throw new Problem("unauthenticated", undefined, challenge());
-    const token = BEARER.exec(authorization)?.[1];
     try {
-      if (token === undefined)
-        throw new Problem("invalid-token", "Send `Authorization: Bearer <access_token>`");
-      const { actor, expiresAt } = this.#verified.get(token) ?? (await this.#verify(token));
-      if (expiresAt !== null && expiresAt <= Date.now())
-        throw new Problem("invalid-token", "The token has expired");
-      if (this.#revoked.has(actor.session)) throw new Problem("invalid-token", "The token was revoked");
-      return actor;
+      return this.#stillValid(this.#verified.get(authorization) ?? (await this.#verify(request)));
     } catch (error) {
       if (problemCode(error) !== "invalid-token") throw error;
       throw new Problem("invalid-token", (error as Problem).message, challenge("invalid_token"));
@@ -69,26 +71,48 @@ export class Authenticator {
   }
 
   /** When the token of a request expires, in milliseconds since 1970; null for never. After `authenticate`. */
-  expiryOf({ headers }: Pick<IncomingMessage, "headers">): number | null {
-    return this.#verified.get(BEARER.exec(headers.authorization ?? "")?.[1] ?? "")?.expiresAt ?? null;
+  expiryOf({ headers }: WithHeaders): number | null {
+    return this.#verified.get(headers.authorization ?? "")?.expiresAt ?? null;
   }
 
   /** The caller, as far as this gateway knows by itself: null without a token, and for one that a service must verify. */
-  async known(request: Pick<IncomingMessage, "headers">): Promise<Actor | null> {
-    if (request.headers.authorization === undefined || this.mustAsk(request)) return null;
-    return this.authenticate(request).catch(() => null);
+  known(request: WithHeaders): Actor | null {
+    const { authorization } = request.headers;
+    if (authorization === undefined || this.mustAsk(request)) return null;
+    try {
+      return this.#stillValid(this.#verified.get(authorization) ?? this.#verifySigned(request));
+    } catch {
+      return null;
+    }
   }
 
   /** Whether another service must verify the token: a question that is counted before it is asked. */
-  mustAsk({ headers }: Pick<IncomingMessage, "headers">): boolean {
-    const token = BEARER.exec(headers.authorization ?? "")?.[1] ?? "";
-    return token.startsWith(PERSONAL_TOKEN_PREFIX) && !this.#verified.has(token);
+  mustAsk(request: WithHeaders): boolean {
+    return !this.#verified.has(request.headers.authorization ?? "") && isPersonal(tokenIn(request));
   }
 
-  async #verify(token: string): Promise<VerifiedToken> {
-    const personal = token.startsWith(PERSONAL_TOKEN_PREFIX);
-    const verified = personal ? await this.#verifyPersonal(token) : this.#tokens.verify(token);
-    this.#verified.set(token, verified, personal ? { ttl: PERSONAL_TTL_MS } : {});
+  /** @throws Problem invalid-token */
+  #stillValid({ actor, expiresAt }: VerifiedToken): Actor {
+    if (expiresAt !== null && expiresAt <= Date.now())
+      throw new Problem("invalid-token", "The token has expired");
+    if (this.#revoked.has(actor.session)) throw new Problem("invalid-token", "The token was revoked");
+    return actor;
+  }
+
+  #verifySigned(request: WithHeaders): VerifiedToken {
+    const token = tokenIn(request);
+    if (token === undefined)
+      throw new Problem("invalid-token", "Send `Authorization: Bearer <access_token>`");
+    const verified = this.#tokens.verify(token);
+    this.#verified.set(request.headers.authorization as string, verified);
+    return verified;
+  }
+
+  async #verify(request: WithHeaders): Promise<VerifiedToken> {
+    const token = tokenIn(request);
+    if (!isPersonal(token)) return this.#verifySigned(request);
+    const verified = await this.#verifyPersonal(token);
+    this.#verified.set(request.headers.authorization as string, verified, { ttl: PERSONAL_TTL_MS });
     return verified;
   }
 }

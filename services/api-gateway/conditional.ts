@@ -1,5 +1,5 @@
 /** Conditional requests and retries (docs/reference.md, Optimistic concurrency; docs/reference.md, Idempotency; RFC 9110 §13, RFC 6585 §3, draft-ietf-httpapi-idempotency-key-header). */
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
@@ -96,7 +96,7 @@ const numberOf = ({ version, updated_at }: Versioned): number | null =>
 export function entityTag(resource: Versioned, body: string | null): string {
   const version = numberOf(resource) ?? "";
   if (body === null) return `"${version}"`;
-  return `"${version}-${createHash("sha1").update(body).digest("hex").slice(0, 12)}"`;
+  return `"${version}-${hash("sha1", body, "hex").slice(0, 12)}"`;
 }
 
 /** Whether the client has this representation already (RFC 9110 §13.1.2, weak comparison). @throws Problem malformed-request */

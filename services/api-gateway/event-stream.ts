@@ -11,7 +11,7 @@ import { cursorOf, type LoggedEvent, type StreamStart } from "../../core/events.
 import type { Actor, Caller, Meta } from "../../core/kit.ts";
 import type { Followed } from "../notifier/notifier.contract.ts";
 import type { Gateway } from "./exchange.ts";
-import type { Request } from "./moleculer-web.ts";
+import type { Request } from "./gateway-request.ts";
 import type { Follow } from "./open-event-streams.ts";
 
 export const EVENT_STREAM = "text/event-stream";
@@ -105,7 +105,7 @@ export function eventStream(
   };
   // A chunk at a time: more would wait here for a slow reader.
   const readable = Readable.from(body(), { highWaterMark: 1 });
-  response.setMaxListeners(20).once("close", () => {
+  response.once("close", () => {
     leave();
     readable.destroy();
   });

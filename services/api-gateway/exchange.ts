@@ -2,15 +2,17 @@
 import type { ServerResponse } from "node:http";
 import type { Context, ServiceBroker } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import type { Actor, Meta } from "../../core/kit.ts";
+import type { Actor, Auth, Meta } from "../../core/kit.ts";
 import type { OpsPages } from "../../mixins/ops-pages.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Connections } from "./connections.ts";
+import type { Cors } from "./cors.ts";
 import type { RequestMetrics } from "./gateway-metrics.ts";
 import type { EventStreams } from "./open-event-streams.ts";
+import type { Request } from "./gateway-request.ts";
+import type { LoadShedder } from "./load-shedder.ts";
 import type { LoginSlots } from "./login-attempts.ts";
-import type { Middleware, Request } from "./moleculer-web.ts";
 import type { BudgetName, RateLimits } from "./rate-limit.ts";
 import type { Route } from "./routes.ts";
 import type { CursorSigner } from "./signed-cursors.ts";
@@ -25,18 +27,23 @@ export interface Gateway {
   revocations: RevocationFeed;
   authenticator: Authenticator;
   cursors: CursorSigner;
+  shedder: LoadShedder;
   loginSlots: LoginSlots;
   waitingCalls: WaitingCalls;
   eventStreams: EventStreams;
   /** `/live`, `/ready`, `/health`, `/metrics`. */
   ops: OpsPages;
   requestMetrics: RequestMetrics;
-  /** Sets the CORS headers, and ends preflight requests. */
-  allowOrigins: Middleware;
+  cors: Cors;
   /** The URL of this server in the pages' examples. */
   origin: string;
-  /** Methods of the routes at a path. */
-  allowedMethods(url: string): string[];
+}
+
+/** What a service says of an action. */
+export interface ActionFacts {
+  readonly auth: Auth;
+  readonly visibility?: string;
+  readonly retryPolicy?: { readonly enabled?: boolean };
 }
 
 /** A request whose route is known. */
@@ -45,10 +52,13 @@ export interface Exchange {
   readonly request: Request;
   readonly response: ServerResponse;
   readonly route: Route;
+  /** What stands before the path of the route: `/api/v1`, or nothing. */
+  readonly mount: string;
+  readonly action: ActionFacts;
   /** GET or HEAD. */
   readonly isRead: boolean;
   /** The params that the path gives. */
-  readonly path: Record<string, string>;
+  readonly path: Readonly<Record<string, string>>;
   query: Record<string, string | string[]>;
   body: unknown;
   /** The params of the action. */
@@ -59,12 +69,11 @@ export interface Exchange {
 export async function countRequest(
   { limits }: Pick<Gateway, "limits">,
   request: Request,
-  response: ServerResponse,
   budget: BudgetName,
   actor: Actor | null | undefined,
 ): Promise<void> {
   request.counted = budget;
-  await limits.admit(request, response, budget, actor);
+  await limits.admit(request, budget, actor);
 }
 
 /** Whether a request has cost this budget; a stricter one stands for `default`. */

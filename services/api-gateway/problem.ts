@@ -15,7 +15,6 @@ import { RESOURCE_OF_SEGMENT } from "./routes.ts";
 interface Failure {
   name?: string;
   type?: string;
-  code?: number | string;
   message?: string;
   data?: unknown;
 }
@@ -128,7 +127,7 @@ export interface Origin {
  * The resources that a path names: `/tasks/:id/comments/:comment_id` a task and a comment.
  * @throws Error for an id behind a segment that is not known
  */
-export function resourcesIn(pattern: string, values: Record<string, string>): PathResource[] {
+export function resourcesIn(pattern: string, values: Readonly<Record<string, string>>): PathResource[] {
   return [...pattern.matchAll(/([\w-]+)\/:(\w+)/g)].map(([, segment = "", param = ""]) => {
     const type = RESOURCE_OF_SEGMENT[segment];
     if (type === undefined) throw new Error(`no resource is known for ${segment}/:${param}`);
@@ -147,19 +146,17 @@ function validationProblem(failures: RuleFailure[], { method, path }: Origin): P
 
 /** Turns any error into the problem that the client sees. An unexpected error keeps its message to itself. */
 export function toProblem(error: unknown, origin: Origin): Problem {
-  const { name = "", type = "", code, message, data } = (error ?? {}) as Failure;
+  const { name = "", type = "", message, data } = (error ?? {}) as Failure;
   const known = problemCode(error);
   if (known !== null) return new Problem(known, message, data ?? {});
   if (name === "ValidationError" && Array.isArray(data))
     return validationProblem(data as RuleFailure[], origin);
 
   if (Object.hasOwn(BODY, type)) return new Problem(...(BODY[type] as (typeof BODY)[string]));
-  if (type === "UNABLE_DECODE_PARAM") return new Problem("malformed-request", "The path cannot be decoded");
 
   switch (name) {
     case "ServiceNotFoundError":
     case "ServiceNotAvailableError":
-    case "ServiceUnavailableError":
     case "RequestRejectedError":
     case "BrokerDisconnectedError":
       return retryLater("service-unavailable");
@@ -169,12 +166,9 @@ export function toProblem(error: unknown, origin: Origin): Problem {
     case "RequestSkippedError":
       return retryLater("timeout");
     default:
-      // moleculer-web throws 503 when no node offers the action.
-      return code === 503
-        ? retryLater("service-unavailable")
-        : new Problem(
-            "internal-error",
-            "The server failed unexpectedly and logged the error under the request_id",
-          );
+      return new Problem(
+        "internal-error",
+        "The server failed unexpectedly and logged the error under the request_id",
+      );
   }
 }

@@ -5,19 +5,14 @@
  *     auth      the same, and stricter, for routes on which anyone may try a secret
  *     login     failed logins of an address at an account, and by a name
  *
- * All gateways count together in Redis. While Redis is away, each gateway counts by itself and starts at zero: a client
+ * All gateways count together in Redis, from which each takes a few points of a large budget ahead (leases.ts). While Redis is away, each gateway counts by itself and starts at zero: a client
  * may then use its budget once at each gateway, and no request fails or waits because of Redis.
  */
 import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { finished } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  type RateLimiterAbstract,
-  RateLimiterMemory,
-  RateLimiterRedis,
-  RateLimiterRes,
-} from "rate-limiter-flexible";
+import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis } from "rate-limiter-flexible";
 import type { Config } from "../../core/config.ts";
 import { type Problem, retryLater } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
@@ -26,6 +21,8 @@ import type { Metrics } from "../../core/metrics.ts";
 import { clientAddress } from "../../core/client-address.ts";
 import { keyOf } from "../../core/text.ts";
 import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
+import { type BudgetState, Leases, take } from "./leases.ts";
+import type { Head } from "./response-head.ts";
 
 /** Milliseconds that a request waits for Redis; a login asks it up to five times. */
 const REDIS_TIMEOUT_MS = 50;
@@ -73,17 +70,19 @@ export interface LoginAttempt {
   undecided(): void;
 }
 
+/** A request, and the head of its response so far. */
+type Countable = IncomingMessage & { head: Head };
+
 export interface RateLimits {
   /**
-   * Takes one request from a budget, and sets `RateLimit-Policy` and `RateLimit`
+   * Takes one request from a budget, and puts `RateLimit-Policy` and `RateLimit` into the head of the response
    * (draft-ietf-httpapi-ratelimit-headers-11).
    * @param actor null for a client that is not logged in: its address counts
    * @param more further requests that this one stands for: it costs all of them, or none if the budget has too few left
    * @throws Problem rate-limited
    */
   admit(
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: Countable,
     budget: BudgetName,
     actor: Actor | null | undefined,
     more?: number,
@@ -93,7 +92,7 @@ export interface RateLimits {
    * Takes a failure in advance, before the password is compared. Logins of one address and name take turns.
    * @throws Problem rate-limited when the name is locked for the address; without a name, when the account is
    */
-  beginLogin(request: IncomingMessage, response: ServerResponse, tried: TriedAccount): Promise<LoginAttempt>;
+  beginLogin(request: Countable, response: ServerResponse, tried: TriedAccount): Promise<LoginAttempt>;
 
   close(): void;
 }
@@ -112,6 +111,7 @@ interface Budget {
   /** Seconds. */
   duration: number;
   limiter: RateLimiterAbstract;
+  leases: Leases;
 }
 
 const UNLIMITED: RateLimits = {
@@ -160,31 +160,17 @@ function connect(url: string, beatKey: string, log: Log, metrics: LimitMetrics) 
 }
 
 /** Seconds until the window ends, never 0. */
-const secondsLeft = ({ msBeforeNext }: RateLimiterRes): number => Math.max(1, Math.ceil(msBeforeNext / 1000));
+const secondsLeft = ({ msBeforeNext }: BudgetState): number => Math.max(1, Math.ceil(msBeforeNext / 1000));
 
-/** Takes points from a budget. */
-async function take(
-  { limiter }: Budget,
-  key: string,
-  points = 1,
-): Promise<{ state: RateLimiterRes; enough: boolean }> {
-  try {
-    return { state: await limiter.consume(key, points), enough: true };
-  } catch (state) {
-    // The insurance limiter handles every other error.
-    if (state instanceof RateLimiterRes) return { state, enough: false };
-    throw state;
-  }
-}
-
+/** Adds the state of a budget to the head, in place of what it said of this budget before. */
 function setLimitHeaders(
-  response: ServerResponse,
-  { name, points, duration }: Budget,
-  state: RateLimiterRes,
+  head: Head,
+  { name, points, duration }: Pick<Budget, "name" | "points" | "duration">,
+  state: BudgetState,
 ): void {
-  const set = (header: string, value: string) => {
-    const others = [response.getHeader(header) ?? []].flat().map(String);
-    response.setHeader(header, [...others.filter((other) => !other.startsWith(`"${name}"`)), value]);
+  const set = (header: "RateLimit-Policy" | "RateLimit", value: string): void => {
+    const others = [head[header] ?? []].flat().filter((other) => !other.startsWith(`"${name}"`));
+    head[header] = others.length === 0 ? value : [...others, value];
   };
   set("RateLimit-Policy", `"${name}";q=${points};w=${duration}`);
   set("RateLimit", `"${name}";r=${state.remainingPoints};t=${secondsLeft(state)}`);
@@ -224,7 +210,7 @@ export function createRateLimits(config: Config, log: Log, metrics: LimitMetrics
             rejectIfRedisNotReady: true,
             insuranceLimiter: own,
           });
-    return { name, points, duration, limiter };
+    return { name, points, duration, limiter, leases: new Leases(limiter, points) };
   }
 
   const budgets = {
@@ -232,33 +218,34 @@ export function createRateLimits(config: Config, log: Log, metrics: LimitMetrics
     auth: budget("auth", config.RATE_LIMIT_AUTH),
   };
   const failures = budget("login", config.RATE_LIMIT_LOGIN_FAILURES);
-  const addressOf = (request: IncomingMessage) => clientAddress(request, config);
+  const addressOf = (request: Countable) => clientAddress(request, config);
   const takeTurn = loginQueue();
 
-  const refuse = (name: string, state: RateLimiterRes, detail: string): Problem => {
+  const refuse = (name: string, state: BudgetState, detail: string): Problem => {
     metrics.refused(name);
     return retryLater("rate-limited", detail, secondsLeft(state));
   };
 
   return {
-    async admit(request, response, name, actor, more) {
+    async admit(request, name, actor, more) {
       const counted = budgets[name];
       const key = actor ? `user:${actor.id}` : `address:${addressOf(request)}`;
       // A request that stands for more than the whole budget costs the whole budget.
       const points = more === undefined ? 1 : Math.min(more, counted.points - 1);
       if (points === 0) return;
-      const { state, enough } = await take(counted, key, points);
+      const { state, enough } =
+        more === undefined ? await counted.leases.take(key) : await take(counted.limiter, key, points);
       if (!enough && more !== undefined) {
         // The request is not carried out: smaller ones may use what it took.
         const { remainingPoints } = await counted.limiter.reward(key, points);
-        setLimitHeaders(response, counted, { ...state, remainingPoints } as RateLimiterRes);
+        setLimitHeaders(request.head, counted, { ...state, remainingPoints });
         throw refuse(
           counted.name,
           state,
           `This request counts as ${more + 1} requests. You have ${Math.max(0, remainingPoints)} left of ${counted.points} in ${counted.duration} seconds`,
         );
       }
-      setLimitHeaders(response, counted, state);
+      setLimitHeaders(request.head, counted, state);
       if (!enough)
         throw refuse(
           counted.name,
@@ -277,12 +264,12 @@ export function createRateLimits(config: Config, log: Log, metrics: LimitMetrics
       // By the name alone: if both names of an account shared a turn, the wait would reveal that they belong together.
       const endTurn = await takeTurn(named);
       finished(response, endTurn);
-      const { state, enough } = await take(failures, named);
+      const { state, enough } = await take(failures.limiter, named);
       if (!enough) {
-        setLimitHeaders(response, failures, state);
+        setLimitHeaders(request.head, failures, state);
         throw refuse(failures.name, state, "Too many failed logins to this account from this address");
       }
-      const others = await Promise.all(unnamed.map((one) => take(failures, one)));
+      const others = await Promise.all(unnamed.map((one) => take(failures.limiter, one)));
       const keys = [named, ...unnamed];
       return {
         hopeless: others.some((other) => !other.enough),

@@ -3,7 +3,6 @@ import { isUtf8 } from "node:buffer";
 import bodyParser from "body-parser";
 import { parseCookie } from "cookie";
 import Negotiator from "negotiator";
-import onHeaders from "on-headers";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { REFRESH_COOKIE } from "../auth/auth.contract.ts";
@@ -28,16 +27,10 @@ const jsonParser = (maxFields?: number) =>
   });
 const parseUsualJson = jsonParser();
 
-/** Sets `X-Request-ID` and `X-Process-Time`. @returns the id of the request: the client's own if it is safe to log */
-export function identify(request: IncomingMessage, response: ServerResponse): string {
-  const started = performance.now();
-  const given = request.headers["x-request-id"];
-  const id = typeof given === "string" && REQUEST_ID.test(given) ? given : newId();
-  response.setHeader("X-Request-ID", id);
-  onHeaders(response, () => {
-    response.setHeader("X-Process-Time", `${(performance.now() - started).toFixed(2)}ms`);
-  });
-  return id;
+/** The id of a request: the client's own if it is safe to log. */
+export function requestIdOf({ headers }: Pick<IncomingMessage, "headers">): string {
+  const given = headers["x-request-id"];
+  return typeof given === "string" && REQUEST_ID.test(given) ? given : newId();
 }
 
 /**
@@ -97,7 +90,8 @@ export function mustBeAcceptable(
   request: Pick<IncomingMessage, "headers">,
   type = "application/json; charset=utf-8",
 ): void {
-  if (request.headers.accept === undefined) return;
+  const { accept } = request.headers;
+  if (accept === undefined || accept === "*/*") return;
   if (new Negotiator(request).mediaType([type]) === undefined) throw new Problem("not-acceptable");
 }
 
@@ -169,7 +163,7 @@ const MAY_BE_EMPTY = ["cursor"];
  */
 export function bindParams(
   { method = "GET" }: Pick<IncomingMessage, "method">,
-  { body, query, path }: { body: unknown; query: object; path: Record<string, string> },
+  { body, query, path }: { body: unknown; query: object; path: Readonly<Record<string, string>> },
 ): Record<string, unknown> {
   const isRead = method === "GET" || method === "HEAD";
   const fields = isRead ? query : body === undefined ? {} : body;

@@ -1,20 +1,13 @@
-/** What a request goes through once its route is known, before the action is called and after. */
-import type { ServerResponse } from "node:http";
-import type { Readable } from "node:stream";
-import type { Context } from "moleculer";
+/** What a request goes through once its route is known, before the action is called. */
 import { clientAddress } from "../../core/client-address.ts";
-import type { StreamStart } from "../../core/events.ts";
 import type { Meta } from "../../core/kit.ts";
 import { originHere, traceparentOf } from "../../core/trace.ts";
-import { namesFixedSegment, notRouted, routeOf } from "./aliases.ts";
 import { mustHaveNoKey, readIdempotencyKey, readIfMatch } from "./conditional.ts";
-import { EVENT_STREAM, eventStream } from "./event-stream.ts";
+import { EVENT_STREAM } from "./event-stream.ts";
 import { countRequest, type Exchange, type Gateway, isCounted } from "./exchange.ts";
-import { atNobody } from "./login-attempts.ts";
-import type { Alias, Request } from "./moleculer-web.ts";
-import { NDJSON, type Part, readParts } from "./parts.ts";
+import { atNobody, type FindAttempt } from "./login-attempts.ts";
+import { NDJSON } from "./parts.ts";
 import { bindParams, mustBeAcceptable, parseQuery, readBody, withRefreshCookie } from "./request.ts";
-import { successBody } from "./response.ts";
 import { scopeOf } from "./signed-cursors.ts";
 
 type RouteStep = (exchange: Exchange, gateway: Gateway) => void | Promise<void>;
@@ -29,13 +22,6 @@ const keepTrace: RouteStep = ({ ctx, request }) => {
   if (origin !== null) ctx.meta.trace = origin.trace;
 };
 
-/** The router takes `DELETE /tasks/bulk` for the deletion of a task with the id `bulk`. */
-const mustAllowMethod: RouteStep = ({ request, path }, gateway) => {
-  if (!namesFixedSegment(path)) return;
-  const allowed = gateway.allowedMethods(request.originalUrl ?? "/");
-  if (!allowed.includes((request.$alias as Alias).method)) throw notRouted(request, allowed);
-};
-
 /** A response without a body suits every client. */
 const mustAcceptResponse: RouteStep = ({ request, route }) => {
   if (route.status !== 204) mustBeAcceptable(request, route.rest ? NDJSON : route.follow && EVENT_STREAM);
@@ -47,11 +33,11 @@ const mustAcceptResponse: RouteStep = ({ request, route }) => {
  * costs the address alone.
  */
 const identifyCaller: RouteStep = async (exchange, gateway) => {
-  const { ctx, request, response } = exchange;
+  const { ctx, request, action } = exchange;
   const budget = budgetOf(exchange);
-  const count = (actor: Meta["actor"]) => countRequest(gateway, request, response, budget, actor);
+  const count = (actor: Meta["actor"]) => countRequest(gateway, request, budget, actor);
   const mustCount = () => !isCounted(request, budget);
-  if (request.$action.auth === "public") {
+  if (action.auth === "public") {
     if (mustCount()) await count(null);
     return;
   }
@@ -69,7 +55,7 @@ const identifyCaller: RouteStep = async (exchange, gateway) => {
 };
 
 const readQuery: RouteStep = (exchange) => {
-  exchange.query = parseQuery(exchange.request.originalUrl ?? "/");
+  exchange.query = parseQuery(exchange.request.url ?? "/");
 };
 
 const tellClient: RouteStep = ({ ctx, request, route }, { config }) => {
@@ -83,9 +69,10 @@ const mustSendNoKey: RouteStep = ({ request, route }) => {
 };
 
 /** After the caller is known and counted: nobody else makes the gateway read a megabyte. */
-const readJsonBody: RouteStep = async (exchange) => {
-  const { request, response, route } = exchange;
-  if (!exchange.isRead) exchange.body = await readBody(request, response, route.maxFields);
+const readJsonBody: RouteStep = (exchange) => {
+  const { isRead, request, response, route } = exchange;
+  if (isRead) return;
+  return readBody(request, response, route.maxFields).then((body) => void (exchange.body = body));
 };
 
 /** After the body is there: a client that sends it slowly holds no slot. */
@@ -111,22 +98,22 @@ const beginWait: RouteStep = ({ ctx, request, response, route, params }, { authe
 };
 
 /** A bulk costs what its operations cost, or nothing more where the budget does not hold all of them. */
-const countOperations: RouteStep = async (exchange, { limits }) => {
-  const { ctx, request, response, route, params } = exchange;
+const countOperations: RouteStep = (exchange, { limits }) => {
+  const { ctx, request, route, params } = exchange;
   const more = (route.countRequests?.(params) ?? 1) - 1;
-  if (more > 0) await limits.admit(request, response, budgetOf(exchange), ctx.meta.actor, more);
+  return more > 0 ? limits.admit(request, budgetOf(exchange), ctx.meta.actor, more) : undefined;
 };
 
 /** A mail to any address costs as much as those of the routes that always send one. */
-const countMail: RouteStep = async ({ ctx, request, response, route, params }, { limits }) => {
-  if (route.mailField !== undefined && params[route.mailField] !== undefined)
-    await limits.admit(request, response, "auth", ctx.meta.actor);
-};
+const countMail: RouteStep = ({ ctx, request, route, params }, { limits }) =>
+  route.mailField !== undefined && params[route.mailField] !== undefined
+    ? limits.admit(request, "auth", ctx.meta.actor)
+    : undefined;
 
 /** A cursor is valid only for the caller, the list and the filters that it was made for; so is the next page's. */
 const openCursor: RouteStep = ({ ctx, request, route, path, query, params }, { cursors }) => {
   if (route.list !== true) return;
-  const list = `${(request.$alias as Alias).path} ${Object.values(path).join(" ")}`;
+  const list = `${route.path} ${Object.values(path).join(" ")}`;
   const scope = scopeOf(ctx.meta.actor?.id ?? "", list, query);
   request.page = { scope, query: query as Record<string, string> };
   if (typeof params.cursor === "string" && params.cursor !== "")
@@ -137,26 +124,34 @@ const openCursor: RouteStep = ({ ctx, request, route, path, query, params }, { c
 const KEYLESS = { headers: {} };
 
 /** After the params are bound: they are part of the fingerprint of an idempotency key. */
-const readConditions: RouteStep = ({ ctx, request, route, isRead, params }, { config }) => {
-  const { versioned = false, idempotent = false, action } = route;
+const readConditions: RouteStep = ({ ctx, request, route, action, isRead, params }, { config }) => {
+  const { versioned = false, idempotent = false } = route;
   const required = config.REQUIRE_IF_MATCH && !isRead && request.method !== "POST";
   ctx.meta.conditions = {
     ifMatch: versioned && !isRead ? readIfMatch(request, required) : null,
     key:
-      idempotent || (!isRead && request.$action.retryPolicy?.enabled === true)
-        ? readIdempotencyKey(idempotent ? request : KEYLESS, action, params, ctx.meta.actor)
+      idempotent || (!isRead && action.retryPolicy?.enabled === true)
+        ? readIdempotencyKey(idempotent ? request : KEYLESS, route.action, params, ctx.meta.actor)
         : null,
   };
 };
 
 /** Last of what can refuse the request: one that was refused before tried no password. */
-const beginAttempt: RouteStep = async (exchange, { broker, limits }) => {
-  const { ctx, request, response, route, params } = exchange;
-  const tried = await route.attempt?.(broker, params, ctx.meta.actor);
-  if (tried == null) return;
+const beginAttempt: RouteStep = (exchange, gateway) =>
+  exchange.route.attempt === undefined ? undefined : tryPassword(exchange, exchange.route.attempt, gateway);
+
+async function tryPassword(
+  exchange: Exchange,
+  findAttempt: FindAttempt,
+  { broker, limits }: Gateway,
+): Promise<void> {
+  const { ctx, request, response, params } = exchange;
+  const tried = await findAttempt(broker, params, ctx.meta.actor);
+  // For a client that has left meanwhile no failure would be taken back.
+  if (tried === null || response.closed) return;
   request.loginAttempt = await limits.beginLogin(request, response, tried);
   if (request.loginAttempt.hopeless) exchange.params = atNobody(params);
-};
+}
 
 const readRefreshCookie: RouteStep = (exchange, { config }) => {
   const { request, route, params } = exchange;
@@ -167,7 +162,6 @@ const readRefreshCookie: RouteStep = (exchange, { config }) => {
 /** In this order: nothing is read, asked or done for a request before the budget for it is taken. */
 const STEPS: readonly RouteStep[] = [
   keepTrace,
-  mustAllowMethod,
   mustAcceptResponse,
   identifyCaller,
   readQuery,
@@ -186,60 +180,14 @@ const STEPS: readonly RouteStep[] = [
   beginWait,
 ];
 
-/** Takes a request through the steps, and leaves the action's params in `$params`. */
-export async function beforeAction(
-  gateway: Gateway,
-  ctx: Context<unknown, Meta>,
-  request: Request,
-  response: ServerResponse,
-): Promise<void> {
-  const path = request.$params.params;
-  request.pathParams = path;
-  const isRead = request.method === "GET" || request.method === "HEAD";
-  const route = routeOf(request.$alias as Alias);
-  const exchange: Exchange = {
-    ctx,
-    request,
-    response,
-    route,
-    isRead,
-    path,
-    query: {},
-    body: undefined,
-    params: {},
-  };
-  for (const step of STEPS) await step(exchange, gateway);
-  request.$params = exchange.params as Request["$params"];
-}
-
-/**
- * Makes the response to a success.
- * @returns the body as JSON, or a stream of it; null for none
- * @throws Problem overloaded for a read whose client leaves too many responses unread; a write has happened, and says so
- */
-export async function afterAction(
-  gateway: Gateway,
-  ctx: Context<unknown, Meta & { $responseType?: string }>,
-  request: Request,
-  response: ServerResponse,
-  result: unknown,
-): Promise<string | Readable | null> {
-  const { broker, cursors, connections } = gateway;
-  const route = routeOf(request.$alias as Alias);
-  if (route.follow !== undefined) {
-    response.setHeader("Cache-Control", "no-store");
-    ctx.meta.$responseType = EVENT_STREAM;
-    const events = { start: result as StreamStart, follow: route.follow };
-    return request.method === "HEAD" ? "" : eventStream(gateway, ctx, request, response, events);
+/** Takes a request through the steps. @returns whether its client still waits: nothing more is done for one that has left */
+export async function prepare(gateway: Gateway, exchange: Exchange): Promise<boolean> {
+  for (const step of STEPS) {
+    // Most steps have nothing to wait for.
+    const waits = step(exchange, gateway);
+    if (waits === undefined) continue;
+    await waits;
+    if (exchange.response.closed) return false;
   }
-  if (route.rest !== undefined) {
-    response.setHeader("Cache-Control", "no-store");
-    ctx.meta.$responseType = NDJSON;
-    return readParts(broker, result as Part, route.rest, response);
-  }
-  await request.loginAttempt?.succeeded();
-  const body = successBody(ctx, route, request, response, result, cursors);
-  if (body !== null && route.method === "GET")
-    connections.mustHaveRoom(request, request.client ?? "", body.length);
-  return body;
+  return true;
 }

@@ -28,7 +28,7 @@ export interface Route extends RouteOptions {
   /** The status of a success. */
   status: 200 | 201 | 202 | 204;
   /** The path of the resource that a 201 created (RFC 9110 §10.2.2), from the response body and the path's params. */
-  location?: (body: Record<string, string>, path: Record<string, string>) => string;
+  location?: (body: Record<string, string>, path: Readonly<Record<string, string>>) => string;
   /** The response is a page, with a `Link` to the next one. */
   list?: boolean;
 }
@@ -67,6 +67,14 @@ interface RouteOptions {
   /** The response sets or clears the cookie of the refresh token. */
   setsRefreshCookie?: boolean;
 }
+
+/** Whether requests of a route count as under way: not those that wait for events or for their turn to be hashed. */
+export const isUnderWay = ({ budget, waitField, follow }: Route): boolean =>
+  budget === undefined && waitField === undefined && follow === undefined;
+
+/** Whether the time that a request of the route takes says how busy the system is: not where its length decides. */
+export const hasTypicalTime = ({ rest, countRequests }: Route): boolean =>
+  rest === undefined && countRequests === undefined;
 
 /** The groups of operations in the API's document: one a service. */
 export const TAGS: readonly { name: string; description: string }[] = [

@@ -2,7 +2,7 @@
  * Cursors as clients hold them: the position where a page ended, signed for one caller and one list. The gateway refuses
  * an altered cursor, or one of another list, before a service reads it. Services know plain positions alone.
  */
-import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from "node:crypto";
 import { invalidCursor } from "../../mixins/listing.ts";
 
 const SIGNATURE_BYTES = 16;
@@ -17,8 +17,9 @@ export function scopeOf(callerId: string, path: string, query: Record<string, un
 
 export type CursorSigner = ReturnType<typeof createCursorSigner>;
 
-const keyOf = (secret: string): Buffer =>
-  Buffer.from(hkdfSync("sha256", secret, "", "taskwire cursors", KEY_BYTES));
+/** A KeyObject: of bytes, each HMAC would make one. */
+const keyOf = (secret: string): KeyObject =>
+  createSecretKey(Buffer.from(hkdfSync("sha256", secret, "", "taskwire cursors", KEY_BYTES)));
 
 /**
  * @param secret that all gateways share
@@ -40,7 +41,7 @@ export function createCursorSigner(secret: string, previous = "") {
       const position = bytes.subarray(SIGNATURE_BYTES).toString();
       const isWhole = bytes.length > SIGNATURE_BYTES && bytes.toString("base64url") === cursor;
       const signature = bytes.subarray(0, SIGNATURE_BYTES);
-      const isSigned = (key: Buffer): boolean =>
+      const isSigned = (key: KeyObject): boolean =>
         timingSafeEqual(signature, signatureOf(position, scope, key));
       if (!isWhole || !keys.some(isSigned)) throw invalidCursor();
       return position;

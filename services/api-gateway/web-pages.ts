@@ -16,7 +16,8 @@ import { type EventsDocument, eventsPage } from "./events-page.ts";
 import { html, htmlDocument, jsonBlock } from "./html.ts";
 import { LINK_HEAD, LINK_POLICY, linkPages, readLinkScript, readLinkStyle } from "./mail-link-pages.ts";
 import { problemExample } from "./problem-example.ts";
-import type { Middleware } from "./moleculer-web.ts";
+import { handOver, type Middleware, type Request, writeHead } from "./gateway-request.ts";
+import { vary } from "./response-head.ts";
 
 interface Page {
   type: string;
@@ -171,11 +172,16 @@ const encodingsOf = (request: IncomingMessage): Encoding[] => {
   return negotiator.encodings(Object.keys(ENCODINGS), { preferred: Object.keys(ENCODINGS) });
 };
 
+const EXPOSED = ["ETag", "X-Request-ID", "X-Process-Time"];
 /** Pages are public and the same for every reader, so every origin may read them: editors of the document, for example. */
-const shareWithAll = cors({
+const SHARED_WITH_ALL = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Expose-Headers": EXPOSED.join(","),
+};
+const answerOptions = cors({
   origin: "*",
   methods: ["GET", "HEAD"],
-  exposedHeaders: ["ETag", "X-Request-ID", "X-Process-Time"],
+  exposedHeaders: EXPOSED,
   maxAge: 600,
 }) as Middleware;
 
@@ -221,14 +227,17 @@ export const isPage = (request: IncomingMessage): boolean => {
  * @throws Problem method-not-allowed; malformed-request for an invalid If-None-Match; not-found for an unknown problem code
  */
 export async function servePage(
-  request: IncomingMessage,
+  request: Request,
   response: ServerResponse,
   origin: string,
 ): Promise<boolean> {
+  const { head, method } = request;
   const path = pathOf(request);
   const make = PAGES.get(path);
-  if (path === "/" && (request.method === "GET" || request.method === "HEAD")) {
-    response.writeHead(303, { Location: "/docs" }).end();
+  if (path === "/" && (method === "GET" || method === "HEAD")) {
+    head.Location = "/docs";
+    writeHead(request, response, 303);
+    response.end();
     return true;
   }
   if (make === undefined) {
@@ -236,20 +245,20 @@ export async function servePage(
       throw new Problem("not-found", "There is no problem with the code in this path");
     return false;
   }
-  if (request.method === "OPTIONS") response.setHeader("Allow", "GET, HEAD, OPTIONS");
   // A listed origin may send credentials to the API, and not to pages, which allow `*` (docs/reference.md, Cookie mode).
-  response.removeHeader("Access-Control-Allow-Credentials");
-  // The middleware ends OPTIONS itself, preflight or not.
-  shareWithAll(request, response, () => {});
-  if (request.method === "OPTIONS") return true;
-  if (request.method !== "GET" && request.method !== "HEAD")
-    throw new Problem(
-      "method-not-allowed",
-      `This resource does not support ${request.method}, only GET, HEAD`,
-      {
-        headers: { Allow: "GET, HEAD, OPTIONS" },
-      },
-    );
+  delete head["Access-Control-Allow-Credentials"];
+  if (method === "OPTIONS") {
+    head.Allow = "GET, HEAD, OPTIONS";
+    handOver(request, response, 204);
+    // The middleware ends OPTIONS itself, preflight or not.
+    answerOptions(request, response, () => {});
+    return true;
+  }
+  Object.assign(head, SHARED_WITH_ALL);
+  if (method !== "GET" && method !== "HEAD")
+    throw new Problem("method-not-allowed", `This resource does not support ${method}, only GET, HEAD`, {
+      headers: { Allow: "GET, HEAD, OPTIONS" },
+    });
   const key = `${path} ${origin}`;
   const making = ready.get(key) ?? makeReady(make, origin);
   ready.set(key, making);
@@ -263,15 +272,17 @@ export async function servePage(
   // Each encoding is a representation of its own (RFC 9110 §8.8.3.3).
   const tag = encoding === "identity" ? `"${etag}"` : `"${etag}-${encoding}"`;
   const isKnown = isFresh(request.headers["if-none-match"], tag);
-  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-  response.setHeader("ETag", tag).appendHeader("Vary", "Accept-Encoding");
+  Object.assign(head, headers, { ETag: tag });
+  vary(head, "Accept-Encoding");
   if (isKnown) {
-    response.removeHeader("Content-Type");
-    response.writeHead(304).end();
+    delete head["Content-Type"];
+    writeHead(request, response, 304);
+    response.end();
     return true;
   }
-  if (encoding !== "identity") response.setHeader("Content-Encoding", encoding);
-  response.setHeader("Content-Length", bodies[encoding].length);
-  response.writeHead(200).end(request.method === "HEAD" ? undefined : bodies[encoding]);
+  if (encoding !== "identity") head["Content-Encoding"] = encoding;
+  head["Content-Length"] = String(bodies[encoding].length);
+  writeHead(request, response, 200);
+  response.end(method === "HEAD" ? undefined : bodies[encoding]);
   return true;
 }

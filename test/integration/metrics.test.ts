@@ -157,7 +157,7 @@ test("it counts what the rate limits refuse, and the gateway serves the same at 
   const text = await answer.text();
   expect(text).toMatch(/^taskwire_rate_limited_total\{budget="default"\} 1$/m);
   expect(text).toMatch(
-    /^taskwire_http_request_duration_seconds_count\{method="GET",route="none",status="429"\} 1$/m,
+    /^taskwire_http_request_duration_seconds_count\{method="GET",route="\/tasks",status="429"\} 1$/m,
   );
   expect((await fetch(`${node.url}/metrics`, { headers: { Connection: "close" } })).status).toBe(429);
 });

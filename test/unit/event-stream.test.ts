@@ -9,7 +9,7 @@ import type { Meta } from "../../core/kit.ts";
 import { until } from "../../local/until.ts";
 import { eventStream } from "../../services/api-gateway/event-stream.ts";
 import type { Gateway } from "../../services/api-gateway/exchange.ts";
-import type { Request } from "../../services/api-gateway/moleculer-web.ts";
+import type { Request } from "../../services/api-gateway/gateway-request.ts";
 import { EventStreams, type Follow } from "../../services/api-gateway/open-event-streams.ts";
 
 const KIB = 1024;

@@ -40,7 +40,6 @@ describe("an error that becomes a problem of its own:", () => {
       error("Error", { type: "encoding.unsupported" }),
       "unsupported-media-type",
     ],
-    ["a path that does not decode", error("Error", { type: "UNABLE_DECODE_PARAM" }), "malformed-request"],
   ])("%s", (_what, thrown, code) => {
     const problem = toProblem(thrown, POST);
     expect(problem).toMatchObject({ type: code, code: PROBLEMS[code].status });
@@ -52,8 +51,6 @@ describe("an error that becomes a problem of its own:", () => {
   test.each<[string, Error, ProblemCode]>([
     ["no node offers the action", new Errors.ServiceNotFoundError(lost), "service-unavailable"],
     ["no node is there for it", new Errors.ServiceNotAvailableError(lost), "service-unavailable"],
-    ["moleculer-web finds none", error("ServiceUnavailableError", { code: 503 }), "service-unavailable"],
-    ["whoever says 503", error("Whatever", { code: 503 }), "service-unavailable"],
     ["its node died", new Errors.RequestRejectedError(lost), "service-unavailable"],
     ["the broker is disconnected", error("BrokerDisconnectedError", { code: 502 }), "service-unavailable"],
     ["its queue is full", new Errors.QueueIsFullError({ ...lost, size: 1, limit: 1 } as never), "overloaded"],
