@@ -1,0 +1,146 @@
+/** The servers that `npm run bench:sockets` measures, each with a notifier's work in a process of its own. */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { readdir, readFile } from "node:fs/promises";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { ProcessGroup } from "../../local/process-group.ts";
+import type { ApiClient } from "../system.ts";
+import { sharedNow } from "./clients.ts";
+import type { Emission } from "./peers.ts";
+import type { Question, Usage } from "./probe.ts";
+import type { Member, World } from "./world.ts";
+
+export interface MeasuredServer {
+  name: string;
+  port: number;
+  path: string;
+  /** What a socket says first. */
+  authOf(member: Member): object;
+  ask(question: Question): Promise<Usage>;
+  /** Milliseconds of CPU of the database so far; 0 without one. */
+  databaseMs(): Promise<number>;
+  /** Writes an event for all sockets. */
+  writeToAll(): Promise<void>;
+  /** Writes one event for each of these teams. */
+  writeToTeams(teams: number[]): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+const NODE_OPTIONS = ["--disable-warning=ExperimentalWarning", "--expose-gc", "--import", here("probe.ts")];
+
+function askOver(child: ChildProcess): MeasuredServer["ask"] {
+  return async (question) => {
+    child.send({ probe: question });
+    for (;;) {
+      const [{ probe }] = (await once(child, "message")) as [{ probe?: Usage }];
+      if (probe !== undefined) return probe;
+    }
+  };
+}
+
+/** The title of an event says when it was written. */
+const titleOf = (room: "all" | "some"): string => `bench ${room} ${sharedNow().toFixed(3)}`;
+
+/** @param kind what bench/sockets/peers.ts can be */
+export async function startPeer(
+  kind: "socket.io" | "ws",
+  env: Record<string, string>,
+  { members, teams }: World,
+): Promise<MeasuredServer> {
+  const child = fork(here("peers.ts"), [kind], { execArgv: NODE_OPTIONS, env: { ...process.env, ...env } });
+  const [{ port }] = (await once(child, "message")) as [{ port: number }];
+  const [allRoom = ""] = members.map(({ rooms }) => rooms[2]);
+  const emit = async (emissions: Emission[]): Promise<void> => void child.send({ emissions });
+  return {
+    name: `bare ${kind}`,
+    port,
+    path: kind === "ws" ? "/" : "/ws/?EIO=4&transport=websocket",
+    authOf: ({ token, rooms }) => ({ token, rooms }),
+    ask: askOver(child),
+    databaseMs: async () => 0,
+    writeToAll: () => emit([{ room: allRoom, title: titleOf("all") }]),
+    writeToTeams: (nths) =>
+      emit(nths.map((nth) => ({ room: `project:${teams[nth]}`, title: titleOf("some") }))),
+    async stop() {
+      const ended = once(child, "exit");
+      child.disconnect();
+      await ended;
+    },
+  };
+}
+
+/** CPU milliseconds of a process and its children, as Linux counts them in ticks of 10 ms. */
+async function treeMs(parent: number): Promise<number> {
+  let sum = 0;
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const stat = await readFile(`/proc/${entry}/stat`, "utf8").catch(() => "");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (Number(entry) === parent || Number(fields[1]) === parent)
+      sum += (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+  return sum;
+}
+
+export interface Writer {
+  api: ApiClient;
+  token: string;
+}
+
+/** The notifier of a running system, as a server. */
+export function notifierOf(
+  group: ProcessGroup,
+  port: number,
+  postmaster: number,
+  { api, token }: Writer,
+  { all, teams }: World,
+): MeasuredServer {
+  const child = group.get("notifier") as ChildProcess;
+  return {
+    name: "Taskwire",
+    port,
+    path: "/ws/?EIO=4&transport=websocket",
+    authOf: ({ token }) => ({ token }),
+    ask: askOver(child),
+    databaseMs: () => treeMs(postmaster),
+    async writeToAll() {
+      await api.must("POST", `/projects/${all}/tasks`, { token, body: { title: titleOf("all") } });
+    },
+    async writeToTeams(nths) {
+      const tasks = nths.map((nth) => ({ project_id: teams[nth], title: titleOf("some") }));
+      const [first] = tasks;
+      if (tasks.length === 1) await api.must("POST", "/tasks", { token, body: first as object });
+      else {
+        const operations = tasks.map((task) => ({ op: "create", ...task }));
+        await api.must("POST", "/tasks/bulk", { token, body: { operations } });
+      }
+    },
+    stop: async () => {},
+  };
+}
+
+/** Taskwire's nodes: the notifier, and one with all the rest. */
+export async function startNodes(nodes: Record<string, Record<string, string>>): Promise<ProcessGroup> {
+  const group = new ProcessGroup({
+    command: process.execPath,
+    args: [...NODE_OPTIONS, here("../../main.ts")],
+    out: (name, line) =>
+      /"level":"?(warn|error|fatal|[456]0)/i.test(line) ? console.error(`${name}: ${line}`) : undefined,
+  });
+  const ready = Object.entries(nodes).map(([name, env]) => {
+    const child = group.start({ name, env });
+    return new Promise<void>((resolve, reject) => {
+      child.once("message", () => resolve());
+      child.once("exit", () => reject(new Error(`${name} ended before it served`)));
+    });
+  });
+  try {
+    await Promise.all(ready);
+  } catch (error) {
+    await group.stopAll();
+    throw error;
+  }
+  return group;
+}
