@@ -29,6 +29,32 @@ export function readHeads(db: Queryable, names: string[]): Promise<StreamHead[]>
   });
 }
 
+/**
+ * The heads of those streams that are elsewhere than a reader knows. Most are where they were, so the names travel and no
+ * row comes back. Plan: primary key of events.streams, for each name.
+ * @param known a stream without an event has the head 0
+ */
+export async function readMoved(db: Queryable, known: StreamHead[]): Promise<StreamHead[]> {
+  if (known.length === 0) return [];
+  // Names, numbers and ids need no quotes, and pg would look for them in each of some thousand elements.
+  const list = (of: (head: StreamHead) => string | number): string => `{${known.map(of).join()}}`;
+  return db.query({
+    name: "events-moved",
+    text: `SELECT known.name, coalesce(s.head, 0) AS head, s.last_id, coalesce(s.members_version, 0) AS members_version
+           FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::bigint[])
+             AS known (name, head, last_id, members_version)
+           LEFT JOIN events.streams s ON s.name = known.name
+           WHERE coalesce(s.head, 0) <> known.head OR s.last_id IS DISTINCT FROM known.last_id
+             OR coalesce(s.members_version, 0) <> known.members_version`,
+    values: [
+      list(({ name }) => name),
+      list(({ head }) => head),
+      list(({ last_id }) => last_id ?? "NULL"),
+      list(({ members_version }) => members_version),
+    ],
+  });
+}
+
 /** A part of one stream's log: what follows a reader's position, up to a number. */
 export interface Span {
   stream: string;
@@ -72,22 +98,22 @@ const MANY_BYTES = 1_000_000;
 /**
  * The first events of many spans, in order: at most `limit` of each span. Once MANY_BYTES are reached, the spans that
  * follow come short. Plan: primary key of events.log.
- * @returns by stream; null where the log does not go on from the position; without the streams of which nothing was read
+ * @returns for each span; null where the log does not go on from the position; undefined where nothing was read
  */
 export async function readLogs(
   db: Queryable,
   spans: Span[],
   limit: number,
-): Promise<Map<string, LoggedEvent[] | null>> {
-  const rows = await db.query<EventRow>({
+): Promise<(LoggedEvent[] | null | undefined)[]> {
+  const rows = await db.query<EventRow & { nth: number }>({
     name: "events-read-many",
-    text: `SELECT ${EVENT} FROM (
-             SELECT e.*, sum(octet_length(e.data::text)) OVER (ORDER BY span.nth, e.seq) AS bytes
+    text: `SELECT nth, ${EVENT} FROM (
+             SELECT e.*, span.nth, sum(octet_length(e.data::text)) OVER (ORDER BY span.nth, e.seq) AS bytes
              FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS span (name, after, up_to, nth)
              CROSS JOIN LATERAL (
                SELECT * FROM events.log WHERE stream = span.name AND seq >= span.after AND seq <= span.up_to
                ORDER BY seq LIMIT $4) e) page
-           WHERE bytes <= $5 ORDER BY stream, seq`,
+           WHERE bytes <= $5 ORDER BY nth, seq`,
     values: [
       spans.map(({ stream }) => stream),
       spans.map(({ after }) => after.seq),
@@ -96,14 +122,16 @@ export async function readLogs(
       MANY_BYTES,
     ],
   });
-  const read = Map.groupBy(rows.map(eventOf), ({ stream }) => stream);
-  return new Map(
-    spans.flatMap(({ stream, after }) => {
-      const events = following(after, read.get(stream) ?? []);
-      const isRead = read.has(stream) && events?.length !== 0;
-      return isRead ? [[stream, events?.slice(0, limit) ?? null]] : [];
-    }),
-  );
+  const read = Map.groupBy(rows, ({ nth }) => nth);
+  return spans.map(({ after }, at) => {
+    const own = read.get(at + 1);
+    if (own === undefined) return undefined;
+    const events = following(
+      after,
+      own.map(({ nth: _, ...row }) => eventOf(row)),
+    );
+    return events?.length === 0 ? undefined : (events?.slice(0, limit) ?? null);
+  });
 }
 
 /** Bytes of events in an answer, about. NATS takes 8 MB here, and an event has some 200 kB at the most. */

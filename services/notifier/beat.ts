@@ -14,10 +14,10 @@ const MAX_BEATS = 3;
 function sweep(io: PushServer): void {
   const sockets = [...io.of("/").sockets.values()];
   for (const socket of slowSockets(sockets, ({ data }) => data.actor.id)) terminate(socket, "slow reader");
+  const now = Date.now();
   for (const socket of sockets) {
     const { expiresAt } = socket.data;
-    if (expiresAt !== null && Date.now() >= expiresAt)
-      dismiss(socket, "token_expired", "The token has expired");
+    if (expiresAt !== null && now >= expiresAt) dismiss(socket, "token_expired", "The token has expired");
   }
 }
 

@@ -9,9 +9,10 @@ import { clientAddress } from "../../core/client-address.ts";
 import type { Config } from "../../core/config.ts";
 import { Problem, retryLater } from "../../core/errors.ts";
 import { SECURITY_HEADERS } from "../../core/security-headers.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { limitInbound } from "./inbound-limits.ts";
 import { refuseConnection, refuseRequest, requestIdOf, setCommonHeaders } from "./refusals.ts";
-import { answeredOn, watchBacklog } from "./slow-client.ts";
+import { answeredOn } from "./slow-client.ts";
 import type { PushServer } from "./sockets.ts";
 
 /** Connections that have not authenticated yet: of one address, and of this node. */
@@ -35,6 +36,7 @@ export class SocketEndpoint {
   /** Connections that have not authenticated yet, with their addresses. */
   readonly #unauthenticated = new Map<Socket["conn"], string>();
   readonly #ofAddress = new Map<string, number>();
+  readonly #heartbeat = new Heartbeat();
   #isClosed = false;
 
   constructor(config: Config) {
@@ -67,9 +69,10 @@ export class SocketEndpoint {
       else refuseConnection(request.socket, problem, requestIdOf(request));
     });
     engine.on("connection", (conn) => {
-      watchBacklog(conn);
-      limitInbound(conn);
+      const spend = limitInbound(conn);
       this.#enter(conn);
+      if (conn.transport.name === "websocket") this.#heartbeat.add(conn, spend);
+      else conn.once("upgrade", () => this.#heartbeat.add(conn, spend));
     });
     engine.on("headers", (_headers, request) => {
       const conn = engine.clients[request._query.sid ?? ""];
@@ -96,7 +99,10 @@ export class SocketEndpoint {
     const address = clientAddress(conn.request, this.#config);
     this.#unauthenticated.set(conn, address);
     this.#ofAddress.set(address, (this.#ofAddress.get(address) ?? 0) + 1);
-    conn.once("close", () => this.authenticated(conn));
+    conn.once("close", () => {
+      this.authenticated(conn);
+      this.#heartbeat.remove(conn);
+    });
   }
 
   /** The problem of a request by the rules of engine.io's protocol 4 and by our own; null for none. */

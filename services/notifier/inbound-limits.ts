@@ -44,16 +44,20 @@ interface Transport {
   onData(payload: string): void;
 }
 
-/** Terminates a connection whose client sends too much, or something that no client needs to send. */
-export function limitInbound(conn: Socket["conn"]): void {
+/**
+ * Terminates a connection whose client sends too much, or something that no client needs to send.
+ * @returns spends a point, for what does not come as a packet of engine.io
+ */
+export function limitInbound(conn: Socket["conn"]): () => void {
   const bucket = new TokenBucket();
   let opened = false;
   const spend = (points: number): void => {
     if (!bucket.spend(points)) terminate({ conn }, "flood");
   };
+  const spendOne = (): void => spend(1);
 
   conn.on("packet", ({ type, data }: { type: string; data?: unknown }) => {
-    if (type !== "message") return spend(1);
+    if (type !== "message") return spendOne();
     // No request of a client is binary.
     if (typeof data !== "string") return terminate({ conn }, "flood");
     if (!opened) {
@@ -65,17 +69,17 @@ export function limitInbound(conn: Socket["conn"]): void {
     if (data.length > MAX_FRAME_CHARS || data.startsWith(CONNECT)) return terminate({ conn }, "flood");
     spend(1 + Math.floor(data.length / CHARS_PER_POINT));
   });
-  conn.on("upgrading", () => spend(1));
-  const watchPings = (transport: Transport) => transport.socket?.on("ping", () => spend(1));
-  conn.on("upgrade", watchPings);
-
+  const watchPings = (transport: Transport) => transport.socket?.on("ping", spendOne);
   const transport = conn.transport as unknown as Transport;
   watchPings(transport);
-  if (transport.name !== "polling") return;
+  if (transport.name !== "polling") return spendOne;
+  conn.on("upgrading", spendOne);
+  conn.on("upgrade", watchPings);
   // A polled body holds many packets, and engine.io splits it before it emits the first.
   const onData = transport.onData.bind(transport);
   transport.onData = (payload) => {
     if (count(payload, SEPARATOR) < MAX_POLL_PACKETS) onData(payload);
     else terminate({ conn }, "flood");
   };
+  return spendOne;
 }

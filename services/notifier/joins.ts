@@ -8,12 +8,14 @@
  * was read, so that they notice if Postgres loses that.
  */
 import { setImmediate } from "node:timers/promises";
-import type { Position } from "../../core/events.ts";
+import type { LoggedEvent, Position } from "../../core/events.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Database } from "../../mixins/database.ts";
-import { readLogs } from "../../mixins/event-log.queries.ts";
+import { readLogs, type Span } from "../../mixins/event-log.queries.ts";
+import { batched } from "./batched.ts";
 import { readableStreams } from "./notifier.queries.ts";
 import { enter, FIRST_EVENTS, JOINED_STREAMS, located, type Place, replay } from "./replay.ts";
+import type { Rooms } from "./rooms.ts";
 import { closeConnection } from "./slow-client.ts";
 import type { ClientSocket } from "./sockets.ts";
 import type { Entry, Tails } from "./tails.ts";
@@ -36,15 +38,38 @@ interface Waiting {
   actor: Actor;
 }
 
+/** By stream; undefined where nothing was read, null where the log does not go on from the cursor. */
+type Pages = Map<string, LoggedEvent[] | null | undefined>;
+
+/** Spans that one statement reads: most of them end after an event or two, and a statement reads a megabyte at most. */
+const SPANS_AT_ONCE = 200;
+
+/** Reads for many joins together. Sockets that were away for the same time ask for the same spans. */
+async function readPages(db: Database, questions: Span[][]): Promise<Pages[]> {
+  const keyOf = ({ stream, after, upTo }: Span): string => [stream, after.seq, after.id, upTo].join();
+  const spans = new Map(questions.flat().map((span) => [keyOf(span), span]));
+  const read = await readLogs(db, [...spans.values()], FIRST_EVENTS);
+  const pages = new Map([...spans.keys()].map((key, nth) => [key, read[nth]]));
+  return questions.map((own) => new Map(own.map((span) => [span.stream, pages.get(keyOf(span))])));
+}
+
 export class Joins {
-  /** Each socket's last turn. The next one begins when it has ended. */
+  /** The last turn of each socket that has one. The next one begins when it has ended. */
   readonly #turns = new WeakMap<ClientSocket, Promise<unknown>>();
   readonly #db: Database;
   readonly #tails: Tails;
+  readonly #rooms: Rooms;
+  readonly #readPages: (spans: Span[]) => Promise<Pages>;
 
-  constructor(db: Database, tails: Tails) {
+  constructor(db: Database, tails: Tails, rooms: Rooms) {
     this.#db = db;
     this.#tails = tails;
+    this.#rooms = rooms;
+    this.#readPages = batched(
+      (questions: Span[][]) => readPages(db, questions),
+      (spans) => spans.length,
+      SPANS_AT_ONCE,
+    );
   }
 
   /**
@@ -58,11 +83,12 @@ export class Joins {
       if (interruptions !== this.#db.interruptions) closeConnection(socket);
       return result;
     });
+    const forget = (): void => {
+      if (this.#turns.get(socket) === ended) this.#turns.delete(socket);
+    };
     // The caller handles the failure.
-    this.#turns.set(
-      socket,
-      turn.catch(() => {}),
-    );
+    const ended: Promise<void> = turn.then(forget, forget);
+    this.#turns.set(socket, ended);
     return turn;
   }
 
@@ -108,9 +134,12 @@ export class Joins {
         const spans = batch.flatMap(({ name: stream, entry: { tail }, cursor: after }) =>
           after.seq < tail.last.seq ? [{ stream, after, upTo: tail.last.seq }] : [],
         );
-        const pages = spans.length === 0 ? null : await readLogs(this.#db, spans, FIRST_EVENTS);
+        const pages = spans.length === 0 ? null : await this.#readPages(spans);
         for (const { name, entry, ...start } of batch) {
-          const place = await replay(this.#db, socket, name, entry, { ...start, page: pages?.get(name) });
+          const place = await replay(this.#db, this.#rooms, socket, name, entry, {
+            ...start,
+            page: pages?.get(name),
+          });
           if (place === "lost") waiting.push({ name, entry, epoch: start.epoch, actor });
           else end(name, place);
         }
@@ -120,7 +149,8 @@ export class Joins {
 
       const current = await this.#checked(socket, waiting);
       if (socket.disconnected) return;
-      for (const { name, isReadable } of current) end(name, isReadable ? enter(socket, name, false) : null);
+      for (const { name, entry, isReadable } of current)
+        end(name, isReadable ? enter(this.#rooms, socket, name, entry, false) : null);
       announce(joined);
     } finally {
       this.#tails.release(entries.values());

@@ -2,6 +2,7 @@ import { isId } from "../../core/ids.ts";
 import { type Actor, reaches } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { projectStream, userStream } from "../../mixins/event-log.ts";
+import { batched } from "./batched.ts";
 
 const PROJECT = "project:";
 
@@ -15,28 +16,92 @@ export function isStreamName(name: string): boolean {
 export const ownStream = (actor: Actor): string | null =>
   reaches(actor, null) ? userStream(actor.id) : null;
 
+interface MembershipsQuestion {
+  actor: Actor;
+  most: number;
+}
+
+interface Memberships {
+  names: string[];
+  /** How many streams were left out. */
+  leftOut: number;
+}
+
+/** Plan: members_user_idx, for each user. */
+async function askMemberships(db: Queryable, questions: MembershipsQuestion[]): Promise<Memberships[]> {
+  const rows = await db.query<{ nth: number; project_id: string; all: number }>({
+    name: "notifier-memberships",
+    text: `SELECT asked.nth, m.project_id, m.all
+           FROM unnest($1::uuid[], $2::text[], $3::int[]) WITH ORDINALITY AS asked (user_id, projects, most, nth)
+           CROSS JOIN LATERAL (
+             SELECT project_id, count(*) OVER () AS all FROM projects.memberships
+             WHERE user_id = asked.user_id
+               AND (asked.projects IS NULL OR project_id = ANY (asked.projects::uuid[]))
+             ORDER BY founded DESC, since, project_id LIMIT asked.most) m`,
+    values: [
+      questions.map(({ actor }) => actor.id),
+      questions.map(({ actor }) => (actor.projects === undefined ? null : `{${actor.projects.join()}}`)),
+      questions.map(({ most }) => most),
+    ],
+  });
+  const found = Map.groupBy(rows, ({ nth }) => nth);
+  return questions.map((_, at) => {
+    const own = found.get(at + 1) ?? [];
+    return {
+      names: own.map(({ project_id }) => projectStream(project_id)),
+      leftOut: (own[0]?.all ?? 0) - own.length,
+    };
+  });
+}
+
+interface ReadableQuestion {
+  user: string;
+  projects: string[];
+}
+
+/** Plan: primary key of projects.members. */
+async function askReadable(db: Queryable, questions: ReadableQuestion[]): Promise<string[][]> {
+  const rows = await db.query<{ nth: number; id: string }>({
+    name: "notifier-readable",
+    text: `SELECT asked.nth, m.project_id AS id
+           FROM unnest($1::int[], $2::uuid[], $3::uuid[]) AS asked (nth, user_id, project_id)
+           JOIN projects.memberships m ON m.user_id = asked.user_id AND m.project_id = asked.project_id`,
+    values: [
+      questions.flatMap(({ projects }, nth) => projects.map(() => nth)),
+      questions.flatMap(({ user, projects }) => projects.map(() => user)),
+      questions.flatMap(({ projects }) => projects),
+    ],
+  });
+  const found = Map.groupBy(rows, ({ nth }) => nth);
+  return questions.map((_, nth) => (found.get(nth) ?? []).map(({ id }) => id));
+}
+
+const makeBatches = (db: Queryable) => ({
+  memberships: batched(
+    (questions: MembershipsQuestion[]) => askMemberships(db, questions),
+    // Most users are in a few projects.
+    () => 10,
+  ),
+  readable: batched(
+    (questions: ReadableQuestion[]) => askReadable(db, questions),
+    ({ projects }) => projects.length,
+  ),
+});
+const batches = new WeakMap<Queryable, ReturnType<typeof makeBatches>>();
+
+/** The questions to a database that are asked together. */
+function batchesOf(db: Queryable): ReturnType<typeof makeBatches> {
+  let own = batches.get(db);
+  if (own === undefined) batches.set(db, (own = makeBatches(db)));
+  return own;
+}
+
 /**
  * The streams of a user's projects, as far as the token reaches. If they are more than `most`, projects that the user
- * founded go first, then the longest memberships. Plan: members_user_idx.
- * @returns also how many were left out
+ * founded go first, then the longest memberships.
  */
-export async function projectStreams(
-  db: Queryable,
-  actor: Actor,
-  most: number,
-): Promise<{ names: string[]; leftOut: number }> {
-  const rows = await db.query<{ project_id: string; all: number }>({
-    name: "notifier-memberships",
-    text: `SELECT project_id, count(*) OVER () AS all FROM projects.memberships
-           WHERE user_id = $1 AND ($3::uuid[] IS NULL OR project_id = ANY ($3))
-           ORDER BY founded DESC, since, project_id LIMIT $2`,
-    values: [actor.id, most, actor.projects ?? null],
-  });
-  return {
-    names: rows.map(({ project_id }) => projectStream(project_id)),
-    leftOut: (rows[0]?.all ?? 0) - rows.length,
-  };
-}
+export const projectStreams = (db: Queryable, actor: Actor, most: number): Promise<Memberships> =>
+  batchesOf(db).memberships({ actor, most });
 
 /**
  * Those of `streams` that a user may read: the user's own, and those of projects that the user may see. Postgres knows of a
@@ -49,21 +114,21 @@ export async function readableStreams(db: Queryable, actor: Actor, streams: stri
     .filter((id) => reaches(actor, id));
   const own = streams.filter((name) => name === ownStream(actor));
   if (projects.length === 0) return new Set(own);
-  const rows = await db.query<{ id: string }>(
+  const ids =
     actor.role === "user"
-      ? {
-          name: "notifier-readable",
-          text: `SELECT project_id AS id FROM projects.memberships
-                 WHERE user_id = $1 AND project_id = ANY ($2::uuid[])`,
-          values: [actor.id, projects],
-        }
-      : {
-          name: "notifier-readable-all",
-          text: "SELECT id FROM projects.summaries WHERE id = ANY ($1::uuid[])",
-          values: [projects],
-        },
-  );
-  return new Set([...own, ...rows.map(({ id }) => projectStream(id))]);
+      ? await batchesOf(db).readable({ user: actor.id, projects })
+      : await existing(db, projects);
+  return new Set([...own, ...ids.map(projectStream)]);
+}
+
+/** Those of `projects` that are there, which managers and admins may read. Plan: primary key of projects.projects. */
+async function existing(db: Queryable, projects: string[]): Promise<string[]> {
+  const rows = await db.query<{ id: string }>({
+    name: "notifier-readable-all",
+    text: "SELECT id FROM projects.summaries WHERE id = ANY ($1::uuid[])",
+    values: [projects],
+  });
+  return rows.map(({ id }) => id);
 }
 
 /** Those of `actors` that may read one stream, by their ids. */

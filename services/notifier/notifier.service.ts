@@ -15,6 +15,7 @@ import { refuseOrAdmit, serve } from "./admission.ts";
 import { authenticate } from "./authenticate.ts";
 import { startBeat } from "./beat.ts";
 import { SocketEndpoint } from "./endpoint.ts";
+import { PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./heartbeat.ts";
 import { MAX_HANDSHAKE_BYTES } from "./inbound-limits.ts";
 import { notifierActions } from "./notifier.actions.ts";
 import { measureNotifier } from "./notifier-metrics.ts";
@@ -42,12 +43,16 @@ const createIo = (): PushServer =>
     httpCompression: false,
     maxHttpBufferSize: MAX_HANDSHAKE_BYTES,
     connectTimeout: CONNECT_TIMEOUT_MS,
+    pingInterval: PING_INTERVAL_MS,
+    pingTimeout: PING_TIMEOUT_MS,
   });
 
 /** Serves the sockets on the gateway's server; on a node without the gateway, on the node's own server. */
 async function openEndpoint(self: Notifier, config: Config): Promise<void> {
   const gateway = self.broker.getLocalService("api-gateway") as { server?: HttpServer } | undefined;
   const server = gateway?.server ?? createSocketServer(config);
+  // Streams have rooms of their own, and nobody sends to a socket by its id: socket.io's rooms stay empty.
+  Object.assign(self.io.of("/").adapter, { addAll: () => {} });
   self.endpoint.attach(self.io, server);
   self.upgraded = trackUpgrades(server);
   if (gateway?.server !== undefined) return;
@@ -100,7 +105,7 @@ export default (config: Config): ServiceSchema =>
         waitingRequests: () => this.waits.size,
       });
       this.socketLog = new SocketLog(this.logger);
-      this.streams = new Streams(this.db, this.io, this.logger, this.metrics);
+      this.streams = new Streams(this.db, this.logger, this.metrics);
       this.waits = new Waits(config.RATE_LIMIT === "on");
       this.revocations = endRevoked(this.db, this.io, this.waits, config.ACCESS_TOKEN_TTL);
       this.adapter = null;

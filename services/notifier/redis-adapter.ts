@@ -37,6 +37,8 @@ export function isSharer(
   notifiers: readonly string[],
   { first }: Pick<CommittedHint, "first">,
 ): boolean {
+  // A notifier that knows of no other has nobody to share with: its own message would come back to it.
+  if (notifiers.length < 2) return false;
   const nodes = notifiers.toSorted();
   // The last digits of a UUIDv7 are random.
   return nodes[Number.parseInt(first.slice(-6), 16) % nodes.length] === nodeId;

@@ -3,10 +3,12 @@ import type { LoggedEvent, Position } from "../../core/events.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { readLog } from "../../mixins/event-log.queries.ts";
-import { type EventType, movesAccess } from "../events.ts";
+import { movesAccess } from "../events.ts";
 import { MAX_STREAMS } from "./handshake.ts";
 import { readableStreams } from "./notifier.queries.ts";
-import { drained, sentBytes } from "./slow-client.ts";
+import { packetOf, queue } from "./frames.ts";
+import type { Rooms } from "./rooms.ts";
+import { drained } from "./slow-client.ts";
 import type { ClientSocket } from "./sockets.ts";
 import type { Entry } from "./tails.ts";
 
@@ -35,11 +37,17 @@ export interface Start {
   page?: LoggedEvent[] | null | undefined;
 }
 
-/** Lets a socket into a stream's room, unless it has no room for the stream. */
-export function enter(socket: ClientSocket, name: string, recovered: boolean): Place | "full" {
-  // The socket's own room is one more.
-  if (socket.rooms.size > MAX_STREAMS && !socket.rooms.has(name)) return "full";
-  void socket.join(name);
+/** Lets a socket into a stream's room, where the tail is, unless it has no room for the stream. */
+export function enter(
+  rooms: Rooms,
+  socket: ClientSocket,
+  name: string,
+  { tail }: Entry,
+  recovered: boolean,
+): Place | "full" {
+  const { streams } = socket.data;
+  if (streams.size >= MAX_STREAMS && !streams.has(name)) return "full";
+  rooms.enter(socket, name, tail.last.seq);
   return { recovered };
 }
 
@@ -50,6 +58,7 @@ export function enter(socket: ClientSocket, name: string, recovered: boolean): P
  */
 export async function replay(
   db: Queryable,
+  rooms: Rooms,
   socket: ClientSocket,
   name: string,
   entry: Entry,
@@ -69,7 +78,7 @@ export async function replay(
     } else if (tail.state === "rewritten") {
       await located(entry);
     } else if (position.seq >= tail.last.seq) {
-      return isAt(tail.last, position) ? enter(socket, name, true) : "lost";
+      return isAt(tail.last, position) ? enter(rooms, socket, name, entry, true) : "lost";
     } else {
       const span = { stream: name, after: position, upTo: tail.last.seq };
       const events = page === undefined ? await readLog(db, { ...span, limit }) : page;
@@ -79,10 +88,14 @@ export async function replay(
       // After a restore the log may have a loss of access here that the tail has not seen.
       if (events.some(movesAccess) && !(await readableStreams(db, actor, [name])).has(name)) return null;
       if (mustCheckAccess()) continue;
-      const before = sentBytes(socket.conn);
-      for (const event of events) socket.emit(event.type as EventType, event);
+      let bytes = 0;
+      for (const event of events) {
+        const packet = packetOf(event.type, event);
+        bytes += packet.length;
+        queue(socket.conn, packet);
+      }
       position = { seq: last.seq, id: last.id };
-      const bytesEach = Math.max(1, (sentBytes(socket.conn) - before) / events.length);
+      const bytesEach = Math.max(1, bytes / events.length);
       limit = Math.max(1, Math.min(PAGE_EVENTS, Math.floor(PAGE_BYTES / bytesEach)));
       if (!(await drained(socket))) return null;
     }

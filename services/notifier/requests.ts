@@ -23,6 +23,7 @@ type Acknowledge = (answer: object) => void;
 /** Fields of a request, which the client may have left out or filled with anything. */
 type Unchecked<Request> = { [Field in keyof Request]?: unknown };
 type Handle<Name extends keyof SocketRequests> = (
+  from: { self: Notifier; socket: ClientSocket },
   request: Unchecked<SocketRequests[Name]["request"]>,
   reply: (done: SocketRequests[Name]["done"]) => void,
 ) => Promise<void> | void;
@@ -37,65 +38,26 @@ export const socketProblem = (error: unknown): ProblemDocument => {
   });
 };
 
-/** Answers a socket's requests one after another, in the order of their arrival. */
-function serially(self: Notifier, socket: ClientSocket) {
-  let turn = Promise.resolve();
-  let waiting = 0;
-  return <Name extends keyof SocketRequests>(event: Name, handle: Handle<Name>) => {
-    // The acknowledgement comes last, also after no argument at all.
-    const listener = (...sent: unknown[]) => {
-      const acknowledge = sent.at(-1);
-      const reply = typeof acknowledge === "function" ? (acknowledge as Acknowledge) : () => {};
-      const request = typeof sent[0] === "object" ? sent[0] : null;
-      // A request costs queries, so a client that sends faster than they run is not queued for.
-      if (++waiting > MAX_WAITING_REQUESTS) return terminate(socket, "flood");
-      turn = turn.then(async () => {
-        waiting -= 1;
-        if (socket.disconnected) return;
-        const origin = { requestId: newId(), parent: null };
-        await begin({ service: self, name: `socket ${event}`, kind: "server", ...origin }, async () => {
-          const beganAt = performance.now();
-          let problem: ProblemCode | null = null;
-          try {
-            if (self.isLimited && !self.limits.spend(socket.data.actor.id))
-              throw new Problem("rate-limited", "Your sockets send too many requests: wait a moment");
-            await handle(request ?? {}, reply);
-          } catch (error) {
-            const code = problemCode(error);
-            problem = code ?? "internal-error";
-            if (code === null) self.logger.error(`${event} failed`, error);
-            reply({ problem: socketProblem(error) });
-          }
-          self.socketLog.request(socket, event, problem, beganAt);
-        });
-      });
-    };
-    (socket as unknown as { on(name: string, listener: unknown): void }).on(event, listener);
-  };
-}
-
-export function listenForRequests(self: Notifier, socket: ClientSocket): void {
-  const on = serially(self, socket);
-
-  on("subscribe", ({ stream, cursor }, reply) => {
+const HANDLES: { [Name in keyof SocketRequests]: Handle<Name> } = {
+  subscribe({ self, socket }, { stream, cursor }, reply) {
     const name = parseStream(stream, "stream");
     const from = cursor === undefined ? null : parseCursor(cursor, "cursor");
-    if (socket.rooms.has(name))
+    if (socket.data.streams.has(name))
       throw new Problem("conflict", "The socket is already subscribed to this stream");
     return self.streams.join(socket, new Map([[name, from]]), ({ places, leftOut }) => {
       if (leftOut > 0) throw tooManyStreams();
       if (!places.has(name)) throw missing("stream", name);
       reply({ stream: name, ...(self.streams.positions(socket, places)[name] as StreamPosition) });
     });
-  });
+  },
 
-  on("unsubscribe", async ({ stream }, reply) => {
+  async unsubscribe({ self, socket }, { stream }, reply) {
     const name = parseStream(stream, "stream");
     await self.streams.leave(socket, name);
     reply({ stream: name });
-  });
+  },
 
-  on("authenticate", async ({ token }, reply) => {
+  async authenticate({ self, socket }, { token }, reply) {
     const { actor, expiresAt } = await self.authenticate(String(token));
     mustNotBeRevoked(self.revocations, actor);
     if (actor.id !== socket.data.actor.id)
@@ -105,5 +67,48 @@ export function listenForRequests(self: Notifier, socket: ClientSocket): void {
     socket.data.expiresAt = expiresAt;
     await self.streams.renewed(socket);
     reply({ expires_at: expiresAt === null ? null : new Date(expiresAt).toISOString() });
+  },
+};
+
+const isRequest = (name: string): name is keyof SocketRequests => Object.hasOwn(HANDLES, name);
+
+/** Answers a socket's requests one after another, in the order of their arrival. */
+export function listenForRequests(self: Notifier, socket: ClientSocket): void {
+  let turn = Promise.resolve();
+  let waiting = 0;
+
+  async function answer(name: keyof SocketRequests, request: object, reply: Acknowledge): Promise<void> {
+    const beganAt = performance.now();
+    let problem: ProblemCode | null = null;
+    try {
+      if (self.isLimited && !self.limits.spend(socket.data.actor.id))
+        throw new Problem("rate-limited", "Your sockets send too many requests: wait a moment");
+      await HANDLES[name]({ self, socket }, request, reply);
+    } catch (error) {
+      const code = problemCode(error);
+      problem = code ?? "internal-error";
+      if (code === null) self.logger.error(`${name} failed`, error);
+      reply({ problem: socketProblem(error) });
+    }
+    self.socketLog.request(socket, name, problem, beganAt);
+  }
+
+  // One listener for all requests: each has a price in the memory of each socket.
+  socket.onAny((name: string, ...sent: unknown[]) => {
+    if (!isRequest(name)) return;
+    // The acknowledgement comes last, also after no argument at all.
+    const acknowledge = sent.at(-1);
+    const reply = typeof acknowledge === "function" ? (acknowledge as Acknowledge) : () => {};
+    const request = typeof sent[0] === "object" ? sent[0] : null;
+    // A request costs queries, so a client that sends faster than they run is not queued for.
+    if (++waiting > MAX_WAITING_REQUESTS) return terminate(socket, "flood");
+    turn = turn.then(async () => {
+      waiting -= 1;
+      if (socket.disconnected) return;
+      const origin = { requestId: newId(), parent: null };
+      await begin({ service: self, name: `socket ${name}`, kind: "server", ...origin }, () =>
+        answer(name, request ?? {}, reply),
+      );
+    });
   });
 }

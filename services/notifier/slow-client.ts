@@ -26,11 +26,8 @@ type AnySocket = Pick<Socket, "conn" | "disconnected">;
 /** Why the server ended a connection at once: its client read too slowly, or sent too much. */
 export type Termination = "slow reader" | "flood";
 
+/** What is known of a connection that is, or was, out of the ordinary. */
 interface Backlog {
-  /** Bytes in engine.io's list: the transport has not taken them yet. */
-  queued: number;
-  /** Bytes sent since the connection opened. */
-  sent: number;
   /** Connections on which polls were answered. */
   answers: Set<Connection>;
   /** Whether too much waited at the last beat. */
@@ -41,42 +38,36 @@ interface Backlog {
 
 const backlogs = new WeakMap<Conn, Backlog>();
 
+function backlogOf(conn: Conn): Backlog {
+  let backlog = backlogs.get(conn);
+  if (backlog === undefined)
+    backlogs.set(conn, (backlog = { answers: new Set(), wasSlow: false, terminated: null }));
+  return backlog;
+}
+
 /** Parts of engine.io that its types leave out. */
 type Internals = {
-  writeBuffer: unknown[];
+  writeBuffer: { data?: string | Buffer }[];
   transport: { socket?: { bufferedAmount: number; terminate(): void } };
 };
 const internals = (conn: Conn): Internals => conn as unknown as Internals;
 
-/** Starts to count what waits for a connection. */
-export function watchBacklog(conn: Conn): void {
-  const backlog: Backlog = { queued: 0, sent: 0, answers: new Set(), wasSlow: false, terminated: null };
-  backlogs.set(conn, backlog);
-  conn.on("packetCreate", ({ data }: { data?: string | Buffer }) => {
-    const size = FRAME_OVERHEAD_BYTES + (data?.length ?? 0);
-    backlog.queued += size;
-    backlog.sent += size;
-  });
-  conn.on("flush", () => (backlog.queued = 0));
-}
-
 /** A poll is answered on this connection, and the answer waits there until the client reads it. */
 export function answeredOn(conn: Conn, connection: Connection): void {
-  const answers = backlogs.get(conn)?.answers;
-  if (answers === undefined || answers.has(connection)) return;
+  const { answers } = backlogOf(conn);
+  if (answers.has(connection)) return;
   answers.add(connection);
   connection.once("close", () => answers.delete(connection));
 }
 
 /** Bytes that wait for a client, about. */
 export function waitingBytes(conn: Conn): number {
-  const { queued = 0, answers = [] } = backlogs.get(conn) ?? {};
-  const answered = [...answers].reduce((sum, { writableLength }) => sum + writableLength, 0);
-  return queued + answered + (internals(conn).transport.socket?.bufferedAmount ?? 0);
+  const { writeBuffer, transport } = internals(conn);
+  let bytes = transport.socket?.bufferedAmount ?? 0;
+  for (const { data } of writeBuffer) bytes += FRAME_OVERHEAD_BYTES + (data?.length ?? 0);
+  for (const { writableLength } of backlogs.get(conn)?.answers ?? []) bytes += writableLength;
+  return bytes;
 }
-
-/** Bytes sent to a client since it connected, about. */
-export const sentBytes = (conn: Conn): number => backlogs.get(conn)?.sent ?? 0;
 
 /** Whether more waits for a client than the server holds even for a moment. */
 export const isTooSlow = ({ conn }: AnySocket): boolean => waitingBytes(conn) > MAX_SOCKET_BYTES;
@@ -86,22 +77,32 @@ export function slowSockets<Of extends AnySocket>(
   sockets: Iterable<Of>,
   userOf: (socket: Of) => string,
 ): Of[] {
-  const waiting = Array.from(sockets, (socket) => ({ socket, bytes: waitingBytes(socket.conn) }));
-  const slow = waiting.filter(({ bytes }) => bytes > SLOW_BYTES);
-  const sum = (of: typeof waiting): number => of.reduce((total, { bytes }) => total + bytes, 0);
-  const nodeIsFull = sum(waiting) > MAX_NODE_BYTES;
-  const byUser = Map.groupBy(slow, ({ socket }) => userOf(socket));
-  const tooSlow = slow.filter(({ socket, bytes }) => {
-    const backlog = backlogs.get(socket.conn);
-    const again = bytes > MAX_LASTING_BYTES && backlog?.wasSlow === true;
-    const own = sum(byUser.get(userOf(socket)) as typeof waiting);
-    return again || bytes > MAX_SOCKET_BYTES || own > MAX_USER_BYTES || nodeIsFull;
-  });
-  for (const { socket, bytes } of waiting) {
-    const backlog = backlogs.get(socket.conn);
-    if (backlog !== undefined) backlog.wasSlow = bytes > MAX_LASTING_BYTES;
+  const slow: { socket: Of; bytes: number; again: boolean }[] = [];
+  let ofNode = 0;
+  const ofUsers = new Map<string, number>();
+  // Thousands of sockets are looked at each second, and nothing waits for most of them.
+  for (const socket of sockets) {
+    const bytes = waitingBytes(socket.conn);
+    ofNode += bytes;
+    const isLasting = bytes > MAX_LASTING_BYTES;
+    const backlog = isLasting ? backlogOf(socket.conn) : backlogs.get(socket.conn);
+    const again = isLasting && backlog?.wasSlow === true;
+    if (backlog !== undefined) backlog.wasSlow = isLasting;
+    if (bytes <= SLOW_BYTES) continue;
+    slow.push({ socket, bytes, again });
+    const user = userOf(socket);
+    ofUsers.set(user, (ofUsers.get(user) ?? 0) + bytes);
   }
-  return tooSlow.map(({ socket }) => socket);
+  const nodeIsFull = ofNode > MAX_NODE_BYTES;
+  return slow
+    .filter(
+      ({ socket, bytes, again }) =>
+        again ||
+        nodeIsFull ||
+        bytes > MAX_SOCKET_BYTES ||
+        (ofUsers.get(userOf(socket)) ?? 0) > MAX_USER_BYTES,
+    )
+    .map(({ socket }) => socket);
 }
 
 /**
@@ -115,9 +116,9 @@ export function closeConnection({ conn }: Pick<AnySocket, "conn">): void {
 /** Ends the connection at once, and drops what waits for its client. The client may come back. */
 export function terminate({ conn }: Pick<AnySocket, "conn">, why: Termination): void {
   const { socket } = internals(conn).transport;
-  const backlog = backlogs.get(conn);
-  if (backlog !== undefined) backlog.terminated ??= why;
-  const answers = [...(backlog?.answers ?? [])];
+  const backlog = backlogOf(conn);
+  backlog.terminated ??= why;
+  const answers = [...backlog.answers];
   conn.close(true);
   // Without this a WebSocket holds what was not read for 30 s, while it waits for the other side to close.
   socket?.terminate();

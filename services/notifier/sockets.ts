@@ -11,6 +11,8 @@ export interface SocketData {
   handshake: Handshake | null;
   /** Whether the socket gets the streams of projects that its user joins later: its client named no streams. */
   follows: boolean;
+  /** The streams that the socket listens to. */
+  streams: Set<string>;
   /** Streams that the socket has no room for. */
   leftOut: number;
 }

@@ -1,6 +1,6 @@
 /**
- * The streams that sockets of this node listen to. Each has a tail (tails.ts), which decides what is sent, and a socket.io
- * room, to which it is sent. joins.ts brings sockets into the rooms; here is what follows from the events.
+ * The streams that sockets of this node listen to. Each has a tail (tails.ts), which decides what is sent, and a room
+ * (rooms.ts), to which it is sent. joins.ts brings sockets into the rooms; here is what follows from the events.
  *
  * A socket that follows its user gains the streams that the user's own stream tells of. While it connects, it is told of
  * new memberships from before its memberships are read.
@@ -17,7 +17,7 @@ import { describeSpan, traced } from "../../core/trace.ts";
 import type { Database } from "../../mixins/database.ts";
 import { type CommittedHint, eventsOf, projectStream, userStream } from "../../mixins/event-log.ts";
 import type { StreamHead } from "../../mixins/event-log.queries.ts";
-import { type EventType, movesAccess } from "../events.ts";
+import { movesAccess } from "../events.ts";
 import { memberEvents, projectEvents } from "../projects/projects.contract.ts";
 import { type Handshake, MAX_STREAMS } from "./handshake.ts";
 import { type Joined, Joins } from "./joins.ts";
@@ -25,8 +25,9 @@ import { type TailMetrics, UNMEASURED } from "./notifier-metrics.ts";
 import type { StreamPosition } from "./notifier.contract.ts";
 import { ownStream, projectStreams, readableStreams, readersOf } from "./notifier.queries.ts";
 import type { Place } from "./replay.ts";
-import { closeConnection, isTooSlow, terminate } from "./slow-client.ts";
-import type { ClientSocket, PushServer } from "./sockets.ts";
+import { Rooms } from "./rooms.ts";
+import { closeConnection } from "./slow-client.ts";
+import type { ClientSocket } from "./sockets.ts";
 import type { Step } from "./stream-tail.ts";
 import { type Entry, Tails } from "./tails.ts";
 
@@ -42,18 +43,19 @@ export class Streams {
    * connecting, and those whose token is limited to projects.
    */
   readonly #outside = new Map<string, Set<ClientSocket>>();
+  readonly #rooms: Rooms;
   readonly #db: Database;
-  readonly #io: PushServer;
   readonly #log: Log<"warn">;
 
-  constructor(db: Database, io: PushServer, log: Log<"warn">, metrics: TailMetrics = UNMEASURED) {
+  constructor(db: Database, log: Log<"warn">, metrics: TailMetrics = UNMEASURED, rooms = new Rooms()) {
     this.#tails = new Tails(db, log, metrics, {
       deliver: (name, entry, step) => this.#deliver(name, entry, step),
+      flush: () => rooms.flush(),
       recheck: (head, entry) => this.#recheck(head, entry),
     });
-    this.#joins = new Joins(db, this.#tails);
+    this.#joins = new Joins(db, this.#tails, rooms);
+    this.#rooms = rooms;
     this.#db = db;
-    this.#io = io;
     this.#log = log;
   }
 
@@ -157,12 +159,16 @@ export class Streams {
     return this.#joins.inTurn(socket, () => this.#joins.join(socket, wanted, announce));
   }
 
-  /** Where a socket's joined streams are now, after the events that followed the joins. Streams closed since are left out. */
+  /**
+   * Where a socket's joined streams are now, after the events that followed the joins: the socket has been sent these when
+   * this returns. Streams closed since are left out.
+   */
   positions(socket: ClientSocket, places: Map<string, Place>): Record<string, StreamPosition> {
     const positions: Record<string, StreamPosition> = {};
     for (const [name, { recovered }] of places) {
       const entry = this.#tails.get(name);
-      if (entry === undefined || !socket.rooms.has(name)) continue;
+      if (entry === undefined || !socket.data.streams.has(name)) continue;
+      this.#rooms.settle(socket, name);
       positions[name] = { ...entry.tail.last, recovered };
     }
     return positions;
@@ -179,7 +185,12 @@ export class Streams {
 
   /** Takes a socket out of a stream: it gets nothing of the stream any more. */
   leave(socket: ClientSocket, name: string): Promise<void> {
-    return this.#joins.inTurn(socket, async () => void (await socket.leave(name)));
+    return this.#joins.inTurn(socket, async () => this.#rooms.leave(socket, name));
+  }
+
+  /** A socket is gone. */
+  forget(socket: ClientSocket): void {
+    this.#rooms.leaveAll(socket);
   }
 
   /**
@@ -187,7 +198,8 @@ export class Streams {
    * @throws Problem database-unavailable; the connection is closed then, because the socket might keep a stream too many
    */
   async renewed(socket: ClientSocket): Promise<void> {
-    const names = [...socket.rooms].filter((name) => name !== socket.id);
+    const { streams } = socket.data;
+    const names = [...streams];
     const own = userStream(socket.data.actor.id);
     try {
       if (mustStayOutside(socket) && this.#outside.get(own)?.has(socket) !== true) {
@@ -196,7 +208,7 @@ export class Streams {
         else socket.once("disconnect", release);
       }
       const readable = await readableStreams(this.#db, socket.data.actor, names);
-      for (const name of names) if (!readable.has(name) && socket.rooms.has(name)) this.close(socket, name);
+      for (const name of names) if (!readable.has(name) && streams.has(name)) this.close(socket, name);
     } catch (error) {
       closeConnection(socket);
       throw error;
@@ -205,7 +217,7 @@ export class Streams {
 
   /** Closes a stream for a socket whose user may not read it any more, and tells the client. */
   close(socket: ClientSocket, name: string): void {
-    void socket.leave(name);
+    this.#rooms.leave(socket, name);
     socket.emit("stream_closed", {
       stream: name,
       problem: problemDocument("not-found", "You may not read this stream any more", {
@@ -218,20 +230,20 @@ export class Streams {
 
   /**
    * Run once a second: reads the events that no hint brought, checks access again where it has changed, and forgets streams
-   * without listeners. It takes one query, and more only when something was missed.
+   * without listeners. It takes one query for each thousand streams, and more only when something was missed.
    */
   async beat(): Promise<void> {
-    const { rooms } = this.#io.of("/").adapter;
-    this.#tails.prune((name) => rooms.has(name));
+    this.#tails.prune((name) => this.#rooms.has(name));
     if (this.#tails.size > 0) await this.#tails.beat();
   }
 
-  /** Sends what a tail says to the stream's room. */
+  /** Hands what a tail says to the stream's room, which sends it at the next flush. */
   #deliver(name: string, entry: Entry, { deliver, lost }: Step): void {
     if (lost) {
       const position: StreamPosition = { ...entry.tail.last, recovered: false };
-      this.#io.local.to(name).emit("ready", { streams: { [name]: position } });
-      for (const socket of [...this.#listeners(name), ...(this.#outside.get(name) ?? [])])
+      this.#rooms.restart(name, position.seq);
+      for (const socket of this.#rooms.of(name)) socket.emit("ready", { streams: { [name]: position } });
+      for (const socket of [...this.#rooms.of(name), ...(this.#outside.get(name) ?? [])])
         if (name === userStream(socket.data.actor.id)) this.#followAll(socket);
     }
     if (deliver.length > 0)
@@ -241,17 +253,20 @@ export class Streams {
   }
 
   #emit(name: string, entry: Entry, events: LoggedEvent[]): void {
+    describeSpan({ sockets: this.#rooms.size(name) });
     for (const event of events) {
       if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);
-      this.#io.local.to(name).emit(event.type as EventType, event);
-      if (isEvent(event, projectEvents.project_deleted))
-        this.#listeners(name).forEach((socket) => this.close(socket, name));
+      this.#rooms.push(name, event);
+      if (isEvent(event, projectEvents.project_deleted)) this.#closeAll(name);
       if (isEvent(event, memberEvents.member_added) || isEvent(event, projectEvents.project_restored))
         this.#tellFollowers(name, projectStream(event.data.project.id));
     }
-    const sockets = this.#listeners(name);
-    describeSpan({ sockets: sockets.length });
-    for (const socket of sockets) if (isTooSlow(socket)) terminate(socket, "slow reader");
+  }
+
+  /** Closes a stream for all of its sockets, in this tick: nothing that is committed later reaches them. */
+  #closeAll(name: string): void {
+    this.#rooms.settleAll(name);
+    for (const socket of this.#rooms.of(name)) this.close(socket, name);
   }
 
   /** A removed member's sockets leave the project's stream before the event: it reaches them on the user's own stream. */
@@ -260,15 +275,17 @@ export class Streams {
     if (!isEvent(event, memberEvents.member_removed)) return;
     const { project, member } = event.data;
     if (event.stream !== projectStream(project.id)) return;
-    for (const socket of this.#listeners(name))
-      if (socket.data.actor.id === member.user_id && socket.data.actor.role === "user")
-        this.close(socket, name);
+    for (const socket of this.#rooms.of(name)) {
+      if (socket.data.actor.id !== member.user_id || socket.data.actor.role !== "user") continue;
+      this.#rooms.settle(socket, name);
+      this.close(socket, name);
+    }
   }
 
   /** A project's stream goes to sockets of a new member, and of each member of a restored project. */
   #tellFollowers(name: string, stream: string): void {
     if (name === stream) return;
-    for (const socket of [...this.#listeners(name), ...(this.#outside.get(name) ?? [])])
+    for (const socket of [...this.#rooms.of(name), ...(this.#outside.get(name) ?? [])])
       this.#gain(socket, async () => [stream]);
   }
 
@@ -297,7 +314,7 @@ export class Streams {
     this.#joins
       .inTurn(socket, async () => {
         if (socket.disconnected) return;
-        const names = (await streams()).filter((name) => !socket.rooms.has(name));
+        const names = (await streams()).filter((name) => !socket.data.streams.has(name));
         const wanted = new Map(names.map((name) => [name, null]));
         await this.#joins.join(socket, wanted, ({ places, leftOut }) => {
           socket.data.leftOut += leftOut;
@@ -314,17 +331,12 @@ export class Streams {
   /** Closes a stream whose access has changed for those listeners who may not read it any more. */
   async #recheck({ name, members_version }: StreamHead, entry: Entry): Promise<void> {
     entry.epoch += 1;
-    const actors = new Map(this.#listeners(name).map(({ data }) => [data.actor.id, data.actor]));
+    const actors = new Map(this.#rooms.of(name).map(({ data }) => [data.actor.id, data.actor]));
     const readers = await readersOf(this.#db, name, [...actors.values()]);
-    for (const socket of this.#listeners(name)) {
+    for (const socket of this.#rooms.of(name)) {
       const { id } = socket.data.actor;
       if (actors.has(id) && !readers.has(id)) this.close(socket, name);
     }
     entry.membersVersion = members_version;
-  }
-
-  #listeners(name: string): ClientSocket[] {
-    const { adapter, sockets } = this.#io.of("/");
-    return [...(adapter.rooms.get(name) ?? [])].flatMap((id) => sockets.get(id) ?? []);
   }
 }

@@ -92,8 +92,8 @@ async function syncOnce(
     at += batch.length;
     // Each stream of a batch gets its share, so that a busy one holds up no other.
     const pages = await readLogs(db, batch, Math.floor(left / batch.length));
-    for (const { stream, upTo } of batch) {
-      const page = pages.get(stream);
+    for (const [nth, { stream, upTo }] of batch.entries()) {
+      const page = pages[nth];
       const last = page?.at(-1);
       if (page === null) startAgain(stream);
       else if (page === undefined || last === undefined) more = true;

@@ -6,17 +6,20 @@ import { Problem } from "../../core/errors.ts";
 import type { CommittedEvent, Position } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
 import type { Database } from "../../mixins/database.ts";
-import { readHeads, readLog, type StreamHead } from "../../mixins/event-log.queries.ts";
+import { readHeads, readLog, readMoved, type StreamHead } from "../../mixins/event-log.queries.ts";
+import { batched } from "./batched.ts";
 import type { TailMetrics } from "./notifier-metrics.ts";
 import { type Step, StreamTail } from "./stream-tail.ts";
 
 /** Events that a tail reads and sends in one turn: even the longest ones fit into what may wait for a socket. */
 const PAGE_EVENTS = 50;
+/** Streams that a beat asks for by one statement. */
+const BEAT_STREAMS = 1000;
 
 export interface Entry {
   readonly tail: StreamTail;
   /** The first read of the stream's position. */
-  readonly opened: Promise<void>;
+  opened: Promise<void>;
   /** `members_version` as the database had it when the listeners' access was last checked. */
   membersVersion: number;
   /** Moves with each change of access that this node learns of. */
@@ -25,14 +28,19 @@ export interface Entry {
   reading: Promise<void> | null;
   /** Joins and watches under way: they keep the entry while its room is empty. */
   joining: number;
-  /** Called when the stream moves: an event, another history, a change of who may read it. */
-  readonly watchers: Set<() => void>;
+  /** Called when the stream moves: an event, another history, a change of who may read it. Null without any. */
+  watchers: Set<() => void> | null;
 }
+
+/** In place of the first reads that have ended. */
+const OPENED = Promise.resolve();
 
 /** What is done with what the tails find. */
 interface Listeners {
-  /** Sends what a tail says. */
+  /** Takes what a tail says. */
   deliver(name: string, entry: Entry, step: Step): void;
+  /** Sends what was delivered. */
+  flush(): void;
   /** Checks who may read a stream, whose `members_version` has moved or whose history is another one. */
   recheck(head: StreamHead, entry: Entry): Promise<void>;
 }
@@ -43,12 +51,21 @@ export class Tails {
   readonly #log: Log<"warn">;
   readonly #metrics: TailMetrics;
   readonly #listeners: Listeners;
+  readonly #heads: (names: string[]) => Promise<StreamHead[]>;
 
   constructor(db: Database, log: Log<"warn">, metrics: TailMetrics, listeners: Listeners) {
     this.#db = db;
     this.#log = log;
     this.#metrics = metrics;
     this.#listeners = listeners;
+    this.#heads = batched(
+      async (lists: string[][]) => {
+        const rows = await readHeads(db, [...new Set(lists.flat())]);
+        const found = new Map(rows.map((head) => [head.name, head]));
+        return lists.map((names) => names.map((name) => found.get(name) ?? noHead(name)));
+      },
+      (names) => names.length,
+    );
   }
 
   /** Tails that know of events which they have not delivered. */
@@ -72,6 +89,7 @@ export class Tails {
       const entry = this.#entries.get(event.stream);
       if (entry !== undefined) this.#take(event.stream, entry, entry.tail.offer(event));
     }
+    this.#listeners.flush();
   }
 
   /** The entries of streams, held for a join until `release`. */
@@ -88,7 +106,7 @@ export class Tails {
         epoch: 0,
         reading: null,
         joining: 0,
-        watchers: new Set(),
+        watchers: null,
       });
     return new Map(
       names.map((name) => {
@@ -110,9 +128,9 @@ export class Tails {
    */
   async watch(positions: Map<string, Position>, onMove: () => void): Promise<() => void> {
     const entries = this.hold([...positions.keys()]);
-    for (const { watchers } of entries.values()) watchers.add(onMove);
+    for (const entry of entries.values()) (entry.watchers ??= new Set()).add(onMove);
     const stop = (): void => {
-      for (const { watchers } of entries.values()) watchers.delete(onMove);
+      for (const { watchers } of entries.values()) watchers?.delete(onMove);
       this.release(entries.values());
     };
     try {
@@ -135,18 +153,26 @@ export class Tails {
   }
 
   /**
-   * Reads the heads of all streams in one query, and lets tails that missed something read the log.
+   * Asks which streams are elsewhere than their tails, and lets tails that missed something read the log. Streams at rest
+   * cost no row.
    * @throws Problem database-unavailable
    */
   async beat(): Promise<void> {
     const entries = [...this.#entries];
-    const heads = await this.#readHeads(entries.map(([name]) => name));
-    for (const [name, entry] of entries) {
-      if (this.#entries.get(name) !== entry || entry.tail.state === "idle") continue;
-      const head = heads.get(name) as StreamHead;
-      if (head.members_version !== entry.membersVersion || entry.tail.state === "rewritten")
-        await this.#recheck(head, entry);
-      this.#headIs(name, entry, head);
+    for (let at = 0; at < entries.length; at += BEAT_STREAMS) {
+      const known = entries.slice(at, at + BEAT_STREAMS).flatMap(([name, { tail, membersVersion }]) => {
+        if (tail.state === "idle") return [];
+        const { seq, id } = tail.last;
+        // A tail that waits for something is told its head in any case.
+        return [{ name, head: tail.isBehind ? -1 : seq, last_id: id, members_version: membersVersion }];
+      });
+      for (const head of await readMoved(this.#db, known)) {
+        const entry = this.#entries.get(head.name);
+        if (entry === undefined || entry.tail.state === "idle") continue;
+        if (head.members_version !== entry.membersVersion || entry.tail.state === "rewritten")
+          await this.#recheck(head, entry);
+        this.#headIs(head.name, entry, head);
+      }
     }
   }
 
@@ -166,9 +192,7 @@ export class Tails {
 
   /** The heads of streams; a stream without an event has one, too. */
   async #readHeads(names: string[]): Promise<Map<string, StreamHead>> {
-    const none = names.map((name) => ({ name, head: 0, last_id: null, members_version: 0 }));
-    const heads: StreamHead[] = [...none, ...(await readHeads(this.#db, names))];
-    return new Map(heads.map((head) => [head.name, head]));
+    return new Map((await this.#heads(names)).map((head) => [head.name, head]));
   }
 
   async #readPositions(names: string[]): Promise<void> {
@@ -176,6 +200,7 @@ export class Tails {
       for (const [name, head] of await this.#readHeads(names)) {
         const entry = this.#entries.get(name) as Entry;
         entry.membersVersion = head.members_version;
+        entry.opened = OPENED;
         this.#take(name, entry, entry.tail.headIs(positionOf(head)));
       }
     } catch (error) {
@@ -215,6 +240,7 @@ export class Tails {
           step = tail.headIs(positionOf(head));
         }
         this.#deliverIfCurrent(name, entry, step, "log");
+        this.#listeners.flush();
       }
     } catch (error) {
       tail.failed();
@@ -224,7 +250,7 @@ export class Tails {
 
   async #recheck(head: StreamHead, entry: Entry): Promise<void> {
     await this.#listeners.recheck(head, entry);
-    for (const onMove of entry.watchers) onMove();
+    for (const onMove of entry.watchers ?? []) onMove();
   }
 
   /** An entry that was forgotten during a read delivers nothing. */
@@ -232,8 +258,9 @@ export class Tails {
     if (this.#entries.get(name) !== entry) return;
     this.#metrics.delivered(step.deliver, source);
     this.#listeners.deliver(name, entry, step);
-    if (step.lost || step.deliver.length > 0) for (const onMove of entry.watchers) onMove();
+    if (step.lost || step.deliver.length > 0) for (const onMove of entry.watchers ?? []) onMove();
   }
 }
 
+const noHead = (name: string): StreamHead => ({ name, head: 0, last_id: null, members_version: 0 });
 const positionOf = ({ head, last_id }: StreamHead): Position => ({ seq: head, id: last_id });

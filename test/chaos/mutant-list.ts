@@ -17,6 +17,7 @@ const STREAMS = "services/notifier/streams.ts";
 const JOINS = "services/notifier/joins.ts";
 const REPLAY = "services/notifier/replay.ts";
 const TAILS = "services/notifier/tails.ts";
+const ROOMS = "services/notifier/rooms.ts";
 const TAIL = "services/notifier/stream-tail.ts";
 const LOG = "mixins/event-log.ts";
 const READS = "mixins/event-log.queries.ts";
@@ -28,8 +29,8 @@ const bySchedules = (...edits: Edit[]): Mutant => ({ edits, foundBy: "schedules"
 export const MUTANTS: Record<string, Mutant> = {
   "no beat": byChaos("nats-cut,redis-cut", {
     file: TAILS,
-    from: "const entries = [...this.#entries];\n    const heads",
-    to: "const entries = [...this.#entries].slice(0, 0);\n    const heads",
+    from: "const entries = [...this.#entries];\n    for (let at",
+    to: "const entries = [...this.#entries].slice(0, 0);\n    for (let at",
   }),
   "no place for a hint": byChaos("redis-cut,redis-unsubscribed", {
     file: TAIL,
@@ -38,7 +39,7 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "a removed member keeps the stream": byChaos("none", {
     file: STREAMS,
-    from: "void socket.leave(name);\n    socket.emit(",
+    from: "this.#rooms.leave(socket, name);\n    socket.emit(",
     to: "socket.emit(",
   }),
   "a removed member is not told": byChaos("none", {
@@ -53,8 +54,8 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "a replay forgets its last event": byChaos("mass-reconnect", {
     file: REPLAY,
-    from: "for (const event of events) socket.emit",
-    to: "for (const event of events.slice(0, -1)) socket.emit",
+    from: "for (const event of events) {\n        const packet",
+    to: "for (const event of events.slice(0, -1)) {\n        const packet",
   }),
   "sessions end nowhere": byChaos("none", {
     file: "services/notifier/revocations.ts",
@@ -114,8 +115,8 @@ export const MUTANTS: Record<string, Mutant> = {
   "ready tells the position of the join": bySchedules(
     {
       file: REPLAY,
-      from: "enter(socket, name, true) :",
-      to: "{ ...enter(socket, name, true), at: tail.last } :",
+      from: "enter(rooms, socket, name, entry, true) :",
+      to: "{ ...enter(rooms, socket, name, entry, true), at: tail.last } :",
     },
     {
       file: STREAMS,
@@ -189,8 +190,8 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "a removed member leaves after the event": bySchedules({
     file: STREAMS,
-    from: "if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);\n      this.#io.local.to(name).emit(event.type as EventType, event);",
-    to: "this.#io.local.to(name).emit(event.type as EventType, event);\n      if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);",
+    from: "if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);\n      this.#rooms.push(name, event);",
+    to: "this.#rooms.push(name, event);\n      if (movesAccess(event)) this.#beforeAccessChange(name, entry, event);",
   }),
   "a page of another history is sent unseen": bySchedules({
     file: REPLAY,
@@ -204,13 +205,35 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "the beat does not check access": bySchedules({
     file: TAILS,
-    from: "\n        await this.#recheck(head, entry);\n      this",
-    to: " {}\n      this",
+    from: "\n          await this.#recheck(head, entry);\n        this",
+    to: " {}\n        this",
   }),
   "another history is sent before access is checked": bySchedules({
     file: TAILS,
     from: "          await this.#recheck(head, entry);\n          step",
     to: "          step",
+  }),
+
+  // Turns of a large room.
+  "a socket that enters between two turns gets what it has": bySchedules({
+    file: ROOMS,
+    from: "room.sockets.set(socket, seq);\n    socket.data",
+    to: "room.sockets.set(socket, room.last - room.pending.length);\n    socket.data",
+  }),
+  "ready overtakes the events before it": bySchedules({
+    file: STREAMS,
+    from: "      this.#rooms.settle(socket, name);\n      positions",
+    to: "      positions",
+  }),
+  "an event of the next turn overtakes the one before it": bySchedules({
+    file: ROOMS,
+    from: "const frames = room.pending.slice(room.pending.length - (room.last - seq));",
+    to: "const frames = room.pending.slice(-1);",
+  }),
+  "a pass ends for the sockets that it reached too early": bySchedules({
+    file: ROOMS,
+    from: "if (done === true) return this.#end(room, upTo);",
+    to: "if (done === true) return this.#end(room, room.last);",
   }),
 
   // Memberships.
@@ -221,13 +244,13 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "a connecting socket gains nothing": bySchedules({
     file: STREAMS,
-    from: "for (const socket of [...this.#listeners(name), ...(this.#outside.get(name) ?? [])])\n      this.#gain",
-    to: "for (const socket of this.#listeners(name))\n      this.#gain",
+    from: "for (const socket of [...this.#rooms.of(name), ...(this.#outside.get(name) ?? [])])\n      this.#gain",
+    to: "for (const socket of this.#rooms.of(name))\n      this.#gain",
   }),
   "a connecting socket does not hear that its own stream was lost": bySchedules({
     file: STREAMS,
-    from: "for (const socket of [...this.#listeners(name), ...(this.#outside.get(name) ?? [])])\n        if",
-    to: "for (const socket of this.#listeners(name))\n        if",
+    from: "for (const socket of [...this.#rooms.of(name), ...(this.#outside.get(name) ?? [])])\n        if",
+    to: "for (const socket of this.#rooms.of(name))\n        if",
   }),
   "an own stream that was lost changes no membership": bySchedules({
     file: STREAMS,

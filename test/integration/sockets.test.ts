@@ -187,7 +187,7 @@ describe("what a user's sockets cost together", () => {
       streams.map((stream) => ({ stream, after: { seq: 0, id: null }, upTo: 4 })),
       4,
     );
-    const read = [...first.values()].flat();
+    const read = first.flat().filter((event) => event != null);
     expect(read.length).toBeGreaterThan(0);
     expect(Buffer.byteLength(JSON.stringify(read))).toBeLessThan(1_100_000);
 

@@ -1,23 +1,8 @@
-/** A server with rooms, and clients that remember their frames, in place of socket.io. */
+/** Clients that remember their frames, in place of socket.io's sockets. */
 import type { Position } from "../../core/events.ts";
 import { projectStream } from "../../mixins/event-log.ts";
 import type { StreamPosition } from "../../services/notifier/notifier.contract.ts";
 import { PROJECTS, type World } from "./world.ts";
-
-export class Server {
-  readonly rooms = new Map<string, Set<string>>();
-  readonly sockets = new Map<string, Client>();
-  readonly local = {
-    to: (room: string) => ({
-      emit: (name: string, data: unknown) => {
-        for (const id of [...(this.rooms.get(room) ?? [])]) this.sockets.get(id)?.emit(name, data);
-      },
-    }),
-  };
-  of() {
-    return { adapter: { rooms: this.rooms }, sockets: this.sockets };
-  }
-}
 
 type Frame =
   | { name: "ready"; data: { streams: Record<string, StreamPosition> } }
@@ -28,31 +13,42 @@ type Frame =
 export class Client {
   readonly frames: Frame[] = [];
   disconnected = false;
-  readonly rooms: Set<string>;
-  readonly conn = { writeBuffer: [], transport: {}, close: () => this.end() };
+  readonly conn = {
+    writeBuffer: [],
+    transport: {},
+    close: () => this.end(),
+    // An event comes as socket.io's packet.
+    write: (packet: string) => this.emit(...(JSON.parse(packet.slice(1)) as [string, unknown])),
+  };
   readonly data;
-  readonly #server: Server;
   readonly #world: World;
+  readonly #onEnd: () => void;
   readonly id: string;
   readonly cursors: Map<string, Position>;
   readonly leaks: string[] = [];
   /** Streams that it left by itself, which it may get back or not. */
   readonly unsubscribed = new Set<string>();
 
-  constructor(server: Server, world: World, id: string, user: string, cursors: Map<string, Position>) {
-    this.#server = server;
+  /** @param onEnd called when the connection has ended */
+  constructor(
+    world: World,
+    id: string,
+    user: string,
+    cursors: Map<string, Position>,
+    onEnd: (client: Client) => void,
+  ) {
     this.#world = world;
     this.id = id;
     this.cursors = cursors;
-    this.rooms = new Set([id]);
+    this.#onEnd = () => onEnd(this);
     this.data = {
       actor: { id: user, role: "user" as const, session: user },
       expiresAt: null,
       handshake: null,
       follows: true,
+      streams: new Set<string>(),
       leftOut: 0,
     };
-    server.sockets.set(id, this);
   }
 
   emit(name: string, data: unknown): void {
@@ -65,22 +61,9 @@ export class Client {
     if (this.#world.isLeaked(this.data.actor.id, project, id)) this.leaks.push(id);
   }
 
-  join(room: string): void {
-    this.rooms.add(room);
-    this.#server.rooms.set(room, (this.#server.rooms.get(room) ?? new Set()).add(this.id));
-  }
-
-  leave(room: string): void {
-    this.rooms.delete(room);
-    const there = this.#server.rooms.get(room);
-    there?.delete(this.id);
-    if (there?.size === 0) this.#server.rooms.delete(room);
-  }
-
   end(): void {
     this.disconnected = true;
-    for (const room of this.rooms) this.leave(room);
-    this.#server.sockets.delete(this.id);
+    this.#onEnd();
   }
 }
 

@@ -9,9 +9,11 @@ import { Problem } from "../../core/errors.ts";
 import type { CommittedEvent, Position } from "../../core/events.ts";
 import type { Database, Statement } from "../../mixins/database.ts";
 import { projectStream } from "../../mixins/event-log.ts";
-import type { ClientSocket, PushServer } from "../../services/notifier/sockets.ts";
+import { UNMEASURED } from "../../services/notifier/notifier-metrics.ts";
+import { Rooms } from "../../services/notifier/rooms.ts";
+import type { ClientSocket } from "../../services/notifier/sockets.ts";
 import { Streams } from "../../services/notifier/streams.ts";
-import { Client, fold, Server } from "./client.ts";
+import { Client, fold } from "./client.ts";
 import { type Program, programs, type Step } from "./programs.ts";
 import { PROJECTS, USERS, World } from "./world.ts";
 
@@ -60,14 +62,14 @@ function faultsOf(client: Client, world: World): string[] {
 /** Runs a program under a schedule. @returns what is wrong at the end */
 async function play(s: Scheduler, { steps, lost, away, slow }: Program): Promise<string[]> {
   const world = new World();
-  const server = new Server();
   let isSettling = false;
   const [isAway, isSlow, isLost] = [away, slow, lost].map((pattern) => {
     let nth = 0;
     return () => !isSettling && pattern[nth++ % pattern.length] === true;
   }) as [() => boolean, () => boolean, () => boolean];
   const db = scheduledDatabase(world, s, isAway, isSlow);
-  const streams = new Streams(db, server as unknown as PushServer, { warn: () => {} });
+  // Each socket of a room is written in a turn of its own: anything may happen between two of them.
+  const streams = new Streams(db, { warn: () => {} }, UNMEASURED, new Rooms(0));
   const clients: Client[] = [];
 
   // Both begin as members of the first project, whose log takes several reads.
@@ -83,7 +85,8 @@ async function play(s: Scheduler, { steps, lost, away, slow }: Program): Promise
         .then(() => streams.offer([event]));
   };
   const open = (user: string, cursors: Map<string, Position>): void => {
-    const client = new Client(server, world, `socket-${clients.length}`, user, cursors);
+    const forget = (client: Client) => streams.forget(socketOf(client));
+    const client = new Client(world, `socket-${clients.length}`, user, cursors, forget);
     clients.push(client);
     streams.connect(socketOf(client), { token: "", streams: null, cursors }).catch(() => client.end());
   };

@@ -178,21 +178,38 @@ export class World {
         return logOf(values[0] as string, values[1] as number, values[2] as number, values[3] as number);
       case "events-read-many": {
         const [names, afters, upTos, limit] = values as [string[], number[], number[], number];
-        return names.flatMap((stream, at) => logOf(stream, afters[at] ?? 0, upTos[at] ?? 0, limit));
+        return names.flatMap((stream, at) =>
+          logOf(stream, afters[at] ?? 0, upTos[at] ?? 0, limit).map((event) => ({ nth: at + 1, ...event })),
+        );
       }
-      case "notifier-readable":
-        return (values[1] as string[])
-          .filter((project) => this.isMember(values[0] as string, project))
-          .map((id) => ({ id }));
+      case "events-moved": {
+        const [names = [], heads = [], ids = [], versions = []] = values.map((list) =>
+          (list as string).slice(1, -1).split(","),
+        );
+        return names.flatMap((name, at) => {
+          const { seq, id } = this.head(name);
+          const { members_version } = this.stream(name);
+          const isKnown =
+            [seq, id ?? "NULL", members_version].join() === [heads[at], ids[at], versions[at]].join();
+          return isKnown ? [] : [{ name, head: seq, last_id: id, members_version }];
+        });
+      }
+      case "notifier-readable": {
+        const [nths, users, projects] = values as [number[], string[], string[]];
+        return projects.flatMap((id, at) =>
+          this.isMember(users[at] as string, id) ? [{ nth: nths[at], id }] : [],
+        );
+      }
       case "notifier-readers":
         return (values[1] as string[])
           .filter((user) => this.isMember(user, values[0] as string))
           .map((user_id): { user_id: string | null } => ({ user_id }))
           .concat([{ user_id: null }]);
-      case "notifier-memberships": {
-        const mine = PROJECTS.filter((project) => this.isMember(values[0] as string, project));
-        return mine.map((project_id) => ({ project_id, all: mine.length }));
-      }
+      case "notifier-memberships":
+        return (values[0] as string[]).flatMap((user, at) => {
+          const mine = PROJECTS.filter((project) => this.isMember(user, project));
+          return mine.map((project_id) => ({ nth: at + 1, project_id, all: mine.length }));
+        });
       default:
         throw new Error(`the model knows no statement ${name}`);
     }

@@ -73,12 +73,12 @@ describe("a frame after that", () => {
     expect(new FakeConnection().takes(OPENING, ...frames(20, 15_000))).toBe(false);
   });
 
-  test.each<[string, (conn: FakeConnection) => void]>([
-    ["pongs", (conn) => conn.emit("packet", { type: "pong" })],
-    ["a WebSocket's pings", (conn) => conn.transport.socket.emit("ping")],
-    ["probes of a WebSocket", (conn) => conn.emit("upgrading", {})],
-  ])("of the transport costs too: %s", (_, send) => {
-    const conn = new FakeConnection();
+  test.each<[string, "polling" | "websocket", (conn: FakeConnection) => void]>([
+    ["pongs", "websocket", (conn) => conn.emit("packet", { type: "pong" })],
+    ["a WebSocket's pings", "websocket", (conn) => conn.transport.socket.emit("ping")],
+    ["probes of a WebSocket", "polling", (conn) => conn.emit("upgrading", {})],
+  ])("of the transport costs too: %s", (_, transport, send) => {
+    const conn = new FakeConnection(transport);
     for (let n = 0; n < 150; n++) send(conn);
     expect(conn.closed).toBe(0);
     for (let n = 0; n < 150; n++) send(conn);

@@ -37,7 +37,7 @@ describe("of the notifiers one shares a hint", () => {
     expect(sharers).toEqual([["a"], ["b"], ["c"], ["a"]]);
   });
 
-  test("nobody of whom no notifier is known", () => {
-    expect(isSharer("a", [], hint("000000"))).toBe(false);
+  test("nobody where no other is known", () => {
+    expect([isSharer("a", [], hint("000000")), isSharer("a", ["a"], hint("000000"))]).toEqual([false, false]);
   });
 });

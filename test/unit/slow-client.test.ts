@@ -6,11 +6,9 @@ import {
   drained,
   isTooSlow,
   closeConnection,
-  sentBytes,
   slowSockets,
   terminationOf,
   waitingBytes,
-  watchBacklog,
 } from "../../services/notifier/slow-client.ts";
 
 const MB = 1024 * 1024;
@@ -22,20 +20,12 @@ class FakeConnection extends EventEmitter {
   terminated = 0;
   readonly transport = { socket: { bufferedAmount: 0, terminate: () => (this.terminated += 1) } };
 
-  constructor() {
-    super();
-    watchBacklog(this as never);
-  }
-
   send(length: number): this {
-    const packet = { data: "x".repeat(length) };
-    this.emit("packetCreate", packet);
-    this.writeBuffer.push(packet);
+    this.writeBuffer.push({ data: "x".repeat(length) });
     return this;
   }
 
   flush(): void {
-    this.emit("flush", this.writeBuffer);
     this.writeBuffer = [];
     this.emit("drain");
   }
@@ -56,7 +46,6 @@ describe("what waits for a client", () => {
     expect(waitingBytes(conn as never)).toBeLessThan(5000);
     conn.flush();
     expect(waitingBytes(conn as never)).toBe(0);
-    expect(sentBytes(conn as never)).toBeGreaterThanOrEqual(3000);
     conn.transport.socket.bufferedAmount = 700;
     const answer = Object.assign(new EventEmitter(), { writableLength: 50 });
     for (let poll = 0; poll < 2; poll++) answeredOn(conn as never, answer as never);

@@ -1,13 +1,16 @@
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { Database, Statement } from "../../mixins/database.ts";
 import type { CommittedEvent, Position } from "../../core/events.ts";
-import type { ClientSocket, PushServer } from "../../services/notifier/sockets.ts";
+import type { ClientSocket } from "../../services/notifier/sockets.ts";
 import type { Joined } from "../../services/notifier/joins.ts";
 import { Streams } from "../../services/notifier/streams.ts";
 import { idOf, problem } from "./fixtures.ts";
 
 const ADA = idOf("a");
 const STREAM = `project:${idOf("1")}`;
+/** The answer that the first who asks may read the stream. */
+const MAY_READ = [{ nth: 0, id: idOf("1") }];
+const readable = (nths: number[], ids: string[]) => ids.map((id, at) => ({ nth: nths[at], id }));
 
 /** A database that holds its answers back until a test lets them go, in the order that the test likes. */
 class HeldDatabase {
@@ -18,7 +21,9 @@ class HeldDatabase {
   query<Row extends object>(statement: Statement): Promise<Row[]> {
     const { promise, resolve } = Promise.withResolvers<object[]>();
     this.asked.push({ statement, answer: resolve });
-    const known = this.known.get(statement.name as string);
+    const { name = "" } = statement;
+    // The beat leaves out what has not moved, or gets it in vain.
+    const known = this.known.get(name) ?? this.known.get(name === "events-moved" ? "events-heads" : name);
     if (known !== undefined) resolve(Promise.try(known, statement.values ?? []));
     return promise as Promise<Row[]>;
   }
@@ -36,65 +41,50 @@ class HeldDatabase {
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** A server with rooms, and sockets that remember their frames. */
-class FakeServer {
-  readonly rooms = new Map<string, Set<string>>();
-  readonly sockets = new Map<string, FakeSocket>();
-  readonly local = {
-    to: (room: string) => ({
-      emit: (name: string, data: unknown) => {
-        for (const id of this.rooms.get(room) ?? []) this.sockets.get(id)?.emit(name, data);
-      },
-    }),
-  };
-
-  of() {
-    return { adapter: { rooms: this.rooms }, sockets: this.sockets };
-  }
-
-  socket(id: string, user: string, follows = true): FakeSocket {
-    const socket = new FakeSocket(this, id, user, follows);
-    this.sockets.set(id, socket);
-    return socket;
-  }
-}
+/** Makes sockets that remember their frames. */
+const io = {
+  socket: (id: string, user: string, follows = true): FakeSocket => new FakeSocket(id, user, follows),
+};
 
 class FakeSocket {
   readonly frames: [name: string, data: any][] = [];
   disconnected = false;
   /** How often its connection was closed. */
   closed = 0;
-  readonly conn = { writeBuffer: [], transport: {}, close: () => (this.closed += 1) };
-  readonly rooms: Set<string>;
+  /** Bytes that its client has not read. */
+  readonly unread = { bufferedAmount: 0, terminate: () => {} };
+  readonly conn = {
+    writeBuffer: [],
+    transport: { socket: this.unread },
+    close: () => (this.closed += 1),
+    // An event comes as socket.io's packet.
+    write: (packet: string) => this.frames.push(JSON.parse(packet.slice(1)) as [string, any]),
+  };
   readonly data;
-  readonly #server: FakeServer;
   readonly id: string;
 
-  constructor(server: FakeServer, id: string, user: string, follows: boolean) {
-    this.#server = server;
+  constructor(id: string, user: string, follows: boolean) {
     this.id = id;
-    this.rooms = new Set([id]);
-    this.data = { actor: { id: user, role: "user", session: user }, expiresAt: null, follows, leftOut: 0 };
+    this.data = {
+      actor: { id: user, role: "user", session: user },
+      expiresAt: null,
+      follows,
+      streams: new Set<string>(),
+      leftOut: 0,
+    };
   }
 
   emit(name: string, data: unknown): void {
     this.frames.push([name, data]);
   }
 
-  join(room: string): void {
-    this.rooms.add(room);
-    this.#server.rooms.set(room, (this.#server.rooms.get(room) ?? new Set()).add(this.id));
-  }
-
-  leave(room: string): void {
-    this.rooms.delete(room);
-    const room_ = this.#server.rooms.get(room);
-    room_?.delete(this.id);
-    if (room_?.size === 0) this.#server.rooms.delete(room);
-  }
-
   names(): string[] {
     return this.frames.map(([name]) => name);
+  }
+
+  /** The numbers of the events that came. */
+  numbers(): number[] {
+    return this.frames.flatMap(([, { seq }]) => seq ?? []);
   }
 }
 
@@ -111,6 +101,8 @@ const event = (seq: number, type = "task_updated", data: object = {}, stream = S
   request_id: null,
   data,
 });
+/** An event as a row of the first span that was asked for. */
+const firstSpan = (event: CommittedEvent) => ({ nth: 1, ...event });
 const head = (name: string, number: number, members_version = 1) => ({
   name,
   head: number,
@@ -119,7 +111,6 @@ const head = (name: string, number: number, members_version = 1) => ({
 });
 
 let db: HeldDatabase;
-let io: FakeServer;
 let streams: Streams;
 const away = (): never => {
   throw new Error("away");
@@ -127,7 +118,7 @@ const away = (): never => {
 /** Lets a socket join the stream, whose last event has this number. */
 async function joined(socket: FakeSocket, last: number): Promise<void> {
   db.known.set("events-heads", () => [head(STREAM, last)]);
-  if (!db.known.has("notifier-readable")) db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
+  if (!db.known.has("notifier-readable")) db.known.set("notifier-readable", () => MAY_READ);
   await join(socket, new Map([[STREAM, null]]));
 }
 /** Joins streams. @returns how that ended, also of a socket that is gone, which nobody tells */
@@ -140,8 +131,7 @@ const as = (socket: FakeSocket) => socket as unknown as ClientSocket;
 
 beforeEach(() => {
   db = new HeldDatabase();
-  io = new FakeServer();
-  streams = new Streams(db as unknown as Database, io as unknown as PushServer, { warn: () => {} });
+  streams = new Streams(db as unknown as Database, { warn: () => {} });
 });
 
 describe("a join", () => {
@@ -152,9 +142,9 @@ describe("a join", () => {
     const access = await db.question("notifier-readable");
     // The answer was made before she was removed, and arrives after the event that removed her.
     streams.offer([event(4, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
-    access.answer([{ id: idOf("1") }]);
+    access.answer(MAY_READ);
     (await db.question("events-heads", 2)).answer([head(STREAM, 4)]);
-    (await db.question("events-read-many"))?.answer([event(2), event(3)]);
+    (await db.question("events-read-many"))?.answer([event(2), event(3)].map(firstSpan));
     (await db.question("notifier-readable", 2)).answer([]);
     const { places, unreadable } = await joining;
     expect([places.size, unreadable]).toEqual([0, [STREAM]]);
@@ -164,10 +154,10 @@ describe("a join", () => {
 
   test("whose replay overlaps a loss of access sends nothing of what was read meanwhile", async () => {
     db.known.set("events-heads", () => [head(STREAM, 9)]);
-    db.known.set("events-read-many", () => [2, 3, 4, 5, 6].map((seq) => event(seq)));
+    db.known.set("events-read-many", () => [2, 3, 4, 5, 6].map((seq) => firstSpan(event(seq))));
     const socket = io.socket("s", ADA);
     const joining = join(socket, new Map([[STREAM, at(2)]]));
-    (await db.question("notifier-readable")).answer([{ id: idOf("1") }]);
+    (await db.question("notifier-readable")).answer(MAY_READ);
     const rest = await db.question("events-read");
     streams.offer([event(10, "member_updated", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
     rest.answer([6, 7, 8, 9].map((seq) => event(seq)));
@@ -182,9 +172,11 @@ describe("a join", () => {
       (_, at) => `project:0198c0de-0000-7000-8000-${String(at).padStart(12, "0")}`,
     );
     db.known.set("events-heads", () => names.map((name) => head(name, 9)));
-    db.known.set("notifier-readable", ([, ids]) => (ids as string[]).map((id) => ({ id })));
+    db.known.set("notifier-readable", ([nths, , ids]) => readable(nths as number[], ids as string[]));
     db.known.set("events-read-many", ([spans]) =>
-      (spans as string[]).flatMap((stream) => [8, 9].map((seq) => event(seq, "task_updated", {}, stream))),
+      (spans as string[]).flatMap((stream, at) =>
+        [8, 9].map((seq) => ({ nth: at + 1, ...event(seq, "task_updated", {}, stream) })),
+      ),
     );
     const socket = io.socket("s", ADA);
     const { places } = await join(socket, new Map(names.map((name) => [name, at(8)])));
@@ -199,7 +191,7 @@ describe("a join", () => {
     const names = [1, 2, 3].map((n) => `project:${idOf(String(n))}`);
     let reads = 0;
     db.known.set("events-heads", () => names.map((name) => head(name, reads++ < 3 ? 1 : 2)));
-    db.known.set("notifier-readable", ([, ids]) => (ids as string[]).map((id) => ({ id })));
+    db.known.set("notifier-readable", ([nths, , ids]) => readable(nths as number[], ids as string[]));
     db.known.set("events-read", ([stream]) =>
       [1, 2].map((seq) => event(seq, "task_updated", {}, stream as string)),
     );
@@ -220,7 +212,7 @@ describe("a join", () => {
   test("whose cursor is ahead, of a log that can't be read now, fails: that is no loss of events", async () => {
     let reads = 0;
     db.known.set("events-heads", () => [head(STREAM, reads++ === 0 ? 1 : 2)]);
-    db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
+    db.known.set("notifier-readable", () => MAY_READ);
     db.known.set("events-read", away);
     const joining = join(io.socket("s", ADA), new Map([[STREAM, at(2)]]));
     await expect(joining).rejects.toEqual(problem("database-unavailable"));
@@ -244,7 +236,7 @@ describe("a join", () => {
         await streams.beat();
       },
     ]) {
-      streams = new Streams(db as unknown as Database, io as unknown as PushServer, { warn: () => {} });
+      streams = new Streams(db as unknown as Database, { warn: () => {} });
       db.asked.length = 0;
       db.known.set("events-heads", () => [head(STREAM, 1, 1)]);
       const socket = io.socket("s", ADA);
@@ -252,9 +244,9 @@ describe("a join", () => {
       const access = await db.question("notifier-readable");
       await meanwhile(socket);
       db.known.set("notifier-readable", () => []);
-      access.answer([{ id: idOf("1") }]);
+      access.answer(MAY_READ);
       expect((await joining).unreadable).toEqual([STREAM]);
-      expect(socket.rooms.has(STREAM)).toBe(false);
+      expect(socket.data.streams.has(STREAM)).toBe(false);
       db.known.delete("notifier-readable");
     }
   });
@@ -265,9 +257,9 @@ describe("a join", () => {
     const joining = join(socket, new Map([[STREAM, null]]));
     const access = await db.question("notifier-readable");
     socket.disconnected = true;
-    access.answer([{ id: idOf("1") }]);
+    access.answer(MAY_READ);
     await joining;
-    expect(io.rooms.size).toBe(0);
+    expect(socket.data.streams.size).toBe(0);
   });
 
   test("keeps its stream through a beat; a stream without listeners is forgotten", async () => {
@@ -276,7 +268,7 @@ describe("a join", () => {
     const joining = join(socket, new Map([[STREAM, null]]));
     const access = await db.question("notifier-readable");
     await streams.beat();
-    access.answer([{ id: idOf("1") }]);
+    access.answer(MAY_READ);
     await joining;
     streams.offer([event(2)]);
     expect(socket.names()).toEqual(["task_updated"]);
@@ -357,7 +349,7 @@ test("a read of the log that outlives its stream's listeners sends nothing to th
 
 test("a project that is deleted closes its stream in the same turn: nothing follows its last event", async () => {
   db.known.set("events-heads", () => [head(STREAM, 1)]);
-  db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
+  db.known.set("notifier-readable", () => MAY_READ);
   const socket = io.socket("s", ADA);
   await join(socket, new Map([[STREAM, null]]));
   streams.offer([event(2, "project_deleted", { project: { id: idOf("1") } }), event(3)]);
@@ -367,7 +359,7 @@ test("a project that is deleted closes its stream in the same turn: nothing foll
 describe("the beat", () => {
   test("asks anew who may read where that changed, and closes the stream for those that may not", async () => {
     const [ada, ben] = [io.socket("a", ADA), io.socket("b", idOf("b"))];
-    db.known.set("notifier-readable", () => [{ id: idOf("1") }]);
+    db.known.set("notifier-readable", () => MAY_READ);
     db.known.set("events-heads", () => [head(STREAM, 1, 1)]);
     for (const socket of [ada, ben]) await join(socket, new Map([[STREAM, null]]));
     db.known.set("events-heads", () => [head(STREAM, 1, 2)]);
