@@ -3,6 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { appendFileSync, closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
 const STOP_MS = 15_000;
 const ANSI_COLOURS = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
@@ -29,6 +30,9 @@ interface Options {
 /** The pause before a restart: doubled at each end of a node, and reset once the node has run for the longest pause. */
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
+
+/** Where Node keeps what it compiled, for the next process: half of a node's start is reading its modules. */
+const COMPILE_CACHE = fileURLToPath(new URL("../node_modules/.cache/compile", import.meta.url));
 
 /**
  * Several node processes of the program, with one log.
@@ -62,7 +66,7 @@ export class ProcessGroup {
     const { command, args, out } = this.#options;
     const file = "folder" in out ? openSync(logFile(out.folder, name), "a") : undefined;
     const child = spawn(command, args, {
-      env: { ...process.env, ...env },
+      env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env, ...env },
       detached: process.platform !== "win32", // on Windows it would open a window
       stdio: ["ignore", file ?? "pipe", file ?? "pipe", "ipc"],
     });
