@@ -16,7 +16,7 @@ const borders = (message, ...regex) => ({
 });
 
 export default defineConfig(
-  { ignores: ["coverage/", ".data/", "node_modules/"] },
+  { ignores: ["client/dist/", "coverage/", ".data/", "node_modules/"] },
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   {

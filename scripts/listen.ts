@@ -1,13 +1,11 @@
 /**
- * `npm run listen -- <access_token> [http://127.0.0.1:3000] [stream …]`: a socket.io client that prints every event,
- * one a line, until Ctrl-C. It keeps a cursor for each stream and resumes from there, as a client should. Without a URL
- * it connects to PORT, or to the first notifier of `npm run cluster` when the gateway at PORT has no sockets.
+ * `npm run listen -- <access_token> [http://127.0.0.1:3000] [stream …]`: a program of the SDK (client/) that prints every
+ * event, one a line, until Ctrl-C. The SDK keeps a cursor for each stream and resumes from there. Without a URL it connects
+ * to PORT, or to the first notifier of `npm run cluster` when the gateway at PORT has no sockets.
  */
-import { io } from "socket.io-client";
+import { CODES, createClient } from "../client/src/index.ts";
 import { originOf, taskwireUrl } from "../core/origin.ts";
 import { printable } from "../core/text.ts";
-import type { LoggedEvent, Position } from "../core/events.ts";
-import { EVENT_TYPES } from "../services/events.ts";
 
 const [token, ...rest] = process.argv.slice(2);
 const argument = rest[0]?.includes("://") ? rest.shift() : undefined;
@@ -36,39 +34,25 @@ async function findSockets(): Promise<string> {
 if (token === undefined || token === "") fail("Usage: npm run listen -- <access_token> [url] [stream …]");
 const url = await findSockets().catch((error: unknown) => fail((error as Error).message));
 
-const cursors: Record<string, Position> = {};
-const socket = io(url, {
-  path: "/ws",
-  transports: ["websocket"],
-  // The client calls this at each connection, so that it resumes after the last events.
-  auth: (send) => send({ token, cursors, ...(streams.length > 0 && { streams }) }),
+const client = createClient({ url, token, ...(streams.length > 0 && { streams }) });
+const known = new Set<string>();
+client.on("located", ({ stream, position, recovered }) => {
+  if (known.has(stream) && !recovered) console.log(`${stream}: events are missing, fetch the state by REST`);
+  known.add(stream);
+  console.log(`stream  ${stream} at ${position.seq}`);
 });
-
-socket.on("ready", (frame: { streams: Record<string, Position & { recovered: boolean }> }) => {
-  for (const [name, { seq, id, recovered }] of Object.entries(frame.streams)) {
-    if (name in cursors && !recovered) console.log(`${name}: events are missing, fetch the state by REST`);
-    cursors[name] = { seq, id };
-    console.log(`stream  ${name} at ${seq}`);
-  }
-  console.log(`ready   ${Object.keys(frame.streams).length} streams of ${url} are live`);
+client.on("event", ({ stream, seq, type, data }) => {
+  const { task, member } = data as { task?: { title: string }; member?: { user_id: string } };
+  console.log(printable(`${stream} #${seq} ${type} ${task?.title ?? member?.user_id ?? ""}`));
 });
-for (const type of EVENT_TYPES)
-  socket.on(type, ({ stream, seq, id, data }: LoggedEvent) => {
-    cursors[stream] = { seq, id };
-    const { task, member } = data as { task?: { title: string }; member?: { user_id: string } };
-    console.log(printable(`${stream} #${seq} ${type} ${task?.title ?? member?.user_id ?? ""}`));
-  });
-socket.on("stream_closed", ({ stream }: { stream: string }) => console.log(`closed  ${stream}`));
-for (const frame of ["token_expired", "session_ended"])
-  socket.on(frame, ({ detail }: { detail: string }) => console.log(printable(detail)));
-socket.on("connect_error", (error: Error & { data?: { title: string; detail: string } }) => {
-  const { data, message } = error;
-  console.error(printable(data ? `${data.title}: ${data.detail}` : `${url}: ${message}`));
+client.on("stream_closed", ({ stream }) => console.log(`closed  ${stream}`));
+client.on("connection", ({ status, code, problem }) => {
+  if (status === "ready") console.log(`ready   ${known.size} streams of ${url} are live`);
+  if (problem !== null) console.error(printable(`${problem.title}: ${problem.detail}`));
   // A refusal is final; the client retries a server that is away.
-  if (data) process.exit(1);
+  if (status === "disconnected") process.exit(1);
+  if (status === "connecting" && code === CODES.unreachable)
+    console.error(`${url}: does not answer, trying again`);
+  else if (status === "connecting" && code !== CODES.connect) console.log("disconnected, connecting again");
 });
-socket.on("disconnect", (reason) => {
-  // The only final end; after any other the client connects again by itself.
-  if (reason === "io server disconnect") process.exit(1);
-  console.log(`disconnected (${reason}), connecting again`);
-});
+client.connect();

@@ -1,4 +1,4 @@
-/** `npm run openapi`: writes docs/openapi.json, the types of a client by it into test/e2e/api.d.ts, and docs/asyncapi.json. */
+/** `npm run openapi`: writes docs/openapi.json, the types of a client by it into client/src/api.ts, and docs/asyncapi.json. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import type { ServiceSchema } from "moleculer";
 import openapiTS, { astToString, type OpenAPI3 } from "openapi-typescript";
@@ -11,7 +11,7 @@ import { ROUTES } from "../services/api-gateway/routes.ts";
 
 export const DOCUMENT = new URL("../docs/openapi.json", import.meta.url);
 export const EVENTS_DOCUMENT = new URL("../docs/asyncapi.json", import.meta.url);
-export const CLIENT = new URL("../test/e2e/api.d.ts", import.meta.url);
+export const CLIENT = new URL("../client/src/api.ts", import.meta.url);
 const GUIDE = new URL("../docs/guide.md", import.meta.url);
 
 /** All actions of all services, by their full names. */
@@ -53,5 +53,5 @@ if (import.meta.main) {
   await writeFile(DOCUMENT, document);
   await writeFile(CLIENT, client);
   await writeFile(EVENTS_DOCUMENT, events);
-  console.log("docs/openapi.json, docs/asyncapi.json and test/e2e/api.d.ts written");
+  console.log("docs/openapi.json, docs/asyncapi.json and client/src/api.ts written");
 }

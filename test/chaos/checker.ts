@@ -8,6 +8,7 @@ import { Histories } from "./histories.ts";
 import { checkLateness } from "./lateness.ts";
 import { type Outage, outagesOf } from "./outages.ts";
 import type { Recording } from "./recording.ts";
+import { checkStores } from "./check-stores.ts";
 import { checkSteps, type Step, stepsOf } from "./rolling-steps.ts";
 
 export interface Verdict {
@@ -27,6 +28,7 @@ export function judge(recording: Recording): Verdict {
   checkAccess(recording, histories, findings);
   checkWrites(recording, histories, findings);
   checkRows(recording, findings);
+  checkStores(recording, findings);
   const lateness = checkLateness(recording, histories, findings);
   for (const { node, how } of recording.exits) findings.add("processes_ended", `${node}: ${how}`);
   for (const { node, line } of recording.rejections) findings.add("unhandled_rejections", `${node}: ${line}`);

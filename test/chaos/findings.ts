@@ -13,6 +13,8 @@ export const FINDINGS = {
   not_closed: "streams and sockets open after the right was lost",
   streams_missing: "streams that a subscriber should have had at the end",
   state_differs: "tasks whose fold differs from REST at the end",
+  store_differs: "stores of the SDK that differ from REST at the end",
+  store_waits: "changes of the SDK that were not sent at the end",
   sessions_lost: "sessions refused or ended without a cause",
   unredacted: "redacted texts that stayed, or were sent afterwards",
   holes: "missing numbers in the log",

@@ -119,6 +119,23 @@ export interface FinalState {
   faults: string[];
 }
 
+/** A live store of the SDK at the end. */
+export interface StoreReport {
+  client: string;
+  stream: string;
+  status: string;
+  /** Changes that were made in it. */
+  made: number;
+  /** Changes that were not sent, or not answered. */
+  waiting: number;
+  /** Changes that were refused, and that nobody has decided. */
+  refused: number;
+  /** What differs from REST. */
+  differences: string[];
+  /** What the client reported. */
+  errors: string[];
+}
+
 export interface Recording {
   seed: number;
   began: Time;
@@ -132,6 +149,8 @@ export interface Recording {
   state: FinalState;
   /** Tasks of each project's stream as REST lists them at the end: a digest for each id. */
   rest: Record<string, Record<string, string>>;
+  /** Of runs with clients of the SDK. */
+  stores?: StoreReport[];
   exits: { node: string; at: Time; how: string }[];
   rejections: { node: string; line: string }[];
   /** Resident bytes of each node, sampled. */

@@ -110,6 +110,23 @@ function subscribersTable({ signals }: Recording): string {
   return table([head, ...rows.sort((a, b) => Number(b[3]) - Number(a[3]))]);
 }
 
+function storesTable({ stores = [] }: Recording): string[] {
+  if (stores.length === 0) return [];
+  const rows = stores.map(({ client, stream, status, made, waiting, refused, differences }) => [
+    client,
+    stream,
+    status,
+    made,
+    waiting,
+    refused,
+    differences.length,
+  ]);
+  return [
+    "Stores of the SDK",
+    table([["client", "stream", "status", "changes", "wait", "refused", "differ"], ...rows]),
+  ];
+}
+
 function memoryTable({ memory }: Recording): string {
   const rows = Object.entries(memory).map(([name, samples]) => {
     const most = samples.reduce((a, b) => Math.max(a, b), 0);
@@ -226,6 +243,7 @@ export function report(recording: Recording, verdict: Verdict): string {
     missingWrites(recording),
     failuresTable(recording),
     subscribersTable(recording),
+    ...storesTable(recording),
     latenessTable(verdict),
     memoryTable(recording),
     findingsTable(verdict),

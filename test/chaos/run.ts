@@ -10,6 +10,7 @@ import { Reader } from "./reader.ts";
 import type { FaultSpan, History, Recording } from "./recording.ts";
 import { runRolling } from "./rolling.ts";
 import type { Subscriber } from "./subscriber.ts";
+import { SdkClient } from "./sdk-client.ts";
 import { makeSubscribers, SOCKETS } from "./subscribers.ts";
 import { taskWrites } from "./task-writes.ts";
 import { DATABASE, type Own, Topology } from "./topology.ts";
@@ -27,12 +28,16 @@ export interface RunOptions {
   only: string[];
   /** The share of writers and subscribers that there are. */
   scale: number;
+  /** Clients of the SDK take part, whose stores must be what REST says in the end. */
+  hasSdk: boolean;
   /** Empty, and open to Postgres' user. */
   folder: string;
 }
 
 const SUBSCRIBERS = 100;
 const SIZES = { writers: 20, watchers: 10, guests: 6, staff: 2, projects: 10 };
+/** Clients of the SDK, and the projects that each of them keeps. */
+const [SDK_CLIENTS, SDK_PROJECTS] = [10, 2];
 /** Milliseconds between two writes of one writer. */
 const PAUSE_MS = 600;
 /** Of a rollout: sockets, and reads a second beside the writers' 33 writes. */
@@ -46,7 +51,7 @@ const PROGRESS_MS = 1000;
 const WELL_MS = 1000;
 
 export async function run(
-  { seed, length, isRolling, only, scale, folder }: RunOptions,
+  { seed, length, isRolling, only, scale, hasSdk, folder }: RunOptions,
   own: Own,
   say: (line: string) => void,
   onProgress: (line: string) => void,
@@ -85,6 +90,10 @@ export async function run(
   const writing = writers.map((writer) => writer.run(ending.signal, PAUSE_MS));
   if (isRolling)
     writing.push(new Reader(world, random.fork()).run(ending.signal, Math.round(ROLLING_READS * scale)));
+  // Drawn last: a seed makes the same choices with them and without them.
+  const sdk = hasSdk ? makeSdkClients(world, scaled(SDK_CLIENTS), topology, random.fork()) : [];
+  own("clients of the SDK", () => Promise.all(sdk.map((one) => one.stop())));
+  writing.push(...sdk.map((one) => one.run(ending.signal, PAUSE_MS)));
   const how = isRolling ? "while each node restarts, and dies" : describe(length);
   say(`${writers.length} writers and ${subscribers.length} subscribers ${how}, seed ${seed}`);
   const progress = setInterval(() => {
@@ -122,6 +131,7 @@ export async function run(
   await Promise.all(writing);
   signal.throwIfAborted();
   const absent = await quiet(signals, subscribers);
+  const stores = (await Promise.all(sdk.map((one) => one.report()))).flat();
   const ended = Date.now();
   for (const { name } of absent) signals.push({ at: ended, client: name, connection: 0, kind: "absent" });
   const listed = await listTasks(world);
@@ -140,10 +150,27 @@ export async function run(
     histories,
     state: await dumpState(url),
     rest: listed,
+    ...(hasSdk && { stores }),
     exits: topology.exits,
     rejections: topology.rejections,
     memory: topology.memory,
   };
+}
+
+/** Clients of writers, who stay in their projects. */
+function makeSdkClients(
+  world: World,
+  count: number,
+  { api, sockets }: Topology,
+  random: Random,
+): SdkClient[] {
+  const users = world.writers.filter((user) => world.projectsOf(user).length > 0);
+  return Array.from({ length: Math.min(count, users.length) }, (_, n) => {
+    const user = users[n] as World["writers"][number];
+    const projects = world.projectsOf(user).slice(0, SDK_PROJECTS);
+    const urls = { api: () => api.url, sockets: sockets.url };
+    return new SdkClient({ name: `sdk${n}`, user, projects, urls, world, random: random.fork() });
+  });
 }
 
 const describe = (length: RunOptions["length"]): string =>

@@ -1,6 +1,6 @@
 import createClient from "openapi-fetch";
 import { mustConform } from "../support/conformance.ts";
-import type { paths } from "./api.d.ts";
+import type { paths } from "../../client/src/api.ts";
 
 export type Client = ReturnType<typeof connect>;
 

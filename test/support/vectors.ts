@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { until } from "../../local/until.ts";
 import { Api, PASSWORD } from "./api.ts";
 import type { Wire } from "./answer.ts";
-import { type Frame, RawSocket } from "./raw-socket.ts";
+import { type Frame, type Next, RawSocket } from "./raw-socket.ts";
 import type { ServerActions } from "./server-actions.ts";
 
 type Step =
@@ -18,6 +18,25 @@ type Step =
   | { disconnect: true }
   | { ended: string }
   | { state: { next: string; cursors?: Wire; fetch?: string[]; titles?: string[] } };
+
+/** A client that vectors can be played with. It does nothing by itself. */
+export interface VectorClient {
+  readonly cursors: ReadonlyMap<string, object>;
+  /** Streams whose state is to be fetched. */
+  readonly fetch: Set<string>;
+  /** The tasks that it shows, by id. */
+  readonly tasks: ReadonlyMap<string, { title: string | null }>;
+  /** Frames that nobody has taken yet. */
+  readonly frames: Frame[];
+  readonly next: Next;
+  /** How the last connection ended; null while it is open. */
+  readonly ended: "by server" | "by connection" | null;
+  /** @returns the problem of a refused handshake; null when the socket is open */
+  connect(auth: object): Promise<Wire>;
+  /** Sends a request. @returns its acknowledgement */
+  ask(name: string, request: Wire): Promise<Wire>;
+  disconnect(): void;
+}
 
 export interface Vector {
   name: string;
@@ -84,8 +103,12 @@ class Variables {
 }
 
 /** @throws Error that names the step that failed */
-export async function runVector({ steps }: Vector, url: string, actions: ServerActions): Promise<void> {
-  const client = new RawSocket(url);
+export async function runVector(
+  { steps }: Vector,
+  url: string,
+  actions: ServerActions,
+  client: VectorClient = new RawSocket(url),
+): Promise<void> {
   const variables = new Variables();
   const api = new Api(url);
 

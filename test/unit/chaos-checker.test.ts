@@ -4,7 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { judge } from "../chaos/checker.ts";
 import { type Finding, FINDINGS } from "../chaos/findings.ts";
-import { type Call, readRecording, type Recording, type Signal, writeRecording } from "../chaos/recording.ts";
+import {
+  type Call,
+  readRecording,
+  type Recording,
+  type Signal,
+  type StoreReport,
+  writeRecording,
+} from "../chaos/recording.ts";
 import { ANN, BOB, CAT, PROJECT, soundRecording, STREAM } from "../chaos/sound-recording.ts";
 
 type EventSignal = Extract<Signal, { kind: "event" }>;
@@ -39,6 +46,18 @@ const rollOut = (r: Recording): void =>
     ended: r.ended,
     isBounded: true,
   });
+
+const storeOf = (more: Partial<StoreReport>): StoreReport => ({
+  client: "sdk0",
+  stream: "project:p",
+  status: "live",
+  made: 1,
+  waiting: 0,
+  refused: 0,
+  differences: [],
+  errors: [],
+  ...more,
+});
 
 /** What is spoiled, how, and what the checker counts then. */
 const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<Record<Finding, number>>][] = [
@@ -248,6 +267,12 @@ const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<R
     },
     { slow_return: 1 },
   ],
+  [
+    "a store of the SDK ends with another state",
+    (r) => (r.stores = [storeOf({ differences: ["task t1"] }), storeOf({ status: "stale" })]),
+    { store_differs: 2 },
+  ],
+  ["changes of the SDK are never sent", (r) => (r.stores = [storeOf({ waiting: 2 })]), { store_waits: 2 }],
   [
     "a process ends by itself",
     (r) => r.exits.push({ node: "tasks-1", at: r.began, how: "exit code 1" }),
