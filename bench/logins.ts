@@ -1,7 +1,7 @@
 /**
- * `npm run bench:logins`: do logins slow other requests? Reads a task at a steady pace: alone, while 8 users log in again
- * and again, and while 200 logins come at once. Prints the 95th and 99th percentile of each and their ratios to the quiet
- * ones. Passwords cost what they cost in production, and rate limits count. It takes about 25 seconds.
+ * `npm run bench:logins`: do logins slow other requests? Reads a task at a steady pace: alone and while 8 users log in
+ * again and again, in turns, and then while 200 logins come at once. Prints the 95th and 99th percentile of each and their
+ * ratios to the quiet ones. Passwords cost what they cost in production, and rate limits count. It takes half a minute.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { PASSWORD, percentile, startSystem } from "./system.ts";
@@ -10,8 +10,8 @@ const [CLIENTS, STORM] = [8, 200];
 /** The pause between two reads. */
 const PAUSE_MS = 5;
 const WARM_UP_MS = 1000;
-/** How long reads go on, without logins and beside those of the clients. */
-const READ_MS = 5000;
+/** Turns, and how long reads go on in each, without logins and beside those of the clients. */
+const [TURNS, READ_MS] = [4, 2000];
 
 const system = await startSystem({
   BCRYPT_COST: "12",
@@ -43,9 +43,6 @@ const during = (ms: number): (() => boolean) => {
   return () => performance.now() < end;
 };
 
-const p95 = (times: number[]): number => percentile(times, 0.95);
-const p99 = (times: number[]): number => percentile(times, 0.99);
-
 try {
   const users = await Promise.all(
     Array.from({ length: CLIENTS }, (_, nth) => system.register(`bench${nth}`)),
@@ -53,40 +50,46 @@ try {
   const { token } = users[0] as { token: string };
   const { id } = await system.must<{ id: string }>("POST", "/tasks", { token, body: { title: "Read me" } });
   const path = `/tasks/${id}`;
-  await read(path, token, during(WARM_UP_MS));
-  const quiet = await read(path, token, during(READ_MS));
-
-  let statuses = new Map<number, number>();
-  async function login(user: number): Promise<void> {
+  /** Logs in, and counts the status of the answer. */
+  async function login(user: number, statuses: Map<number, number>): Promise<void> {
     const body = { login: `bench${user}`, password: PASSWORD };
     const { status } = await system.request("POST", "/auth/login", { body });
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }
-  const print = (label: string, times: number[]): void => {
-    const ratios = `÷ quiet ${(p95(times) / p95(quiet)).toFixed(2)} and ${(p99(times) / p99(quiet)).toFixed(2)}`;
-    const logins = [...statuses].map(([status, count]) => `${count} × ${status}`).join(", ");
-    console.log(
-      `  ${label.padEnd(22)} p95 ${p95(times).toFixed(1)}, p99 ${p99(times).toFixed(1)} ms of ${times.length}; ${ratios}${logins && `; logins: ${logins}`}`,
-    );
+
+  await read(path, token, during(WARM_UP_MS));
+  const [quiet, busy]: [number[], number[]] = [[], []];
+  const [few, many] = [new Map<number, number>(), new Map<number, number>()];
+  for (let turn = 0; turn < TURNS; turn++) {
+    quiet.push(...(await read(path, token, during(READ_MS))));
+    const going = during(READ_MS);
+    const clients = users.map(async (_user, nth) => {
+      while (going()) await login(nth, few);
+    });
+    busy.push(...(await read(path, token, going)));
+    await Promise.all(clients);
+  }
+
+  let open = STORM;
+  const storm = Array.from({ length: STORM }, async (_, nth) => {
+    await login(nth % CLIENTS, many);
+    open -= 1;
+  });
+  const stormy = await read(path, token, () => open > 0);
+  await Promise.all(storm);
+
+  const ratio = (share: number, times: number[]): string =>
+    (percentile(times, share) / percentile(quiet, share)).toFixed(2);
+  const print = (label: string, times: number[], statuses?: Map<number, number>): void => {
+    const figures = `p95 ${percentile(times, 0.95).toFixed(1)}, p99 ${percentile(times, 0.99).toFixed(1)} ms of ${times.length}`;
+    const counts = [...(statuses ?? [])].map(([status, count]) => `${count} × ${status}`).join(", ");
+    const rest = `, ÷ quiet ${ratio(0.95, times)} and ${ratio(0.99, times)}; logins: ${counts}`;
+    console.log(`  ${label.padEnd(22)} ${figures}${statuses === undefined ? "" : rest}`);
   };
   console.log(`GET /tasks/{id} every ${PAUSE_MS} ms`);
   print("quiet", quiet);
-
-  const going = during(READ_MS);
-  const clients = users.map(async (_user, nth) => {
-    while (going()) await login(nth);
-  });
-  print(`${CLIENTS} logins at once`, await read(path, token, going));
-  await Promise.all(clients);
-
-  statuses = new Map();
-  let open = STORM;
-  const storm = Array.from({ length: STORM }, async (_, nth) => {
-    await login(nth % CLIENTS);
-    open -= 1;
-  });
-  print(`${STORM} logins at once`, await read(path, token, () => open > 0));
-  await Promise.all(storm);
+  print(`${CLIENTS} logins at once`, busy, few);
+  print(`${STORM} logins at once`, stormy, many);
 } finally {
   await system.stop();
 }
