@@ -9,7 +9,7 @@ export interface Filter {
 }
 
 const COLUMNS = `t.id, t.title, t.description, t.status, t.priority, t.project_id, t.category_id, t.created_by,
-  t.assigned_to, t.due_date, t.completed_at, t.version, t.created_at, t.updated_at`;
+  t.assigned_to, t.due_date, t.completed_at, t.position, t.version, t.created_at, t.updated_at`;
 
 export const PROJECT = {
   name: "project",
@@ -83,14 +83,15 @@ export const DETAIL = {
 };
 
 const INSERTED = `id, title, description, status, priority, project_id, created_by, assigned_to, due_date, completed_at,
-  created_at, updated_at`;
+  position, created_at, updated_at`;
 
 export const INSERT = {
   name: "insert",
   text: withEvents(
     `row AS (
-     INSERT INTO tasks.tasks (${INSERTED}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id)`,
-    13,
+     INSERT INTO tasks.tasks (${INSERTED}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+     RETURNING id)`,
+    14,
   ),
 };
 

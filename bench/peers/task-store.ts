@@ -27,6 +27,7 @@ export interface Task {
   assigned_to: string | null;
   due_date: string | null;
   completed_at: string | null;
+  position: string;
   version: number;
   created_at: string;
   updated_at: string;
@@ -91,8 +92,13 @@ const events = declareEvents({
 const causeOf = (actor: Actor) =>
   ({ actor, requestId: newId(), time: new Date().toISOString() }) satisfies Cause;
 
-const blank = ({ actor, time }: ReturnType<typeof causeOf>, project_id: string, title: string): Task => ({
-  id: newId(),
+const blank = (
+  { actor, time }: ReturnType<typeof causeOf>,
+  project_id: string,
+  title: string,
+  id = newId(),
+): Task => ({
+  id,
   title,
   description: null,
   status: "pending",
@@ -103,6 +109,7 @@ const blank = ({ actor, time }: ReturnType<typeof causeOf>, project_id: string, 
   assigned_to: null,
   due_date: null,
   completed_at: null,
+  position: id.replaceAll("-", ""),
   version: 1,
   created_at: time,
   updated_at: time,
@@ -180,9 +187,10 @@ export function openStore(config: Config) {
       await mustWrite(actor, id);
       const cause = causeOf(actor);
       const task = blank(cause, id, title);
-      const { description, status, priority, created_by, assigned_to, due_date, completed_at } = task;
+      const { description, status, priority, created_by, assigned_to, due_date, completed_at, position } =
+        task;
       const first = [task.id, title, description, status, priority, id, created_by, assigned_to];
-      const values = [...first, due_date, completed_at, cause.time, cause.time];
+      const values = [...first, due_date, completed_at, position, cause.time, cause.time];
       await commit(db, { ...sql.INSERT, values }, [creationOf(task, cause)]);
       return task;
     },

@@ -73,6 +73,7 @@ export async function startFastapi({ ground, own, say }: Start): Promise<Server 
     env: {
       DATABASE_URL: url.replace(/^postgres(ql)?:/, "postgresql+asyncpg:"),
       DATABASE_POOL: POOL,
+      PYTHONDONTWRITEBYTECODE: "1",
       JWT_SECRET: ground.secret,
     },
   });
