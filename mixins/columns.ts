@@ -54,9 +54,9 @@ export interface Columns<Row extends object, Input extends object, Told extends 
   /** `$1, $2, …` for `valuesOf`, beginning at `$first`. */
   parameters(first: number): string;
   valuesOf(row: Row): unknown[];
-  /** `title = $3, …` for `changingValuesOf`, beginning at `$first`. */
-  assignments(first: number): string;
-  changingValuesOf(row: Row): unknown[];
+  /** `title = $3, …` for `changingValuesOf` without the same columns, beginning at `$first`. */
+  assignments(first: number, without?: readonly (keyof Row)[]): string;
+  changingValuesOf(row: Row, without?: readonly (keyof Row)[]): unknown[];
   /** `title = g.title, …` */
   assignmentsFrom(source: string): string;
   /** The told columns that differ. */
@@ -73,6 +73,8 @@ export function defineColumns<Row extends object, Input extends object, Told ext
     columns.filter(([, column]) => holds(column)).map(([name]) => name);
   const all = namesWhere(() => true);
   const changing = namesWhere((column) => !("once" in column));
+  const written = (without: readonly (keyof Row)[] = []): Name[] =>
+    changing.filter((name) => !without.includes(name));
   const told = namesWhere((column) => "required" in column || "default" in column || "told" in column);
   const defaults = columns.filter(([, column]) => "default" in column);
 
@@ -91,8 +93,11 @@ export function defineColumns<Row extends object, Input extends object, Told ext
     definitions: columns.map(([name, { type }]) => `${name} ${type}`).join(", "),
     parameters: (first) => all.map((_name, n) => `$${first + n}`).join(", "),
     valuesOf: (row) => all.map((name) => row[name]),
-    assignments: (first) => changing.map((name, n) => `${name} = $${first + n}`).join(", "),
-    changingValuesOf: (row) => changing.map((name) => row[name]),
+    assignments: (first, without) =>
+      written(without)
+        .map((name, n) => `${name} = $${first + n}`)
+        .join(", "),
+    changingValuesOf: (row, without) => written(without).map((name) => row[name]),
     assignmentsFrom: (source) => changing.map((name) => `${name} = ${source}.${name}`).join(", "),
     changesBetween: (before, after) =>
       Object.fromEntries(

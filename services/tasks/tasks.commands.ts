@@ -106,18 +106,28 @@ export async function createTask(
   });
 }
 
-const UPDATE = withEvents(
-  `row AS (
-     UPDATE tasks.tasks SET ${taskColumns.assignments(3)} WHERE id = $1 AND version = $2 RETURNING id)`,
-  3 + taskColumns.changing.length,
-);
+/** What search reads: a statement that sets these columns makes all words of them again, whether they changed or not. */
+const SEARCHED = ["title", "description"] as const;
+
+const update = (without: readonly (typeof SEARCHED)[number][]): string =>
+  withEvents(
+    `row AS (
+       UPDATE tasks.tasks SET ${taskColumns.assignments(3, without)} WHERE id = $1 AND version = $2 RETURNING id)`,
+    3 + taskColumns.changing.length - without.length,
+  );
+const [UPDATE, UPDATE_UNSEARCHED] = [update([]), update(SEARCHED)];
 
 /** The statement that writes `next` if the row still is as it was found. */
-export const updateOf = (next: TaskRow, found: FoundTask): Statement => ({
-  name: "tasks-update",
-  text: UPDATE,
-  values: [next.id, found.version, ...taskColumns.changingValuesOf(next)],
-});
+export function updateOf(next: TaskRow, found: FoundTask): Statement {
+  const keys = [next.id, found.version];
+  return SEARCHED.some((column) => next[column] !== found[column])
+    ? { name: "tasks-update", text: UPDATE, values: [...keys, ...taskColumns.changingValuesOf(next)] }
+    : {
+        name: "tasks-update-unsearched",
+        text: UPDATE_UNSEARCHED,
+        values: [...keys, ...taskColumns.changingValuesOf(next, SEARCHED)],
+      };
+}
 
 /** @returns null when another write was faster */
 async function commitTask(
