@@ -56,8 +56,11 @@ export function clientOf(port: number | string): ApiClient {
   };
 }
 
-/** @param env of the process, beside what every bench sets: a database, a port, no rate limits */
-export async function startSystem(env: Record<string, string>): Promise<System> {
+/**
+ * @param env of the process, beside what every bench sets: a database, a port, no rate limits
+ * @returns also the origin that gateway and notifier listen at
+ */
+export async function startSystem(env: Record<string, string>): Promise<System & { origin: string }> {
   const dir = await mkdtemp(join(tmpdir(), "taskwire-bench-"));
   // Postgres never runs as root: its own user must reach the folder.
   await chmod(dir, 0o755);
@@ -93,7 +96,7 @@ export async function startSystem(env: Record<string, string>): Promise<System> 
     await stop();
     throw error;
   }
-  return { databaseUrl: postgres.url, ...clientOf(port), stop };
+  return { databaseUrl: postgres.url, origin: `http://127.0.0.1:${port}`, ...clientOf(port), stop };
 }
 
 /** @param share 0.95 for the 95th percentile */

@@ -136,7 +136,8 @@ CREATE TABLE events.streams (
   head bigint NOT NULL,
   members_version bigint NOT NULL DEFAULT 0,
   last_id uuid,
-  previous_id uuid
+  previous_id uuid,
+  oldest_at timestamp(3) with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone
 ) WITH (fillfactor=50);
 
 CREATE TABLE idempotency.keys (
@@ -338,6 +339,8 @@ CREATE INDEX sessions_user_idx ON auth.sessions USING btree (user_id) WHERE (rev
 
 CREATE INDEX log_thing_idx ON events.log USING btree (COALESCE(((data -> 'task'::text) ->> 'id'::text), ((data -> 'comment'::text) ->> 'id'::text)));
 
+CREATE INDEX streams_oldest_idx ON events.streams USING btree (oldest_at);
+
 CREATE INDEX keys_kept_until_idx ON idempotency.keys USING btree (kept_until);
 
 CREATE INDEX members_joined_idx ON projects.members USING btree (project_id, created_at, user_id);
@@ -366,11 +369,15 @@ CREATE INDEX tasks_column_idx ON tasks.tasks USING btree (project_id, status, "p
 
 CREATE INDEX tasks_created_idx ON tasks.tasks USING btree (created_at, id) WHERE (created_at > '-infinity'::timestamp with time zone);
 
+CREATE INDEX tasks_creator_idx ON tasks.tasks USING btree (created_by, created_at, id) WHERE (project_id IS NOT NULL);
+
 CREATE INDEX tasks_deleted_idx ON tasks.tasks USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 
 CREATE INDEX tasks_due_soon_idx ON tasks.tasks USING btree (due_date) WHERE ((deleted_at IS NULL) AND (status = ANY (ARRAY['pending'::text, 'in_progress'::text])) AND (announced_due_date IS DISTINCT FROM due_date));
 
 CREATE INDEX tasks_long_position_idx ON tasks.tasks USING btree (id) WHERE (octet_length("position") > 64);
+
+CREATE INDEX tasks_open_due_idx ON tasks.tasks USING btree (project_id, due_date) WHERE ((deleted_at IS NULL) AND (status = ANY (ARRAY['pending'::text, 'in_progress'::text])) AND (due_date IS NOT NULL));
 
 CREATE INDEX tasks_personal_idx ON tasks.tasks USING btree (created_by, created_at, id) WHERE (project_id IS NULL);
 
@@ -381,6 +388,8 @@ CREATE INDEX tasks_position_idx ON tasks.tasks USING btree (project_id, "positio
 CREATE INDEX tasks_project_created_idx ON tasks.tasks USING btree (project_id, created_at, id);
 
 CREATE INDEX tasks_project_due_idx ON tasks.tasks USING btree (project_id, COALESCE(due_date, 'infinity'::timestamp with time zone), id);
+
+CREATE INDEX tasks_project_priority_idx ON tasks.tasks USING btree (project_id, array_position('{low,medium,high,urgent}'::text[], priority), id);
 
 CREATE INDEX tasks_project_updated_idx ON tasks.tasks USING btree (project_id, updated_at, id);
 

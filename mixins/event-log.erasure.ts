@@ -68,84 +68,85 @@ const FORGET_EVENTS = 5000;
 
 /** Forgets the oldest events of a stream that nobody can read any more. @returns whether there may be more */
 export async function forgetEvents(db: Queryable, stream: string): Promise<boolean> {
-  const rows = await db.query({
+  const [{ forgotten } = { forgotten: 0 }] = await db.query<{ forgotten: number }>({
     name: "events-forget",
     slow: "bounded",
     text: `WITH gone AS (
-             DELETE FROM events.log WHERE stream = $1 AND seq IN (
-               SELECT seq FROM events.log WHERE stream = $1 ORDER BY seq LIMIT $2)
+             DELETE FROM events.log WHERE stream = $1 AND seq < $2::int + (
+               SELECT seq FROM events.log WHERE stream = $1 ORDER BY seq LIMIT 1)
              RETURNING 1)
-           SELECT 1 FROM gone`,
+           SELECT count(*)::int AS forgotten FROM gone`,
     values: [stream, FORGET_EVENTS],
   });
-  return rows.length === FORGET_EVENTS;
+  return forgotten === FORGET_EVENTS;
 }
 
-/** Streams that one statement looks at for old events. */
-const WALK_STREAMS = 1000;
+/** Streams that one statement looks at for old events: it holds their locks meanwhile. */
+const LOOK_STREAMS = 200;
 
 /**
- * Forgets old events of the streams that follow `after` in the order of their names, in a batch. A stream's events
- * go in the order of seq, not of time, so that no hole remains between the kept ones. Its last event stays, whatever its
- * age: readers are anchored at it. Plan: primary keys of events.streams and events.log.
+ * Forgets old events of some streams, in a batch. A stream's events go in the order of seq, not of time, so that no hole
+ * remains between the kept ones. Its last event stays, whatever its age: readers are anchored at it. Streams that another
+ * write holds are left to a later call. Plan: streams_oldest_idx, and the primary key of events.log.
  * @param before ISO 8601
- * @param after a stream's name; empty at the beginning
- * @returns the name that the next batch follows; null at the end
+ * @returns whether there may be more
  */
-export async function forgetOldEvents(db: Queryable, before: string, after: string): Promise<string | null> {
-  const [{ last, forgotten } = { last: null, forgotten: 0 }] = await db.query<{
-    last: string | null;
-    forgotten: number;
-  }>({
+export async function forgetOldEvents(db: Queryable, before: string): Promise<boolean> {
+  const [{ looked } = { looked: 0 }] = await db.query<{ looked: number }>({
     name: "events-forget-old",
     slow: "bounded",
-    text: `WITH walked AS (
-             SELECT name, head FROM events.streams WHERE name > $1 ORDER BY name LIMIT $3),
+    text: `WITH due AS (
+             SELECT name, head FROM events.streams WHERE oldest_at < $1 ORDER BY oldest_at LIMIT $2
+             FOR NO KEY UPDATE SKIP LOCKED),
            old AS (
-             SELECT w.name, first.seq, least(w.head, coalesce(young.seq, first.seq + $4)) AS cut
-             FROM walked w
-             CROSS JOIN LATERAL (
-               SELECT seq, time FROM events.log WHERE stream = w.name ORDER BY seq LIMIT 1) first
+             SELECT due.name, due.head, first.seq,
+                    CASE WHEN first.time >= $1 THEN first.seq
+                         ELSE least(due.head, coalesce(young.seq, first.seq + $3)) END AS cut
+             FROM due
              LEFT JOIN LATERAL (
-               SELECT seq FROM (SELECT seq, time FROM events.log WHERE stream = w.name ORDER BY seq LIMIT $4) e
-               WHERE time >= $2 ORDER BY seq LIMIT 1) young ON true
-             WHERE first.time < $2 AND first.seq < w.head),
+               SELECT seq, time FROM events.log WHERE stream = due.name ORDER BY seq LIMIT 1) first ON true
+             LEFT JOIN LATERAL (
+               SELECT seq FROM (SELECT seq, time FROM events.log WHERE stream = due.name ORDER BY seq LIMIT $3) e
+               WHERE first.time < $1 AND time >= $1 ORDER BY seq LIMIT 1) young ON true),
            batch AS (
-             SELECT name, cut FROM (SELECT name, cut, sum(cut - seq) OVER (ORDER BY name) AS events FROM old) o
-             WHERE events <= $4),
+             SELECT name, head, cut FROM (
+               SELECT name, head, cut, sum(coalesce(cut - seq, 0)) OVER (ORDER BY name) AS events FROM old) o
+             WHERE events <= $3),
            gone AS (
-             DELETE FROM events.log l USING batch b WHERE l.stream = b.name AND l.seq < b.cut RETURNING 1)
-           SELECT (SELECT max(name) FROM walked) AS last, (SELECT count(*)::int FROM gone) AS forgotten`,
-    values: [after, before, WALK_STREAMS, FORGET_EVENTS],
+             DELETE FROM events.log l USING batch b WHERE l.stream = b.name AND l.seq < b.cut),
+           looked AS (
+             UPDATE events.streams s SET oldest_at = CASE WHEN kept.seq < b.head THEN kept.time ELSE 'infinity' END
+             FROM batch b LEFT JOIN LATERAL (
+               SELECT seq, time FROM events.log WHERE stream = b.name AND seq >= b.cut ORDER BY seq LIMIT 1) kept ON true
+             WHERE s.name = b.name RETURNING 1)
+           SELECT count(*)::int AS looked FROM looked`,
+    values: [before, LOOK_STREAMS, FORGET_EVENTS],
   });
-  return forgotten > 0 ? after : last;
+  return looked > 0;
 }
+
+/** Streams of which nobody has looked how old they are, at most, of which one statement finds that out. */
+const UNKNOWN_STREAMS = 1000;
 
 /**
  * The time of the oldest event that the retention will forget; null for none. The last event of a stream stays, so it does
- * not count. It walks all streams as `forgetOldEvents` does, since an index by time would cost every write: 100,000 streams
- * are 100 statements, and take a second or two. Plan: primary keys of events.streams and events.log.
+ * not count. Plan: streams_oldest_idx, and the primary key of events.log.
  */
 export async function oldestToForget(db: Queryable): Promise<string | null> {
-  let oldest: string | null = null;
-  let after: string | null = "";
-  while (after !== null) {
-    const [page]: { last: string | null; oldest: string | null }[] = await db.query({
-      name: "events-oldest",
-      slow: "bounded",
-      text: `WITH walked AS (
-               SELECT name, head FROM events.streams WHERE name > $1 ORDER BY name LIMIT $2)
-             SELECT (SELECT max(name) FROM walked) AS last, min(first.time) AS oldest
-             FROM walked w
-             CROSS JOIN LATERAL (SELECT seq, time FROM events.log WHERE stream = w.name ORDER BY seq LIMIT 1) first
-             WHERE first.seq < w.head`,
-      values: [after, WALK_STREAMS],
-    });
-    const found = page?.oldest ?? null;
-    if (found !== null && (oldest === null || Date.parse(found) < Date.parse(oldest))) oldest = found;
-    after = page?.last ?? null;
-  }
-  return oldest;
+  const [found] = await db.query<{ oldest: string | null }>({
+    name: "events-oldest",
+    slow: "bounded",
+    text: `SELECT least(
+             (SELECT nullif(oldest_at, 'infinity') FROM events.streams
+              WHERE oldest_at > '-infinity' ORDER BY oldest_at LIMIT 1),
+             (SELECT min(first.time) FROM (
+                SELECT name, head FROM events.streams WHERE oldest_at = '-infinity' LIMIT $1) s
+              CROSS JOIN LATERAL (
+                SELECT seq, time FROM events.log WHERE stream = s.name ORDER BY seq LIMIT 1) first
+              WHERE first.seq < s.head)) AS oldest`,
+    values: [UNKNOWN_STREAMS],
+  });
+  return found?.oldest ?? null;
 }
 
 /** Forgets a stream with its last few events: its project was removed for good. */

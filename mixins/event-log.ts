@@ -131,7 +131,9 @@ heads AS (
   SELECT stream, count(*), sum(access), (array_agg(id ORDER BY ord DESC))[1] FROM input GROUP BY stream ORDER BY stream
   ON CONFLICT (name) DO UPDATE
     SET head = s.head + excluded.head, members_version = s.members_version + excluded.members_version,
-        last_id = excluded.last_id, previous_id = s.last_id
+        last_id = excluded.last_id, previous_id = s.last_id,
+        -- What was the last event, and stays for that, may be forgotten now.
+        oldest_at = CASE s.oldest_at WHEN 'infinity' THEN '-infinity' ELSE s.oldest_at END
     WHERE s.members_version = coalesce((SELECT max(guard) FROM input WHERE stream = s.name), s.members_version)
   RETURNING s.name, s.head, s.previous_id
 ),

@@ -49,6 +49,11 @@ export interface Branch {
 export interface Listing {
   /** The columns of an item, under their names in it; `id` among them. */
   columns: string;
+  /**
+   * The table of the items, as `t`, where the branches give ids and sort keys alone: a page that is put together out of many
+   * rows sorts short ones, and reads its own items by id.
+   */
+  rows?: string;
   branches: Branch[];
   sorts: Record<string, SortKey>;
   /** The keys of `sorts` in whose order an index holds the rows of each branch. */
@@ -65,6 +70,8 @@ export interface Listing {
   id?: SortKey;
   /** `name AS (…)` that the branches may use. */
   with?: string[];
+  /** SQL of the total, up to one row more than COUNTED_ROWS, where something has counted the rows already. */
+  total?: string;
   /** Columns from a single row that the result brings along (`project.id AS of_project`), and that row's source. */
   about?: { columns: string; from: string };
 }
@@ -77,6 +84,15 @@ interface Extra {
 }
 
 const UUID = { sql: "t.id", type: "uuid" };
+
+/** Some of a branch's rows: with `each`, so many for every row of it. */
+export function rowsOf(
+  { each, from, where }: Branch,
+  { columns, orderBy, limit }: { columns: string; orderBy: string; limit: string },
+): string {
+  const rows = `SELECT ${columns} FROM ${from} WHERE ${where.join(" AND ")} ORDER BY ${orderBy} ${limit}`;
+  return each === undefined ? rows : `SELECT nth.* FROM ${each} CROSS JOIN LATERAL (${rows}) nth`;
+}
 
 /** The rows that a page of a list may have to read; undefined: only the page's own. */
 export function costOf(
@@ -96,7 +112,7 @@ export function costOf(
  * @throws Problem validation-failed for a cursor of another order
  */
 export function listStatement(listing: Listing, page: PageOf, parameters: Parameters): Statement {
-  const { columns, branches, sorts, id = UUID, about } = listing;
+  const { columns, rows, branches, sorts, id = UUID, about } = listing;
   const terms = parseSort(page.sort ?? listing.sort).map(({ key, descending }) => ({
     ...(sorts[key] as SortKey),
     descending,
@@ -116,33 +132,33 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
   const take = parameters.add(page.limit + 1);
 
   const slice = `LIMIT ${take}::int OFFSET ${offset}::int`;
-  const rows = ({ each, from, where }: Branch, limit: string) => {
-    const selected = `SELECT ${columns}, ${keys.map(({ sql }, n) => `${sql} AS k${n}`).join(", ")}
-      FROM ${from} WHERE ${[...where, after].join(" AND ")} ORDER BY ${orderBy} ${limit}`;
-    return each === undefined ? selected : `SELECT nth.* FROM ${each} CROSS JOIN LATERAL (${selected}) nth`;
-  };
-  // The first few rows of each branch, then the first few of those.
-  const few = branches.map((branch) => `(${rows(branch, `LIMIT ${take}::int + ${offset}::int`)})`);
+  const selected = [rows === undefined ? columns : "t.id", ...keys.map(({ sql }, n) => `${sql} AS k${n}`)];
+  const some = (branch: Branch, limit: string) =>
+    rowsOf({ ...branch, where: [...branch.where, after] }, { columns: selected.join(", "), orderBy, limit });
   const [only] = branches as [Branch];
+  // The first few rows of each branch, then the first few of those.
+  const few = () => branches.map((branch) => `(${some(branch, `LIMIT ${take}::int + ${offset}::int`)})`);
   const paged =
     branches.length === 1 && only.each === undefined
-      ? rows(only, slice)
-      : `SELECT * FROM (${few.join(" UNION ALL ")}) page ORDER BY ${outerOrder} ${slice}`;
+      ? some(only, slice)
+      : `SELECT * FROM (${few().join(" UNION ALL ")}) page ORDER BY ${outerOrder} ${slice}`;
   // One row more than the total counts tells that there are more.
   const count = ({ each, from, where }: Branch) =>
     `(SELECT count(*) FROM (SELECT FROM ${each === undefined ? "" : `${each} CROSS JOIN `}${from}
       WHERE ${where.join(" AND ")} LIMIT ${COUNTED_ROWS + 1}) counted)`;
-  const total = counts ? branches.map(count).join(" + ") : "NULL::bigint";
-  const statement = named(
-    `WITH ${[...(listing.with ?? []), `counted AS (SELECT ${total} AS total)`, `page AS (${paged})`].join(",\n")}
-     SELECT ${about === undefined ? "" : `${about.columns}, `}counted.total, page.*,
+  const counted = listing.total ?? branches.map(count).join(" + ");
+  const total = counts ? counted : "NULL::bigint";
+  const text = `WITH ${[...(listing.with ?? []), `counted AS (SELECT ${total} AS total)`, `page AS (${paged})`].join(",\n")}
+     SELECT ${about === undefined ? "" : `${about.columns}, `}counted.total, ${rows === undefined ? "page" : "item"}.*,
             CASE WHEN page.id IS NOT NULL THEN json_build_array(${position})::text END AS page_position
      FROM counted ${about === undefined ? "" : `LEFT JOIN ${about.from} ON true`} LEFT JOIN page ON true
-     ORDER BY ${outerOrder}`,
-    parameters.values,
-  );
+     ${rows === undefined ? "" : `LEFT JOIN LATERAL (SELECT ${columns} FROM ${rows} WHERE t.id = page.id OFFSET 0) item ON true`}
+     ORDER BY ${outerOrder}`;
+  const { values } = parameters;
   const slow = costOf(listing, page);
-  return slow === undefined ? statement : { ...statement, slow, by: listing.caller };
+  if (slow === undefined) return named(text, values);
+  // How to read any number of rows depends on the values: without a name the statement is planned with them.
+  return { ...(slow === "unbounded" ? { text, values } : named(text, values)), slow, by: listing.caller };
 }
 
 /** `(a, b, id) > (…)` when all keys sort one way, so that an index can begin there; else the same, written out. */

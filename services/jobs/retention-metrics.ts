@@ -3,7 +3,7 @@ import type { Queryable } from "../../mixins/database.ts";
 import { oldestToForget } from "../../mixins/event-log.erasure.ts";
 
 const DAY_S = 86_400;
-/** Milliseconds that the age is good for: each reading walks all streams. */
+/** Milliseconds that the age is good for: it changes when the job runs, each hour. */
 const READ_EVERY_MS = 600_000;
 
 /** Declares how old the log gets, and how old it may get: an age far beyond says that `forget-events` is behind. */

@@ -27,8 +27,6 @@ export function scheduledJobs(
 ): ScheduledJob[] {
   /** Tasks and projects that were deleted before this time are purged. */
   const retention = () => ({ before: daysAgo(RETENTION_DAYS) });
-  /** The stream whose old events were forgotten last: when a run is out of time, this node's next one goes on from there. */
-  let lastForgotten = "";
   return [
     {
       name: "announce-due",
@@ -56,13 +54,7 @@ export function scheduledJobs(
     {
       name: "forget-events",
       cron: "37 * * * *",
-      steps: [
-        async () => {
-          const next = await forgetOldEvents(db, daysAgo(EVENT_RETENTION_DAYS), lastForgotten);
-          lastForgotten = next ?? "";
-          return next !== null;
-        },
-      ],
+      steps: [() => forgetOldEvents(db, daysAgo(EVENT_RETENTION_DAYS))],
     },
     {
       name: "forget-answers",

@@ -32,7 +32,7 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
     docs: {
       summary: "List the tasks that you may see",
       description:
-        'Personal tasks and those of your projects, newest first by default. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`. A word finds its English inflections and, from two characters on, the words that begin with it. A link or a path is found by its parts in a row, Chinese and Japanese text by any part of it. Words such as `the` count only in a search that has no others. The default sort of a search is `-rank`. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort after those with one.',
+        'Personal tasks and those of your projects, newest first by default. `q` searches titles and descriptions as web search engines do: `deploy -staging`, `"exact words"`, `this or that`. A word finds its English inflections and, from two characters on, the words that begin with it. A link or a path is found by its parts in a row, Chinese and Japanese text by any part of it. Words such as `the` count only in a search that has no others. The default sort of a search is `-rank`; a list that is sorted by rank holds the newest 10,000 of what matches. `include_deleted` adds deleted tasks that you created or whose project you manage. `archived=false` leaves out the tasks of archived projects, `archived=true` all others. Tasks without a due date sort after those with one.',
       answer: page(task),
     },
     handler(ctx) {

@@ -2,7 +2,7 @@
 import { invalidParameter, missing } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
-import type { Page, PageOf } from "../../core/pagination.ts";
+import { type Page, type PageOf, parseSort } from "../../core/pagination.ts";
 import type { Queryable, Statement } from "../../mixins/database.ts";
 import { type Branch, type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { ProjectRole } from "../projects/projects.contract.ts";
@@ -10,6 +10,7 @@ import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import { PRIORITIES, TASK_STATUSES, type Task, type TaskFilters } from "./tasks.contract.ts";
 import { inProject, may } from "./tasks.policy.ts";
 import { OPEN, projectsWhere } from "./tasks.queries.ts";
+import { rankOf, searched } from "./tasks.search.ts";
 import { taskView } from "./tasks.view.ts";
 
 /** Sorts by a value's place in a list of values. */
@@ -18,22 +19,20 @@ const placeIn = (values: readonly string[], column: string) => ({
   type: "integer",
 });
 
+/** When a task is due, never null: the form that indexes have. */
+const DUE = "coalesce(t.due_date, 'infinity')";
+
 /** Sort keys of a list; a search has `rank` as well. A task without a due date sorts after all others. */
 const SORTS = {
   created_at: { sql: "t.created_at", type: "timestamptz" },
   updated_at: { sql: "t.updated_at", type: "timestamptz" },
-  due_date: { sql: "coalesce(t.due_date, 'infinity')", type: "timestamptz" },
+  due_date: { sql: DUE, type: "timestamptz" },
   priority: placeIn(PRIORITIES, "t.priority"),
   status: placeIn(TASK_STATUSES, "t.status"),
   title: { sql: "lower(t.title)", type: "text" },
   position: { sql: "t.position", type: "text" },
 };
 
-/** Weights of English stems in descriptions, stems in titles, words in descriptions, words in titles (migrations/0012). */
-const WEIGHTS = "'{0.3, 0.8, 0.4, 1}'";
-/** Ranks titles before descriptions, and whole words before words that only begin with what the search names. */
-export const rankOf = (words: string, request: string): string =>
-  `ts_rank(${WEIGHTS}, t.words, ${words}) + ts_rank(${WEIGHTS}, t.words, websearch_to_tsquery('english', ${request}))`;
 export const TASK_SORTS = [...Object.keys(SORTS), "rank"];
 
 export type TaskFilter = TaskFilters & {
@@ -43,12 +42,7 @@ export type TaskFilter = TaskFilters & {
   project_id?: string;
 };
 
-function conditionsOf(
-  actor: Actor,
-  filter: TaskFilter,
-  words: string | null,
-  parameters: Parameters,
-): string[] {
+function conditionsOf(actor: Actor, filter: TaskFilter, parameters: Parameters): string[] {
   const conditions: string[] = [];
   const add = (value: unknown, condition: (place: string) => string) => {
     if (value !== undefined) conditions.push(condition(parameters.add(value)));
@@ -69,90 +63,124 @@ function conditionsOf(
   add(filter.priority, (place) => `t.priority = ANY (${place}::text[])`);
   add(filter.created_by, (place) => `t.created_by = ${place}`);
   add(filter.category_id, (place) => `t.category_id = ${place}`);
-  add(filter.due_date_from, (place) => `t.due_date >= ${place}`);
-  add(filter.due_date_to, (place) => `t.due_date <= ${place}`);
+  add(filter.due_date_from, (place) => `${DUE} >= ${place} AND ${DUE} < 'infinity'`);
+  add(filter.due_date_to, (place) => `${DUE} <= ${place}`);
   add(filter.updated_since, (place) => `t.updated_at >= ${place}`);
   if (overdue !== undefined)
-    conditions.push(`(coalesce(t.due_date < now(), false) AND ${OPEN}) IS ${overdue ? "TRUE" : "FALSE"}`);
+    conditions.push(overdue ? `t.due_date < now() AND ${OPEN}` : `NOT (${DUE} < now() AND ${OPEN})`);
   if (filter.archived !== undefined)
     conditions.push(
       `${filter.archived ? "" : "NOT "}EXISTS (SELECT FROM projects.summaries a WHERE a.id = t.project_id AND a.status = 'archived')`,
     );
-  if (words !== null) conditions.push(`t.words @@ ${words}`);
   return conditions;
 }
 
-/**
- * Where the tasks lie that the caller may see. A list in the order of an index takes the first few of each project and
- * of the personal tasks. A search and a person's assignments have indexes of their own: their tasks are judged after.
- */
-function branchesOf(actor: Actor, filter: TaskFilter, where: string[], parameters: Parameters): Branch[] {
-  const from = "tasks.tasks t";
-  if (filter.project !== undefined)
-    return [{ from, where: ["t.project_id = (SELECT id FROM project)", ...where] }];
-  const isPersonal = filter.project_id === "none";
-  if (filter.project_id !== undefined && !isPersonal && actor.role !== "user") {
-    const project = parameters.add(filter.project_id);
-    return [
-      { from, where: [`t.project_id = (SELECT id FROM projects.summaries WHERE id = ${project})`, ...where] },
-    ];
-  }
-  if (actor.role !== "user") {
-    const there = isPersonal
-      ? "t.project_id IS NULL"
-      : "(t.project_id IS NULL OR EXISTS (SELECT FROM projects.summaries p WHERE p.id = t.project_id))";
-    return [{ from, where: ["t.created_at > '-infinity'", there, ...where] }];
-  }
-  const me = parameters.add(actor.id);
-  const personal: Branch[] = [
-    { from, where: ["t.project_id IS NULL", `t.created_by = ${me}`, ...where] },
-    { from, where: ["t.project_id IS NULL", `t.assigned_to = ${me}`, `t.created_by <> ${me}`, ...where] },
-  ];
-  if (isPersonal) return personal;
-  if (filter.project_id !== undefined) {
-    const project = parameters.add(filter.project_id);
-    const seen = `t.project_id = (SELECT project_id FROM projects.memberships WHERE user_id = ${me} AND project_id = ${project})`;
-    return [{ from, where: [seen, ...where] }];
-  }
-  const somebody = filter.assigned_to !== undefined && filter.assigned_to !== "none";
-  if (filter.q !== undefined || somebody) {
-    const seen = `(t.project_id = ANY (ARRAY(SELECT project_id FROM projects.memberships WHERE user_id = ${me}))
-      OR (t.project_id IS NULL AND (t.created_by = ${me} OR t.assigned_to = ${me})))`;
-    return [{ from, where: [seen, ...where] }];
-  }
-  return [
-    {
-      each: `(SELECT project_id AS id FROM projects.memberships WHERE user_id = ${me}) member_of`,
-      from,
-      where: ["t.project_id = member_of.id", ...where],
-    },
-    ...personal,
-  ];
+/** Which tasks the caller may see: as a condition, and as the places where they lie in the order of an index. */
+interface Sight {
+  seen: string;
+  branches: Branch[];
 }
 
+const from = "tasks.tasks t";
+
+/** What the caller sees of one project, or of the personal tasks, or of all. */
+function sightOf(actor: Actor, filter: TaskFilter, parameters: Parameters): Sight {
+  const only = (seen: string): Sight => ({ seen, branches: [{ from, where: [seen] }] });
+  const { project, project_id } = filter;
+  if (project !== undefined) return only("t.project_id = (SELECT id FROM project)");
+  const isPersonal = project_id === "none";
+  if (actor.role !== "user") {
+    if (isPersonal) return only("t.project_id IS NULL");
+    if (project_id !== undefined)
+      return only(
+        `t.project_id = (SELECT id FROM projects.summaries WHERE id = ${parameters.add(project_id)})`,
+      );
+    const seen =
+      "(t.project_id IS NULL OR EXISTS (SELECT FROM projects.summaries p WHERE p.id = t.project_id))";
+    return { seen, branches: [{ from, where: ["t.created_at > '-infinity'", seen] }] };
+  }
+  const me = parameters.add(actor.id);
+  const memberships = `SELECT project_id FROM projects.memberships WHERE user_id = ${me}`;
+  if (project_id !== undefined && !isPersonal)
+    return only(`t.project_id = (${memberships} AND project_id = ${parameters.add(project_id)})`);
+  const own = `(t.project_id IS NULL AND (t.created_by = ${me} OR t.assigned_to = ${me}))`;
+  const personal: Branch[] = [
+    { from, where: ["t.project_id IS NULL", `t.created_by = ${me}`] },
+    { from, where: ["t.project_id IS NULL", `t.assigned_to = ${me}`, `t.created_by <> ${me}`] },
+  ];
+  if (isPersonal) return { seen: own, branches: personal };
+  return {
+    seen: `(t.project_id = ANY (ARRAY(${memberships})) OR ${own})`,
+    branches: [
+      { each: `(${memberships}) member_of`, from, where: ["t.project_id = member_of.project_id"] },
+      ...personal,
+    ],
+  };
+}
+
+const isAnywhere = ({ project, project_id }: TaskFilter): boolean =>
+  project === undefined && project_id === undefined;
 const namesProject = ({ project, project_id = "none" }: TaskFilter): boolean =>
   project !== undefined || project_id !== "none";
-
-/** The sorts that an index answers: indexes hold one project's tasks in four orders, others in that of their creation. */
-const orderedBy = (filter: TaskFilter): string[] =>
-  namesProject(filter) ? ["created_at", "updated_at", "due_date", "position"] : ["created_at"];
+const hasAssignee = ({ assigned_to = "none" }: TaskFilter): boolean => assigned_to !== "none";
 
 /**
- * Whether an index finds what a filter asks for: the tasks of a project, there also of a status, and the caller's own
- * assignments. `include_deleted=false` is the default.
+ * Where the tasks lie that the list may hold. A list in the order of an index takes the first few of each project and of the
+ * personal tasks. What somebody has, created or put into a category has indexes of its own: these tasks are judged after.
  */
-function isIndexed(name: string, filter: TaskFilter): boolean {
-  if (name === "project" || name === "project_id") return true;
-  if (name === "status") return namesProject(filter);
-  if (name === "include_deleted") return filter.include_deleted === false;
-  const isAnywhere = filter.project === undefined && filter.project_id === undefined;
-  return name === "assigned_to" && filter.assigned_to === "me" && isAnywhere;
+function branchesOf(filter: TaskFilter, { seen, branches }: Sight): Branch[] {
+  if (!isAnywhere(filter)) return branches;
+  if (hasAssignee(filter) || filter.category_id !== undefined) return [{ from, where: [seen] }];
+  if (filter.created_by === undefined) return branches;
+  return ["t.project_id IS NOT NULL", "t.project_id IS NULL"].map((kind) => ({ from, where: [kind, seen] }));
+}
+
+/** The sorts that an index answers: indexes hold one project's tasks in several orders, others in that of their creation. */
+function orderedBy(actor: Actor, filter: TaskFilter): string[] {
+  const ofEachProject =
+    actor.role === "user" &&
+    isAnywhere(filter) &&
+    !hasAssignee(filter) &&
+    filter.category_id === undefined &&
+    filter.created_by === undefined;
+  return namesProject(filter) || ofEachProject
+    ? ["created_at", "updated_at", "due_date", "priority", "position"]
+    : ["created_at"];
+}
+
+/**
+ * Whether an index finds what a filter asks for: the tasks of a project, there also of a status, and what the caller has
+ * or created; a range of times in a list that is in their order. `include_deleted=false` is the default.
+ * @param sort the key of the list's order
+ */
+function isIndexed(name: string, actor: Actor, filter: TaskFilter, sort: string): boolean {
+  switch (name) {
+    case "project":
+    case "project_id":
+      return true;
+    case "status":
+      return namesProject(filter);
+    case "include_deleted":
+      return filter.include_deleted === false;
+    case "due_date_from":
+    case "due_date_to":
+      return sort === "due_date";
+    case "updated_since":
+      return sort === "updated_at";
+    case "assigned_to":
+      return filter.assigned_to === "me" && isAnywhere(filter);
+    case "created_by":
+      return filter.created_by === actor.id && isAnywhere(filter) && !hasAssignee(filter);
+    default:
+      return false;
+  }
 }
 
 /**
  * The list as one statement: the page, its total when the client pages by offset, and the project that it is of.
- * Plan: tasks_project_created_idx and its like for projects, tasks_column_idx for a column in its order, tasks_personal_idx
- * and tasks_assigned_idx for the rest, tasks_words_idx for searches (test/integration/plans.test.ts).
+ * Plan: tasks_project_created_idx and its like for projects, tasks_column_idx for a column in its order, tasks_personal_idx,
+ * tasks_assigned_idx, tasks_creator_idx and tasks_category_idx for the rest, tasks_words_idx for searches
+ * (test/integration/plans.test.ts).
  * @throws Problem validation-failed for a sort by rank without a search
  */
 export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf): Statement {
@@ -161,21 +189,40 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
   const words = request === null ? null : `tasks.search_query(${request})`;
   if (words === null && page.sort?.includes("rank") === true)
     throw invalidParameter("sort", "sort", "Sorting by rank needs a search (q)");
-  const where = conditionsOf(actor, filter, words, parameters);
+  const conditions = conditionsOf(actor, filter, parameters);
+  const sight = sightOf(actor, filter, parameters);
+  const order = page.sort ?? (words === null ? "-created_at" : "-rank");
+  const sorts = parseSort(order).map(({ key }) => key);
+  const branches = branchesOf(filter, sight).map((branch) => ({
+    ...branch,
+    where: [...branch.where, ...conditions],
+  }));
+  const isOneIndex = branches.length === 1 && branches[0]?.each === undefined;
   const listing: Listing = {
     columns: taskColumns.selected,
-    branches: branchesOf(actor, filter, where, parameters),
+    branches,
+    ...(!isOneIndex && { rows: from }),
+    ...(words !== null &&
+      searched(words, {
+        judged: [sight.seen, ...conditions],
+        branches,
+        byRank: sorts.includes("rank"),
+      })),
     sorts:
       request === null || words === null
         ? SORTS
         : { ...SORTS, rank: { sql: rankOf(words, request), type: "real" } },
-    sort: words === null ? "-created_at" : "-rank",
-    indexed: orderedBy(filter),
+    sort: order,
+    indexed: orderedBy(actor, filter),
     filtered:
       actor.projects !== undefined ||
       // Personal tasks have an index by user, and none across all users.
       (actor.role !== "user" && filter.project_id === "none") ||
-      Object.entries(filter).some(([name, value]) => value !== undefined && !isIndexed(name, filter)),
+      Object.entries(filter).some(
+        ([name, value]) => value !== undefined && !isIndexed(name, actor, filter, sorts[0] as string),
+      ),
+    // A category is one user's.
+    small: isAnywhere(filter) && filter.category_id !== undefined && words === null,
     caller: actor.id,
   };
   if (filter.project === undefined) return listStatement(listing, page, parameters);
@@ -185,7 +232,7 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
   return listStatement(
     {
       ...listing,
-      with: [`project AS (${project})`],
+      with: [`project AS (${project})`, ...(listing.with ?? [])],
       about: { columns: "project.id AS of_project, project.project_role AS of_role", from: "project" },
     },
     page,

@@ -397,6 +397,9 @@ describe("with all services", () => {
       expect(await numbersOf(own)).toEqual(ownNumbers.slice(-1));
       await task({ id: quiet.slice(8) }, "Four");
       expect(await numbersOf(quiet)).toEqual([5, 6]);
+      // It is not the last one any more.
+      await runJob(queue, "forget-events");
+      expect(await numbersOf(quiet)).toEqual([6]);
     });
 
     test("go in batches that are bounded, also where there are more streams than one batch looks at", async () => {

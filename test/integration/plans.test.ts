@@ -3,7 +3,7 @@ import pg from "pg";
 import { newId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { PageOf } from "../../core/pagination.ts";
-import type { Queryable, Statement } from "../../mixins/database.ts";
+import { type Queryable, SESSION, type Statement } from "../../mixins/database.ts";
 import { listCategories } from "../../services/tasks/categories.queries.ts";
 import { listComments } from "../../services/tasks/comments.queries.ts";
 import { listPersonalTokens } from "../../services/auth/personal-tokens.queries.ts";
@@ -14,7 +14,7 @@ import { lockDueSoon } from "../../services/tasks/batches.queries.ts";
 import { findLast, findLong, findNeighbour } from "../../services/tasks/positions.queries.ts";
 import { listTasks, type TaskFilter } from "../../services/tasks/tasks.list.ts";
 import { countByStatus } from "../../services/tasks/tasks.queries.ts";
-import { findInLog, oldestToForget, redactLog } from "../../mixins/event-log.erasure.ts";
+import { findInLog, forgetOldEvents, oldestToForget, redactLog } from "../../mixins/event-log.erasure.ts";
 import { readLog, readLogPage } from "../../mixins/event-log.queries.ts";
 import { countWaiting } from "../../mixins/job-metrics.ts";
 import { responsesAbout, redactResponses } from "../../mixins/idempotency.ts";
@@ -26,13 +26,13 @@ let client: pg.Client;
 const [mine, others] = [newId(), newId()];
 const projects = Array.from({ length: 20 }, newId);
 const [first = ""] = projects;
-const commented = newId();
+const [commented, category, creator] = [newId(), newId(), newId()];
 const user: Actor = { id: mine, role: "user", session: newId() };
 const manager: Actor = { ...user, role: "manager" };
 
 /** 100,000 tasks: 10 projects that the caller is in, 10 that they are not, and personal ones of both. */
 beforeAll(async () => {
-  client = new pg.Client({ connectionString: await freshDatabase() });
+  client = new pg.Client({ connectionString: await freshDatabase(), options: SESSION });
   await client.connect();
   const run = (text: string, ...values: unknown[]) => client.query(text, values);
   // Row by row these take most of the time.
@@ -45,7 +45,7 @@ beforeAll(async () => {
     `INSERT INTO users.users (id, email, username, password_hash, created_at, updated_at, email_key, username_key)
      SELECT id, id, id, '', now(), now(), id, id
      FROM unnest($1::uuid[] || ARRAY(SELECT gen_random_uuid() FROM generate_series(1, 2000))) AS id`,
-    [mine, others],
+    [mine, others, creator],
   );
   await run(
     `INSERT INTO projects.projects (id, slug, name, owner_id, created_at, updated_at)
@@ -67,12 +67,21 @@ beforeAll(async () => {
     mine,
   );
   await run(
-    `INSERT INTO tasks.tasks (id, title, status, priority, project_id, created_by, assigned_to, due_date, created_at, updated_at)
+    `INSERT INTO tasks.categories (id, user_id, name, color, created_at, updated_at, name_key)
+     VALUES ($1, $2, 'mine', '#000000', now(), now(), 'mine')`,
+    category,
+    mine,
+  );
+  await run(
+    `INSERT INTO tasks.tasks (id, title, status, priority, project_id, created_by, assigned_to, category_id, due_date,
+                              created_at, updated_at)
      SELECT CASE WHEN n = 1 THEN $4::uuid ELSE gen_random_uuid() END,
-            'word' || n % 1000 || ' some more text', CASE WHEN n % 7 = 0 THEN 'pending' ELSE 'completed' END, 'low',
+            'word' || n % 1000 || CASE WHEN n % 3 = 0 THEN ' some' ELSE ' any' END || ' more text',
+            CASE WHEN n % 7 = 0 THEN 'pending' ELSE 'completed' END, CASE WHEN n % 9 = 0 THEN 'urgent' ELSE 'low' END,
             CASE WHEN n % 25 < 20 THEN ($1::uuid[])[1 + n % 25] END,
-            CASE WHEN n % 500 = 24 THEN $2::uuid ELSE $3::uuid END,
+            CASE WHEN n % 500 = 24 THEN $2::uuid WHEN n % 500 = 1 THEN $6::uuid ELSE $3::uuid END,
             CASE WHEN n % 300 = 0 THEN $2::uuid END,
+            CASE WHEN n % 1000 = 2 THEN $5::uuid END,
             CASE WHEN n % 3 = 0 THEN now() + (random() - 0.5) * interval '1 year' END,
             -- In the order of their rows, as tasks come: what an index in that order seems cheap for.
             now() - (100000 - n) * interval '5 minutes', now() - random() * interval '1 month'
@@ -81,6 +90,8 @@ beforeAll(async () => {
     mine,
     others,
     commented,
+    category,
+    creator,
   );
   await run(
     `INSERT INTO tasks.comments (id, task_id, author_id, body, created_at, updated_at)
@@ -110,7 +121,8 @@ beforeAll(async () => {
     `project:${first}`,
   );
   await run(
-    "INSERT INTO events.streams (name, head) SELECT 'user:' || gen_random_uuid(), 0 FROM generate_series(1, 20000)",
+    `INSERT INTO events.streams (name, head, oldest_at)
+     SELECT 'user:' || gen_random_uuid(), 0, 'infinity' FROM generate_series(1, 20000)`,
   );
   // An hour's finished jobs, and a few that wait.
   await run(
@@ -159,6 +171,8 @@ afterAll(() => client?.end());
 
 interface Plan {
   "Node Type": string;
+  "Shared Hit Blocks": number;
+  "Shared Read Blocks": number;
   "Relation Name"?: string;
   "Index Name"?: string;
   Plans?: Plan[];
@@ -166,7 +180,7 @@ interface Plan {
 
 const nodes = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nodes)];
 
-/** How Postgres would run the one statement that `read` sends. */
+/** How Postgres runs the one statement that `read` sends, without what it changes. */
 async function planOf(read: (db: Queryable) => Promise<unknown>): Promise<Plan[]> {
   const sent: Statement[] = [];
   const stopped = new Error("only looked at");
@@ -178,11 +192,16 @@ async function planOf(read: (db: Queryable) => Promise<unknown>): Promise<Plan[]
   };
   await expect(read(db)).rejects.toBe(stopped);
   const [{ text, values = [] }] = sent as [Statement];
-  const { rows } = await client.query<{ "QUERY PLAN": [{ Plan: Plan }] }>(
-    `EXPLAIN (FORMAT JSON) ${text}`,
-    values,
-  );
-  return nodes(rows[0]!["QUERY PLAN"][0].Plan);
+  await client.query("BEGIN");
+  try {
+    const { rows } = await client.query<{ "QUERY PLAN": [{ Plan: Plan }] }>(
+      `EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) ${text}`,
+      values,
+    );
+    return nodes(rows[0]!["QUERY PLAN"][0].Plan);
+  } finally {
+    await client.query("ROLLBACK");
+  }
 }
 
 const offset: PageOf = { limit: 20, offset: 0 };
@@ -192,12 +211,21 @@ const cursor = (...position: string[]): PageOf => ({
 });
 const placed = { id: newId(), project_id: first, created_by: mine, position: "8" };
 const middle = "2026-06-01 00:00:00+00";
+const urgent: PageOf = { limit: 20, cursor: "", sort: "-priority" };
+const inDays = (days: number): string => new Date(Date.now() + days * 86_400_000).toISOString();
 const tasks =
   (filter: TaskFilter, page: PageOf = offset, actor = user) =>
   (db: Queryable) =>
     listTasks(db, actor, filter, page);
 
-test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
+/** Buffers of 8 kB that a statement may touch: a page of a list, and what leads to its rows. */
+const FEW = 300;
+/** The same where rows of many projects, or some thousand, are looked at. */
+const SOME = 3000;
+/** The same where 10,000 of 100,000 are, each by its id. */
+const MANY = 80_000;
+
+test.each<[string, (db: Queryable) => Promise<unknown>, string[], number?]>([
   ["a project's tasks", tasks({ project: first }), ["tasks_project_created_idx"]],
   ["the same from a cursor", tasks({ project: first }, cursor(middle)), ["tasks_project_created_idx"]],
   [
@@ -216,6 +244,36 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     tasks({ project: first }, { ...offset, sort: "position" }),
     ["tasks_position_idx"],
   ],
+  ["what is urgent in a project", tasks({ project: first }, urgent), ["tasks_project_priority_idx"]],
+  ["what is urgent anywhere", tasks({}, urgent), ["tasks_project_priority_idx"], SOME],
+  [
+    "what is due in a day",
+    tasks({ due_date_from: inDays(0), due_date_to: inDays(1) }),
+    ["tasks_project_due_idx"],
+    SOME,
+  ],
+  [
+    "what is due, in that order",
+    tasks({ due_date_from: inDays(0) }, { limit: 20, cursor: "", sort: "due_date" }),
+    ["tasks_project_due_idx"],
+    SOME,
+  ],
+  ["what is overdue in a project", tasks({ project: first, overdue: true }), ["tasks_open_due_idx"]],
+  ["what is overdue anywhere", tasks({ overdue: true }), ["tasks_open_due_idx"], SOME],
+  [
+    "what somebody created",
+    tasks({ created_by: creator }),
+    ["tasks_creator_idx", "tasks_personal_idx"],
+    SOME,
+  ],
+  ["what the caller created", tasks({ created_by: mine }), ["tasks_creator_idx", "tasks_personal_idx"], SOME],
+  [
+    "what somebody created, for a manager",
+    tasks({ created_by: creator }, offset, manager),
+    ["tasks_creator_idx", "tasks_personal_idx"],
+    SOME,
+  ],
+  ["what is in a category", tasks({ category_id: category }), ["tasks_category_idx"]],
   [
     "a column in its order, from a cursor",
     tasks({ project: first, status: ["pending"] }, { ...cursor("8"), sort: "position" }),
@@ -246,30 +304,41 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     "all tasks that a user may see",
     tasks({}),
     ["tasks_project_created_idx", "tasks_personal_idx", "tasks_assigned_idx"],
+    SOME,
   ],
   [
     "the same from a cursor",
     tasks({}, cursor(middle)),
     ["tasks_project_created_idx", "tasks_personal_idx", "tasks_assigned_idx"],
+    SOME,
   ],
-  ["what is personal", tasks({ project_id: "none" }), ["tasks_personal_idx", "tasks_assigned_idx"]],
-  ["what is assigned to me", tasks({ assigned_to: "me" }), ["tasks_assigned_idx"]],
+  ["what is personal", tasks({ project_id: "none" }), ["tasks_personal_idx", "tasks_assigned_idx"], SOME],
+  ["what is assigned to me", tasks({ assigned_to: "me" }), ["tasks_assigned_idx"], SOME],
   [
     "all tasks that a manager may see, from a cursor",
     tasks({}, cursor(middle), manager),
     ["tasks_created_idx"],
   ],
-  ["a search", tasks({ q: "word77" }), ["tasks_words_idx"]],
-  ["a search for a beginning", tasks({ q: "word77 mor" }), ["tasks_words_idx"]],
+  ["a search", tasks({ q: "word77" }), ["tasks_words_idx"], SOME],
+  ["a search for a beginning", tasks({ q: "word77 mor" }), ["tasks_words_idx"], SOME],
   ["a search for a link", tasks({ q: "https://example.com/a/77" }), ["tasks_words_idx"]],
   ["a search for Japanese text", tasks({ q: "日本語" }), ["tasks_words_idx"]],
-  ["a search among what is not archived", tasks({ q: "word77", archived: false }), ["tasks_words_idx"]],
+  ["a search among what is not archived", tasks({ q: "word77", archived: false }), ["tasks_words_idx"], SOME],
   [
     "what is assigned to me and not archived",
     tasks({ assigned_to: "me", archived: false }),
     ["tasks_assigned_idx"],
+    SOME,
   ],
-  ["a search in a project", tasks({ q: "word77", project: first }), ["tasks_words_idx"]],
+  ["a search in a project", tasks({ q: "word77", project: first }), ["tasks_words_idx"], SOME],
+  ["a search for a common word", tasks({ q: "some" }), ["tasks_words_idx"], MANY],
+  [
+    "the same, newest first",
+    tasks({ q: "some" }, { limit: 20, cursor: "", sort: "-created_at" }),
+    ["tasks_project_created_idx"],
+    SOME,
+  ],
+  ["the same for a manager", tasks({ q: "some" }, offset, manager), ["tasks_created_idx"], MANY],
   [
     "what the log tells of a task",
     (db) => redactLog(db, { kind: "task", id: commented, texts: { title: "", description: null } }),
@@ -284,6 +353,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     "a piece of the answers that may tell of a task",
     (db) => responsesAbout(db, commented, mine),
     ["keys_kept_until_idx"],
+    SOME,
   ],
   [
     "the answers that tell of a task, under its lock",
@@ -318,7 +388,8 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
       }),
     ["log_pkey"],
   ],
-  ["the oldest event to forget, of many streams", oldestToForget, ["streams_pkey", "log_pkey"]],
+  ["the oldest event to forget, of many streams", oldestToForget, ["streams_oldest_idx", "log_pkey"]],
+  ["old events, where none is", (db) => forgetOldEvents(db, inDays(-1)), ["streams_oldest_idx", "log_pkey"]],
   ["jobs that wait", countWaiting, ["job_common_i11"]],
   [
     "somebody's sessions",
@@ -348,7 +419,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
     (db) => lockDueSoon(db, new Date(Date.now() + 86_400_000).toISOString(), 100),
     ["tasks_due_soon_idx"],
   ],
-])("%s: one query, by its index", async (_, read, expected) => {
+])("%s: one query, by its index, in few buffers", async (_, read, expected, most = FEW) => {
   const plan = await planOf(read);
   const scanned = plan.filter(
     (node) =>
@@ -370,6 +441,8 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[]]>([
   expect(scanned).toEqual([]);
   const used = plan.map((node) => node["Index Name"]);
   expect(used).toEqual(expect.arrayContaining(expected));
+  const [{ "Shared Hit Blocks": hit, "Shared Read Blocks": missed }] = plan as [Plan];
+  expect(hit + missed).toBeLessThan(most);
 });
 
 test("the oldest event to forget is found among 20,000 streams, and the last one of a stream is none", async () => {

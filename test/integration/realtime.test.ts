@@ -274,8 +274,7 @@ describe("resuming", () => {
     const at = (seq: number) => ({ seq, id: rows[seq - 1].id as string });
     await sql.query("UPDATE events.log SET time = '2001-01-01' WHERE stream = $1 AND seq < 6", [stream]);
     const db = { query: async ({ text, values }: Statement) => (await sql.query(text, values)).rows };
-    for (let walked: string | null = ""; walked !== null;)
-      walked = await forgetOldEvents(db as Queryable, "2002-01-01", walked);
+    while (await forgetOldEvents(db as Queryable, "2002-01-01"));
 
     const resume = async (cursor: unknown) => {
       const socket = await connect(ben, { cursors: { [stream]: cursor } });

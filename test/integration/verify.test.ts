@@ -131,13 +131,12 @@ async function purge(): Promise<void> {
 /** Forgets a part of a stream's events, as the job does. */
 async function forget(stream: string, part: number): Promise<void> {
   await sql.query(
-    `UPDATE events.log SET time = '2001-01-01' WHERE stream = $1
-       AND seq <= (SELECT head * $2::float FROM events.streams WHERE name = $1)`,
+    `WITH stream AS (UPDATE events.streams SET oldest_at = '2001-01-01' WHERE name = $1 RETURNING head)
+     UPDATE events.log SET time = '2001-01-01' WHERE stream = $1 AND seq <= (SELECT head * $2::float FROM stream)`,
     [stream, part],
   );
   const db = { query: async ({ text, values }: Statement) => (await sql.query(text, values)).rows };
-  for (let walked: string | null = ""; walked !== null;)
-    walked = await forgetOldEvents(db as Queryable, "2002-01-01", walked);
+  while (await forgetOldEvents(db as Queryable, "2002-01-01"));
 }
 
 const check = async (): Promise<Finding[]> => (await verify(node.config.DATABASE_URL)).findings;

@@ -18,7 +18,8 @@ import {
   TASK_STATUSES,
   type TaskStatus,
 } from "../../services/tasks/tasks.contract.ts";
-import { listTasks, rankOf, type TaskFilter } from "../../services/tasks/tasks.list.ts";
+import { listTasks, type TaskFilter } from "../../services/tasks/tasks.list.ts";
+import { rankOf } from "../../services/tasks/tasks.search.ts";
 import { countByStatus, findDetail, findTask } from "../../services/tasks/tasks.queries.ts";
 import { freshDatabase } from "../support/database.ts";
 import { testConfig } from "../support/node.ts";

@@ -41,17 +41,27 @@ describe("what a page may have to read", () => {
     ["a project's tasks by cursor", inProject, byCursor, undefined],
     ["a column of its board", { ...inProject, status: ["pending"] }, byCursor, undefined],
     ["by the due date", inProject, { ...byCursor, sort: "due_date" }, undefined],
+    ["by priority", inProject, { ...byCursor, sort: "-priority" }, undefined],
     ["by title", inProject, { ...byCursor, sort: "title" }, "unbounded"],
     ["with a total", inProject, byOffset, "bounded"],
     ["all that the caller sees", {}, byCursor, "bounded"],
-    ["the same by due date", {}, { ...byCursor, sort: "due_date" }, "unbounded"],
+    ["the same by due date", {}, { ...byCursor, sort: "due_date" }, "bounded"],
+    [
+      "what is due soon, by due date",
+      { due_date_to: "2026-01-01" },
+      { ...byCursor, sort: "due_date" },
+      "bounded",
+    ],
+    ["what is due soon, newest first", { due_date_to: "2026-01-01" }, byCursor, "unbounded"],
     ["the caller's own assignments", { assigned_to: "me" }, byCursor, undefined],
     ["another's assignments, most of which may be hidden", { assigned_to: idOf("c") }, byCursor, "unbounded"],
     ["the caller's assignments in a project", { ...inProject, assigned_to: "me" }, byCursor, "unbounded"],
     ["what is overdue", { overdue: true }, byCursor, "unbounded"],
     ["a status, wherever", { status: ["pending"] }, byCursor, "unbounded"],
     ["a priority", { ...inProject, priority: ["high"] }, byCursor, "unbounded"],
-    ["a creator", { created_by: idOf("c") }, byCursor, "unbounded"],
+    ["a creator, most of whose tasks may be hidden", { created_by: idOf("c") }, byCursor, "unbounded"],
+    ["what the caller created", { created_by: user.id }, byCursor, "bounded"],
+    ["a category, whatever else", { category_id: idOf("c"), overdue: true }, byCursor, "bounded"],
     ["a time of the last change", { ...inProject, updated_since: "2026-01-01" }, byCursor, "unbounded"],
     ["a search", { ...inProject, q: "x" }, byCursor, "unbounded"],
     ["the deleted ones too", { ...inProject, include_deleted: true }, byCursor, "unbounded"],
@@ -72,8 +82,14 @@ describe("a list's statement", () => {
       [0, 6],
       [0, 51],
     ]);
-    const other = listStatement(listing, { ...byCursor, sort: "title" }, new Parameters());
+    const other = listStatement(listing, { ...byCursor, sort: "created_at" }, new Parameters());
+    expect(other.name).toMatch(/^list-\d+$/);
     expect(other.name).not.toBe(first.name);
+  });
+
+  test("that may read any number of rows has no name: Postgres plans it with its values", () => {
+    const { name } = listStatement({ ...listing, filtered: true }, byCursor, new Parameters());
+    expect(name).toBeUndefined();
   });
 
   test.each(["nonsense", "{}", "[]", '["a"]', "[1,2]", '["a","b","c"]'])(
