@@ -94,8 +94,6 @@ async function check(node: string): Promise<void> {
       "es2023",
       "--lib",
       "es2023,dom",
-      "--types",
-      "",
     ];
     await run(
       folder,
