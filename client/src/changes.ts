@@ -90,18 +90,14 @@ export const pathOf = ({ task, comment }: Kept): string =>
 const same = (one: unknown, other: unknown): boolean => (one ?? null) === (other ?? null);
 
 /**
- * What a change comes to when somebody else was faster.
+ * Whether a change can be sent again on top of what others did: they changed other fields, or made the same of these. (An
+ * own change whose answer was lost is found so, too.)
  * @param theirs the task or comment as the server has it
- * @returns `done`: it is as the change wants it; `again`: others changed other fields; `conflict`: they changed the same
  */
-export function merge({ kind, body, was }: Kept, theirs: Task | Comment): "done" | "again" | "conflict" {
-  if (kind === "delete" || kind === "delete-comment") return "conflict";
+export function canMerge({ kind, body, was }: Kept, theirs: Task | Comment): boolean {
+  if (kind === "delete" || kind === "delete-comment") return false;
   const now = theirs as unknown as Record<string, unknown>;
-  const fields = Object.keys(body);
-  if (fields.every((field) => same(now[field], body[field]))) return "done";
-  return fields.every((field) => same(now[field], was[field]) || same(now[field], body[field]))
-    ? "again"
-    : "conflict";
+  return Object.keys(body).every((field) => same(now[field], was[field]) || same(now[field], body[field]));
 }
 
 /** A task that the server has not seen yet. */

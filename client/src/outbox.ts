@@ -10,7 +10,7 @@
  * change carries its id. `sent` is not kept over reloads; what is sent is the server's.
  */
 import { ChangeList } from "./change-list.ts";
-import { isKeyed, isSettled, type Kept, merge, pathOf, requestOf, temporaryId } from "./changes.ts";
+import { canMerge, isKeyed, isSettled, type Kept, pathOf, requestOf, temporaryId } from "./changes.ts";
 import { newId } from "./environment.ts";
 import type { Contents } from "./fold.ts";
 import type { Http } from "./http.ts";
@@ -247,9 +247,7 @@ export class Outbox {
     if (!this.#isUnderWay(change)) return true;
     if (theirs === undefined) return this.#later(change);
     if (theirs === null || problem.status === 409) return this.#refuse(change, "conflict", problem, theirs);
-    const outcome = merge(change, theirs);
-    if (outcome === "done") return this.#confirm(change, theirs);
-    if (outcome === "conflict") return this.#refuse(change, "conflict", problem, theirs);
+    if (!canMerge(change, theirs)) return this.#refuse(change, "conflict", problem, theirs);
     this.#rebase(change, theirs);
     this.#set(change, "pending");
     const merges = (this.#merges.get(change.id) ?? 0) + 1;

@@ -132,6 +132,8 @@ export interface StoreReport {
   refused: number;
   /** What differs from REST. */
   differences: string[];
+  /** Comments that are there twice. */
+  doubled: string[];
   /** What the client reported. */
   errors: string[];
 }

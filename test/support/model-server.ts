@@ -6,8 +6,8 @@ import type { Comment, Project, Status, Task, TaskwireEvent } from "../../client
 
 export const PROJECT = "project-1";
 export const ME = "user-1";
-/** What happens to a request: the server never gets it, or the client never gets the answer. */
-export type Fault = "none" | "request lost" | "answer lost" | "busy";
+/** What happens to a request: the server never gets it, the client never gets the answer, or gets it seconds later. */
+export type Fault = "none" | "request lost" | "answer lost" | "answer late" | "busy";
 
 const NEXT: Record<Status, Status[]> = {
   pending: ["in_progress", "completed", "cancelled"],
@@ -16,6 +16,8 @@ const NEXT: Record<Status, Status[]> = {
   cancelled: ["pending", "archived"],
   archived: [],
 };
+/** More than the time after which a store misses the event of a change. */
+const LATE_MS = 6000;
 /** Between two positions there is room for so many halvings. */
 const GAP = 2 ** 30;
 
@@ -68,6 +70,7 @@ export class ModelServer {
     if (fault === "request lost") throw new TypeError("fetch failed");
     const answer = fault === "busy" ? problem(503) : await this.#answer(request);
     if (fault === "answer lost") throw new TypeError("fetch failed");
+    if (fault === "answer late") await new Promise((resolve) => setTimeout(resolve, LATE_MS));
     return answer;
   };
 

@@ -43,7 +43,7 @@ class Board {
       http: new Http({
         url: "http://model",
         attempts: 1,
-        timeout: 1000,
+        timeout: 10_000,
         cookie: false,
         fetch: this.server.fetch,
       }),
@@ -189,11 +189,15 @@ const steps = fc.array(
         (board) =>
           board.connect(recovered),
     ),
-    fc.array(fc.constantFrom<Fault>("none", "request lost", "answer lost", "busy"), { maxLength: 3 }).map(
-      (faults): Step =>
-        ({ server }) =>
-          void server.faults.push(...faults),
-    ),
+    fc
+      .array(fc.constantFrom<Fault>("none", "request lost", "answer lost", "answer late", "busy"), {
+        maxLength: 3,
+      })
+      .map(
+        (faults): Step =>
+          ({ server }) =>
+            void server.faults.push(...faults),
+      ),
     fc.constantFrom(100, 3000, 40_000).map(
       (ms): Step =>
         () =>
@@ -202,7 +206,7 @@ const steps = fc.array(
     fc.constant<Step>(() => flush()),
     fc.constant<Step>((board) => board.reload()),
   ),
-  { maxLength: 40 },
+  { maxLength: 60, size: "max" },
 );
 
 describe("whatever happens to requests, answers, events and the page", () => {
