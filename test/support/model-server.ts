@@ -46,13 +46,20 @@ interface Cause {
 
 export class ModelServer {
   readonly log: TaskwireEvent[] = [];
-  readonly tasks = new Map<string, Task>();
-  readonly comments = new Map<string, Comment>();
+  tasks = new Map<string, Task>();
+  comments = new Map<string, Comment>();
   /** How often each request changed something, by its id. */
   readonly applied = new Map<string, number>();
   /** What happens to the next requests. */
   readonly faults: Fault[] = [];
-  readonly #keys = new Map<string, unknown>();
+  /** Requests whose change a restore took away. */
+  readonly lost = new Set<string>();
+  /** Snapshots are under way for a while. */
+  isSlow = false;
+  /** Answers by key, and how long the log was then. */
+  readonly #keys = new Map<string, { answer: unknown; seq: number }>();
+  /** The state after each event. */
+  #states: Pick<ModelServer, "tasks" | "comments">[] = [{ tasks: new Map(), comments: new Map() }];
   #ids = 0;
 
   /** Positions are numbers here, written so that they sort as text. */
@@ -70,7 +77,8 @@ export class ModelServer {
     if (fault === "request lost") throw new TypeError("fetch failed");
     const answer = fault === "busy" ? problem(503) : await this.#answer(request);
     if (fault === "answer lost") throw new TypeError("fetch failed");
-    if (fault === "answer late") await new Promise((resolve) => setTimeout(resolve, LATE_MS));
+    if (fault === "answer late" || (this.isSlow && request.url.endsWith("/snapshot")))
+      await new Promise((resolve) => setTimeout(resolve, LATE_MS));
     return answer;
   };
 
@@ -80,7 +88,7 @@ export class ModelServer {
     const body = (request.method === "GET" ? {} : JSON.parse((await request.text()) || "{}")) as Body;
     const key = request.headers.get("Idempotency-Key");
     try {
-      if (key !== null && this.#keys.has(key)) return json(this.#keys.get(key));
+      if (key !== null && this.#keys.has(key)) return json(this.#keys.get(key)?.answer);
       const cause = { by: ME, request: request.headers.get("X-Request-ID") };
       const match = request.headers.get("If-Match");
       const answer = this.#route(
@@ -90,7 +98,7 @@ export class ModelServer {
         match === null ? null : Number(match.slice(1, -1)),
         cause,
       );
-      if (key !== null) this.#keys.set(key, structuredClone(answer));
+      if (key !== null) this.#keys.set(key, { answer: structuredClone(answer), seq: this.log.length });
       return answer instanceof Response ? answer : json(answer);
     } catch (error) {
       if (error instanceof Refusal) return problem(error.status);
@@ -116,6 +124,21 @@ export class ModelServer {
     if (part === "transitions") return this.transition(id, body.to, cause);
     if (part === "move") return this.move(id, body, cause);
     throw new Error(`${method} ${path.join("/")}`);
+  }
+
+  /** The database is as it was after event `seq`. */
+  restore(seq: number): void {
+    for (const { request_id } of this.log.splice(seq))
+      if (request_id !== null) {
+        this.applied.delete(request_id);
+        this.lost.add(request_id);
+      }
+    const state = this.#states[seq];
+    if (state === undefined) throw new Error(`there was no event ${seq}`);
+    this.#states = this.#states.slice(0, seq + 1);
+    this.tasks = new Map(state.tasks);
+    this.comments = new Map(state.comments);
+    for (const [key, kept] of this.#keys) if (kept.seq > seq) this.#keys.delete(key);
   }
 
   task(id: string): Task {
@@ -231,7 +254,7 @@ export class ModelServer {
     if (request !== null) this.applied.set(request, (this.applied.get(request) ?? 0) + 1);
     const seq = this.log.length + 1;
     const event = {
-      id: `event-${seq}`,
+      id: this.#newId("event"),
       stream: `project:${PROJECT}`,
       seq,
       type,
@@ -241,6 +264,7 @@ export class ModelServer {
       data: structuredClone(data),
     };
     this.log.push(event as unknown as TaskwireEvent);
+    this.#states.push({ tasks: new Map(this.tasks), comments: new Map(this.comments) });
   }
 
   #newId(kind: string): string {

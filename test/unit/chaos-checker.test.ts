@@ -55,6 +55,7 @@ const storeOf = (more: Partial<StoreReport>): StoreReport => ({
   waiting: 0,
   refused: 0,
   differences: [],
+  doubled: [],
   errors: [],
   ...more,
 });
@@ -272,6 +273,7 @@ const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<R
     (r) => (r.stores = [storeOf({ differences: ["task t1"] }), storeOf({ status: "stale" })]),
     { store_differs: 2 },
   ],
+  ["the SDK sends a comment twice", (r) => (r.stores = [storeOf({ doubled: ["Good"] })]), { doubled: 1 }],
   ["changes of the SDK are never sent", (r) => (r.stores = [storeOf({ waiting: 2 })]), { store_waits: 2 }],
   [
     "a process ends by itself",
