@@ -232,6 +232,19 @@ const steps = fc.array(
   { maxLength: 60, size: "max" },
 );
 
+/** A restore while the client is away, and another event under the number of the last one that it has. */
+const REPLACED: Step[] = [
+  (board) => board.connect(true),
+  () => flush(),
+  ({ server }) => void server.create({ title: "First" }, others),
+  (board) => board.deliver(1),
+  () => flush(),
+  (board) => board.drop(),
+  (board) => board.restore(0),
+  ({ server }) => void server.create({ title: "Another" }, others),
+  (board) => board.connect(true),
+];
+
 describe("whatever happens to requests, answers, events and the page", () => {
   beforeAll(
     () =>
@@ -269,7 +282,7 @@ describe("whatever happens to requests, answers, events and the page", () => {
         expect(failures).toEqual([]);
         store.close();
       }),
-      { seed: 1, numRuns: 300 },
+      { seed: 1, numRuns: 300, examples: [[REPLACED]] },
     );
   }, 60_000);
 });
