@@ -41,6 +41,9 @@ interface Waiting {
 /** By stream; undefined where nothing was read, null where the log does not go on from the cursor. */
 type Pages = Map<string, LoggedEvent[] | null | undefined>;
 
+/** Events that one read brings of all streams of a join together, once it is clear that they are many. */
+const PAGE_EVENTS = 1000;
+
 /** Spans that one statement reads: most of them end after an event or two, and a statement reads a megabyte at most. */
 const SPANS_AT_ONCE = 200;
 
@@ -130,21 +133,25 @@ export class Joins {
         return [];
       });
       for (let at = 0; at < resuming.length; at += JOINED_STREAMS) {
-        const batch = resuming.slice(at, at + JOINED_STREAMS);
-        const spans = batch.flatMap(({ name: stream, entry: { tail }, cursor: after }) =>
-          after.seq < tail.last.seq ? [{ stream, after, upTo: tail.last.seq }] : [],
-        );
-        const pages = spans.length === 0 ? null : await this.#readPages(spans);
-        for (const { name, entry, ...start } of batch) {
-          const place = await replay(this.#db, this.#rooms, socket, name, entry, {
-            ...start,
-            page: pages?.get(name),
-          });
-          if (place === "lost") waiting.push({ name, entry, epoch: start.epoch, actor });
-          else end(name, place);
+        let pages = this.#readPages;
+        for (let batch = resuming.slice(at, at + JOINED_STREAMS); batch.length > 0; pages = this.#readMore) {
+          const spans = batch.flatMap(({ name: stream, entry: { tail }, cursor: after }) =>
+            after.seq < tail.last.seq ? [{ stream, after, upTo: tail.last.seq }] : [],
+          );
+          const read = spans.length === 0 ? null : await pages(spans);
+          const behind: typeof batch = [];
+          for (const { name, entry, ...progress } of batch) {
+            const page = read?.get(name);
+            const place = await replay(this.#db, this.#rooms, socket, name, entry, progress, page);
+            if (place === "lost") waiting.push({ name, entry, epoch: checked.get(name) as number, actor });
+            else if (place !== null && typeof place === "object" && "cursor" in place)
+              behind.push({ name, entry, ...place });
+            else end(name, place);
+          }
+          batch = behind;
+          // Other sockets get a turn between two batches of thousands of streams.
+          if (read === null) await setImmediate();
         }
-        // Other sockets get a turn between two batches of thousands of streams.
-        if (pages === null) await setImmediate();
       }
 
       const current = await this.#checked(socket, waiting);
@@ -156,6 +163,13 @@ export class Joins {
       this.#tails.release(entries.values());
     }
   }
+
+  /** Reads on for one join. The bytes of a read leave out streams, but not the first: if that has no page, its log has none. */
+  readonly #readMore = async (spans: Span[]): Promise<Pages> => {
+    const limit = Math.max(FIRST_EVENTS, Math.floor(PAGE_EVENTS / spans.length));
+    const read = await readLogs(this.#db, spans, limit);
+    return new Map(spans.map(({ stream }, nth) => [stream, nth === 0 ? (read[nth] ?? null) : read[nth]]));
+  };
 
   /** Checks the access of a socket that waits until nothing has changed it meanwhile: the answer holds in this tick. */
   async #checked(socket: ClientSocket, waiting: Waiting[]): Promise<(Waiting & { isReadable: boolean })[]> {

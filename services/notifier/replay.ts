@@ -2,7 +2,6 @@ import { Problem } from "../../core/errors.ts";
 import type { LoggedEvent, Position } from "../../core/events.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
-import { readLog } from "../../mixins/event-log.queries.ts";
 import { movesAccess } from "../events.ts";
 import { MAX_STREAMS } from "./handshake.ts";
 import { readableStreams } from "./notifier.queries.ts";
@@ -12,13 +11,9 @@ import { drained } from "./slow-client.ts";
 import type { ClientSocket } from "./sockets.ts";
 import type { Entry } from "./tails.ts";
 
-/** Events that one read of the log returns at most. */
-const PAGE_EVENTS = 200;
-/** Bytes that a replay sends before it waits for the client to read, about. */
-const PAGE_BYTES = 1_000_000;
-/** Streams that share the first read of a replay, and the events that it reads of each: most short absences end there. */
+/** Streams that share the reads of a replay, and the events that the first one reads of each: most short absences end there. */
 export const JOINED_STREAMS = 50;
-export const FIRST_EVENTS = PAGE_EVENTS / JOINED_STREAMS;
+export const FIRST_EVENTS = 4;
 
 /** How a socket came into a stream. */
 export interface Place {
@@ -26,15 +21,13 @@ export interface Place {
   recovered: boolean;
 }
 
-/** The start of a join of one stream. */
-export interface Start {
+/** Where the replay of one stream is. */
+export interface Progress {
   cursor: Position;
   /** Of the entry, before the socket's access was read. */
   epoch: number;
   /** The socket's actor when the access was read. */
   actor: Actor;
-  /** The events after the cursor, if they were read with those of other streams; null if the log does not go on from it. */
-  page?: LoggedEvent[] | null | undefined;
 }
 
 /** Lets a socket into a stream's room, where the tail is, unless it has no room for the stream. */
@@ -53,7 +46,9 @@ export function enter(
 
 /**
  * Sends a socket what follows its cursor, and lets it into the stream's room in the tick in which it has reached the tail.
- * @returns null when the socket may not read the stream, or is gone; "lost" when the log does not go on from the cursor
+ * @param page the next events after the cursor; null if the log does not go on from it; undefined if nothing was read
+ * @returns null when the socket may not read the stream, or is gone; "lost" when the log does not go on from the cursor; how
+ *   far it came when it needs another page
  * @throws Problem database-unavailable
  */
 export async function replay(
@@ -62,11 +57,11 @@ export async function replay(
   socket: ClientSocket,
   name: string,
   entry: Entry,
-  { cursor, epoch, actor, page }: Start,
-): Promise<Place | "full" | "lost" | null> {
+  { cursor, epoch, actor }: Progress,
+  page: LoggedEvent[] | null | undefined,
+): Promise<Place | Progress | "full" | "lost" | null> {
   const { tail } = entry;
   let position = cursor;
-  let limit = FIRST_EVENTS;
   const mustCheckAccess = () => entry.epoch !== epoch || socket.data.actor !== actor;
 
   for (;;) {
@@ -79,24 +74,18 @@ export async function replay(
       await located(entry);
     } else if (position.seq >= tail.last.seq) {
       return isAt(tail.last, position) ? enter(rooms, socket, name, entry, true) : "lost";
+    } else if (page === undefined) {
+      return { cursor: position, epoch, actor };
     } else {
-      const span = { stream: name, after: position, upTo: tail.last.seq };
-      const events = page === undefined ? await readLog(db, { ...span, limit }) : page;
+      const events = page;
       page = undefined;
       const last = events?.at(-1);
       if (events === null || last === undefined) return "lost";
       // After a restore the log may have a loss of access here that the tail has not seen.
       if (events.some(movesAccess) && !(await readableStreams(db, actor, [name])).has(name)) return null;
       if (mustCheckAccess()) continue;
-      let bytes = 0;
-      for (const event of events) {
-        const packet = packetOf(event.type, event);
-        bytes += packet.length;
-        queue(socket.conn, packet);
-      }
+      for (const event of events) queue(socket.conn, packetOf(event.type, event));
       position = { seq: last.seq, id: last.id };
-      const bytesEach = Math.max(1, bytes / events.length);
-      limit = Math.max(1, Math.min(PAGE_EVENTS, Math.floor(PAGE_BYTES / bytesEach)));
       if (!(await drained(socket))) return null;
     }
   }
