@@ -379,6 +379,8 @@ CREATE INDEX tasks_long_position_idx ON tasks.tasks USING btree (id) WHERE (octe
 
 CREATE INDEX tasks_open_due_idx ON tasks.tasks USING btree (project_id, due_date) WHERE ((deleted_at IS NULL) AND (status = ANY (ARRAY['pending'::text, 'in_progress'::text])) AND (due_date IS NOT NULL));
 
+CREATE INDEX tasks_personal_assigned_idx ON tasks.tasks USING btree (assigned_to, created_at, id) WHERE ((project_id IS NULL) AND (assigned_to IS NOT NULL));
+
 CREATE INDEX tasks_personal_idx ON tasks.tasks USING btree (created_by, created_at, id) WHERE (project_id IS NULL);
 
 CREATE INDEX tasks_personal_position_idx ON tasks.tasks USING btree (created_by, "position", id) WHERE (project_id IS NULL);

@@ -179,8 +179,8 @@ function isIndexed(name: string, actor: Actor, filter: TaskFilter, sort: string)
 /**
  * The list as one statement: the page, its total when the client pages by offset, and the project that it is of.
  * Plan: tasks_project_created_idx and its like for projects, tasks_column_idx for a column in its order, tasks_personal_idx,
- * tasks_assigned_idx, tasks_creator_idx and tasks_category_idx for the rest, tasks_words_idx for searches
- * (test/integration/plans.test.ts).
+ * tasks_personal_assigned_idx, tasks_assigned_idx, tasks_creator_idx and tasks_category_idx for the rest, tasks_words_idx for
+ * searches (test/integration/plans.test.ts).
  * @throws Problem validation-failed for a sort by rank without a search
  */
 export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf): Statement {

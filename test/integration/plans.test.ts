@@ -303,16 +303,21 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[], number?]>([
   [
     "all tasks that a user may see",
     tasks({}),
-    ["tasks_project_created_idx", "tasks_personal_idx", "tasks_assigned_idx"],
+    ["tasks_project_created_idx", "tasks_personal_idx", "tasks_personal_assigned_idx"],
     SOME,
   ],
   [
     "the same from a cursor",
     tasks({}, cursor(middle)),
-    ["tasks_project_created_idx", "tasks_personal_idx", "tasks_assigned_idx"],
+    ["tasks_project_created_idx", "tasks_personal_idx", "tasks_personal_assigned_idx"],
     SOME,
   ],
-  ["what is personal", tasks({ project_id: "none" }), ["tasks_personal_idx", "tasks_assigned_idx"], SOME],
+  [
+    "what is personal",
+    tasks({ project_id: "none" }),
+    ["tasks_personal_idx", "tasks_personal_assigned_idx"],
+    SOME,
+  ],
   ["what is assigned to me", tasks({ assigned_to: "me" }), ["tasks_assigned_idx"], SOME],
   [
     "all tasks that a manager may see, from a cursor",
