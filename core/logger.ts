@@ -1,6 +1,6 @@
 /** The log: pino, one JSON object a line, or text for a terminal. Each line says which request it belongs to. */
 import type { LoggerConfig } from "moleculer";
-import type { Bindings, DestinationStream, Logger, LoggerOptions } from "pino";
+import { type Bindings, type DestinationStream, destination, type Logger, type LoggerOptions } from "pino";
 import type { Config } from "./config.ts";
 import { redactText, redactValue, safeError } from "./redact.ts";
 import { currentScope } from "./trace.ts";
@@ -10,6 +10,10 @@ export type OnError = (error: Error, origin: { service: string; action?: string 
 
 /** From this level on an error is a fault of the system (pino's number of `error`). */
 const ERROR_LEVEL = 50;
+/** From this level on a line is written at once, with those before it (pino's number of `warn`). */
+const PROMPT_LEVEL = 40;
+/** Bytes of lines that are written together, and milliseconds that they wait for each other. */
+const [TOGETHER_BYTES, TOGETHER_MS] = [8192, 100];
 
 const isFields = (value: unknown): value is object =>
   typeof value === "object" && value !== null && !(value instanceof Error);
@@ -45,8 +49,34 @@ async function prettyStream(): Promise<DestinationStream> {
   });
 }
 
+/** Stdout, on which lines are written together: a system call for each was a twentieth of a request. */
+class JsonStream {
+  readonly destination = destination({ dest: 1, minLength: TOGETHER_BYTES, sync: true });
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor() {
+    process.once("exit", () => this.destination.flushSync());
+  }
+
+  /** A line was written. @param level pino's number */
+  wrote(level: number): void {
+    if (level < PROMPT_LEVEL) this.#timer ??= setTimeout(() => this.#flush(), TOGETHER_MS).unref();
+    else this.#flush();
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.destination.flushSync();
+  }
+}
+
+/** One for all nodes of the process. */
+let jsonStream: JsonStream | undefined;
+
 /** Moleculer's logger. */
 export async function loggerOptions(config: Config, onError: OnError = () => {}): Promise<LoggerConfig> {
+  const json = isForPeople(config) ? null : (jsonStream ??= new JsonStream());
   const options: LoggerOptions = {
     // Moleculer's bindings name the node and the service.
     base: null,
@@ -61,6 +91,7 @@ export async function loggerOptions(config: Config, onError: OnError = () => {})
       logMethod(this: Logger, args: unknown[], method, level) {
         const { message, fields, error } = lineOf(args);
         method.call(this, error === undefined ? fields : { ...fields, err: error }, message);
+        json?.wrote(level);
         if (error !== undefined && level >= ERROR_LEVEL) {
           const { svc, mod }: Bindings = this.bindings();
           const { action } = fields as { action?: unknown };
@@ -72,6 +103,6 @@ export async function loggerOptions(config: Config, onError: OnError = () => {})
       },
     },
   };
-  const destination = isForPeople(config) ? await prettyStream() : undefined;
-  return { type: "Pino", options: { level: config.LOG_LEVEL, pino: { options, destination } } };
+  const stream = json?.destination ?? (await prettyStream());
+  return { type: "Pino", options: { level: config.LOG_LEVEL, pino: { options, destination: stream } } };
 }

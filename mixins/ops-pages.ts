@@ -46,8 +46,11 @@ const json = (isGood: boolean, document: object): OpsPage => ({
 });
 
 /** The path of a URL without its query and without a slash at the end. */
-export const pathOf = ({ url = "/" }: IncomingMessage): string =>
-  (url.split("?")[0] as string).replace(/(?<=.)\/$/, "");
+export function pathOf({ url = "/" }: IncomingMessage): string {
+  const end = url.indexOf("?");
+  const path = end === -1 ? url : url.slice(0, end);
+  return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+}
 
 type Page = (request: IncomingMessage) => OpsPage | Promise<OpsPage>;
 

@@ -11,6 +11,7 @@ import { brotliCompress, constants, gzip } from "node:zlib";
 import cors from "cors";
 import Negotiator from "negotiator";
 import { Problem, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
+import { pathOf } from "../../mixins/ops-pages.ts";
 import { isFresh } from "./conditional.ts";
 import { type EventsDocument, eventsPage } from "./events-page.ts";
 import { html, htmlDocument, jsonBlock } from "./html.ts";
@@ -210,10 +211,6 @@ async function makeReady(make: MakePage, origin: string): Promise<Ready> {
     },
   };
 }
-
-/** The path of a URL without its query and without a slash at the end. */
-const pathOf = ({ url = "/" }: IncomingMessage): string =>
-  (url.split("?")[0] as string).replace(/(?<=.)\/$/, "");
 
 /** Whether a request asks for one of these pages. */
 export const isPage = (request: IncomingMessage): boolean => {

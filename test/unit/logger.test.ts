@@ -1,7 +1,11 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "@jest/globals";
 import { ServiceBroker } from "moleculer";
 import { loadConfig } from "../../core/config.ts";
 import { loggerOptions, type OnError } from "../../core/logger.ts";
+import { until } from "../../local/until.ts";
 
 /** A broker that logs as a node does, and what it has logged. */
 async function openLogger(onError?: OnError) {
@@ -54,4 +58,38 @@ test("fields that are no secrets are logged as they are, beside the message and 
     }),
   ]);
   expect(reported).toEqual(["no column", { service: "tasks", action: "tasks.get" }]);
+});
+
+test("lines are written together soon, a warning at once with those before it, and the last ones at the end", async () => {
+  const file = fileURLToPath(new URL("../../core/logger.ts", import.meta.url));
+  const program = `
+    import { ServiceBroker } from "moleculer";
+    import { loggerOptions } from ${JSON.stringify(file)};
+    const logger = await loggerOptions({ LOG_JSON: "true", LOG_LEVEL: "info" });
+    const log = new ServiceBroker({ logger }).getLogger("tasks");
+    log.info("first");
+    process.stdin.once("data", () => {
+      log.info("second");
+      log.warn("third");
+      process.stdin.once("data", () => {
+        log.info("last");
+        process.exit();
+      });
+    });`;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const chunks: string[] = [];
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
+  const closed = once(child, "close");
+  const says = (text: string) => until(() => chunks.join("").includes(text), 10_000);
+  expect(await says("first")).toBe(true);
+  child.stdin.write("on");
+  expect(await says("third")).toBe(true);
+  child.stdin.write("on");
+  await closed;
+  const words = chunks.join("").match(/(?<="msg":")(first|second|third|last)/g);
+  expect(words).toEqual(["first", "second", "third", "last"]);
+  // One write has both.
+  expect(chunks.find((chunk) => chunk.includes("second"))).toContain("third");
 });
