@@ -5,7 +5,7 @@
  *
  * How many requests may be under way follows from how long they take, as TCP's window does (AIMD):
  *
- *     half of the last window's took longer than TARGET_MS     the limit falls in that proportion
+ *     half of the last window's took longer than TARGET_MS     the limit falls in that proportion, if there were many
  *     none ended, and many are under way                       it is halved
  *     else                                                     it grows by STEP
  *
@@ -24,7 +24,7 @@ const TARGET_MS = 150;
 /** Requests under way at most. */
 const MAX_LIMIT = 1024;
 /** Requests under way that are never too many. */
-export const MIN_LIMIT = 128;
+export const MIN_LIMIT = 64;
 /** Requests that a good window adds to the limit. */
 const STEP = 16;
 /** The least part of the limit that one window leaves. */
@@ -107,10 +107,12 @@ export class LoadShedder {
     const windows = Math.floor((now - this.#windowBegan) / WINDOW_MS);
     if (windows === 0) return;
     const took = median(this.#times);
-    if (took > TARGET_MS) {
+    // Few that are slow do not wait for each other.
+    const many = this.#min * SHARES.stranger;
+    if (took > TARGET_MS && this.#most >= many) {
       const left = Math.max(LEAST_LEFT, TARGET_MS / took);
       this.#limit = Math.max(this.#min, Math.floor(Math.min(this.#limit, this.#most) * left));
-    } else if (this.#times.length === 0 && this.#underWay >= this.#min * SHARES.stranger)
+    } else if (this.#times.length === 0 && this.#underWay >= many)
       this.#limit = Math.max(this.#min, Math.floor(this.#limit * LEAST_LEFT ** windows));
     else this.#limit = Math.min(this.#max, this.#limit + STEP * windows);
     this.#windowBegan = now;
