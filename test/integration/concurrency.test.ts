@@ -425,7 +425,7 @@ test("a bulk request of a member who is removed before it commits does nothing",
   const project = await newProject();
   await ada.api.must("POST", `/projects/${project}/members`, { user_id: ben.id, role: "member" });
   const { id } = await newTask(project);
-  const late = lateDatabase("tasks-bulk", () =>
+  const late = lateDatabase("tasks-save", () =>
     ada.api.must("DELETE", `/projects/${project}/members/${ben.id}`),
   );
   try {
