@@ -18,6 +18,12 @@ const orderOf = ({ project_id, created_by }: Pick<Placed, "project_id" | "create
     ? { kind: "personal", where: "t.project_id IS NULL AND t.created_by = $1", id: created_by }
     : { kind: "project", where: "t.project_id = $1", id: project_id };
 
+/** The name of a task's order, and of its lock. */
+export function orderName(task: Pick<Placed, "project_id" | "created_by">): string {
+  const { kind, id } = orderOf(task);
+  return `order ${kind} ${id}`;
+}
+
 /**
  * Waits until no other transaction changes positions of the task's order, and keeps others waiting until this one ends.
  * It comes before all other locks of a transaction, and positions read after it stay as they are.
@@ -26,11 +32,10 @@ export async function lockOrder(
   tx: Queryable,
   task: Pick<Placed, "project_id" | "created_by">,
 ): Promise<void> {
-  const { kind, id } = orderOf(task);
   await tx.query({
     name: "tasks-lock-order",
     text: "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
-    values: [`tasks.position ${kind} ${id}`],
+    values: [orderName(task)],
   });
 }
 

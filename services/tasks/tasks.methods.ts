@@ -2,6 +2,7 @@
 import type { Service } from "moleculer";
 import { isId } from "../../core/ids.ts";
 import type { Actor } from "../../core/kit.ts";
+import type { Lines } from "../../core/lines.ts";
 import type { Page, PageOf } from "../../core/pagination.ts";
 import { viewerOf, viewOf, type WithCache } from "../../mixins/cache.ts";
 import type { WithDatabase } from "../../mixins/database.ts";
@@ -16,6 +17,8 @@ import { listTasks, type TaskFilter } from "./tasks.list.ts";
 /** `this` of the actions: it has what the mixins and the methods below lend. */
 export interface TasksLend extends WithDatabase, WithCache {
   snapshots: Snapshots;
+  /** Of the moves of each order. */
+  lines: Lines;
   publish<Answer>(written: Written<Answer>): Promise<Answer>;
   publishBatch(batch: Batch): Promise<boolean>;
   list(actor: Actor, params: TaskFilter & PageOf): Promise<Page<Task>>;

@@ -1,6 +1,7 @@
 import type { ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { service } from "../../core/kit.ts";
+import { Lines } from "../../core/lines.ts";
 import { cache } from "../../mixins/cache.ts";
 import { database } from "../../mixins/database.ts";
 import { bulkActions } from "./bulk.actions.ts";
@@ -12,6 +13,9 @@ import { snapshotActions } from "./snapshots.actions.ts";
 import { Snapshots } from "./snapshots.ts";
 import type { TasksContract } from "./tasks.contract.ts";
 import { methods, type TasksLend } from "./tasks.methods.ts";
+
+/** How long a move waits for others of the same order: less than its caller waits. */
+const LINE_MS = 1500;
 
 /** Tasks, their comments, and the categories that people put them in. */
 export default (config: Config): ServiceSchema =>
@@ -29,6 +33,7 @@ export default (config: Config): ServiceSchema =>
     },
     created() {
       this.snapshots = new Snapshots(this.db, this.broker.nodeID);
+      this.lines = new Lines(LINE_MS);
     },
     stopped() {
       return this.snapshots.close();
