@@ -101,8 +101,8 @@ export const taskWrites: Writes = {
       const id = await taskOf(by, project);
       if (id === null) return;
       const to = {
-        ...(random.next() < 0.3 && { status: random.pick(STATUSES) }),
-        ...(random.next() < 0.8 && { [random.pick(["before", "after"])]: random.pick(project.tasks) }),
+        ...(random.next() < 0.2 && { status: random.pick(STATUSES) }),
+        ...(random.next() < 0.6 && { [random.pick(["before", "after"])]: random.pick(project.tasks) }),
       };
       // The task may be there already, and what it goes next to may be itself or elsewhere.
       await by.post(`/tasks/${id}/move`, to, { action: "tasks.move" });
