@@ -15,12 +15,10 @@ import { traceActions } from "./middlewares/trace-actions.ts";
 import { measureActions } from "./middlewares/measure-actions.ts";
 import { connectRedis, RedisOutage } from "./mixins/redis.ts";
 
-/** Answers and marks that a lone node keeps in memory: at most 64 MB (mixins/cache.ts bounds each). */
-const ANSWERS_IN_MEMORY = 1000;
-/** How long a caller waits for the cache before it reads from Postgres. */
-const CACHE_TIMEOUT_MS = 50;
+/** How long a write waits until Redis has marked what it outdates; readers wait less (mixins/cache.ts). */
+const CACHE_TIMEOUT_MS = 500;
 
-/** Moleculer's Redis cacher on a client of ours. */
+/** Moleculer's Redis cacher on a client of ours, over which mixins/cache.ts keeps answers. */
 class RedisCacher extends Cachers.Redis<Redis> {
   readonly #url: string;
 
@@ -56,7 +54,7 @@ const NATS_WITHIN_MS = 2000;
 /** Redis where nodes share one, the memory of a lone node, and none where several nodes have no Redis to agree by. */
 function cacher(config: Config): BrokerOptions["cacher"] {
   if (config.REDIS_URL !== "") return new RedisCacher(config.REDIS_URL);
-  return config.NATS_URL === "" ? { type: "MemoryLRU", options: { max: ANSWERS_IN_MEMORY } } : null;
+  return config.NATS_URL === "" ? "Memory" : null;
 }
 
 /**

@@ -69,6 +69,8 @@ interface EventBody<Data extends object> {
   readonly summary: string;
   /** Whether an event with this data changes who may see or do what in its stream's project. */
   movesAccess(data: Data): boolean;
+  /** The names (mixins/cache.ts) of the cached answers that show something else after it. */
+  outdates(data: Data, stream: string): string[];
 }
 
 export interface EventDeclaration<
@@ -80,13 +82,16 @@ export interface EventDeclaration<
 
 /**
  * The body of one declaration.
+ * @param outdates see EventBody
  * @param movesAccess always, never, or by the event's data
  */
 export const event = <Data extends object>(
   summary: string,
+  outdates: EventBody<Data>["outdates"],
   { movesAccess = false }: { movesAccess?: boolean | ((data: Data) => boolean) } = {},
 ): EventBody<Data> => ({
   summary,
+  outdates,
   movesAccess: typeof movesAccess === "function" ? movesAccess : () => movesAccess,
 });
 

@@ -119,6 +119,13 @@ CREATE TABLE auth.sessions (
   generation integer NOT NULL DEFAULT 1
 );
 
+CREATE TABLE events.cache (
+  one boolean NOT NULL DEFAULT true,
+  store text NOT NULL,
+  epoch uuid NOT NULL DEFAULT gen_random_uuid(),
+  suspended_until timestamp with time zone NOT NULL DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone
+);
+
 CREATE TABLE events.log (
   stream text NOT NULL,
   seq bigint NOT NULL,
@@ -256,6 +263,10 @@ ALTER TABLE auth.personal_tokens ADD CONSTRAINT personal_tokens_scope_check CHEC
 ALTER TABLE auth.refresh_tokens ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (hash);
 
 ALTER TABLE auth.sessions ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+
+ALTER TABLE events.cache ADD CONSTRAINT cache_one_check CHECK (one);
+
+ALTER TABLE events.cache ADD CONSTRAINT cache_pkey PRIMARY KEY (one);
 
 ALTER TABLE events.log ADD CONSTRAINT log_pkey PRIMARY KEY (stream, seq);
 
@@ -458,6 +469,13 @@ CREATE VIEW projects.summaries AS
     status
    FROM projects.projects
   WHERE deleted_at IS NULL;
+
+CREATE VIEW users.people AS
+ SELECT id,
+    username,
+    first_name,
+    last_name
+   FROM users.users;
 
 CREATE VIEW users.standings AS
  SELECT id,

@@ -1,201 +1,207 @@
 /**
- * A cache of answers in Moleculer's cacher: Redis for all nodes, or memory where one process is all there is.
+ * A cache of answers: in Redis for all nodes, or in memory where one process is all there is.
  *
- * An answer depends on names: `task:<id>`, `user:<id>` for what a user may see, and so on. A write sets a new mark on each
- * name that it outdates, after its commit and before its answer. The cache stores an answer with the marks that its names
- * had before it was read, and the answer is fresh as long as the names still have these marks. So a client whose write was
- * answered reads what it wrote, through any node, and an answer that was read during the commit counts as outdated.
+ * An answer depends on names: `task:<id>`, `user:<id>` for what a user may see, and so on. A write says which names it
+ * outdates (`outdates` of its statement, mixins/database.ts). They are marked twice:
  *
- * A long answer costs more memory than it saves time, so it is not stored.
+ *     begin ── sent with the statement      no older answer is fresh, and none is kept that is read meanwhile
+ *     commit
+ *     end ──── sent after the commit        answers that are read from now on are fresh
  *
- * A mark is lost when its node dies after the commit or can't reach Redis. Therefore no answer is stored longer than TTL_S.
+ * The write is answered once `begin` was confirmed. So a client whose write was answered reads what it wrote, through any
+ * gateway. What may go wrong in between:
+ *
+ * - The node dies before or after the commit: `end` never comes. Nothing is kept of these names for WRITE_MS, by when
+ *   Postgres has committed or not. A commit with an unknown outcome is left to that, too.
+ * - The store forgets a mark, or is another one than before: cache-store.ts and cache-agreement.ts see to it.
+ * - The store is away, or does not take a mark: the node suspends the cache of all nodes, and answers when they know.
+ * - The node was frozen: a mark that is older than SAFE_MS is confirmed once more before the answer.
+ *
+ * Readers ask by one step (`find`), which also tells the clock that they keep their answer under. A reader that was frozen
+ * keeps nothing.
  */
 import { randomBytes } from "node:crypto";
-import type { Service, ServiceSchema } from "moleculer";
+import type { Redis } from "ioredis";
+import type { ServiceBroker } from "moleculer";
 import type { Counter } from "prom-client";
-import type { Actor } from "../core/kit.ts";
+import type { Log } from "../core/log.ts";
 import { metricsOf } from "../core/metrics.ts";
 import { traced } from "../core/trace.ts";
+import { type AgreementDatabase, CacheAgreement } from "./cache-agreement.ts";
+import {
+  type AnswerStore,
+  type Found,
+  type Kept,
+  MemoryAnswers,
+  type Question,
+  RedisAnswers,
+  WRITE_MS,
+} from "./cache-store.ts";
 
-/** Seconds that an answer is stored. */
-const TTL_S = 5;
-/** Seconds that a mark is stored: longer than any answer that was read before the mark was set. */
-const MARK_TTL_S = 60;
-/** Milliseconds in which the node does not use the cache after it failed. */
-const PAUSE_MS = 1000;
-/** Milliseconds until the node sets marks again that the cache did not take. */
-const RETRY_MS = 250;
-/** Bytes of JSON that an answer may have: with it, a bound on the number of answers bounds their bytes too. */
-const MAX_ANSWER_BYTES = 64_000;
+/** Milliseconds that a reader waits for the store, and in which it does not ask again after a failure. */
+const [FIND_MS, PAUSE_MS] = [100, 1000];
+/** Milliseconds after which a reader keeps no answer, and after which a write's mark is confirmed once more. */
+const SAFE_MS = WRITE_MS / 3;
+/** Characters that an answer may have: a longer one costs more memory than it saves time. */
+const MAX_ANSWER_LENGTH = 64_000;
 
-/** The part of Moleculer's cachers that the mixin uses. */
-interface Store {
-  get(key: string): Promise<unknown>;
-  set(key: string, value: unknown, ttl: number): Promise<unknown>;
+/** A question to the cache that found no answer, for `keep`. */
+export interface Missed {
+  readonly question: Question;
+  readonly epoch: string;
+  readonly clock: number;
+  /** By performance.now. */
+  readonly at: number;
 }
 
-interface Entry {
-  marks: string;
-  value: unknown;
+/** The marks of one write. */
+export interface WriteMarks {
+  /** The write is sent after it: the cache is suspended first, because nothing can be marked. Null as a rule. */
+  readonly ready: Promise<void> | null;
+  /** After the commit. @returns when no node takes an older answer. Never throws */
+  committed(): Promise<void>;
+  /** The write was refused, and certainly changed nothing. */
+  refused(): void;
 }
 
-/** What the mixin lends. */
-export interface WithCache {
+const isDone = (work: Promise<unknown>): Promise<boolean> =>
+  work.then(
+    () => true,
+    () => false,
+  );
+
+/** Fails after `ms`, and after what has arrived by then was read: a long turn of the event loop may have held it up. */
+function within<Result>(ms: number, work: Promise<Result>): Promise<Result> {
+  const { promise, resolve, reject } = Promise.withResolvers<Result>();
+  const late = (): void => reject(new Error("the cache did not answer in time"));
+  const timer = setTimeout(() => setImmediate(late), ms);
+  work.then(resolve, reject).finally(() => clearTimeout(timer));
+  return promise;
+}
+
+export class AnswerCache {
+  readonly #store: AnswerStore;
+  readonly #agreement: CacheAgreement;
+  readonly #counts: Record<"hits" | "misses", Counter<"kind">>;
+  /** The node does not ask the store, which failed, before this time of performance.now. */
+  #awayUntil = 0;
+  #repliedAt = 0;
+
+  constructor(
+    store: AnswerStore,
+    agreement: CacheAgreement,
+    counts: Record<"hits" | "misses", Counter<"kind">>,
+  ) {
+    this.#store = store;
+    this.#agreement = agreement;
+    this.#counts = counts;
+  }
+
+  start(): Promise<void> {
+    return this.#agreement.start();
+  }
+
+  stop(): void {
+    this.#agreement.stop();
+  }
+
   /**
-   * The fresh answer under `key`, or else the result of `read`.
-   * @param key names the caller and everything that the caller asked for
-   * @param of the names that the answer depends on, all known before it is read
+   * The fresh answer to a question. Never throws.
+   * @param kind what the answer is of, for metrics
+   * @returns its text, or what `keep` takes; null while the cache is not in use
    */
-  cached<Value>(key: string, of: readonly string[], read: () => Promise<Value>): Promise<Value>;
-  /** The same for things named `<kind>:<id>`. One `read` gets all that are missing. */
-  cachedEach<Value extends { id: string }>(
-    kind: string,
-    ids: readonly string[],
-    read: (missing: string[]) => Promise<Value[]>,
-  ): Promise<Value[]>;
-  /** Sets new marks. A write calls it after its commit and before its answer. Never throws. */
-  outdate(names: readonly string[]): Promise<void>;
-}
+  async find(kind: string, question: Question): Promise<string | Missed | null> {
+    const epoch = this.#agreement.reading;
+    const at = performance.now();
+    if (epoch === null || at < this.#awayUntil) return null;
+    let found: Found;
+    try {
+      found = await traced("cache", "client", {}, () => within(FIND_MS, this.#store.find(epoch, question)));
+      this.#repliedAt = performance.now();
+    } catch {
+      // One slow reply among others is no outage.
+      if (performance.now() - this.#repliedAt > PAUSE_MS) this.#awayUntil = performance.now() + PAUSE_MS;
+      return null;
+    }
+    this.#counts["text" in found ? "hits" : "misses"].inc({ kind });
+    return "text" in found ? found.text : { question, epoch, clock: found.clock, at };
+  }
 
-/** The names that decide what a caller may see of projects. */
-export const viewOf = ({ id, role }: Actor): string[] =>
-  role === "user" ? [`user:${id}`] : [`user:${id}`, "projects"];
+  /** Keeps an answer, in the background, unless it is outdated or too long. Never throws. */
+  keep({ question, epoch, clock, at }: Missed, kept: Kept): void {
+    if (kept.text.length > MAX_ANSWER_LENGTH || performance.now() - at > SAFE_MS) return;
+    void isDone(this.#store.keep(epoch, question, clock, kept));
+  }
 
-/** Names the caller in keys. A token that is limited to some projects sees less than its owner. */
-export const viewerOf = ({ id, role, projects, session }: Actor): string =>
-  projects === undefined ? `${role}:${id}` : `${role}:${id}:${session}`;
+  /** Begins to mark what a write outdates. The caller waits for `ready`, if there is one, and sends the write. */
+  begin(outdated: readonly string[]): WriteMarks {
+    const names = [...new Set(outdated)];
+    const write = randomBytes(9).toString("base64url");
+    const at = performance.now();
+    const agreement = this.#agreement;
+    let epoch = agreement.writing;
+    let begun: Promise<boolean> | null = null;
+    const mark = (): void => {
+      epoch = agreement.writing;
+      if (epoch !== null) begun = isDone(this.#store.begin(epoch, names, write));
+      else agreement.prolong();
+    };
+    const end = (within: string): Promise<boolean> => isDone(this.#store.end(within, names, write));
+    const ready = epoch !== null || agreement.isSuspended ? null : agreement.prepare().then(mark);
+    if (ready === null) mark();
+    return {
+      ready,
+      committed: () =>
+        traced("cache outdate", "client", { names: names.length }, async () => {
+          const isBegun = await begun;
+          await agreement.quiet();
+          if (isBegun === true && agreement.writing === epoch && performance.now() - at < SAFE_MS)
+            void end(epoch as string);
+          else if (!(await this.#ended(isBegun === false ? null : end))) await agreement.suspend();
+        }),
+      refused: () => void (epoch !== null && end(epoch)),
+    };
+  }
 
-const markOf = (name: string): string => `mark:${name}`;
-
-interface State {
-  /** The node does not use the cache, which failed, before this time of performance.now. */
-  awayUntil: number;
-  /** Names whose marks the node could not set, with the time when their last outdated answer expires. Until then it reads. */
-  owed: Map<string, number>;
-  timer: NodeJS.Timeout | undefined;
-}
-
-type Lends = Service &
-  WithCache & { cacheState: State; cacheCounts: Record<"hits" | "misses", Counter<"kind">> };
-
-const storeOf = ({ broker }: Service): Store | null => (broker.cacher as Store | undefined) ?? null;
-
-/** The cache's reply, or null when it fails: the node then pauses its use. */
-async function ask<Answer>(
-  service: Lends,
-  question: (store: Store) => Promise<Answer>,
-): Promise<Answer | null> {
-  const store = storeOf(service);
-  const { cacheState: state } = service;
-  if (store === null || state.owed.size > 0 || performance.now() < state.awayUntil) return null;
-  try {
-    return await traced("cache", "client", {}, () => question(store));
-  } catch {
-    state.awayUntil = performance.now() + PAUSE_MS;
-    return null;
+  /**
+   * Marks names by their write's end alone, after its commit.
+   * @param end null when the store did not take the beginning
+   * @returns whether no node takes older answers now
+   */
+  async #ended(end: ((epoch: string) => Promise<boolean>) | null): Promise<boolean> {
+    if (this.#agreement.writing === null && !this.#agreement.isSuspended) await this.#agreement.refresh();
+    if (this.#agreement.isSuspended) {
+      await this.#agreement.quiet();
+      return true;
+    }
+    const epoch = this.#agreement.writing;
+    return epoch !== null && end !== null && (await end(epoch));
   }
 }
 
-/** Stores an answer, unless it is too long, in the background. */
-function keep(service: Lends, key: string, entry: Entry): void {
-  void ask(service, async (store) => {
-    if (Buffer.byteLength(JSON.stringify(entry)) <= MAX_ANSWER_BYTES) await store.set(key, entry, TTL_S);
+/** The store of a node: what its cacher connects to (moleculer.config.ts); null where nodes have none to agree by. */
+function storeOf({ cacher, namespace }: ServiceBroker): AnswerStore | null {
+  if (cacher == null) return null;
+  const { client } = cacher as unknown as { client?: Redis };
+  return client === undefined ? new MemoryAnswers() : new RedisAnswers(client, `TW-${namespace}`);
+}
+
+/** The cache of a node; null where nothing is cached. */
+export function openCache(
+  broker: ServiceBroker,
+  db: AgreementDatabase,
+  log: Log<"warn">,
+): AnswerCache | null {
+  const store = storeOf(broker);
+  if (store === null) return null;
+  const metrics = metricsOf(broker);
+  const counter = (name: string, help: string) => metrics.counter(name, help, ["kind"]);
+  const agreement = new CacheAgreement(db, store, log);
+  metrics.gauge("taskwire_cache_in_use", "1 while this node takes answers from the cache", [], () =>
+    agreement.reading === null ? 0 : 1,
+  );
+  return new AnswerCache(store, agreement, {
+    hits: counter("taskwire_cache_hits_total", "Answers that were found in the cache"),
+    misses: counter("taskwire_cache_misses_total", "Answers that were not found, or outdated"),
   });
 }
-
-/** Sets marks. The node tries failed ones again until the answers that they outdate have expired. */
-async function mark(service: Lends, store: Store, names: Iterable<string>): Promise<void> {
-  const { cacheState: state } = service;
-  const value = randomBytes(9).toString("base64url");
-  const due = [...new Set(names)];
-  try {
-    await traced("cache outdate", "client", { names: due.length }, () =>
-      Promise.all(due.map((name) => store.set(markOf(name), value, MARK_TTL_S))),
-    );
-    due.forEach((name) => state.owed.delete(name));
-  } catch {
-    const until = performance.now() + TTL_S * 1000;
-    due.forEach((name) => state.owed.set(name, state.owed.get(name) ?? until));
-  }
-  for (const [name, until] of state.owed) if (until < performance.now()) state.owed.delete(name);
-  if (state.owed.size > 0)
-    state.timer ??= setTimeout(() => {
-      state.timer = undefined;
-      void mark(service, store, state.owed.keys());
-    }, RETRY_MS).unref();
-}
-
-/** Counts answers that were found, and those that were not or were outdated (docs/metrics.md). */
-const count = ({ cacheCounts }: Lends, found: boolean, kind: string): void =>
-  cacheCounts[found ? "hits" : "misses"].inc({ kind });
-
-const kindOf = (key: string): string => key.split(":")[0] as string;
-
-/** Lends `cached`, `cachedEach` and `outdate`. Without a cacher, every answer is read. */
-export const cache: Partial<ServiceSchema> = {
-  created(this: Service & Partial<Lends>) {
-    this.cacheState = { awayUntil: 0, owed: new Map(), timer: undefined };
-    const metrics = metricsOf(this.broker);
-    const counter = (name: string, help: string) => metrics.counter(name, help, ["kind"]);
-    this.cacheCounts = {
-      hits: counter("taskwire_cache_hits_total", "Answers that were found in the cache"),
-      misses: counter("taskwire_cache_misses_total", "Answers that were not found, or outdated"),
-    };
-  },
-  stopped(this: Service & Partial<Lends>) {
-    clearTimeout(this.cacheState?.timer);
-  },
-  methods: {
-    async cached<Value>(
-      this: Lends,
-      key: string,
-      of: readonly string[],
-      read: () => Promise<Value>,
-    ): Promise<Value> {
-      const found = await ask(this, (store) =>
-        Promise.all([store.get(key), ...of.map((name) => store.get(markOf(name)))]),
-      );
-      if (found === null) return read();
-      const [entry, ...each] = found as [Entry | null | undefined, ...(string | null | undefined)[]];
-      const marks = each.map((mark) => mark ?? "").join(" ");
-      const good = entry != null && entry.marks === marks;
-      count(this, good, kindOf(key));
-      if (good) return entry.value as Value;
-      const value = await read();
-      keep(this, key, { marks, value });
-      return value;
-    },
-
-    async cachedEach<Value extends { id: string }>(
-      this: Lends,
-      kind: string,
-      ids: readonly string[],
-      read: (missing: string[]) => Promise<Value[]>,
-    ): Promise<Value[]> {
-      const names = ids.map((id) => `${kind}:${id}`);
-      const found = await ask(this, (store) =>
-        Promise.all(names.map((name) => Promise.all([store.get(name), store.get(markOf(name))]))),
-      );
-      if (found === null) return read([...ids]);
-      const states = found as [Entry | null | undefined, string | null | undefined][];
-      const good = states.map(([entry, mark]) => entry != null && entry.marks === (mark ?? ""));
-      good.forEach((isGood) => count(this, isGood, kind));
-      const missing = ids.filter((_id, n) => good[n] !== true);
-      const known = states
-        .filter((_state, n) => good[n] === true)
-        .map(([entry]) => (entry as Entry).value as Value);
-      if (missing.length === 0) return known;
-      const values = await read(missing);
-      for (const value of values) {
-        const marks = states[ids.indexOf(value.id)]?.[1] ?? "";
-        keep(this, `${kind}:${value.id}`, { marks, value });
-      }
-      return [...known, ...values];
-    },
-
-    async outdate(this: Lends, names: readonly string[]): Promise<void> {
-      const store = storeOf(this);
-      if (store !== null && names.length > 0) await mark(this, store, names);
-    },
-  },
-};

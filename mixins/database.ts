@@ -1,10 +1,12 @@
 import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
 import pg from "pg";
 import type { Config } from "../core/config.ts";
+import type { Log } from "../core/log.ts";
 import { CONNECTIONS } from "../core/connections.ts";
-import { Problem, retryLater } from "../core/errors.ts";
+import { Problem, problemCode, PROBLEMS, retryLater } from "../core/errors.ts";
 import { outsideScope, traced } from "../core/trace.ts";
 import { Metrics, metricsOf } from "../core/metrics.ts";
+import { type AnswerCache, openCache, type WriteMarks } from "./cache.ts";
 import { measureDatabase, type PoolState } from "./database-metrics.ts";
 import { Pipelines } from "./pipelines.ts";
 import { type Cost, Turns } from "./turns.ts";
@@ -20,6 +22,8 @@ export interface Statement {
   by?: string;
   /** The statement may wait for another write: it goes to connections that carry no reads. */
   write?: boolean;
+  /** The names of the cached answers that the write outdates (mixins/cache.ts). */
+  outdates?: readonly string[];
 }
 
 export interface Queryable {
@@ -46,6 +50,8 @@ export interface Database extends Queryable {
    * @param idleMs the time that may pass between two of them
    */
   openSnapshot(limits: { statementMs: number; idleMs: number }): Promise<Snapshot>;
+  /** Marks what writes outdate; null where nothing is cached. */
+  cache: Pick<AnswerCache, "begin"> | null;
   /** How many connections were lost: answers from before and after one may be of two histories (a restore, a failover). */
   readonly interruptions: number;
   close(): Promise<void>;
@@ -130,6 +136,13 @@ export function databaseProblem(error: unknown): unknown {
  * Postgres would rather read a whole project and sort it. No statement is long enough to be compiled.
  */
 export const SESSION = "-c timezone=UTC -c random_page_cost=1.1 -c jit=off";
+
+/** Whether a failed statement has certainly changed nothing: Postgres refused it. One without an answer may yet commit. */
+function isRefusal(error: unknown): boolean {
+  const code = problemCode(error);
+  if (code !== null) return PROBLEMS[code].status < 500;
+  return /^[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code));
+}
 
 const POSTGRES = { "db.system.name": "postgresql" };
 
@@ -278,54 +291,94 @@ export function openDatabase(
         return result;
       }, mindReadOnly);
 
-  return {
-    query: <Row extends object>({ slow: cost, by, ...statement }: Statement) =>
-      tracedStatement(statement, () =>
-        cost === undefined
-          ? measured.query(statement.write === true ? "writes" : "reads", () =>
-              run<Row>({ query: send }, statement),
-            )
-          : measured.query("slow", () =>
-              turns.run({ cost, by }, () => run<Row>(connections.slow, statement)),
-            ),
-      ),
-    transaction: (work, timeoutMs) =>
-      traced("transaction", "client", POSTGRES, async () => {
-        const client = await connections.pool.connect().catch((error: unknown) => {
-          throw measured.failed(databaseProblem(error));
+  /** Runs a write, and ends the marks that it began. @param mayHaveCommitted whether it may have, in spite of an error */
+  async function marking<Result>(
+    marks: readonly WriteMarks[],
+    write: () => Promise<Result>,
+    mayHaveCommitted: (error: unknown) => boolean = (error) => !isRefusal(error),
+  ): Promise<Result> {
+    let result: Result;
+    try {
+      result = await write();
+    } catch (error) {
+      if (!mayHaveCommitted(error)) marks.forEach((mark) => mark.refused());
+      throw error;
+    }
+    await Promise.all(marks.map((mark) => mark.committed()));
+    return result;
+  }
+
+  const querySingle = <Row extends object>({ slow: cost, by, ...statement }: Statement) =>
+    tracedStatement(statement, () =>
+      cost === undefined
+        ? measured.query(statement.write === true ? "writes" : "reads", () =>
+            run<Row>({ query: send }, statement),
+          )
+        : measured.query("slow", () => turns.run({ cost, by }, () => run<Row>(connections.slow, statement))),
+    );
+
+  const writeSingle = <Row extends object>(marks: WriteMarks, statement: Statement) =>
+    marking([marks], async () => {
+      if (marks.ready !== null) await marks.ready;
+      return querySingle<Row>(statement);
+    });
+
+  const database: Database = {
+    cache: null,
+    query: <Row extends object>({ outdates = [], ...statement }: Statement) =>
+      outdates.length === 0 || database.cache === null
+        ? querySingle<Row>(statement)
+        : writeSingle<Row>(database.cache.begin(outdates), statement),
+    transaction(work, timeoutMs) {
+      const marks: WriteMarks[] = [];
+      let isCommitting = false;
+      const write = () =>
+        traced("transaction", "client", POSTGRES, async () => {
+          const client = await connections.pool.connect().catch((error: unknown) => {
+            throw measured.failed(databaseProblem(error));
+          });
+          // The pool listens to idle connections alone: a connection that dies between two statements would end the process.
+          client.on("error", onError);
+          let broken: Error | undefined;
+          const send = <Row extends object>(statement: Statement) =>
+            client.query<Row>(statement).catch((error: unknown) => {
+              if (foundReadOnly(error)) broken = error as Error;
+              return mindReadOnly(error);
+            });
+          const sendHere = <Row extends object>(statement: Statement) =>
+            measured.query("transactions", () => run<Row>({ query: send }, statement));
+          try {
+            const limit =
+              timeoutMs === undefined
+                ? ""
+                : `; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs * STATEMENT_SHARE)}`;
+            await sendHere({ text: `BEGIN${limit}` });
+            const more = timeoutMs !== undefined && { query_timeout: timeoutMs };
+            const result = await work({
+              query: async ({ outdates = [], ...statement }) => {
+                if (outdates.length > 0 && database.cache !== null) {
+                  const mark = database.cache.begin(outdates);
+                  marks.push(mark);
+                  if (mark.ready !== null) await mark.ready;
+                }
+                return tracedStatement(statement, () => sendHere({ ...statement, ...more }));
+              },
+            });
+            isCommitting = true;
+            await sendHere({ text: "COMMIT" });
+            mindWritten();
+            return result;
+          } catch (error) {
+            // A connection that can't even roll back is closed rather than handed to the next caller.
+            await client.query("ROLLBACK").catch((rollback: Error) => (broken = rollback));
+            throw error;
+          } finally {
+            client.off("error", onError);
+            client.release(broken);
+          }
         });
-        // The pool listens to idle connections alone: a connection that dies between two statements would end the process.
-        client.on("error", onError);
-        let broken: Error | undefined;
-        const send = <Row extends object>(statement: Statement) =>
-          client.query<Row>(statement).catch((error: unknown) => {
-            if (foundReadOnly(error)) broken = error as Error;
-            return mindReadOnly(error);
-          });
-        const sendHere = <Row extends object>(statement: Statement) =>
-          measured.query("transactions", () => run<Row>({ query: send }, statement));
-        try {
-          const limit =
-            timeoutMs === undefined
-              ? ""
-              : `; SET LOCAL statement_timeout = ${Math.ceil(timeoutMs * STATEMENT_SHARE)}`;
-          await sendHere({ text: `BEGIN${limit}` });
-          const more = timeoutMs !== undefined && { query_timeout: timeoutMs };
-          const result = await work({
-            query: (statement) => tracedStatement(statement, () => sendHere({ ...statement, ...more })),
-          });
-          await sendHere({ text: "COMMIT" });
-          mindWritten();
-          return result;
-        } catch (error) {
-          // A connection that can't even roll back is closed rather than handed to the next caller.
-          await client.query("ROLLBACK").catch((rollback: Error) => (broken = rollback));
-          throw error;
-        } finally {
-          client.off("error", onError);
-          client.release(broken);
-        }
-      }),
+      return marking(marks, write, (error) => isCommitting && !isRefusal(error));
+    },
     async openSnapshot({ statementMs, idleMs }) {
       const client = new pg.Client({
         ...options,
@@ -359,39 +412,52 @@ export function openDatabase(
       await closeAll(connections);
     },
   };
+  return database;
 }
 
 /** One database per broker, which its services share: the first service opens it, the last one closes it. */
-const opened = new WeakMap<ServiceBroker, { database: Database; users: number }>();
+const opened = new WeakMap<
+  ServiceBroker,
+  { database: Database; cache: AnswerCache | null; users: number; started: Promise<void> | null }
+>();
 
 /** The database that the services of a broker share; undefined before the first of them is made. */
 export const databaseOf = (broker: ServiceBroker): Database | undefined => opened.get(broker)?.database;
+
+function open(config: Config, broker: ServiceBroker, log: Log<"warn">) {
+  const onLost = (error: Error): void =>
+    // A connection outlives the request that opened it.
+    outsideScope(() =>
+      log.warn("lost a connection to Postgres; the next query opens another", error.message),
+    );
+  const database = openDatabase(config, onLost, metricsOf(broker));
+  const cache = openCache(broker, database, log);
+  database.cache = cache;
+  return { database, cache, users: 0, started: null };
+}
+
+/** The cache of answers that the services of a broker share; null where nothing is cached. */
+export const cacheOf = (broker: ServiceBroker): AnswerCache | null => opened.get(broker)?.cache ?? null;
 
 /** Lends `this.db`. */
 export function database(config: Config): Partial<ServiceSchema> {
   return {
     created(this: Service & Partial<WithDatabase>) {
       const { broker, logger } = this;
-      const entry = opened.get(broker) ?? {
-        database: openDatabase(
-          config,
-          (error) =>
-            // A connection outlives the request that opened it.
-            outsideScope(() =>
-              logger.warn("lost a connection to Postgres; the next query opens another", error.message),
-            ),
-          metricsOf(broker),
-        ),
-        users: 0,
-      };
+      const entry = opened.get(broker) ?? open(config, broker, logger);
       entry.users += 1;
       opened.set(broker, entry);
       this.db = entry.database;
+    },
+    async started(this: Service) {
+      const entry = opened.get(this.broker);
+      if (entry !== undefined) await (entry.started ??= entry.cache?.start() ?? Promise.resolve());
     },
     async stopped(this: Service) {
       const entry = opened.get(this.broker);
       if (entry !== undefined && --entry.users === 0) {
         opened.delete(this.broker);
+        entry.cache?.stop();
         await entry.database.close();
       }
     },

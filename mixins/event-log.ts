@@ -16,6 +16,8 @@ import { type RememberedResponse, responseParameter, rememberResponse } from "./
 export interface NewEvent extends Omit<LoggedEvent, "seq"> {
   /** Whether it moves the stream's `members_version`. The log does not keep it. */
   movesAccess: boolean;
+  /** The names of the cached answers that it outdates. The log does not keep them. */
+  outdates: string[];
 }
 
 export interface Cause {
@@ -52,6 +54,7 @@ export const newEvent = <Data extends object>(
   traceparent: cause.traceparent,
   data,
   movesAccess: declaration.movesAccess(data),
+  outdates: declaration.outdates(data, stream),
 });
 
 export const writeContext = (ctx: ActionContext<unknown, Actor>): WriteContext => ({
@@ -150,7 +153,7 @@ SELECT l.seq, l.id, h.previous_id FROM logged l JOIN heads h ON h.name = l.strea
 
 const eventsParameter = (events: NewEvent[], guards: Guards): string =>
   JSON.stringify(
-    events.map(({ movesAccess, ...event }, ord) => ({
+    events.map(({ movesAccess, outdates: _outdates, ...event }, ord) => ({
       ...event,
       ord,
       access: movesAccess ? 1 : 0,
@@ -187,12 +190,13 @@ export async function commit(
     const rows = await db.query<{ id: string; seq: number; previous_id: string | null }>({
       ...statement,
       write: true,
+      outdates: events.flatMap(({ outdates }) => outdates),
       values: [...values, eventsParameter(events, guards), responseParameter(answer)],
     });
     if (rows.length === 0) return null;
     const numbered = new Map(rows.map((row) => [row.id, row]));
     const lastOf = new Map<string, string>();
-    return events.map(({ movesAccess: _moves, id, stream, ...rest }) => {
+    return events.map(({ movesAccess: _moves, outdates: _outdates, id, stream, ...rest }) => {
       const { seq, previous_id } = numbered.get(id) as (typeof rows)[number];
       const previous = lastOf.get(stream) ?? previous_id;
       lastOf.set(stream, id);

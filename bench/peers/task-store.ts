@@ -85,8 +85,11 @@ function connect(config: Config): Queryable {
 }
 
 const events = declareEvents({
-  task_created: event<{ task: Task }>("A task was created."),
-  task_updated: event<{ task: Task; changes: Record<string, Change<string>> }>("A task was changed."),
+  task_created: event<{ task: Task }>("A task was created.", () => []),
+  task_updated: event<{ task: Task; changes: Record<string, Change<string>> }>(
+    "A task was changed.",
+    () => [],
+  ),
 });
 
 const causeOf = (actor: Actor) =>

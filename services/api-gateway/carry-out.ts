@@ -66,7 +66,9 @@ export async function carryOut(gateway: Gateway, request: Request, response: Ser
     request.loginAttempt?.undecided();
     return;
   }
-  const result: unknown = await exchange.ctx.call(route.action, exchange.params);
+  const cached = await gateway.answers.find(exchange);
+  const result: unknown = cached ?? (await exchange.ctx.call(route.action, exchange.params));
+  gateway.answers.keep(exchange, result);
   if (route.follow !== undefined || route.rest !== undefined) {
     const type = route.follow === undefined ? NDJSON : EVENT_STREAM;
     const isHead = method === "HEAD" && route.follow !== undefined;

@@ -5,6 +5,7 @@ import type { Config } from "../../core/config.ts";
 import type { Actor, Auth, Meta } from "../../core/kit.ts";
 import type { OpsPages } from "../../mixins/ops-pages.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
+import type { Answers } from "./answers.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Connections } from "./connections.ts";
 import type { Cors } from "./cors.ts";
@@ -31,6 +32,7 @@ export interface Gateway {
   loginSlots: LoginSlots;
   waitingCalls: WaitingCalls;
   eventStreams: EventStreams;
+  answers: Answers;
   /** `/live`, `/ready`, `/health`, `/metrics`. */
   ops: OpsPages;
   requestMetrics: RequestMetrics;

@@ -1,11 +1,12 @@
 /** The route table: everything that the gateway knows of services and their actions by name. */
 import type { ServiceBroker } from "moleculer";
+import type { CachedAnswer } from "../../core/cached-answer.ts";
 import type { Resource } from "../../core/errors.ts";
 import type { ActionName } from "../../core/kit.ts";
 import { auth, type AuthContract } from "../auth/auth.contract.ts";
 import { notifier, type NotifierContract } from "../notifier/notifier.contract.ts";
-import type { ProjectsContract } from "../projects/projects.contract.ts";
-import { tasks, type TasksContract } from "../tasks/tasks.contract.ts";
+import { cachedProject, cachedProjectList, type ProjectsContract } from "../projects/projects.contract.ts";
+import { cachedTask, cachedTaskList, tasks, type TasksContract } from "../tasks/tasks.contract.ts";
 import { users, type UsersContract } from "../users/users.contract.ts";
 import type { VerifiedToken } from "./authenticate.ts";
 import type { Follow } from "./open-event-streams.ts";
@@ -34,6 +35,8 @@ export interface Route extends RouteOptions {
 }
 
 interface RouteOptions {
+  /** The gateway keeps answers, and says the same again while nothing in them has changed (answers.ts). */
+  cached?: CachedAnswer;
   /** The response is a text of lines (ndjson), of which the action returns the first part. */
   rest?: Rest;
   /** The resource has an entity tag: reads take `If-None-Match`, writes `If-Match`. */
@@ -127,7 +130,10 @@ const get = route("GET", 200);
 const put = route("PUT", 200);
 const patch = route("PATCH", 200);
 const remove = route("DELETE", 204);
-const list = (path: string, action: RoutedAction): Route => ({ ...get(path, action), list: true });
+const list = (path: string, action: RoutedAction, options: RouteOptions = {}): Route => ({
+  ...get(path, action, options),
+  list: true,
+});
 const post = (
   path: string,
   action: RoutedAction,
@@ -190,9 +196,9 @@ export const ROUTES: readonly Route[] = [
   patch("/users/:id", "users.patch", { ...versioned, mailField: "email" }),
   remove("/users/:id", "users.delete", versioned),
 
-  list("/projects", "projects.list"),
+  list("/projects", "projects.list", { cached: cachedProjectList }),
   create("/projects", "projects.create", ({ id }) => `/projects/${id}`, both),
-  get("/projects/:project", "projects.get", versioned),
+  get("/projects/:project", "projects.get", { ...versioned, cached: cachedProject }),
   put("/projects/:project", "projects.replace", versioned),
   patch("/projects/:project", "projects.patch", versioned),
   remove("/projects/:project", "projects.delete", versioned),
@@ -210,7 +216,7 @@ export const ROUTES: readonly Route[] = [
   list("/projects/:project/events", "projects.list_events"),
   get("/projects/:project/events/stream", "projects.stream_events", { follow }),
   get("/projects/:project/snapshot", "tasks.snapshot", { rest: snapshot }),
-  list("/projects/:project/tasks", "tasks.list_in_project"),
+  list("/projects/:project/tasks", "tasks.list_in_project", { cached: cachedTaskList }),
   create("/projects/:project/tasks", "tasks.create_in_project", ({ id }) => `/tasks/${id}`, both),
 
   list("/events", "notifier.list_events"),
@@ -222,10 +228,10 @@ export const ROUTES: readonly Route[] = [
     waitField: "wait",
   }),
 
-  list("/tasks", "tasks.list"),
+  list("/tasks", "tasks.list", { cached: cachedTaskList }),
   create("/tasks", "tasks.create", ({ id }) => `/tasks/${id}`, both),
   post("/tasks/bulk", "tasks.bulk", 200, { ...idempotent, countRequests: countOperations }),
-  get("/tasks/:id", "tasks.get", versioned),
+  get("/tasks/:id", "tasks.get", { ...versioned, cached: cachedTask }),
   put("/tasks/:id", "tasks.replace", versioned),
   patch("/tasks/:id", "tasks.patch", versioned),
   remove("/tasks/:id", "tasks.delete", versioned),

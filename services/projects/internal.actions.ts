@@ -30,7 +30,7 @@ export const internalActions = actionsOf<ProjectsContract, ProjectsLend>()({
         const person = { id, username: "", first_name: null, last_name: null };
         const as = { ...write, actor };
         const { events } = await changeMember(this.db, project, person, { expects: "member", to }, as);
-        await this.publish(project, events, [id]);
+        this.publish(events);
       };
       const failures: unknown[] = [];
       for (const project of await listProjectIds(this.db, user_id))

@@ -71,7 +71,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()({
           throw invalidField("user_id", "unknown", "There is no active user with this id");
         const change = { expects: "stranger", to: role } as const;
         const { member, events } = await changeMember(this.db, id, person, change, writeContext(ctx));
-        await this.publish(id, events);
+        this.publish(events);
         return member;
       });
     },
@@ -111,7 +111,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()({
           throw invalidField("role", "inactive", "This account is closed: it can't own a project");
         const change = { expects: "member", to: role } as const;
         const { member, events } = await changeMember(this.db, id, person, change, writeContext(ctx));
-        await this.publish(id, events);
+        this.publish(events);
         return member;
       });
     },
@@ -135,7 +135,7 @@ export const memberActions = actionsOf<ProjectsContract, ProjectsLend>()({
         const person = await personOf(ctx, user_id);
         const change = { expects: "member", to: null } as const;
         const { events } = await changeMember(this.db, id, person, change, writeContext(ctx));
-        await this.publish(id, events, [person.id]);
+        this.publish(events);
       });
     },
   },

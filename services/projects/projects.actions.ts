@@ -1,9 +1,8 @@
-import { isId } from "../../core/ids.ts";
+import { cachedText } from "../../core/cached-answer.ts";
 import { page } from "../../core/json-schema.ts";
 import { actionsOf, type UserContext } from "../../core/kit.ts";
 import type { PageOf } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { viewerOf, viewOf } from "../../mixins/cache.ts";
 import { projectStream, writeContext } from "../../mixins/event-log.ts";
 import { logPage } from "../../mixins/event-log.queries.ts";
 import { withIdempotencyKey } from "../../mixins/idempotency.ts";
@@ -12,7 +11,13 @@ import { tasks } from "../tasks/tasks.contract.ts";
 import { project as projectSchema, projectItem } from "./projects.answers.ts";
 import { projectColumns, type VisibleProject } from "./projects.columns.ts";
 import { createProject, deleteProject, patchProject, restoreProject } from "./projects.commands.ts";
-import type { Project, ProjectInput, ProjectsContract } from "./projects.contract.ts";
+import {
+  cachedProject,
+  cachedProjectList,
+  type Project,
+  type ProjectInput,
+  type ProjectsContract,
+} from "./projects.contract.ts";
 import { listProjects } from "./projects.list.ts";
 import type { ProjectsLend } from "./projects.methods.ts";
 import * as params from "./projects.params.ts";
@@ -26,7 +31,7 @@ async function change(
 ): Promise<Project> {
   const project = await withIdempotencyKey(self.db, ctx, async () => {
     const written = await patchProject(self.db, ctx.params.project, fields, writeContext(ctx));
-    await self.publish(written.project.id, written.events);
+    self.publish(written.events);
     return written.project;
   });
   return self.detail(ctx, project);
@@ -47,7 +52,7 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()({
       return withIdempotencyKey(this.db, ctx, async () => {
         const input = rules.omitUndefined(ctx.params) as ProjectInput;
         const { answer, events } = await createProject(this.db, input, writeContext(ctx));
-        await this.publish(answer.id, events);
+        this.publish(events);
         return answer;
       });
     },
@@ -64,14 +69,12 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()({
         "`q` finds a project by a part of its name, or by its slug. `include_deleted` adds the deleted projects that you may restore.",
       answer: page(projectItem),
     },
-    handler(ctx) {
+    async handler(ctx) {
+      const { actor } = ctx.locals;
       const { status, q, include_deleted, ...page } = ctx.params;
       const filter = rules.omitUndefined({ status, q, include_deleted });
-      const { actor } = ctx.locals;
-      const read = () => listProjects(this.db, actor, filter, page as PageOf);
-      if (page.cursor || page.offset) return read();
-      const key = `project-page:${viewerOf(actor)}:${JSON.stringify([filter, page])}`;
-      return this.cached(key, viewOf(actor), read);
+      const found = await listProjects(this.db, actor, filter, page as PageOf);
+      return cachedText(cachedProjectList, ctx.params, actor, found);
     },
   },
 
@@ -81,14 +84,10 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()({
     safe: true,
     rules: { project: params.project },
     docs: { summary: "Read a project", answer: projectSchema },
-    handler(ctx) {
+    async handler(ctx) {
       const { actor } = ctx.locals;
-      const { project } = ctx.params;
-      const read = async () => this.detail(ctx, await findProject(this.db, actor, project, "read"));
-      // A slug may come to name another project, so no mark of this one would outdate the answer.
-      if (!isId(project)) return read();
-      const of = [`tasks-of:${project.toLowerCase()}`, ...viewOf(actor)];
-      return this.cached(`project-detail:${viewerOf(actor)}:${project.toLowerCase()}`, of, read);
+      const project = await this.detail(ctx, await findProject(this.db, actor, ctx.params.project, "read"));
+      return cachedText(cachedProject, ctx.params, actor, project);
     },
   },
 
@@ -142,8 +141,8 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()({
     },
     async handler(ctx) {
       await withIdempotencyKey(this.db, ctx, async () => {
-        const { project, events } = await deleteProject(this.db, ctx.params.project, writeContext(ctx));
-        await this.publish(project.id, events);
+        const { events } = await deleteProject(this.db, ctx.params.project, writeContext(ctx));
+        this.publish(events);
       });
     },
   },
@@ -169,7 +168,7 @@ export const projectActions = actionsOf<ProjectsContract, ProjectsLend>()({
         const answerOf = (restored: VisibleProject): Project => projectView(restored, counts);
         const since = this.retentionStart();
         const { project, events } = await restoreProject(this.db, id, since, writeContext(ctx), answerOf);
-        await this.publish(id, events);
+        this.publish(events);
         return answerOf(project);
       });
     },

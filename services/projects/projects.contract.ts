@@ -1,3 +1,6 @@
+import { type CachedAnswer, isFirstPage, isOff } from "../../core/cached-answer.ts";
+import type { JsonText } from "../../core/json-text.ts";
+import { isId } from "../../core/ids.ts";
 import { type Change, declareEvents, event, type EventPage, type StreamStart } from "../../core/events.ts";
 import { remote, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/pagination.ts";
@@ -50,10 +53,12 @@ export interface ProjectsContract extends ServiceContract {
   actions: {
     list: {
       params: PageParams & { status?: ProjectStatus[]; q?: string; include_deleted?: boolean };
-      result: Page<ProjectItem>;
+      /** The text of a `Page<ProjectItem>`. */
+      result: JsonText;
     };
     create: { params: Omit<ProjectInput, "status">; result: Project };
-    get: { params: On; result: Project };
+    /** The text of a `Project`. */
+    get: { params: On; result: JsonText };
     /** A field that is left out goes back to its default; the slug stays. */
     replace: { params: On<ProjectInput>; result: Project };
     patch: { params: On<Partial<ProjectInput>>; result: Project };
@@ -94,32 +99,77 @@ export interface EventMembership {
   member: Pick<Member, "user_id" | "role" | "created_at">;
 }
 
+/**
+ * The answers that show a project, and lists of all projects. On a user's own stream the event tells that the project is
+ * back in the user's list, which did not name it.
+ */
+const ofProject = ({ project }: { project: Pick<Project, "id"> }, stream: string): string[] => [
+  `project:${project.id}`,
+  "projects",
+  ...(stream.startsWith("user:") ? [stream] : []),
+];
+/** All that the member sees. */
+const ofMember = ({ member }: EventMembership): string[] => [`user:${member.user_id}`, "projects"];
+
 export const projectEvents = declareEvents({
   project_updated: event<{ project: EventProject; changes: ProjectChanges }>(
     "Fields of a project changed. An archived project takes no writes.",
+    ofProject,
     { movesAccess: ({ changes }) => changes.status !== undefined },
   ),
   project_deleted: event<{ project: EventProject }>(
     "A project was deleted: its stream closes after this event. It can be restored for a while.",
+    ofProject,
     { movesAccess: true },
   ),
   project_restored: event<{ project: EventProject; changes?: ProjectChanges }>(
     "A deleted project is back, perhaps under another slug. Its members get this on their own streams too.",
+    ofProject,
     { movesAccess: true },
   ),
 });
 
+/** A project with the numbers of its tasks, and the caller's role. A slug may come to name another project. */
+export const cachedProject: CachedAnswer<Project> = {
+  names({ project }) {
+    if (typeof project !== "string" || !isId(project)) return null;
+    return [`project:${project.toLowerCase()}`, `counts-of:${project.toLowerCase()}`];
+  },
+  isShared: () => false,
+  about: () => ({ names: [] }),
+};
+
+/**
+ * The first page of projects. For a user it names the projects that it shows, so it has to show all: another one could
+ * come to match a filter, or leave the total.
+ */
+export const cachedProjectList: CachedAnswer<Page<ProjectItem>> = {
+  names(params, { role }) {
+    if (!isFirstPage(params) || !isOff(params.include_deleted)) return null;
+    if (role !== "user") return ["projects"];
+    return params.status === undefined && params.q === undefined ? [] : null;
+  },
+  isShared: () => false,
+  about({ items, next_cursor }, _params, { role }) {
+    if (role !== "user") return { names: [] };
+    return next_cursor === null ? { names: items.map(({ id }) => `project:${id}`) } : null;
+  },
+};
+
 export const memberEvents = declareEvents({
   member_added: event<EventMembership & { changes: Record<string, never> }>(
     "A user became a member of a project. The user gets this on their own stream too.",
+    ofMember,
     { movesAccess: true },
   ),
   member_updated: event<EventMembership & { changes: { role: Change<ProjectRole> } }>(
     "A member of a project has another role. The member gets this on their own stream too.",
+    ofMember,
     { movesAccess: true },
   ),
   member_removed: event<EventMembership & { changes: Record<string, never> }>(
     "A user is no longer a member of a project. The user gets this on their own stream; the project's stream is closed for them.",
+    ofMember,
     { movesAccess: true },
   ),
 });

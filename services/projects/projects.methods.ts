@@ -2,11 +2,9 @@ import type { Service } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import type { CommittedEvent } from "../../core/events.ts";
 import type { UserContext } from "../../core/kit.ts";
-import type { WithCache } from "../../mixins/cache.ts";
 import type { WithDatabase } from "../../mixins/database.ts";
 import { emitCommitted } from "../../mixins/event-log.ts";
 import { tasks } from "../tasks/tasks.contract.ts";
-import { listMemberIds } from "./members.queries.ts";
 import type { VisibleProject } from "./projects.columns.ts";
 import type { Project } from "./projects.contract.ts";
 import { projectView } from "./projects.view.ts";
@@ -14,9 +12,9 @@ import { projectView } from "./projects.view.ts";
 const DAY_MS = 86_400_000;
 
 /** The `this` of the actions. */
-export interface ProjectsLend extends WithDatabase, WithCache {
-  /** Outdates the cached answers about a project, then hands a write's events to the notifiers. Never throws. */
-  publish(projectId: string, events: CommittedEvent[], formerMemberIds?: string[]): Promise<void>;
+export interface ProjectsLend extends WithDatabase {
+  /** Hands a write's events to the notifiers. Never throws. */
+  publish(events: CommittedEvent[]): void;
   /** The project with the numbers of its tasks. */
   detail(ctx: UserContext, project: VisibleProject): Promise<Project>;
   /** A project that was deleted before this time (ISO 8601) can't be restored. */
@@ -28,16 +26,7 @@ export interface ProjectsLend extends WithDatabase, WithCache {
 type Projects = Service & ProjectsLend;
 
 export const projectMethods = (config: Config) => ({
-  async publish(this: Projects, projectId: string, events: CommittedEvent[], formerMemberIds: string[] = []) {
-    if (events.length > 0) {
-      // The write is committed, so a failed read of the members must not fail its request.
-      const memberIds = await listMemberIds(this.db, projectId).catch((error: unknown) => {
-        this.logger.warn(`members of project ${projectId} may see its former state for a moment`, error);
-        return [];
-      });
-      const users = [...memberIds, ...formerMemberIds].map((id) => `user:${id}`);
-      await this.outdate([...users, "projects", `tasks-of:${projectId}`]);
-    }
+  publish(this: Projects, events: CommittedEvent[]): void {
     emitCommitted(this.broker, events);
   },
 

@@ -1,7 +1,6 @@
 import type { ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { service } from "../../core/kit.ts";
-import { cache } from "../../mixins/cache.ts";
 import { database } from "../../mixins/database.ts";
 import { internalActions } from "./internal.actions.ts";
 import { memberActions } from "./members.actions.ts";
@@ -13,7 +12,7 @@ import { projectMethods, type ProjectsLend } from "./projects.methods.ts";
 export default (config: Config): ServiceSchema =>
   service<ProjectsContract, ProjectsLend>({
     name: "projects",
-    mixins: [database(config), cache],
+    mixins: [database(config)],
     methods: projectMethods(config),
     created() {
       this.unpurgeable = new Map();

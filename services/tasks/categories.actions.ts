@@ -8,14 +8,10 @@ import { createCategory, deleteCategory, forgetCategory, patchCategory } from ".
 import type { TasksContract } from "./tasks.contract.ts";
 import { CATEGORY_SORTS, findCategory, findDeletedCategory, listCategories } from "./categories.queries.ts";
 import { UNCONDITIONAL } from "./batches.commands.ts";
-import { findCategorized } from "./batches.queries.ts";
 import { color, name } from "./categories.params.ts";
 import { category } from "./categories.answers.ts";
 import { categoryView } from "./categories.view.ts";
 import type { TasksLend } from "./tasks.methods.ts";
-
-/** Tasks of a changed category whose cached answers are outdated at once; a category hardly ever has more. */
-const OUTDATED_TASKS = 10_000;
 
 /** How long a client waits for the tasks of a category that it deletes. */
 const WAIT_MS = 1000;
@@ -70,14 +66,11 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()({
       color: { ...color, optional: true },
     },
     docs: { summary: "Change a category", answer: category, problems: ["already-exists"] },
-    async handler(ctx) {
+    handler(ctx) {
       const { id, ...params } = ctx.params;
-      const category = await withIdempotencyKey(this.db, ctx, () =>
+      return withIdempotencyKey(this.db, ctx, () =>
         patchCategory(this.db, id, rules.omitUndefined(params), writeContext(ctx)),
       );
-      const outdated = await findCategorized(this.db, id, OUTDATED_TASKS);
-      await this.outdate(outdated.map((task) => `task:${task}`));
-      return category;
     },
   },
 
@@ -97,9 +90,7 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()({
       const write = writeContext(ctx);
       await withIdempotencyKey(this.db, ctx, () => deleteCategory(this.db, id, write));
       const until = performance.now() + WAIT_MS;
-      while (
-        await this.publishBatch(await forgetCategory(this.db, id, { ...write, conditions: UNCONDITIONAL }))
-      )
+      while (this.publishBatch(await forgetCategory(this.db, id, { ...write, conditions: UNCONDITIONAL })))
         if (performance.now() > until) return;
     },
   },
@@ -113,7 +104,7 @@ export const categoryActions = actionsOf<TasksContract, TasksLend>()({
       const { requestID: requestId } = ctx;
       const actor: Actor = { id: found.user_id, role: "user", session: found.id };
       const write = { actor, requestId, time: new Date().toISOString(), conditions: UNCONDITIONAL };
-      await this.publishBatch(await forgetCategory(this.db, found.id, write));
+      this.publishBatch(await forgetCategory(this.db, found.id, write));
       return true;
     },
   },

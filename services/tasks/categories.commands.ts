@@ -67,7 +67,8 @@ export async function patchCategory(
     const answer = categoryView(next);
     await rememberApart(tx, remembered(write, answer));
     const values = [id, ...categoryColumns.changingValuesOf(next)];
-    await tx.query({ name: "categories-update", text: UPDATE, values }).catch(taken);
+    const outdates = [`category:${id}`];
+    await tx.query({ name: "categories-update", text: UPDATE, values, outdates }).catch(taken);
     return answer;
   });
 }
@@ -82,6 +83,7 @@ export async function deleteCategory(db: Database, id: string, write: WriteConte
       name: "categories-delete",
       text: "UPDATE tasks.categories SET deleted_at = $2 WHERE id = $1",
       values: [id, write.time],
+      outdates: [`category:${id}`],
     });
   });
 }

@@ -1,17 +1,16 @@
+import { cachedText } from "../../core/cached-answer.ts";
 import { page } from "../../core/json-schema.ts";
 import { actionsOf } from "../../core/kit.ts";
 import { type PageOf, pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { viewerOf, viewOf } from "../../mixins/cache.ts";
 import { writeContext } from "../../mixins/event-log.ts";
 import { withIdempotencyKey } from "../../mixins/idempotency.ts";
-import { users } from "../users/users.contract.ts";
 import { moveTask } from "./positions.commands.ts";
 import { redactTask } from "./redaction.commands.ts";
 import { task, taskDetail } from "./tasks.answers.ts";
 import { taskColumns } from "./tasks.columns.ts";
 import { changeTask, createTask, editTask } from "./tasks.commands.ts";
-import type { TaskInput, TasksContract } from "./tasks.contract.ts";
+import { cachedTask, type TaskInput, type TasksContract } from "./tasks.contract.ts";
 import { deletion, patch, replacement, restoration, transition } from "./tasks.decisions.ts";
 import { TASK_SORTS, type TaskFilter } from "./tasks.list.ts";
 import type { TasksLend } from "./tasks.methods.ts";
@@ -95,7 +94,6 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
     },
   },
 
-  /** One query for the task, and one call for the people. */
   get: {
     auth: "user",
     projectBound: true,
@@ -104,16 +102,8 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
     docs: { summary: "Read a task", answer: taskDetail },
     async handler(ctx) {
       const { actor } = ctx.locals;
-      const { id } = ctx.params;
-      const of = [`task:${id}`, ...viewOf(actor)];
-      const row = await this.cached(`task-detail:${viewerOf(actor)}:${id}`, of, () =>
-        findDetail(this.db, actor, id),
-      );
-      const ids = [row.created_by, row.assigned_to].filter((id) => id !== null);
-      const people = await this.cachedEach("person", [...new Set(ids)], (missing) =>
-        users.call(ctx, "people", { ids: missing }),
-      );
-      return detailView(row, people);
+      const detail = detailView(await findDetail(this.db, actor, ctx.params.id));
+      return cachedText(cachedTask, ctx.params, actor, detail);
     },
   },
 

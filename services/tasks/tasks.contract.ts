@@ -1,3 +1,6 @@
+import { type CachedAnswer, isFirstPage, isOff, type Params } from "../../core/cached-answer.ts";
+import type { JsonText } from "../../core/json-text.ts";
+import { isId } from "../../core/ids.ts";
 import { type Change, declareEvents, event } from "../../core/events.ts";
 import { remote, type ServiceContract } from "../../core/kit.ts";
 import type { Page, PageParams } from "../../core/pagination.ts";
@@ -134,12 +137,14 @@ type OnTask<Params = object> = Params & { id: string };
 export interface TasksContract extends ServiceContract {
   name: "tasks";
   actions: {
-    list: { params: PageParams & TaskFilters & { project_id?: string }; result: Page<Task> };
+    /** The text of a `Page<Task>`. */
+    list: { params: PageParams & TaskFilters & { project_id?: string }; result: JsonText };
     /** `project`: an id or a slug. */
-    list_in_project: { params: InProject<PageParams & TaskFilters>; result: Page<Task> };
+    list_in_project: { params: InProject<PageParams & TaskFilters>; result: JsonText };
     create: { params: TaskInput & { project_id?: string | null }; result: Task };
     create_in_project: { params: InProject<TaskInput>; result: Task };
-    get: { params: OnTask; result: TaskDetail };
+    /** The text of a `TaskDetail`. */
+    get: { params: OnTask; result: JsonText };
     /** Sets all fields that a client may set; a field that is left out goes back to its default. */
     replace: { params: OnTask<TaskInput>; result: Task };
     patch: { params: OnTask<Partial<TaskInput>>; result: Task };
@@ -197,31 +202,111 @@ export type EventComment = Omit<Comment, "body"> & { body: string | null };
 /** The changes of a task that events tell: of fields that a client may set, of those that follow from them, and of its place. */
 export type TaskChanges = { [Field in keyof TaskInput | "completed_at" | "position"]?: Change<Task[Field]> };
 
+/**
+ * The answers that show a task: its detail and the lists of its project. Those that show tasks in the order of their
+ * creation have the task in another place, or no more, after an event without `changes`; the numbers change then, too.
+ */
+function ofTask({ task: { id, project_id }, changes }: { task: EventTask; changes?: TaskChanges }): string[] {
+  if (project_id === null) return [`task:${id}`];
+  return [
+    `task:${id}`,
+    `tasks-of:${project_id}`,
+    ...(changes === undefined ? [`order-of:${project_id}`] : []),
+    ...(changes === undefined || changes.status !== undefined ? [`counts-of:${project_id}`] : []),
+  ];
+}
+/** A detail has the number of comments. */
+const ofComment = ({ comment }: { comment: EventComment }): string[] => [`task:${comment.task_id}`];
+
 export const taskEvents = declareEvents({
-  task_created: event<{ task: EventTask }>("A task was created."),
+  task_created: event<{ task: EventTask }>("A task was created.", ofTask),
   task_updated: event<{ task: EventTask; changes: TaskChanges }>(
     "Fields of a task changed, except those that task_completed and task_assigned tell.",
+    ofTask,
   ),
   task_moved: event<{ task: EventTask; changes: TaskChanges }>(
     "A task was moved on its board, to another place, to another column, or both; what task_completed tells is left out.",
+    ofTask,
   ),
   task_assigned: event<{ task: EventTask; changes: TaskChanges }>(
     "A task has another assignee, or none. The new assignee gets the event on their own stream, too, and so does the former assignee of a personal task.",
+    ofTask,
   ),
-  task_completed: event<{ task: EventTask; changes: TaskChanges }>("A task was completed."),
-  task_deleted: event<{ task: EventTask }>("A task was deleted; it can be restored for a while."),
-  task_restored: event<{ task: EventTask }>("A deleted task was restored."),
-  task_redacted: event<{ task: EventTask }>("The texts of a task were taken out of it and out of the log."),
-  task_due_soon: event<{ task: EventTask }>("An open task is due soon. Sent once for each due date."),
+  task_completed: event<{ task: EventTask; changes: TaskChanges }>("A task was completed.", ofTask),
+  task_deleted: event<{ task: EventTask }>("A task was deleted; it can be restored for a while.", ofTask),
+  task_restored: event<{ task: EventTask }>("A deleted task was restored.", ofTask),
+  task_redacted: event<{ task: EventTask }>(
+    "The texts of a task were taken out of it and out of the log.",
+    ofTask,
+  ),
+  task_due_soon: event<{ task: EventTask }>(
+    "An open task is due soon. Sent once for each due date.",
+    () => [],
+  ),
 });
 
+/** A detail shows names of its project, of people and of its category. Who sees a project sees all of its tasks. */
+export const cachedTask: CachedAnswer<TaskDetail> = {
+  names: ({ id }) => (typeof id === "string" && isId(id) ? [`task:${id.toLowerCase()}`] : null),
+  isShared: () => true,
+  about: ({ id, project_id, created_by, assigned_to, category_id }) => ({
+    names: [
+      `person:${created_by}`,
+      ...(assigned_to === null ? [] : [`person:${assigned_to}`]),
+      ...(category_id === null ? [] : [`category:${category_id}`]),
+      ...(project_id === null ? [] : [`project:${project_id}`]),
+    ],
+    realm: project_id === null ? `task:${id}` : `project:${project_id}`,
+  }),
+};
+
+/** Tasks that a page names one by one. A longer one is outdated by all that happens in its project. */
+const NAMED_TASKS = 25;
+
+/** The params of the page that boards ask for: all tasks of a project, in the order of their creation. */
+const isWhole = ({
+  project: _project,
+  project_id: _id,
+  limit: _limit,
+  cursor: _cursor,
+  offset: _offset,
+  sort,
+  ...filters
+}: Params) => (sort === undefined || sort === "-created_at") && Object.keys(filters).length === 0;
+
+/**
+ * The first page of a project or of one of its columns. A task becomes overdue without a write, a deleted one is purged
+ * without an event, and a slug may come to name another project. `GET /tasks` has an empty page for a stranger, so it is
+ * not shared.
+ */
+export const cachedTaskList: CachedAnswer<Page<Task>> = {
+  names(params) {
+    const project = params.project ?? params.project_id;
+    if (typeof project !== "string" || !isId(project) || !isFirstPage(params)) return null;
+    if (params.overdue !== undefined || !isOff(params.include_deleted)) return null;
+    const id = project.toLowerCase();
+    return [isWhole(params) ? `order-of:${id}` : `tasks-of:${id}`, `project:${id}`];
+  },
+  isShared: ({ project, assigned_to }) => project !== undefined && assigned_to !== "me",
+  about({ items }, params) {
+    const id = String(params.project ?? params.project_id).toLowerCase();
+    const each = isWhole(params) && items.length <= NAMED_TASKS;
+    return {
+      names: each ? items.map((task) => `task:${task.id}`) : [`tasks-of:${id}`],
+      realm: `project:${id}`,
+    };
+  },
+};
+
 export const commentEvents = declareEvents({
-  comment_created: event<{ comment: EventComment }>("A task has a new comment."),
+  comment_created: event<{ comment: EventComment }>("A task has a new comment.", ofComment),
   comment_updated: event<{ comment: EventComment; changes: { body: Change<string> } }>(
     "The author edited a comment.",
+    ofComment,
   ),
-  comment_deleted: event<{ comment: EventComment }>("A comment was deleted."),
+  comment_deleted: event<{ comment: EventComment }>("A comment was deleted.", ofComment),
   comment_redacted: event<{ comment: EventComment }>(
     "The text of a comment was taken out of it and out of the log.",
+    ofComment,
   ),
 });

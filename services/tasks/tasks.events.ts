@@ -116,11 +116,3 @@ function farewellEvents(before: TaskRow, after: TaskRow, cause: Cause): NewEvent
   };
   return [newEvent(userStream(former), taskEvents.task_assigned, data, cause)];
 }
-
-/** The names (mixins/cache.ts) of the cached answers that an event outdates. */
-export function outdatedBy({ data }: Pick<NewEvent, "data">): string[] {
-  const { task, comment } = data as { task?: Task; comment?: Comment };
-  if (comment !== undefined) return [`task:${comment.task_id}`];
-  if (task === undefined) return [];
-  return [`task:${task.id}`, ...(task.project_id === null ? [] : [`tasks-of:${task.project_id}`])];
-}

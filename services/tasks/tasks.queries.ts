@@ -75,14 +75,17 @@ export async function lockTasks(tx: Queryable, actor: Actor, ids: string[]): Pro
   return found.filter((task) => may(actor, "read", task));
 }
 
-/** A task with the project and the category that it names. Plan: primary keys, and comments_task_idx. @throws Problem not-found */
+/** A task with the project, the people and the category that it names. Plan: primary keys, and comments_task_idx. @throws Problem not-found */
 export async function findDetail(db: Queryable, actor: Actor, id: string): Promise<DetailRow> {
   const [task] = await db.query<DetailRow & Standing>({
     name: "tasks-detail",
     text: `SELECT ${taskColumns.selected}, ${STANDING}, p.slug AS project_slug, p.name AS project_name,
                   c.name AS category_name, c.color AS category_color,
+                  row_to_json(creator) AS creator, row_to_json(assignee) AS assignee,
                   (SELECT count(*) FROM tasks.comments WHERE task_id = t.id) AS comment_count
            FROM tasks.tasks t ${WITH_STANDING} LEFT JOIN tasks.categories c ON c.id = t.category_id AND c.deleted_at IS NULL
+           LEFT JOIN users.people creator ON creator.id = t.created_by
+           LEFT JOIN users.people assignee ON assignee.id = t.assigned_to
            WHERE t.id = $1 AND t.deleted_at IS NULL AND ${PROJECT_THERE}`,
     values: [id, actor.id],
   });

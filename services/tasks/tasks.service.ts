@@ -2,7 +2,6 @@ import type { ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { service } from "../../core/kit.ts";
 import { Lines } from "../../core/lines.ts";
-import { cache } from "../../mixins/cache.ts";
 import { database } from "../../mixins/database.ts";
 import { bulkActions } from "./bulk.actions.ts";
 import { categoryActions } from "./categories.actions.ts";
@@ -21,7 +20,7 @@ const LINE_MS = 1500;
 export default (config: Config): ServiceSchema =>
   service<TasksContract, TasksLend>({
     name: "tasks",
-    mixins: [database(config), cache],
+    mixins: [database(config)],
     methods,
     actions: {
       ...taskActions,

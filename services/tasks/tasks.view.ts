@@ -2,8 +2,10 @@ import type { Person } from "../users/users.contract.ts";
 import type { TaskRow } from "./tasks.columns.ts";
 import type { Task, TaskDetail } from "./tasks.contract.ts";
 
-/** A task with the names and the count that its detail shows; people belong to another service. */
+/** A task with the names and the count that its detail shows. */
 export interface DetailRow extends TaskRow {
+  creator: Person;
+  assignee: Person | null;
   project_slug: string | null;
   project_name: string | null;
   category_name: string | null;
@@ -39,18 +41,13 @@ export function taskView(row: TaskRow): Task {
   };
 }
 
-/** @param people the users that the task names, as far as they were found */
-export function detailView(row: DetailRow, people: Person[]): TaskDetail {
+export function detailView(row: DetailRow): TaskDetail {
   const { project_id, category_id, category_name } = row;
-  const person = (id: string): Person => {
-    const { username = "", first_name = null, last_name = null } = people.find((one) => one.id === id) ?? {};
-    return { id, username, first_name, last_name };
-  };
   return {
     ...taskView(row),
     project: project_id && { id: project_id, slug: row.project_slug ?? "", name: row.project_name ?? "" },
-    creator: person(row.created_by),
-    assignee: row.assigned_to && person(row.assigned_to),
+    creator: row.creator,
+    assignee: row.assignee,
     // A category that was deleted a moment ago has no name any more.
     category:
       category_name === null ? null : { id: category_id, name: category_name, color: row.category_color },

@@ -1,6 +1,5 @@
 import type { Service } from "moleculer";
 import { broadcast, type Caller } from "../../core/kit.ts";
-import type { WithCache } from "../../mixins/cache.ts";
 import type { WithDatabase } from "../../mixins/database.ts";
 import { auth } from "../auth/auth.contract.ts";
 import { projects } from "../projects/projects.contract.ts";
@@ -13,12 +12,12 @@ const POLL_MS = 1000;
 
 /** Does the cleanups of account-cleanup.ts: those of this node's commits at once, and those that another node left. */
 export class AccountCleaner {
-  readonly #service: Service & WithDatabase & WithCache;
+  readonly #service: Service & WithDatabase;
   #timer: NodeJS.Timeout | undefined;
   #polling: Promise<void> | null = null;
   #isStopping = false;
 
-  constructor(service: Service & WithDatabase & WithCache) {
+  constructor(service: Service & WithDatabase) {
     this.#service = service;
   }
 
@@ -41,7 +40,6 @@ export class AccountCleaner {
     const { broker, db } = this.#service;
     broadcast(broker, sessionsEnded, { user_id: userId });
     try {
-      await this.#service.outdate([`person:${userId}`]);
       const cleanup = await leaseCleanup(db, userId);
       if (cleanup !== null) await this.#do(from, cleanup);
     } catch (error) {
@@ -55,7 +53,6 @@ export class AccountCleaner {
     try {
       for (let cleanup; !this.#isStopping && (cleanup = await leaseDueCleanup(db)) !== null;) {
         const { user_id } = cleanup;
-        await this.#service.outdate([`person:${user_id}`]);
         await this.#do(broker, cleanup).catch((error: unknown) => this.#postponed(user_id, error));
       }
     } catch (error) {

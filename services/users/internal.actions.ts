@@ -7,8 +7,8 @@ import { createUser, markVerified, setPassword } from "./users.commands.ts";
 import { HASHING_TIMEOUT_MS, type UsersContract } from "./users.contract.ts";
 import type { UsersLend } from "./users.methods.ts";
 import * as params from "./users.params.ts";
-import { accountIdOf, findAccount, findAccounts, findByEmail, findByLogin } from "./users.queries.ts";
-import { personStandingView, userView } from "./users.view.ts";
+import { accountIdOf, findAccount, findByEmail, findByLogin, findPeople } from "./users.queries.ts";
+import { userView } from "./users.view.ts";
 
 /** The greatest value of Postgres' `integer`. */
 const MAX_GENERATION = 2 ** 31 - 1;
@@ -41,9 +41,7 @@ export const internalActions = actionsOf<UsersContract, UsersLend>()({
     safe: true,
     rules: { ids: { type: "array", items: "uuid", max: 1000 } },
     handler(ctx) {
-      return this.cachedEach("person", ctx.params.ids, async (ids) =>
-        (await findAccounts(this.model, ids)).map(personStandingView),
-      );
+      return findPeople(this.db, ctx.params.ids);
     },
   },
 

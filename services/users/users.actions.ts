@@ -70,7 +70,6 @@ export const userActions = actionsOf<UsersContract, UsersLend>()<"list" | "get" 
       const { user, sessionsEnd, newAddress } = await withIdempotencyKey(this.db, ctx, () =>
         changeUser(this.db, actor, id, changes, conditions),
       );
-      await this.outdate([`person:${id}`]);
       if (sessionsEnd) void this.cleaner.afterCommit(this.broker, id);
       // The change stands if the mail fails: the user can ask for another one.
       else if (newAddress && id === actor.id)

@@ -226,7 +226,7 @@ export async function changeUser(
       keyOf(next.username),
     ];
     try {
-      const [written] = await tx.query<User>({ text: UPDATE, values });
+      const [written] = await tx.query<User>({ text: UPDATE, values, outdates: [`person:${id}`] });
       if (sessionsEnd) await endSessions(tx, id);
       await rememberApart(tx, remembered({ actor, conditions }, { sessionsEnd, newAddress }));
       return { user: written as User, sessionsEnd, newAddress };
@@ -274,6 +274,7 @@ export async function eraseUser(
                      email_key = $5, username_key = $6
                  WHERE id = $1`,
           values: [id, ...names, new Date(), ...names.map(keyOf)],
+          outdates: [`person:${id}`],
         });
         await endSessions(tx, id, actor.id);
         await rememberApart(tx, remembered({ actor, conditions }, null));

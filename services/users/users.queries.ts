@@ -7,7 +7,7 @@ import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, literally, Parameters, readPage } from "../../mixins/listing.ts";
 import { readModel } from "../../mixins/model.ts";
 import { USER_COLUMNS } from "./users.columns.ts";
-import type { FoundPerson, User } from "./users.contract.ts";
+import type { FoundPerson, PersonStanding, User } from "./users.contract.ts";
 import type { UserRow } from "./users.model.ts";
 import { may, maySearchAccounts } from "./users.policy.ts";
 import { foundPersonView } from "./users.view.ts";
@@ -25,9 +25,13 @@ export async function findByLogin(model: UserModel, login: string): Promise<User
   return (await readModel(() => model.findOne({ where })))?.get() ?? null;
 }
 
-/** The accounts that exist of these, in no particular order. */
-export const findAccounts = async (model: UserModel, ids: string[]): Promise<UserRow[]> =>
-  (await readModel(() => model.findAll({ where: { id: ids } }))).map((row) => row.get());
+/** The people that exist of these, with what they may do, in no particular order. Plan: primary key. */
+export const findPeople = (db: Queryable, ids: string[]): Promise<PersonStanding[]> =>
+  db.query<PersonStanding>({
+    name: "users-people",
+    text: `SELECT id, username, first_name, last_name, is_active, role FROM users.users WHERE id = ANY ($1::uuid[])`,
+    values: [ids],
+  });
 
 /** The active user with this e-mail address, in any case of its letters. Plan: users_email_key. */
 export async function findByEmail(db: Queryable, email: string): Promise<User | null> {

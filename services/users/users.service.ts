@@ -2,7 +2,6 @@ import type { ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { service } from "../../core/kit.ts";
 import { metricsOf } from "../../core/metrics.ts";
-import { cache } from "../../mixins/cache.ts";
 import { database } from "../../mixins/database.ts";
 import { model } from "../../mixins/model.ts";
 import { AccountCleaner } from "./account-cleaner.ts";
@@ -18,7 +17,7 @@ import { userModel } from "./users.model.ts";
 export default (config: Config): ServiceSchema =>
   service<UsersContract, UsersLend & { firstAdmin: FirstAdminSetup }>({
     name: "users",
-    mixins: [model(config, userModel), database(config), cache],
+    mixins: [model(config, userModel), database(config)],
     actions: { ...userActions, ...internalActions },
     created() {
       this.bcryptCost = config.BCRYPT_COST;

@@ -1,4 +1,4 @@
-import type { FoundPerson, Person, PersonStanding, User } from "./users.contract.ts";
+import type { FoundPerson, Person, User } from "./users.contract.ts";
 import type { UserRow } from "./users.model.ts";
 
 /** The user as they and admins see them: everything but the password's hash. */
@@ -26,10 +26,4 @@ export function personView({ id, username, first_name, last_name }: Person): Per
 export const foundPersonView = ({ email, ...person }: FoundPerson): FoundPerson => ({
   ...personView(person),
   ...(email !== undefined && { email }),
-});
-
-export const personStandingView = (row: UserRow): PersonStanding => ({
-  ...personView(row),
-  is_active: row.is_active,
-  role: row.role,
 });

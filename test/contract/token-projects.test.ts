@@ -211,7 +211,8 @@ test("an admin's token stays within its projects too", async () => {
     (node.broker.call as (name: string, params: object, options: object) => Promise<Wire>)(action, params, {
       meta: { actor },
     });
-  expect((await call("projects.get", { project: inside.project })).id).toBe(inside.project);
+  const { $json } = await call("projects.get", { project: inside.project });
+  expect(JSON.parse($json).id).toBe(inside.project);
   await expect(call("projects.get", { project: id })).rejects.toMatchObject({ type: "not-found" });
   await expect(call("users.list", {})).rejects.toMatchObject({ type: "forbidden" });
 });

@@ -4,7 +4,14 @@ import pg from "pg";
 import { problemCode } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
-import { type Database, openDatabase, type Queryable, type Statement } from "../../mixins/database.ts";
+import type { AnswerCache } from "../../mixins/cache.ts";
+import {
+  type Database,
+  databaseOf,
+  openDatabase,
+  type Queryable,
+  type Statement,
+} from "../../mixins/database.ts";
 import type { WriteContext } from "../../mixins/event-log.ts";
 import { createComment } from "../../services/tasks/comments.commands.ts";
 import { tasks as tasksService } from "../../services/tasks/tasks.contract.ts";
@@ -322,6 +329,7 @@ function lateDatabase(name: string, before: () => Promise<unknown>): Database & 
     openSnapshot: (limits) => own.openSnapshot(limits),
     close: () => own.close(),
     interruptions: 0,
+    cache: null,
     happened: () => happened,
   };
 }
@@ -395,11 +403,13 @@ test("what was kept of answers is outdated before anybody hears of the write", a
   const project = await newProject();
   const { id } = await newTask(project);
   const told: string[] = [];
-  const cacher = node.broker.cacher as unknown as { set(key: string, ...rest: unknown[]): Promise<unknown> };
-  const set = cacher.set.bind(cacher);
-  cacher.set = (key, ...rest) => {
-    if (key.startsWith("mark:")) told.push("outdated");
-    return set(key, ...rest);
+  const db = databaseOf(node.broker) as Database;
+  const { cache } = db;
+  db.cache = {
+    begin(names) {
+      told.push("outdated");
+      return (cache as AnswerCache).begin(names);
+    },
   };
   const listener = node.broker.createService({
     name: "listener",
@@ -416,7 +426,7 @@ test("what was kept of answers is outdated before anybody hears of the write", a
       expect([told[0], told.at(-1)]).toEqual(["outdated", "heard"]);
     }
   } finally {
-    cacher.set = set;
+    db.cache = cache;
     await node.broker.destroyService(listener);
   }
 });

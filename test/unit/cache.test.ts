@@ -1,180 +1,214 @@
-import { afterEach, describe, expect, test } from "@jest/globals";
-import { ServiceBroker } from "moleculer";
-import { until } from "../../local/until.ts";
-import { cache, viewOf, type WithCache } from "../../mixins/cache.ts";
+import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
+import { CacheAgreement } from "../../mixins/cache-agreement.ts";
+import { AnswerCache } from "../../mixins/cache.ts";
+import { MemoryAnswers, WRITE_MS } from "../../mixins/cache-store.ts";
+import { cachedProjectList, type ProjectItem } from "../../services/projects/projects.contract.ts";
+import { cachedTask, cachedTaskList } from "../../services/tasks/tasks.contract.ts";
 import { actorOf } from "./fixtures.ts";
 
-/** A store that can be made to fail, as Redis does. */
-class Store {
-  readonly held = new Map<string, { value: unknown; until: number }>();
+/** The row of the agreement. */
+class Row {
+  readonly interruptions = 0;
+  row: { store: string; epoch: string; ms: number } | null = null;
+  suspended = 0;
+  async query<Result extends object>({
+    name,
+    values = [],
+  }: {
+    name: string;
+    values?: unknown[];
+  }): Promise<Result[]> {
+    if (name === "cache-claim") this.row = { store: values[0] as string, epoch: "first", ms: 0 };
+    if (name === "cache-suspend") {
+      this.suspended += 1;
+      this.row = {
+        store: this.row?.store ?? "",
+        epoch: `suspended-${this.suspended}`,
+        ms: values[0] as number,
+      };
+    }
+    return (this.row === null ? [] : [this.row]) as Result[];
+  }
+}
+
+/** A store that a node may lose. */
+class Store extends MemoryAnswers {
   fails = false;
-  /** Seconds that have passed. */
-  now = 0;
-  async get(key: string): Promise<unknown> {
-    if (this.fails) throw new Error("away");
-    const { value, until } = this.held.get(key) ?? { value: undefined, until: Infinity };
-    return this.now < until ? value : undefined;
+  override begin(...args: Parameters<MemoryAnswers["begin"]>): Promise<void> {
+    return this.fails ? Promise.reject(new Error("away")) : super.begin(...args);
   }
-  /** As Moleculer's cachers have it: `ttl` in seconds, for ever without one. */
-  async set(key: string, value: unknown, ttl = Infinity): Promise<void> {
-    if (this.fails) throw new Error("away");
-    this.held.set(key, { value, until: this.now + ttl });
+  override find(...args: Parameters<MemoryAnswers["find"]>): ReturnType<MemoryAnswers["find"]> {
+    return this.fails ? Promise.reject(new Error("away")) : super.find(...args);
   }
 }
 
-const brokers: ServiceBroker[] = [];
-afterEach(() => Promise.all(brokers.splice(0).map((broker) => broker.stop())));
+const counter = { inc: () => {} } as never;
+const agreements: CacheAgreement[] = [];
 
-/** A node that keeps answers in `store`. */
-async function node(store: Store | null): Promise<WithCache> {
-  const broker = new ServiceBroker({ logger: false });
-  if (store !== null)
-    (broker as { cacher?: unknown }).cacher = Object.assign(store, { close: async () => {} });
-  const service = broker.createService({ name: "any", mixins: [cache] });
-  brokers.push(broker);
-  await broker.start();
-  return service as unknown as WithCache;
+async function node(store: Store, row: Row): Promise<AnswerCache> {
+  const agreement = new CacheAgreement(row, store, { warn: () => {} });
+  agreements.push(agreement);
+  const cache = new AnswerCache(store, agreement, { hits: counter, misses: counter });
+  await cache.start();
+  return cache;
 }
 
-/** Reads of a row that changes. */
-function row() {
-  const state = { value: 1, reads: 0 };
-  return Object.assign(state, { read: async () => (state.reads++, state.value) });
+beforeEach(() => {
+  jest.useFakeTimers({ doNotFake: ["nextTick", "setImmediate", "queueMicrotask"] });
+});
+afterEach(() => {
+  agreements.splice(0).forEach((agreement) => agreement.stop());
+  jest.useRealTimers();
+});
+
+/** The answer under a key, as a gateway gets it: out of the cache, or read and kept. */
+async function answer(
+  cache: AnswerCache,
+  key: string,
+  names: string[],
+  read: () => string | Promise<string>,
+  more: string[] = [],
+): Promise<string> {
+  const found = await cache.find("any", { key, viewer: "ada", user: "user:ada", names });
+  if (typeof found === "string") return found;
+  const text = await read();
+  if (found !== null) cache.keep(found, { names: more, text });
+  await Promise.resolve();
+  return text;
+}
+
+async function write(cache: AnswerCache, names: string[]): Promise<void> {
+  const marks = cache.begin(names);
+  if (marks.ready !== null) await marks.ready;
+  await marks.committed();
 }
 
 describe("an answer", () => {
   test("is read once, by all nodes together", async () => {
-    const store = new Store();
-    const [one, two] = [await node(store), await node(store)];
-    const source = row();
-    for (const each of [one, two, one]) expect(await each.cached("kind:key", ["name"], source.read)).toBe(1);
-    expect(source.reads).toBe(1);
+    const [store, row] = [new Store(), new Row()];
+    const [one, two] = [await node(store, row), await node(store, row)];
+    const read = jest.fn(() => "read");
+    for (const each of [one, two, one]) expect(await answer(each, "key", ["name"], read)).toBe("read");
+    expect(read).toHaveBeenCalledTimes(1);
   });
 
-  test("is read anew once a name that it was made of was outdated, by whichever node", async () => {
-    const store = new Store();
-    const [one, two] = [await node(store), await node(store)];
-    const source = row();
-    await one.cached("kind:key", ["task:1", "user:1"], source.read);
-    source.value = 2;
-    await two.outdate(["user:1"]);
-    expect(await one.cached("kind:key", ["task:1", "user:1"], source.read)).toBe(2);
-    expect(await two.cached("kind:key", ["task:1", "user:1"], source.read)).toBe(2);
-    expect(source.reads).toBe(2);
+  test.each([
+    ["that was known before it was read", ["task:1"], []],
+    ["that the answer told", [], ["task:1"]],
+  ])("is read anew once a name %s was outdated, by whichever node", async (_which, names, more) => {
+    const [store, row] = [new Store(), new Row()];
+    const [one, two] = [await node(store, row), await node(store, row)];
+    // A name that is met for the first time gets its mark when the answer is to be kept.
+    for (let n = 0; n < 2; n++) await answer(one, "key", names, () => "old", more);
+    expect(await answer(one, "key", names, () => "not read", more)).toBe("old");
+    await write(two, ["task:1"]);
+    expect(await answer(one, "key", names, () => "new", more)).toBe("new");
   });
 
-  test("that was being read while a write committed is not taken for a new one", async () => {
-    const [one, two] = [new Store()].flatMap((store) => [node(store), node(store)]);
-    const [reader, writer] = [await one!, await two!];
-    const old = await reader.cached("kind:key", ["name"], async () => {
-      await writer.outdate(["name"]);
-      return "old";
-    });
-    expect(old).toBe("old");
-    expect(await reader.cached("kind:key", ["name"], async () => "new")).toBe("new");
+  test("is not kept when a write of its names began meanwhile, ended meanwhile, or is under way", async () => {
+    const cache = await node(new Store(), new Row());
+    await answer(cache, "key", ["name"], async () => (await write(cache, ["name"]), "old"));
+    expect(await answer(cache, "key", ["name"], () => "new")).toBe("new");
+    const marks = cache.begin(["name"]);
+    expect(await answer(cache, "key", ["name"], () => "newer")).toBe("newer");
+    expect(await answer(cache, "key", ["name"], () => "newest")).toBe("newest");
+    await marks.committed();
+    expect(await answer(cache, "key", ["name"], () => "last")).toBe("last");
+    expect(await answer(cache, "key", ["name"], () => "not read")).toBe("last");
+  });
+
+  test("is kept again some seconds after a node died with a write of its names", async () => {
+    const cache = await node(new Store(), new Row());
+    cache.begin(["name"]);
+    await jest.advanceTimersByTimeAsync(WRITE_MS - 1000);
+    for (const text of ["old", "new"]) expect(await answer(cache, "key", ["name"], () => text)).toBe(text);
+    await jest.advanceTimersByTimeAsync(2000);
+    for (const text of ["last", "not read"])
+      expect(await answer(cache, "key", ["name"], () => text)).toBe("last");
   });
 
   test("that is too long to be kept is read each time", async () => {
-    const one = await node(new Store());
-    // Of 64 kB, in a third as many characters.
-    const long = { id: "long", text: "€".repeat(21_400) };
-    let reads = 0;
-    const read = async () => (reads++, long);
-    for (let n = 0; n < 2; n++) expect(await one.cached("kind:key", ["name"], read)).toBe(long);
-    for (let n = 0; n < 2; n++)
-      expect(await one.cachedEach("kind", ["long"], async () => [await read()])).toEqual([long]);
-    expect(reads).toBe(4);
+    const cache = await node(new Store(), new Row());
+    const read = jest.fn(() => "x".repeat(64_001));
+    for (let n = 0; n < 3; n++) await answer(cache, "key", ["name"], read);
+    expect(read).toHaveBeenCalledTimes(3);
   });
+});
 
-  test("is kept for five seconds, should the mark that outdates it get lost", async () => {
-    const store = new Store();
-    const one = await node(store);
-    const source = row();
-    await one.cached("kind:key", ["name"], source.read);
-    source.value = 2;
-    store.now = 4.9;
-    expect(await one.cached("kind:key", ["name"], source.read)).toBe(1);
-    store.now = 5;
-    expect(await one.cached("kind:key", ["name"], source.read)).toBe(2);
-  });
-
-  test("is outdated for longer than any answer is kept that was read before", async () => {
-    const store = new Store();
-    const [one, two] = [await node(store), await node(store)];
-    const source = row();
-    await one.cachedEach("kind", ["a"], async () => {
-      // Read before the write, and kept long after it.
-      await two.outdate(["kind:a"]);
-      store.now = 54;
-      return [{ id: "a", value: source.value }];
-    });
-    source.value = 2;
-    store.now = 58;
-    const read = async () => [{ id: "a", value: await source.read() }];
-    expect(await two.cachedEach("kind", ["a"], read)).toEqual([{ id: "a", value: 2 }]);
-  });
-
-  test("of one person is not another's", async () => {
-    const one = await node(new Store());
-    expect(await one.cached("kind:ada", ["name"], async () => "ada's")).toBe("ada's");
-    expect(await one.cached("kind:ben", ["name"], async () => "ben's")).toBe("ben's");
-  });
-
-  test("that failed is not kept", async () => {
-    const one = await node(new Store());
-    await expect(one.cached("kind:key", [], () => Promise.reject(new Error("no")))).rejects.toThrow("no");
-    expect(await one.cached("kind:key", [], async () => 1)).toBe(1);
-  });
-
-  test("is read where there is no cache, or it is away", async () => {
-    const store = Object.assign(new Store(), { fails: true });
-    for (const each of [await node(null), await node(store)]) {
-      const source = row();
-      await each.cached("kind:key", ["name"], source.read);
-      await each.outdate(["name"]);
-      await each.cached("kind:key", ["name"], source.read);
-      expect(source.reads).toBe(2);
-    }
-  });
-
-  test("that a write could not outdate is not taken by its node, and outdated once the cache is back", async () => {
-    const store = new Store();
-    const [one, two] = [await node(store), await node(store)];
-    const source = row();
-    await one.cached("kind:key", ["name"], source.read);
-    source.value = 2;
+describe("a write that can't mark what it outdates", () => {
+  test("is answered when no node takes answers any more, and those after it do not wait", async () => {
+    const [store, row] = [new Store(), new Row()];
+    const [one, two] = [await node(store, row), await node(store, row)];
+    await answer(two, "key", ["name"], () => "old");
     store.fails = true;
-    await one.outdate(["name"]);
+    const written = write(one, ["name"]).then(() => "answered");
     store.fails = false;
-    expect(await one.cached("kind:key", ["name"], source.read)).toBe(2);
-    expect(await until(() => store.held.has("mark:name"), 5000)).toBe(true);
-    expect(await two.cached("kind:key", ["name"], source.read)).toBe(2);
+    expect(await Promise.race([written, Promise.resolve("waits")])).toBe("waits");
+    await jest.advanceTimersByTimeAsync(1100);
+    expect(await written).toBe("answered");
+    expect(await answer(two, "key", ["name"], () => "new")).toBe("new");
+    expect(row.suspended).toBe(1);
   });
 });
 
-describe("things with ids", () => {
-  const people = (...ids: string[]) => ids.map((id) => ({ id }));
-
-  test("are read together, those that are missing", async () => {
-    const one = await node(new Store());
-    const asked: string[][] = [];
-    const read = async (ids: string[]) => (asked.push(ids), people(...ids.filter((id) => id !== "nobody")));
-    expect(await one.cachedEach("person", ["a", "b", "nobody"], read)).toEqual(people("a", "b"));
-    expect(await one.cachedEach("person", ["a", "c"], read)).toEqual(people("a", "c"));
-    await one.outdate(["person:a"]);
-    expect(await one.cachedEach("person", ["a", "b"], read)).toEqual(people("b", "a"));
-    expect(asked).toEqual([["a", "b", "nobody"], ["c"], ["a"]]);
-  });
-
-  test("are all read while the cache is away", async () => {
-    const one = await node(Object.assign(new Store(), { fails: true }));
-    const read = async (ids: string[]) => people(...ids);
-    expect(await one.cachedEach("person", ["a", "b"], read)).toEqual(people("a", "b"));
+describe("a store that others do not use", () => {
+  test("answers nobody, and what is written beside it suspends the cache", async () => {
+    const row = new Row();
+    const one = await node(new Store(), row);
+    await answer(one, "key", ["name"], () => "old");
+    const two = await node(new Store(), row);
+    await jest.advanceTimersByTimeAsync(400);
+    expect(await answer(one, "key", ["name"], () => "new")).toBe("new");
+    const written = write(one, ["name"]);
+    await jest.advanceTimersByTimeAsync(2000);
+    await written;
+    expect(row.suspended).toBe(1);
+    expect(
+      await two.find("any", { key: "key", viewer: "ada", user: "user:ada", names: ["name"] }),
+    ).toBeNull();
   });
 });
 
-test("what somebody sees of projects hangs on their memberships, and for who sees all on every project", () => {
-  const user = actorOf("user");
-  expect(viewOf(user)).toEqual([`user:${user.id}`]);
-  expect(viewOf({ ...user, role: "manager" })).toEqual([`user:${user.id}`, "projects"]);
+describe("what is cached", () => {
+  const id = "0190A8F0-0000-7000-8000-000000000001";
+  const name = id.toLowerCase();
+  const [user, manager] = [actorOf("user"), actorOf("manager")];
+
+  test("a task by its id, in any case of its letters", () => {
+    expect(cachedTask.names({ id }, user)).toEqual([`task:${name}`]);
+    expect(cachedTask.names({ id: "1" }, user)).toBeNull();
+  });
+
+  test.each([
+    ["the first page of a project, in its order", { project: id, limit: "50" }, `order-of:${name}`],
+    ["the same by another way", { project_id: id, sort: "-created_at" }, `order-of:${name}`],
+    ["another order", { project: id, sort: "title" }, `tasks-of:${name}`],
+    ["a column", { project: id, status: "pending", cursor: "", offset: "0" }, `tasks-of:${name}`],
+    ["a project by its slug", { project: "shared" }, null],
+    ["personal tasks", { project_id: "none" }, null],
+    ["a later page", { project: id, cursor: "x" }, null],
+    ["a page with an offset", { project: id, offset: "20" }, null],
+    ["what is overdue", { project: id, overdue: "true" }, null],
+    ["deleted tasks", { project: id, include_deleted: "true" }, null],
+    ["all tasks", {}, null],
+  ])("%s: %j", (_what, params, first) => {
+    expect(cachedTaskList.names(params, user)).toEqual(first && [first, `project:${name}`]);
+  });
+
+  test("a page is shared by those who may see its project, unless it has the caller's own tasks alone", () => {
+    expect(cachedTaskList.isShared({ project: id })).toBe(true);
+    expect(cachedTaskList.isShared({ project: id, assigned_to: "me" })).toBe(false);
+    // A stranger gets an empty page.
+    expect(cachedTaskList.isShared({ project_id: id })).toBe(false);
+  });
+
+  test("projects: all of a user's on one page, and any first page of a manager", () => {
+    const page = { items: [{ id: name } as ProjectItem], limit: 20, next_cursor: null };
+    expect(cachedProjectList.names({}, user)).toEqual([]);
+    expect(cachedProjectList.about(page, {}, user)).toEqual({ names: [`project:${name}`] });
+    expect(cachedProjectList.about({ ...page, next_cursor: "x" }, {}, user)).toBeNull();
+    expect(cachedProjectList.names({ status: "active" }, user)).toBeNull();
+    expect(cachedProjectList.names({ status: "active" }, manager)).toEqual(["projects"]);
+    expect(cachedProjectList.names({ include_deleted: "true" }, manager)).toBeNull();
+  });
 });

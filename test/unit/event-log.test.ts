@@ -22,6 +22,7 @@ const newEvent = (id: string): NewEvent => ({
   request_id: null,
   data: { task: { title: "T" } },
   movesAccess: false,
+  outdates: [],
 });
 
 describe("the parameter of a write", () => {
@@ -38,15 +39,22 @@ describe("the parameter of a write", () => {
   test("holds the events whole, in order", async () => {
     const events = [newEvent(idOf("a")), newEvent(idOf("b"))];
     expect(await parameter(events)).toEqual(
-      events.map(({ movesAccess: _moves, ...event }, ord) => ({ ...event, ord, access: 0, guard: null })),
+      events.map(({ movesAccess: _moves, outdates: _outdates, ...event }, ord) => ({
+        ...event,
+        ord,
+        access: 0,
+        guard: null,
+      })),
     );
   });
 
   test("marks those whose declaration says that somebody may see or do more or less", async () => {
     const thing = declareEvents({
-      named: event<{ name: string }>("It has a name."),
-      shown: event<object>("It is shown.", { movesAccess: true }),
-      painted: event<{ colour: string }>("It is painted.", { movesAccess: ({ colour }) => colour === "red" }),
+      named: event<{ name: string }>("It has a name.", () => []),
+      shown: event<object>("It is shown.", () => [], { movesAccess: true }),
+      painted: event<{ colour: string }>("It is painted.", () => [], {
+        movesAccess: ({ colour }) => colour === "red",
+      }),
     });
     const cause = { actor: null, requestId: null, time: "2026-11-21T09:30:00.000Z" };
     const events = [
@@ -92,7 +100,7 @@ describe("a commit", () => {
       { id: idOf("a"), seq: 7, previous_id: idOf("0") },
     ]);
     const events = [newEvent(idOf("a")), newEvent(idOf("b"))];
-    const [first, second] = events.map(({ movesAccess: _moves, ...event }) => event);
+    const [first, second] = events.map(({ movesAccess: _moves, outdates: _outdates, ...event }) => event);
     await expect(commit(db, statement, events)).resolves.toEqual([
       { ...first, seq: 7, previous_id: idOf("0") },
       { ...second, seq: 8, previous_id: idOf("a") },

@@ -74,6 +74,7 @@ describe("an event", () => {
         changes: { title: { old: "Old title", new: "New" } },
       },
       movesAccess: false,
+      outdates: [`task:${task.id}`, `tasks-of:${PROJECT}`],
     });
   });
 

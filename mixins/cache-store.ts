@@ -1,0 +1,332 @@
+/**
+ * Where cached answers and the marks of names are kept: Redis for all nodes, or the memory of a lone process. Each function
+ * is one atomic step; mixins/cache.ts says how they fit together.
+ *
+ * The clock counts writes. A mark has the clock of the last write of its name, and the writes under way. An answer has the
+ * clock from before it was read, and its names; it is fresh while each name has a mark, of no later clock, and no write
+ * under way. So whatever Redis forgets costs an answer and never makes an outdated one fresh: a mark that is missing gets
+ * a new clock, and a lost clock begins at the time in microseconds, beyond all clocks before.
+ */
+import { randomUUID } from "node:crypto";
+import type { Redis } from "ioredis";
+import { LRUCache } from "lru-cache";
+
+/** Milliseconds that an answer is kept. */
+const ANSWER_TTL_MS = 600_000;
+/** Milliseconds that a mark is kept after its last use. */
+const MARK_TTL_MS = 3_600_000;
+/** Milliseconds after which a write that did not end has ended with its node: longer than any statement may take. */
+export const WRITE_MS = 15_000;
+/** Bounds of a lone node's memory: characters of answers, and marks. */
+const [CHARACTERS_IN_MEMORY, MARKS_IN_MEMORY] = [64_000_000, 200_000];
+
+/** A fresh answer, or the clock before the caller reads. */
+export type Found = { text: string } | { clock: number };
+
+/** What is asked for, and by whom. */
+export interface Question {
+  /** Of the answer; of one that is not shared, it names the caller. */
+  readonly key: string;
+  /** Names the caller with the rights that the token has. */
+  readonly viewer: string;
+  /** The name whose mark says that the caller's rights have changed. */
+  readonly user: string;
+  /** The names of the answer that are known before it is read. */
+  readonly names: readonly string[];
+}
+
+/** An answer to keep. */
+export interface Kept {
+  readonly names: readonly string[];
+  /** The name of all that a caller may see who may see this answer; absent for the answer of one caller alone. */
+  readonly realm?: string;
+  readonly text: string;
+}
+
+export interface AnswerStore {
+  /** Tells it from every other store, and from itself after a restart; null while it is away. */
+  readonly id: string | null;
+  /** Waits for the id while the store is being connected to. Never throws. */
+  identified(): Promise<void>;
+  /** An answer that the caller may see. Otherwise the names that are known get marks. */
+  find(epoch: string, question: Question): Promise<Found>;
+  /** Keeps an answer, and the caller's right to its realm, unless one of the names was written since `clock`. */
+  keep(epoch: string, question: Question, clock: number, kept: Kept): Promise<void>;
+  /** Begins a write of names: their answers are outdated, and none is kept until it ends. */
+  begin(epoch: string, names: readonly string[], write: string): Promise<void>;
+  /** Ends a write: answers that are read from now on are fresh. */
+  end(epoch: string, names: readonly string[], write: string): Promise<void>;
+}
+
+/** The names of an answer and of the right to see it. A shared one does not depend on who has read it. */
+const namesOf = ({ user, names }: Question, { names: more, realm }: Kept) => ({
+  answer: [...new Set([...(realm === undefined ? [user] : []), ...names, ...more])],
+  right: realm === undefined ? [] : [user, realm],
+});
+
+const TICK = `
+local function tick()
+  local clock = redis.call('INCR', ARGV[1] .. 'clock')
+  if clock > 1e15 then return clock end
+  local now = redis.call('TIME')
+  clock = tonumber(now[1]) * 1000000 + tonumber(now[2])
+  redis.call('SET', ARGV[1] .. 'clock', string.format('%.0f', clock))
+  return clock
+end
+local function mark(name, clock)
+  redis.call('HSET', ARGV[1] .. name, 'clock', string.format('%.0f', clock))
+  redis.call('PEXPIRE', ARGV[1] .. name, ${MARK_TTL_MS})
+end
+local function now_ms()
+  local now = redis.call('TIME')
+  return tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+end
+`;
+
+/** Whether what is kept is fresh, the realm that it names, and where its head ends. */
+const FRESH = `
+local function fresh(kept)
+  local head = string.find(kept, '\\n', 1, true)
+  local clock, realm = nil, nil
+  for word in string.gmatch(string.sub(kept, 1, head - 1), '%S+') do
+    if clock == nil then
+      clock = tonumber(word)
+    elseif string.sub(word, 1, 1) == '>' then
+      realm = string.sub(word, 2)
+    else
+      local found = redis.call('HGETALL', ARGV[1] .. word)
+      if #found ~= 2 or tonumber(found[2]) > clock then return false end
+    end
+  end
+  return true, realm, head
+end
+`;
+
+/** ARGV[1] is what all keys of an epoch begin with. */
+const SCRIPTS = {
+  answerFind: `${TICK}${FRESH}
+local answer = redis.call('GET', KEYS[1])
+if answer then
+  local good, realm, head = fresh(answer)
+  local right = good and realm and redis.call('GET', ARGV[2] .. realm)
+  if good and (not realm or (right and fresh(right))) then return string.sub(answer, head + 1) end
+end
+for n = 3, #ARGV do
+  if redis.call('EXISTS', ARGV[1] .. ARGV[n]) == 0 then mark(ARGV[n], tick()) end
+end
+return tonumber(redis.call('GET', ARGV[1] .. 'clock') or tick())`,
+
+  answerKeep: `${TICK}
+local clock, now, unwritten = tonumber(ARGV[2]), now_ms(), true
+for n = 5, #ARGV do
+  local found = redis.call('HGETALL', ARGV[1] .. ARGV[n])
+  if #found == 0 then
+    mark(ARGV[n], tick())
+    unwritten = false
+  end
+  for field = 1, #found, 2 do
+    if found[field] == 'clock' then
+      if tonumber(found[field + 1]) > clock then unwritten = false end
+    elseif tonumber(found[field + 1]) > now then
+      unwritten = false
+    else
+      redis.call('HDEL', ARGV[1] .. ARGV[n], found[field])
+    end
+  end
+  redis.call('PEXPIRE', ARGV[1] .. ARGV[n], ${MARK_TTL_MS})
+end
+if unwritten then
+  redis.call('SET', KEYS[1], ARGV[3], 'PX', ${ANSWER_TTL_MS})
+  if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4], 'PX', ${ANSWER_TTL_MS}) end
+end`,
+
+  answerBegin: `${TICK}
+local clock, ends = string.format('%.0f', tick()), string.format('%.0f', now_ms() + ${WRITE_MS})
+for n = 3, #ARGV do
+  redis.call('HSET', ARGV[1] .. ARGV[n], 'clock', clock, ARGV[2], ends)
+  redis.call('PEXPIRE', ARGV[1] .. ARGV[n], ${MARK_TTL_MS})
+end`,
+
+  answerEnd: `${TICK}
+local clock = tick()
+for n = 3, #ARGV do
+  if redis.call('HDEL', ARGV[1] .. ARGV[n], ARGV[2]) == 1 then
+    redis.call('HSET', ARGV[1] .. ARGV[n], 'clock', string.format('%.0f', clock))
+  else
+    mark(ARGV[n], clock)
+  end
+end`,
+} as const;
+
+const KEYS = { answerFind: 1, answerKeep: 2, answerBegin: 0, answerEnd: 0 } as const;
+
+type Scripts = Record<keyof typeof SCRIPTS, (...args: (string | number)[]) => Promise<unknown>>;
+
+/** What is kept begins with a line: the clock, the realm, the names. */
+const withHead = (clock: number, names: readonly string[], text: string, realm?: string): string =>
+  `${[clock, ...(realm === undefined ? [] : [`>${realm}`]), ...names].join(" ")}\n${text}`;
+
+/** Answers and marks in Redis, of all nodes of a namespace. */
+export class RedisAnswers implements AnswerStore {
+  readonly #redis: Redis & Scripts;
+  readonly #prefix: string;
+  #id: string | null = null;
+  #identifying: Promise<void> = Promise.resolve();
+
+  /** @param prefix of all keys */
+  constructor(redis: Redis, prefix: string) {
+    for (const [name, lua] of Object.entries(SCRIPTS))
+      redis.defineCommand(name, { lua, numberOfKeys: KEYS[name as keyof typeof KEYS] });
+    this.#redis = redis as Redis & Scripts;
+    this.#prefix = prefix;
+    redis.on("ready", () => this.#identify());
+    redis.on("close", () => (this.#id = null));
+    if (redis.status === "ready") this.#identify();
+    else this.#identifying = new Promise((resolve) => redis.once("ready", resolve).once("close", resolve));
+  }
+
+  get id(): string | null {
+    return this.#id;
+  }
+
+  async identified(): Promise<void> {
+    await this.#identifying;
+    // `ready` resolved the first wait and began the question.
+    await this.#identifying;
+  }
+
+  /** A process of Redis has an id of its own: after a restart or a failover it is another one. */
+  #identify(): void {
+    this.#identifying = this.#redis.info("server").then(
+      (info) => void (this.#id = /^run_id:(\S+)/m.exec(info)?.[1] ?? null),
+      () => {},
+    );
+  }
+
+  async find(epoch: string, { key, viewer, user, names }: Question): Promise<Found> {
+    const space = this.#space(epoch);
+    const rights = `${space}right:${viewer} `;
+    const found = await this.#redis.answerFind(`${space}answer:${key}`, space, rights, user, ...names);
+    return typeof found === "string" ? { text: found } : { clock: Number(found) };
+  }
+
+  async keep(epoch: string, question: Question, clock: number, kept: Kept): Promise<void> {
+    const space = this.#space(epoch);
+    const { realm } = kept;
+    const names = namesOf(question, kept);
+    await this.#redis.answerKeep(
+      `${space}answer:${question.key}`,
+      `${space}right:${question.viewer} ${realm ?? ""}`,
+      space,
+      clock,
+      withHead(clock, names.answer, kept.text, realm),
+      realm === undefined ? "" : withHead(clock, names.right, ""),
+      ...new Set([...names.answer, ...names.right]),
+    );
+  }
+
+  async begin(epoch: string, names: readonly string[], write: string): Promise<void> {
+    await this.#redis.answerBegin(this.#space(epoch), write, ...names);
+  }
+
+  async end(epoch: string, names: readonly string[], write: string): Promise<void> {
+    await this.#redis.answerEnd(this.#space(epoch), write, ...names);
+  }
+
+  #space(epoch: string): string {
+    return `${this.#prefix}:${epoch}:`;
+  }
+}
+
+interface Mark {
+  clock: number;
+  /** When each write under way has ended at the latest, by performance.now. */
+  writes: Map<string, number>;
+}
+
+interface InMemory {
+  clock: number;
+  names: readonly string[];
+  realm: string | undefined;
+  text: string;
+}
+
+/** The same in the memory of a lone process. */
+export class MemoryAnswers implements AnswerStore {
+  readonly id = randomUUID();
+  #clock = 0;
+  readonly #marks = new LRUCache<string, Mark>({ max: MARKS_IN_MEMORY });
+  /** Answers, and rights to realms. */
+  readonly #kept = new LRUCache<string, InMemory>({
+    maxSize: CHARACTERS_IN_MEMORY,
+    sizeCalculation: ({ names, text }) => text.length + 100 * (names.length + 1),
+    ttl: ANSWER_TTL_MS,
+  });
+
+  async identified(): Promise<void> {}
+
+  async find(epoch: string, { key, viewer, user, names }: Question): Promise<Found> {
+    const kept = this.#fresh(`${epoch} ${key}`);
+    if (
+      kept !== null &&
+      (kept.realm === undefined || this.#fresh(`${epoch}>${viewer} ${kept.realm}`) !== null)
+    )
+      return { text: kept.text };
+    for (const name of [user, ...names]) this.#markOf(name);
+    return { clock: this.#clock };
+  }
+
+  async keep(epoch: string, question: Question, clock: number, { names, realm, text }: Kept): Promise<void> {
+    const all = namesOf(question, { names, text, ...(realm !== undefined && { realm }) });
+    const marks = [...new Set([...all.answer, ...all.right])].map((name) => this.#markOf(name));
+    for (const { writes } of marks)
+      for (const [write, ends] of writes) if (ends < performance.now()) writes.delete(write);
+    if (marks.some((mark) => mark.clock > clock || mark.writes.size > 0)) return;
+    this.#kept.set(`${epoch} ${question.key}`, { clock, names: all.answer, realm, text });
+    if (realm !== undefined)
+      this.#kept.set(`${epoch}>${question.viewer} ${realm}`, {
+        clock,
+        names: all.right,
+        realm: undefined,
+        text: "",
+      });
+  }
+
+  async begin(_epoch: string, names: readonly string[], write: string): Promise<void> {
+    this.#clock += 1;
+    for (const name of names) {
+      const mark = this.#markOf(name);
+      mark.clock = this.#clock;
+      mark.writes.set(write, performance.now() + WRITE_MS);
+    }
+  }
+
+  async end(_epoch: string, names: readonly string[], write: string): Promise<void> {
+    this.#clock += 1;
+    for (const name of names) {
+      const mark = this.#markOf(name);
+      mark.clock = this.#clock;
+      mark.writes.delete(write);
+    }
+  }
+
+  /** The mark of a name; one that is missing gets a new clock. */
+  #markOf(name: string): Mark {
+    let mark = this.#marks.get(name);
+    if (mark === undefined) {
+      mark = { clock: (this.#clock += 1), writes: new Map() };
+      this.#marks.set(name, mark);
+    }
+    return mark;
+  }
+
+  /** What is kept under a key, if it is fresh. */
+  #fresh(key: string): InMemory | null {
+    const kept = this.#kept.get(key);
+    const isFresh = kept?.names.every((name) => {
+      const mark = this.#marks.get(name);
+      return mark !== undefined && mark.clock <= kept.clock && mark.writes.size === 0;
+    });
+    return isFresh === true ? (kept as InMemory) : null;
+  }
+}
