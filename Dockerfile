@@ -9,12 +9,19 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
   && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.[cm]ts' \) -delete
 
+# The browser's pages. The bundler is one of the optional packages, which the image does not have.
+FROM packages AS web
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+COPY . ./
+RUN node scripts/web.ts
+
 # The C++ runtime, CA certificates and time zones: no shell, no package manager, no npm.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=packages /usr/local/bin/node /usr/local/bin/node
 COPY --from=packages /app/node_modules /app/node_modules
-# .dockerignore lists what is copied. Nothing is built: Node strips the types of the product's own TypeScript.
+# .dockerignore lists what is copied. The services are not built: Node strips the types of their TypeScript.
 COPY . /app
+COPY --from=web /app/web/dist /app/web/dist
 WORKDIR /app
 
 # All files belong to root, and nothing is written: the root may be read-only.

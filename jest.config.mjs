@@ -24,6 +24,7 @@ export default {
     project("integration", withServers),
     project("cluster", withServers),
     project("e2e", withServers),
+    project("browser", withServers),
   ],
   testTimeout: 20_000,
   maxWorkers: 2,

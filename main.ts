@@ -4,6 +4,7 @@ import { explain } from "./core/explain.ts";
 import { originOf } from "./core/origin.ts";
 import { type EmbeddedDatabase, InUseError, startEmbedded } from "./local/embedded.ts";
 import { mustBeFree, portsOf } from "./local/check-ports.ts";
+import { startDemo } from "./local/demo.ts";
 import { Program, type Starting } from "./local/program.ts";
 import { databaseAnswers, mustBeMigrated } from "./migrations/ready.ts";
 import { startNode } from "./node.ts";
@@ -21,14 +22,15 @@ function banner(config: Config, embedded: EmbeddedDatabase | null): string {
     : "";
   return [
     "",
-    `  Taskwire is running at ${origin}${all}`,
+    `  Taskwire is running: open ${origin}/app${all}`,
+    `  What happens there, event by event: ${origin}/events`,
     `  Sockets at ${origin}/ws`,
     `  Its API, to read and to try: ${origin}/docs`,
     ...(embedded ? [`  Its data lies in ${embedded.dir}`] : []),
     "",
     "  What to do next, in a second terminal:",
     "",
-    "    npm run seed      fills in a demo of five people, five projects and 500 tasks",
+    "    npm run seed      fills in a demo of five people, five projects and 500 tasks (`npm start -- --demo`: 150)",
     "    npm run admin     -- you@example.com makes you admin",
     "",
     "  or register somebody, as README.md's tour does:",
@@ -57,6 +59,11 @@ function describe(error: unknown): string {
 
 async function start(program: Program, { signal, say, own }: Starting): Promise<void> {
   let config = loadConfig(process.env);
+  const wantsDemo = process.argv.includes("--demo");
+  if (wantsDemo && config.production)
+    throw new ConfigError(
+      "--demo: the demo's accounts have passwords that everybody knows, so production has none",
+    );
   if (config.ADMIN_PASSWORD !== "") {
     const { isCommonPassword } = await import("./services/users/common-passwords.ts");
     if (isCommonPassword(config.ADMIN_PASSWORD))
@@ -87,6 +94,7 @@ async function start(program: Program, { signal, say, own }: Starting): Promise<
   );
   if (signal.aborted) return;
   say(banner(config, embedded));
+  if (wantsDemo) own(startDemo(originOf(config.HOST, config.PORT), say));
   // The parent process (local/cluster.ts) waits until all services run, on whichever node.
   if (process.send) {
     const found = broker.waitForServices([...SERVICES], 60_000, 50);

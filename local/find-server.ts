@@ -4,13 +4,29 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { cleanEnv } from "./clean-env.ts";
 
-export type ServerName = "nats-server" | "redis-server";
+/** Each program's names on PATH, Debian's package first, and where else it may come from. */
+const PROGRAMS = {
+  "nats-server": {
+    files: ["nats-server"],
+    else: 'macOS: brew install nats-server), or run "docker compose up nats redis" and set NATS_URL and REDIS_URL',
+  },
+  "redis-server": {
+    files: ["redis-server"],
+    else: 'macOS: brew install redis), or run "docker compose up nats redis" and set NATS_URL and REDIS_URL',
+  },
+  chromium: {
+    files: ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"],
+    else: "macOS: brew install chromium), or set CHROMIUM to the path of one",
+  },
+} as const;
+
+export type ServerName = keyof typeof PROGRAMS;
 
 /** Folders of servers that the PATH of an ordinary user or of a bare CI shell may lack. */
 const WELL_KNOWN = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/opt/homebrew/bin"];
 
 /**
- * The path of a server's binary: on PATH, in a well-known folder, or on Debian, for root, installed from its packages.
+ * The path of a program that tests or a cluster need: on PATH, in a well-known folder, or on Debian, for root, installed from its packages.
  * Throws with one line that says what to install.
  */
 export async function findServer(name: ServerName, onProgress: (line: string) => void): Promise<string> {
@@ -24,15 +40,15 @@ export async function findServer(name: ServerName, onProgress: (line: string) =>
     onProgress(`${name}: apt-get failed: ${output.slice(-3).join(" / ")}`);
   }
   throw new Error(
-    `${name} was not found: install it (Debian: apt-get install ${name}, macOS: brew install ${name}), or run "docker compose up nats redis" and set NATS_URL and REDIS_URL`,
+    `${name} was not found: install it (Debian: apt-get install ${name}, ${PROGRAMS[name].else}`,
   );
 }
 
 function search(name: ServerName): string | undefined {
-  const file = process.platform === "win32" ? `${name}.exe` : name;
-  return [...(process.env["PATH"] ?? "").split(delimiter), ...WELL_KNOWN]
-    .filter(Boolean)
-    .map((folder) => join(folder, file))
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), ...WELL_KNOWN].filter(Boolean);
+  const end = process.platform === "win32" ? ".exe" : "";
+  return PROGRAMS[name].files
+    .flatMap((file) => folders.map((folder) => join(folder, file + end)))
     .find(isExecutable);
 }
 

@@ -10,6 +10,7 @@ import pLimit from "p-limit";
 const CHECKS = [
   "eslint .",
   "tsc -p .",
+  "tsc -p web",
   "prettier --check --log-level warn .",
   "npm run -s imports",
   "tsc -p loadtest",

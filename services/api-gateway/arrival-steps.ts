@@ -10,7 +10,7 @@ import { handOver, type Request, writeHead } from "./gateway-request.ts";
 import type { Kind } from "./load-shedder.ts";
 import { allowHeader, findPlace, notRouted } from "./router.ts";
 import { hasTypicalTime, isUnderWay, type Route } from "./routes.ts";
-import { servePage } from "./web-pages.ts";
+import { prefersPage, servePage } from "./web-pages.ts";
 
 /** @returns true when the step answered the request */
 type ArrivalStep = (
@@ -126,7 +126,7 @@ const mustExpectNothingElse: ArrivalStep = (_gateway, { headers }) => {
 };
 
 const servePages: ArrivalStep = ({ origin }, request, response) =>
-  request.found === null ? servePage(request, response, origin) : false;
+  request.found === null || prefersPage(request) ? servePage(request, response, origin) : false;
 
 const listMethods: ArrivalStep = (_gateway, request, response) => {
   if (!isOptions(request) || isPreflight(request)) return false;

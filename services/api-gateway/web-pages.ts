@@ -12,27 +12,19 @@ import cors from "cors";
 import Negotiator from "negotiator";
 import { Problem, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
 import { pathOf } from "../../mixins/ops-pages.ts";
+import { browserPages } from "./browser-pages.ts";
 import { isFresh } from "./conditional.ts";
 import { type EventsDocument, eventsPage } from "./events-page.ts";
+import { EXAMPLE_ORIGIN, guidePages } from "./guide-pages.ts";
 import { html, htmlDocument, jsonBlock } from "./html.ts";
 import { LINK_HEAD, LINK_POLICY, linkPages, readLinkScript, readLinkStyle } from "./mail-link-pages.ts";
+import { HTML, JSON_TYPE, type MakePage, type Page, SCRIPT, STYLE } from "./page.ts";
 import { problemExample } from "./problem-example.ts";
 import { handOver, type Middleware, type Request, writeHead } from "./gateway-request.ts";
 import { vary } from "./response-head.ts";
 
-interface Page {
-  type: string;
-  content: string | Buffer;
-  /** Directives of the Content-Security-Policy in addition to `default-src 'none'`. */
-  policy?: string;
-}
-
 const packages = createRequire(import.meta.url);
 const fromPackage = (file: string): Promise<Buffer> => readFile(packages.resolve(file));
-
-const HTML = "text/html; charset=utf-8";
-const SCRIPT = "text/javascript; charset=utf-8";
-const STYLE = "text/css; charset=utf-8";
 
 /** A reader of the document: its bundle, and a script that starts it, since the policy allows no inline script. */
 const reader = (title: string, base: string, head = ""): Page => ({
@@ -97,21 +89,15 @@ function allProblems(): Page {
   );
 }
 
-/** @param origin URL of this server, for examples */
-type MakePage = (origin: string) => Page | Promise<Page>;
-
 const asset = (type: string, file: string, change: (content: Buffer) => string | Buffer = (same) => same) =>
   (async () => ({ type, content: change(await fromPackage(file)) })) satisfies MakePage;
 
 const fromDocs = (file: string): URL => new URL(`../../docs/${file}`, import.meta.url);
 const json = (file: string) =>
   (async () => ({
-    type: "application/json; charset=utf-8",
+    type: JSON_TYPE,
     content: await readFile(fromDocs(file)),
   })) satisfies MakePage;
-/** Where the pages' examples call, with `http://` or without. */
-const EXAMPLE_ORIGIN = /(?:http:\/\/)?127\.0\.0\.1:3000/g;
-
 /** A page of Markdown as it is, with this server's address in its examples. */
 const plain =
   (file: string): MakePage =>
@@ -121,6 +107,7 @@ const plain =
   };
 
 const PAGES = new Map<string, MakePage>([
+  ...browserPages,
   ["/openapi.json", json("openapi.json")],
   ["/asyncapi.json", json("asyncapi.json")],
   ["/docs", () => reader("Taskwire API", "/docs", '<link rel="stylesheet" href="/docs/style.css">')],
@@ -130,7 +117,8 @@ const PAGES = new Map<string, MakePage>([
   ["/redoc", () => reader("Taskwire API", "/redoc")],
   ["/redoc/bundle.js", asset(SCRIPT, "redoc/bundles/redoc.standalone.js", withoutLogo)],
   ["/redoc/start.js", () => ({ type: SCRIPT, content: START_REDOC })],
-  ["/guide", plain("guide.md")],
+  ...guidePages,
+  ["/guide.md", plain("guide.md")],
   ["/docs/client", plain("write-a-client.md")],
   [
     "/docs/events",
@@ -212,11 +200,25 @@ async function makeReady(make: MakePage, origin: string): Promise<Ready> {
   };
 }
 
-/** Whether a request asks for one of these pages. */
-export const isPage = (request: IncomingMessage): boolean => {
+/** A page for people and, at the same path, a resource of the API: a browser prefers HTML, a client does not ask for it. */
+const isShared = (path: string): boolean => path === "/events";
+const prefersHtml = (request: IncomingMessage): boolean =>
+  (request.method === "GET" || request.method === "HEAD") &&
+  new Negotiator(request).mediaType(["application/json", "text/html"]) === "text/html";
+
+/** What makes the page that a request asks for; undefined for the API's. */
+const pageFor = (request: IncomingMessage): MakePage | undefined => {
   const path = pathOf(request);
-  return path === "/" || PAGES.has(path);
+  return isShared(path) && !prefersHtml(request) ? undefined : PAGES.get(path);
 };
+
+/** Whether a request asks for a page at a path where the API has a resource, too. */
+export const prefersPage = (request: IncomingMessage): boolean =>
+  isShared(pathOf(request)) && prefersHtml(request);
+
+/** Whether a request asks for one of these pages. */
+export const isPage = (request: IncomingMessage): boolean =>
+  pathOf(request) === "/" || pageFor(request) !== undefined;
 
 /**
  * Serves a page.
@@ -230,9 +232,10 @@ export async function servePage(
 ): Promise<boolean> {
   const { head, method } = request;
   const path = pathOf(request);
-  const make = PAGES.get(path);
+  const make = pageFor(request);
+  if (isShared(path)) vary(head, "Accept");
   if (path === "/" && (method === "GET" || method === "HEAD")) {
-    head.Location = "/docs";
+    head.Location = "/app";
     writeHead(request, response, 303);
     response.end();
     return true;

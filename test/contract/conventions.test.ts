@@ -244,9 +244,9 @@ describe("the API is served under /api/v1 and at the root", () => {
   });
 });
 
-test("the front door leads to the documents", async () => {
+test("the front door leads to the app", async () => {
   const { status, headers } = await fetch(node.url, { redirect: "manual", headers: { Connection: "close" } });
-  expect([status, headers.get("location")]).toEqual([303, "/docs"]);
+  expect([status, headers.get("location")]).toEqual([303, "/app"]);
 });
 
 describe("methods", () => {

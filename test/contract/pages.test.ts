@@ -26,6 +26,12 @@ const fetchPage = (path: string, headers: Record<string, string> = {}, method = 
   send(node.url, { method, path, headers });
 
 const PAGES = [
+  ["/app", "text/html; charset=utf-8"],
+  ["/app/app.js", "text/javascript; charset=utf-8"],
+  ["/app/app.css", "text/css; charset=utf-8"],
+  ["/app/events.js", "text/javascript; charset=utf-8"],
+  ["/app/events.css", "text/css; charset=utf-8"],
+  ["/app/icon.svg", "image/svg+xml"],
   ["/docs", "text/html; charset=utf-8"],
   ["/docs/bundle.js", "text/javascript; charset=utf-8"],
   ["/docs/style.css", "text/css; charset=utf-8"],
@@ -42,7 +48,12 @@ const PAGES = [
   ["/docs/events", "text/html; charset=utf-8"],
   ["/docs/client", "text/plain; charset=utf-8"],
   ["/asyncapi.json", "application/json; charset=utf-8"],
-  ["/guide", "text/plain; charset=utf-8"],
+  ["/guide", "text/html; charset=utf-8"],
+  ["/guide/reference", "text/html; charset=utf-8"],
+  ["/guide/search.json", "application/json; charset=utf-8"],
+  ["/guide.md", "text/plain; charset=utf-8"],
+  ["/app/guide.js", "text/javascript; charset=utf-8"],
+  ["/app/guide.css", "text/css; charset=utf-8"],
 ];
 
 test("/docs/events shows each message of the AsyncAPI document, and each of its links leads somewhere", async () => {
@@ -178,8 +189,39 @@ describe("compression", () => {
   });
 });
 
-test("the guide's examples call the server that serves it", async () => {
-  const { body } = await fetchPage("/guide");
+test("each link and each search result of the guide leads to a part that is there", async () => {
+  const found = (await fetchPage("/guide/search.json")).body as { href: string }[];
+  const pages = new Map<string, string>();
+  const pageAt = async (path: string): Promise<string> => {
+    const page = pages.get(path) ?? String((await fetchPage(path)).body);
+    pages.set(path, page);
+    return page;
+  };
+  const paths = new Set(found.map(({ href }) => href.split("#")[0] as string));
+  expect(paths.size).toBeGreaterThan(6);
+  const targets = new Set(found.map(({ href }) => href));
+  for (const path of paths)
+    for (const [, href] of (await pageAt(path)).matchAll(/ href="([^"]+)"/g))
+      if (/^[#/]/.test(href as string))
+        targets.add(href?.startsWith("#") ? `${path}${href}` : (href as string));
+  const missing: string[] = [];
+  for (const target of targets) {
+    const [path = "", anchor] = target.split("#");
+    const isThere =
+      anchor === undefined
+        ? (
+            await fetch(`${node.url}${path}`, {
+              headers: { Accept: "text/html,*/*;q=0.1", Connection: "close" },
+            })
+          ).ok
+        : (await pageAt(path)).includes(` id="${anchor}"`);
+    if (!isThere) missing.push(target);
+  }
+  expect(missing).toEqual([]);
+});
+
+test.each(["/guide", "/guide.md"])("the examples of %s call the server that serves it", async (path) => {
+  const { body } = await fetchPage(path);
   expect(body).toContain(`curl -X POST http://127.0.0.1:${node.config.PORT}/api/v1/auth/register`);
   expect(body).toContain(`io("http://127.0.0.1:${node.config.PORT}"`);
   expect(body).not.toContain("127.0.0.1:3000");

@@ -1,0 +1,208 @@
+/** `/guide`: docs/ as pages for people, each made on its first request, with a search over all of them. */
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { Marked, type Token, type Tokens } from "marked";
+import { BROWSER_POLICY } from "./browser-pages.ts";
+import { html, htmlDocument } from "./html.ts";
+import { HTML, JSON_TYPE, type MakePage } from "./page.ts";
+
+interface GuidePage {
+  /** `/guide/<slug>`; the first page is at `/guide` itself. */
+  slug: string;
+  title: string;
+  /** Below the repository. */
+  file: string;
+}
+
+/** In the order of the menu. A page whose file is not there yet is left out. */
+const GROUPS: readonly { name: string; pages: readonly GuidePage[] }[] = [
+  {
+    name: "Build on it",
+    pages: [
+      { slug: "", title: "Start", file: "docs/guide.md" },
+      { slug: "sdk", title: "SDK for TypeScript", file: "client/README.md" },
+      { slug: "reference", title: "Reference", file: "docs/reference.md" },
+      { slug: "write-a-client", title: "Write your own client", file: "docs/write-a-client.md" },
+    ],
+  },
+  {
+    name: "Understand it",
+    pages: [
+      { slug: "architecture", title: "Concepts", file: "docs/architecture.md" },
+      { slug: "guarantees", title: "Guarantees, proven", file: "docs/chaos.md" },
+      { slug: "security", title: "Security", file: "docs/security.md" },
+      { slug: "decisions", title: "Decisions", file: "docs/decisions.md" },
+    ],
+  },
+  {
+    name: "Operate it",
+    pages: [
+      { slug: "operations", title: "Operations", file: "docs/operations.md" },
+      { slug: "scaling", title: "Scaling", file: "docs/scaling.md" },
+      { slug: "performance", title: "Performance", file: "docs/performance.md" },
+      { slug: "metrics", title: "Metrics", file: "docs/metrics.md" },
+    ],
+  },
+];
+
+const root = new URL("../../", import.meta.url);
+const groups = GROUPS.map(({ name, pages }) => ({
+  name,
+  pages: pages.filter(({ file }) => existsSync(new URL(file, root))),
+}));
+const pages = groups.flatMap(({ pages }) => pages);
+
+const pathOfPage = ({ slug }: Pick<GuidePage, "slug">): string => (slug === "" ? "/guide" : `/guide/${slug}`);
+
+/** The anchor that GitHub gives to a heading. */
+const anchorOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+    .trim()
+    .replace(/\s/g, "-");
+
+/** Anchors of one page: the second of one name ends with `-1`. */
+function anchors(): (heading: string) => string {
+  const seen = new Map<string, number>();
+  return (heading) => {
+    const anchor = anchorOf(heading);
+    const before = seen.get(anchor) ?? 0;
+    seen.set(anchor, before + 1);
+    return before === 0 ? anchor : `${anchor}-${before}`;
+  };
+}
+
+/** Where a link of a page leads on this server; null where the server does not have it. */
+function hrefFrom(file: string, href: string): string | null {
+  if (/^(https?:|#|\/)/.test(href)) return href;
+  const [path = "", anchor] = href.split("#");
+  const target = new URL(path, new URL(file, "file:///")).pathname.slice(1);
+  const page = pages.find((one) => one.file === target);
+  if (page !== undefined) return pathOfPage(page) + (anchor === undefined ? "" : `#${anchor}`);
+  return /^docs\/(openapi|asyncapi)\.json$/.test(target) ? target.slice("docs".length) : null;
+}
+
+/** Where the pages' examples call, with `http://` or without. */
+export const EXAMPLE_ORIGIN = /(?:http:\/\/)?127\.0\.0\.1:3000/g;
+
+const read = async ({ file }: GuidePage, origin: string): Promise<string> =>
+  (await readFile(new URL(file, root), "utf8")).replaceAll(EXAMPLE_ORIGIN, origin);
+
+interface Rendered {
+  body: string;
+  /** Headings of the second level. */
+  parts: { anchor: string; title: string }[];
+}
+
+function render({ file, title }: GuidePage, markdown: string): Rendered {
+  const parts: Rendered["parts"] = [];
+  const nextAnchor = anchors();
+  let hasTitle = false;
+  const marked = new Marked({
+    renderer: {
+      heading({ tokens, depth, text }: Tokens.Heading): string {
+        const anchor = nextAnchor(text);
+        const inner = this.parser.parseInline(tokens);
+        if (depth === 1) hasTitle = true;
+        if (depth === 2) parts.push({ anchor, title: inner.replace(/<[^>]+>/g, "") });
+        return `<h${depth} id="${anchor}">${inner}${depth === 1 ? "" : ` <a class="anchor" href="#${anchor}" aria-label="Link to this part">#</a>`}</h${depth}>\n`;
+      },
+      link({ href, tokens }: Tokens.Link): string {
+        const inner = this.parser.parseInline(tokens);
+        const target = hrefFrom(file, href);
+        return target === null ? inner : `<a href="${html(target)}">${inner}</a>`;
+      },
+      // Pictures are for readers of the repository.
+      image: () => "",
+      table(token: Tokens.Table): string {
+        const row = (cells: Tokens.TableCell[], tag: string): string =>
+          `<tr>${cells.map(({ tokens }) => `<${tag}>${this.parser.parseInline(tokens)}</${tag}>`).join("")}</tr>`;
+        return `<div class="table" tabindex="0"><table><thead>${row(token.header, "th")}</thead><tbody>${token.rows
+          .map((cells) => row(cells, "td"))
+          .join("\n")}</tbody></table></div>\n`;
+      },
+      code({ text, lang }: Tokens.Code): string {
+        const escaped = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+        return `<pre tabindex="0" data-language="${html(lang ?? "")}"><code>${escaped}</code></pre>\n`;
+      },
+    },
+  });
+  const body = marked.parse(markdown, { async: false });
+  return { body: hasTitle ? body : `<h1>${html(title)}</h1>\n${body}`, parts };
+}
+
+function menu(current: GuidePage): string {
+  const item = (page: GuidePage): string =>
+    `<li><a href="${pathOfPage(page)}"${page === current ? ' aria-current="page"' : ""}>${html(page.title)}</a></li>`;
+  return groups
+    .map(({ name, pages }) => `<h2>${html(name)}</h2>\n<ul>${pages.map(item).join("")}</ul>`)
+    .join("\n");
+}
+
+/** @param origin URL of this server, for examples */
+async function guidePage(page: GuidePage, origin: string): Promise<string> {
+  const { body, parts } = render(page, await read(page, origin));
+  const contents = parts.map(({ anchor, title }) => `<li><a href="#${anchor}">${title}</a></li>`).join("");
+  return htmlDocument(
+    `${page.title} · Taskwire`,
+    `<meta name="color-scheme" content="light dark">
+<link rel="icon" href="/app/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/app/guide.css">
+<script type="module" src="/app/guide.js"></script>`,
+    `<header class="bar">
+<a class="brand" href="/guide">Taskwire <span>Guide</span></a>
+<div class="search" role="search">
+<input id="search" type="search" placeholder="Search the guide" aria-label="Search the guide" role="combobox" aria-expanded="false" aria-controls="found" autocomplete="off">
+<div id="found" role="listbox" aria-label="Parts found" hidden></div>
+</div>
+<nav aria-label="Server"><a href="/app">Board</a> <a href="/docs">REST API</a> <a href="/events">Events</a></nav>
+</header>
+<div class="columns">
+<nav class="menu" aria-label="Pages">${menu(page)}</nav>
+<main>${body}</main>
+<nav class="contents" aria-label="On this page"><h2>On this page</h2><ul>${contents}</ul></nav>
+</div>`,
+  );
+}
+
+/** A part of a page, as the search knows it. */
+interface SearchEntry {
+  page: string;
+  title: string;
+  href: string;
+  text: string;
+}
+
+/** All parts of all pages: what stands between two headings. */
+async function searchEntries(origin: string): Promise<SearchEntry[]> {
+  const entries: SearchEntry[] = [];
+  for (const page of pages) {
+    const nextAnchor = anchors();
+    let entry: SearchEntry = { page: page.title, title: page.title, href: pathOfPage(page), text: "" };
+    entries.push(entry);
+    for (const token of new Marked().lexer(await read(page, origin)) as Token[]) {
+      if (token.type !== "heading") {
+        entry.text += ` ${token.raw.replace(/[`*|#>[\]]|\]\([^)]*\)|-{3,}/g, " ").replace(/\s+/g, " ")}`;
+        continue;
+      }
+      const { text } = token as Tokens.Heading;
+      const href = `${pathOfPage(page)}#${nextAnchor(text)}`;
+      entry = { page: page.title, title: text.replace(/[`*]/g, ""), href, text: "" };
+      entries.push(entry);
+    }
+  }
+  return entries;
+}
+
+/** The pages of the guide and what its search reads, by path. */
+export const guidePages: readonly [string, MakePage][] = [
+  ...pages.map((page): [string, MakePage] => [
+    pathOfPage(page),
+    async (origin) => ({ type: HTML, content: await guidePage(page, origin), policy: BROWSER_POLICY }),
+  ]),
+  [
+    "/guide/search.json",
+    async (origin) => ({ type: JSON_TYPE, content: JSON.stringify(await searchEntries(origin)) }),
+  ],
+];

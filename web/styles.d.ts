@@ -1,0 +1,2 @@
+/** esbuild takes a style sheet that a script imports into the page's own. */
+declare module "*.css";
