@@ -21,6 +21,7 @@ const GROUPS: readonly { name: string; pages: readonly GuidePage[] }[] = [
     pages: [
       { slug: "", title: "Start", file: "docs/guide.md" },
       { slug: "sdk", title: "SDK for TypeScript", file: "client/README.md" },
+      { slug: "sdk-reference", title: "SDK reference", file: "client/docs/api-reference.md" },
       { slug: "reference", title: "Reference", file: "docs/reference.md" },
       { slug: "write-a-client", title: "Write your own client", file: "docs/write-a-client.md" },
     ],
@@ -29,6 +30,11 @@ const GROUPS: readonly { name: string; pages: readonly GuidePage[] }[] = [
     name: "Understand it",
     pages: [
       { slug: "architecture", title: "Concepts", file: "docs/architecture.md" },
+      {
+        slug: "how-it-stays-right",
+        title: "How a client stays right",
+        file: "client/docs/how-it-stays-right.md",
+      },
       { slug: "guarantees", title: "Guarantees, proven", file: "docs/chaos.md" },
       { slug: "security", title: "Security", file: "docs/security.md" },
       { slug: "decisions", title: "Decisions", file: "docs/decisions.md" },
