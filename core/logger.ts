@@ -67,7 +67,8 @@ class JsonStream {
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.destination.flushSync();
+    // flushSync would wait for the disk, too, where stdout is a file.
+    this.destination.flush();
   }
 }
 
