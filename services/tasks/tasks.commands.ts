@@ -22,7 +22,7 @@ export interface Written<Answer = Task> {
   events: CommittedEvent[];
 }
 
-const [LOST_RACES, LOCKED_RACES] = [2, 8];
+const [LOST_RACES, LOCKED_RACES] = [2, 20];
 
 /** Tries again while another write is faster (null), after LOST_RACES in transactions with the rows locked. */
 export async function attempts<Result>(

@@ -93,6 +93,10 @@ const WRITES: Record<string, () => Promise<Target>> = {
     method: "PATCH",
     body: { body: "y" },
   }),
+  "POST /tasks/:id/move": async () => {
+    const { path, ...rest } = await task();
+    return { ...rest, path: `${path}/move`, method: "POST", body: {} };
+  },
   "POST /tasks/:id/redact": async () => {
     const { path, ...rest } = await task();
     return { ...rest, path: `${path}/redact`, method: "POST" };
