@@ -50,6 +50,9 @@ const UNHANDLED = /unhandled ?rejection|uncaught ?exception/i;
 /** Something to end, in the opposite order of its start. */
 export type Own = (part: string, stop: () => unknown) => void;
 
+/** Lines of a node that ended by itself, which say why. */
+const LAST_LINES = 8;
+
 export class Topology {
   readonly exits: Recording["exits"] = [];
   readonly rejections: Recording["rejections"] = [];
@@ -78,7 +81,9 @@ export class Topology {
       out: (node, line) => this.#read(node, line),
       onExit: (node, code, signal) => {
         if (this.#stopped || this.#ending.delete(node)) return;
-        this.exits.push({ node, at: Date.now(), how: signal ?? `exit code ${code}` });
+        const last = this.lines.filter((line) => line.startsWith(`${node}: `)).slice(-LAST_LINES);
+        const how = [signal ?? `exit code ${code}`, ...last.map((line) => line.slice(0, 500))].join("\n    ");
+        this.exits.push({ node, at: Date.now(), how });
         this.#group.start({ name: node, env: this.nodes.get(node) ?? {} });
       },
     });
