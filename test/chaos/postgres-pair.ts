@@ -56,10 +56,17 @@ class Instance {
 
   /** Starts the server, and waits until it takes connections. */
   async start(): Promise<void> {
-    const child = await spawnPostmaster(this.cluster, this.#binaries, true);
+    let child = await spawnPostmaster(this.cluster, this.#binaries, true);
     this.#pid = child.pid;
     const isReady = await until(async () => {
-      if (child.exited()) throw new Error(`Postgres ended:\n${(await child.log()).slice(-2000)}`);
+      if (child.exited()) {
+        const log = await child.log();
+        // The processes of a server that was killed take a moment to end: its supervisor tries again, too.
+        if (!log.includes("pre-existing shared memory block"))
+          throw new Error(`Postgres ended:\n${log.slice(-2000)}`);
+        child = await spawnPostmaster(this.cluster, this.#binaries, true);
+        this.#pid = child.pid;
+      }
       this.port = (await findPostmaster(this.cluster))?.port ?? 0;
       return this.port !== 0 && (await this.query("SELECT 1").then(Boolean, () => false));
     }, START_MS);
