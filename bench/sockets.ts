@@ -25,7 +25,7 @@ import { startRedis } from "../local/redis.ts";
 import { until } from "../local/until.ts";
 import { migrate } from "../migrations/migrate.ts";
 import type { Command, Opening, Report } from "./sockets/clients.ts";
-import { type MeasuredServer, notifierOf, startNodes, startPeer } from "./sockets/servers.ts";
+import { type MeasuredServer, Nodes, notifierOf, startPeer } from "./sockets/servers.ts";
 import { makeWorld, TEAM } from "./sockets/world.ts";
 import { clientOf, percentile } from "./system.ts";
 
@@ -329,7 +329,9 @@ async function main(): Promise<void> {
     LOG_JSON: "true",
     DRAIN_SECONDS: "1",
   };
-  const group = await startNodes({
+  const nodes = new Nodes();
+  ends.push(() => nodes.stop());
+  await nodes.start(dir, {
     rest: {
       ...env,
       NODE_ID: "rest",
@@ -345,7 +347,6 @@ async function main(): Promise<void> {
       OPS_PORT: String(await freePort()),
     },
   });
-  ends.push(() => group.stopAll());
   const api = clientOf(port);
   const { id, token } = await api.register("writer");
   say(`making ${SOCKETS.toLocaleString("en")} users in teams of ${TEAM}`);
@@ -357,7 +358,7 @@ async function main(): Promise<void> {
   for (const kind of options.servers.split(",") as ("taskwire" | "socket.io" | "ws")[]) {
     const server =
       kind === "taskwire"
-        ? notifierOf(group, notifierPort, postgres.pid, { api, token }, world)
+        ? notifierOf(nodes, notifierPort, postgres.pid, { api, token }, world)
         : await startPeer(kind, env, world);
     const crowd = new Crowd();
     const auths = world.members.map((member) => server.authOf(member));

@@ -1,10 +1,11 @@
 /** The servers that `npm run bench:sockets` measures, each with a notifier's work in a process of its own. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { ProcessGroup } from "../../local/process-group.ts";
 import type { ApiClient } from "../system.ts";
 import { sharedNow } from "./clients.ts";
 import type { Emission } from "./peers.ts";
@@ -91,13 +92,13 @@ export interface Writer {
 
 /** The notifier of a running system, as a server. */
 export function notifierOf(
-  group: ProcessGroup,
+  nodes: Nodes,
   port: number,
   postmaster: number,
   { api, token }: Writer,
   { all, teams }: World,
 ): MeasuredServer {
-  const child = group.get("notifier") as ChildProcess;
+  const child = nodes.get("notifier") as ChildProcess;
   return {
     name: "Taskwire",
     port,
@@ -121,26 +122,50 @@ export function notifierOf(
   };
 }
 
-/** Taskwire's nodes: the notifier, and one with all the rest. */
-export async function startNodes(nodes: Record<string, Record<string, string>>): Promise<ProcessGroup> {
-  const group = new ProcessGroup({
-    command: process.execPath,
-    args: [...NODE_OPTIONS, here("../../main.ts")],
-    out: (name, line) =>
-      /"level":"?(warn|error|fatal|[456]0)/i.test(line) ? console.error(`${name}: ${line}`) : undefined,
-  });
-  const ready = Object.entries(nodes).map(([name, env]) => {
-    const child = group.start({ name, env });
-    return new Promise<void>((resolve, reject) => {
-      child.once("message", () => resolve());
-      child.once("exit", () => reject(new Error(`${name} ended before it served`)));
-    });
-  });
-  try {
-    await Promise.all(ready);
-  } catch (error) {
-    await group.stopAll();
-    throw error;
+/** Taskwire's nodes, by name: each is told to stop and is waited for at the end. */
+export class Nodes {
+  readonly #children = new Map<string, ChildProcess>();
+
+  get(name: string): ChildProcess | undefined {
+    return this.#children.get(name);
   }
-  return group;
+
+  /**
+   * Starts nodes, whose logs go to files in `dir`, as those of a machine in production.
+   * @throws Error with the last lines of a node that ended before it served
+   */
+  async start(dir: string, envs: Record<string, Record<string, string>>): Promise<void> {
+    await Promise.all(
+      Object.entries(envs).map(async ([name, env]) => {
+        const path = join(dir, `${name}.log`);
+        const file = openSync(path, "a");
+        const child = fork(here("../../main.ts"), {
+          execArgv: NODE_OPTIONS,
+          env: { ...process.env, ...env },
+          stdio: ["ignore", file, file, "ipc"],
+        });
+        closeSync(file);
+        this.#children.set(name, child);
+        const ended = once(child, "exit").then(async () => {
+          const lines = await readFile(path, "utf8").catch(() => "");
+          throw new Error(
+            `${name} ended before it served:\n${lines.trim().split("\n").slice(-5).join("\n")}`,
+          );
+        });
+        await Promise.race([once(child, "message"), ended]);
+        ended.catch(() => {});
+      }),
+    );
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(
+      [...this.#children.values()].map(async (child) => {
+        if (child.exitCode !== null || child.signalCode !== null) return;
+        const ended = once(child, "exit");
+        child.kill("SIGTERM");
+        await ended;
+      }),
+    );
+  }
 }

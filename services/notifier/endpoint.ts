@@ -9,6 +9,7 @@ import { clientAddress } from "../../core/client-address.ts";
 import type { Config } from "../../core/config.ts";
 import { Problem, retryLater } from "../../core/errors.ts";
 import { SECURITY_HEADERS } from "../../core/security-headers.ts";
+import { writeTogether } from "./frames.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { limitInbound } from "./inbound-limits.ts";
 import { refuseConnection, refuseRequest, requestIdOf, setCommonHeaders } from "./refusals.ts";
@@ -53,7 +54,11 @@ export class SocketEndpoint {
       request.url = request.url?.replace(/^\/ws(?=\?|$)/, "/ws/");
     };
     server.prependListener("request", normalize);
-    server.prependListener("upgrade", normalize);
+    server.prependListener("upgrade", (request, connection) => {
+      normalize(request);
+      // The answer to the upgrade and engine.io's first packet.
+      if (request.url?.startsWith("/ws/") === true) writeTogether(connection);
+    });
 
     const engine = io.engine as unknown as Engine;
     const allowOrigins = cors({ origin: this.#origins.includes("*") ? "*" : this.#origins });

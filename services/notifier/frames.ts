@@ -49,12 +49,9 @@ export function textFrame(text: string): Buffer {
   return bytes;
 }
 
-/** An event of the server as socket.io's packet. */
-export const packetOf = (name: string, payload: object): string => EVENT + JSON.stringify([name, payload]);
-
 /** An event of the server, encoded for any number of sockets. */
 export function frameOf(name: string, payload: object): Frame {
-  const packet = packetOf(name, payload);
+  const packet = EVENT + JSON.stringify([name, payload]);
   return { packet, bytes: textFrame(MESSAGE + packet) };
 }
 
@@ -64,6 +61,12 @@ export function openConnection(conn: Socket["conn"]): Connection | null {
   if (readyState !== "open" || writeBuffer.length > 0 || transport.name !== "websocket") return null;
   const { socket } = transport;
   return socket?.readyState === OPEN ? (socket._socket ?? null) : null;
+}
+
+/** Has all that is written to a connection in this turn of the event loop leave in one write. */
+export function writeTogether(connection: Pick<Connection, "cork" | "uncork">): void {
+  connection.cork();
+  setImmediate(() => connection.uncork());
 }
 
 /** Sends frames in their order, after all that was sent before. @param bytes those of all frames */

@@ -5,7 +5,7 @@ import type { Queryable } from "../../mixins/database.ts";
 import { movesAccess } from "../events.ts";
 import { MAX_STREAMS } from "./handshake.ts";
 import { readableStreams } from "./notifier.queries.ts";
-import { packetOf, queue } from "./frames.ts";
+import { frameOf, openConnection, queue, writeTogether } from "./frames.ts";
 import type { Rooms } from "./rooms.ts";
 import { drained } from "./slow-client.ts";
 import type { ClientSocket } from "./sockets.ts";
@@ -14,6 +14,8 @@ import type { Entry } from "./tails.ts";
 /** Streams that share the reads of a replay, and the events that the first one reads of each: most short absences end there. */
 export const JOINED_STREAMS = 50;
 export const FIRST_EVENTS = 4;
+/** Bytes of a page that need not wait in engine.io's list, and bytes that may wait for the connection meanwhile. */
+const [SHORT_BYTES, FEW_BYTES] = [16_000, 64_000];
 
 /** How a socket came into a stream. */
 export interface Place {
@@ -28,6 +30,22 @@ export interface Progress {
   epoch: number;
   /** The socket's actor when the access was read. */
   actor: Actor;
+}
+
+/**
+ * Sends the events of a page. A short one leaves by one write with what follows in this turn of the event loop; a long one
+ * goes through engine.io's list, whose end `drained` waits for, and so does each page of a client that does not read.
+ */
+function sendPage({ conn }: ClientSocket, events: LoggedEvent[]): void {
+  const frames = events.map((event) => frameOf(event.type, event));
+  const bytes = Buffer.concat(frames.map(({ bytes }) => bytes));
+  const connection = bytes.length > SHORT_BYTES ? null : openConnection(conn);
+  if (connection === null || connection.writableLength > FEW_BYTES)
+    for (const { packet } of frames) queue(conn, packet);
+  else {
+    writeTogether(connection);
+    connection.write(bytes);
+  }
 }
 
 /** Lets a socket into a stream's room, where the tail is, unless it has no room for the stream. */
@@ -84,7 +102,7 @@ export async function replay(
       // After a restore the log may have a loss of access here that the tail has not seen.
       if (events.some(movesAccess) && !(await readableStreams(db, actor, [name])).has(name)) return null;
       if (mustCheckAccess()) continue;
-      for (const event of events) queue(socket.conn, packetOf(event.type, event));
+      sendPage(socket, events);
       position = { seq: last.seq, id: last.id };
       if (!(await drained(socket))) return null;
     }

@@ -54,8 +54,8 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "a replay forgets its last event": byChaos("mass-reconnect", {
     file: REPLAY,
-    from: "for (const event of events) queue(",
-    to: "for (const event of events.slice(0, -1)) queue(",
+    from: "      sendPage(socket, events);",
+    to: "      sendPage(socket, events.slice(0, -1));",
   }),
   "sessions end nowhere": byChaos("none", {
     file: "services/notifier/revocations.ts",
