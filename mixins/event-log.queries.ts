@@ -29,15 +29,25 @@ export function readHeads(db: Queryable, names: string[]): Promise<StreamHead[]>
   });
 }
 
+/** What a reader knows of streams, each at the same place of all lists: thousands of objects a second would be garbage. */
+export interface Known {
+  names: string[];
+  /** 0 for a stream without an event. */
+  heads: number[];
+  /** The ids of the heads. */
+  ids: (string | null)[];
+  versions: number[];
+}
+
 /**
  * The heads of those streams that are elsewhere than a reader knows. Most are where they were, so the names travel and no
  * row comes back. Plan: primary key of events.streams, for each name.
- * @param known a stream without an event has the head 0
  */
-export async function readMoved(db: Queryable, known: StreamHead[]): Promise<StreamHead[]> {
-  if (known.length === 0) return [];
-  // Names, numbers and ids need no quotes, and pg would look for them in each of some thousand elements.
-  const list = (of: (head: StreamHead) => string | number): string => `{${known.map(of).join()}}`;
+export async function readMoved(
+  db: Queryable,
+  { names, heads, ids, versions }: Known,
+): Promise<StreamHead[]> {
+  if (names.length === 0) return [];
   return db.query({
     name: "events-moved",
     text: `SELECT known.name, coalesce(s.head, 0) AS head, s.last_id, coalesce(s.members_version, 0) AS members_version
@@ -47,10 +57,11 @@ export async function readMoved(db: Queryable, known: StreamHead[]): Promise<Str
            WHERE coalesce(s.head, 0) <> known.head OR s.last_id IS DISTINCT FROM known.last_id
              OR coalesce(s.members_version, 0) <> known.members_version`,
     values: [
-      list(({ name }) => name),
-      list(({ head }) => head),
-      list(({ last_id }) => last_id ?? "NULL"),
-      list(({ members_version }) => members_version),
+      // Names, numbers and ids need no quotes, and pg would look for them in each of some thousand elements.
+      `{${names.join()}}`,
+      `{${heads.join()}}`,
+      `{${ids.map((id) => id ?? "NULL").join()}}`,
+      `{${versions.join()}}`,
     ],
   });
 }

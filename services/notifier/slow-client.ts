@@ -65,7 +65,8 @@ export function waitingBytes(conn: Conn): number {
   const { writeBuffer, transport } = internals(conn);
   let bytes = transport.socket?.bufferedAmount ?? 0;
   for (const { data } of writeBuffer) bytes += FRAME_OVERHEAD_BYTES + (data?.length ?? 0);
-  for (const { writableLength } of backlogs.get(conn)?.answers ?? []) bytes += writableLength;
+  const backlog = backlogs.get(conn);
+  if (backlog !== undefined) for (const { writableLength } of backlog.answers) bytes += writableLength;
   return bytes;
 }
 

@@ -6,7 +6,13 @@ import { Problem } from "../../core/errors.ts";
 import type { CommittedEvent, Position } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
 import type { Database } from "../../mixins/database.ts";
-import { readHeads, readLog, readMoved, type StreamHead } from "../../mixins/event-log.queries.ts";
+import {
+  type Known,
+  readHeads,
+  readLog,
+  readMoved,
+  type StreamHead,
+} from "../../mixins/event-log.queries.ts";
 import { batched } from "./batched.ts";
 import type { TailMetrics } from "./notifier-metrics.ts";
 import { type Step, StreamTail } from "./stream-tail.ts";
@@ -158,21 +164,28 @@ export class Tails {
    * @throws Problem database-unavailable
    */
   async beat(): Promise<void> {
-    const entries = [...this.#entries];
-    for (let at = 0; at < entries.length; at += BEAT_STREAMS) {
-      const known = entries.slice(at, at + BEAT_STREAMS).flatMap(([name, { tail, membersVersion }]) => {
-        if (tail.state === "idle") return [];
-        const { seq, id } = tail.last;
-        // A tail that waits for something is told its head in any case.
-        return [{ name, head: tail.isBehind ? -1 : seq, last_id: id, members_version: membersVersion }];
-      });
-      for (const head of await readMoved(this.#db, known)) {
-        const entry = this.#entries.get(head.name);
-        if (entry === undefined || entry.tail.state === "idle") continue;
-        if (head.members_version !== entry.membersVersion || entry.tail.state === "rewritten")
-          await this.#recheck(head, entry);
-        this.#headIs(head.name, entry, head);
-      }
+    let known = nothingKnown();
+    for (const [name, { tail, membersVersion }] of this.#entries) {
+      if (tail.state === "idle") continue;
+      known.names.push(name);
+      // A tail that waits for something is told its head in any case.
+      known.heads.push(tail.isBehind ? -1 : tail.last.seq);
+      known.ids.push(tail.last.id);
+      known.versions.push(membersVersion);
+      if (known.names.length < BEAT_STREAMS) continue;
+      await this.#askMoved(known);
+      known = nothingKnown();
+    }
+    await this.#askMoved(known);
+  }
+
+  async #askMoved(known: Known): Promise<void> {
+    for (const head of await readMoved(this.#db, known)) {
+      const entry = this.#entries.get(head.name);
+      if (entry === undefined || entry.tail.state === "idle") continue;
+      if (head.members_version !== entry.membersVersion || entry.tail.state === "rewritten")
+        await this.#recheck(head, entry);
+      this.#headIs(head.name, entry, head);
     }
   }
 
@@ -262,5 +275,6 @@ export class Tails {
   }
 }
 
+const nothingKnown = (): Known => ({ names: [], heads: [], ids: [], versions: [] });
 const noHead = (name: string): StreamHead => ({ name, head: 0, last_id: null, members_version: 0 });
 const positionOf = ({ head, last_id }: StreamHead): Position => ({ seq: head, id: last_id });

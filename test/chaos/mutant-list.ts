@@ -29,8 +29,8 @@ const bySchedules = (...edits: Edit[]): Mutant => ({ edits, foundBy: "schedules"
 export const MUTANTS: Record<string, Mutant> = {
   "no beat": byChaos("nats-cut,redis-cut", {
     file: TAILS,
-    from: "const entries = [...this.#entries];\n    for (let at",
-    to: "const entries = [...this.#entries].slice(0, 0);\n    for (let at",
+    from: 'if (tail.state === "idle") continue;\n      known',
+    to: "if (tail.state) continue;\n      known",
   }),
   "no place for a hint": byChaos("redis-cut,redis-unsubscribed", {
     file: TAIL,
@@ -205,8 +205,8 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "the beat does not check access": bySchedules({
     file: TAILS,
-    from: "\n          await this.#recheck(head, entry);\n        this",
-    to: " {}\n        this",
+    from: "\n        await this.#recheck(head, entry);\n      this",
+    to: " {}\n      this",
   }),
   "another history is sent before access is checked": bySchedules({
     file: TAILS,
