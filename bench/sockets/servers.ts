@@ -5,6 +5,7 @@ import { closeSync, openSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { ApiClient } from "../system.ts";
 import { sharedNow } from "./clients.ts";
@@ -27,6 +28,9 @@ export interface MeasuredServer {
   writeToTeams(teams: number[]): Promise<void>;
   stop(): Promise<void>;
 }
+
+/** A write that is refused for the moment is sent again. */
+const [RETRY_MS, MAX_TRIES] = [200, 50];
 
 const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 const NODE_OPTIONS = ["--disable-warning=ExperimentalWarning", "--expose-gc", "--import", here("probe.ts")];
@@ -115,7 +119,14 @@ export function notifierOf(
       if (tasks.length === 1) await api.must("POST", "/tasks", { token, body: first as object });
       else {
         const operations = tasks.map((task) => ({ op: "create", ...task }));
-        await api.must("POST", "/tasks/bulk", { token, body: { operations } });
+        const write = () => api.request("POST", "/tasks/bulk", { token, body: { operations } });
+        let response = await write();
+        // A machine that does other things too is overloaded at times.
+        for (let tries = 0; response.status === 503 && tries < MAX_TRIES; tries++) {
+          await delay(RETRY_MS);
+          response = await write();
+        }
+        if (!response.ok) throw new Error(`a bulk of tasks: ${response.status} ${await response.text()}`);
       }
     },
     stop: async () => {},
