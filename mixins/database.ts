@@ -439,8 +439,11 @@ function open(config: Config, broker: ServiceBroker, log: Log<"warn">) {
 /** The cache of answers that the services of a broker share; null where nothing is cached. */
 export const cacheOf = (broker: ServiceBroker): AnswerCache | null => opened.get(broker)?.cache ?? null;
 
-/** Lends `this.db`. */
-export function database(config: Config): Partial<ServiceSchema> {
+/**
+ * Lends `this.db`.
+ * @param cache whether the service takes cached answers, or writes what they hang on
+ */
+export function database(config: Config, { cache = true } = {}): Partial<ServiceSchema> {
   return {
     created(this: Service & Partial<WithDatabase>) {
       const { broker, logger } = this;
@@ -451,7 +454,7 @@ export function database(config: Config): Partial<ServiceSchema> {
     },
     async started(this: Service) {
       const entry = opened.get(this.broker);
-      if (entry !== undefined) await (entry.started ??= entry.cache?.start() ?? Promise.resolve());
+      if (cache && entry !== undefined) await (entry.started ??= entry.cache?.start() ?? Promise.resolve());
     },
     async stopped(this: Service) {
       const entry = opened.get(this.broker);

@@ -16,7 +16,7 @@ export default (config: Config, options: Partial<SchedulerOptions> = {}): Servic
 
   return service<JobsContract, WithDatabase>({
     name: "jobs",
-    mixins: [database(config)],
+    mixins: [database(config, { cache: false })],
     actions: {},
 
     started() {

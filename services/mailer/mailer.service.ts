@@ -30,7 +30,7 @@ export default (config: Config, options: Partial<DeliveryOptions> = {}): Service
 
   return service<MailerContract, WithDatabase>({
     name: "mailer",
-    mixins: [database(config)],
+    mixins: [database(config, { cache: false })],
     actions: {
       /** @throws Problem database-unavailable */
       send: {
