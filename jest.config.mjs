@@ -37,9 +37,10 @@ export default {
     "node.ts",
     "!**/*.contract.ts",
   ],
-  // Floors (docs/decisions.md): all 80 %; what unit tests hold 85 %; what the integration tests hold 75 %.
+  // Floors (docs/decisions.md): what unit tests hold 85 %; what the integration tests hold 75 %; the rest, which whole programs
+  // run, 60 %. scripts/coverage.ts holds 80 % of all together: Jest's "global" is the rest.
   coverageThreshold: {
-    global: { statements: 80, branches: 80, functions: 80, lines: 80 },
+    global: { statements: 60, branches: 60, functions: 60, lines: 60 },
     "./core/": pure,
     "./services/**/*.policy.ts": pure,
     "./services/notifier/stream-tail.ts": pure,
