@@ -42,7 +42,9 @@ export class Reader {
     try {
       const session = await this.#sessionOf(user);
       if (session === null) return;
-      const project = this.#random.pick(this.#world.projectsOf(user));
+      const projects = this.#world.projectsOf(user);
+      if (projects.length === 0) return;
+      const project = this.#random.pick(projects);
       const paths = [
         `/projects/${project.id}/tasks?limit=20`,
         `/projects/${project.id}/tasks?limit=20&status=pending,in_progress&sort=-created_at`,
