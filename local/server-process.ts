@@ -62,6 +62,7 @@ export async function startServer(spec: ServerSpec, options: ServerOptions = {})
       options.onProgress?.(`${spec.name}: started on port ${server.port}`);
       return server;
     } catch (error) {
+      await server.kill();
       // Another process may have taken the free port meanwhile; a port that the caller named stays.
       if (options.port !== undefined || attempt === 3) throw error;
     }
@@ -96,7 +97,8 @@ class Server implements LocalServer {
       await writeFile(file, this.#spec.configuration(this.port), { mode: 0o600 });
       await this.#start(file);
     } finally {
-      await rm(folder, { recursive: true, force: true });
+      // A Sentinel writes its configuration anew in there, perhaps just now.
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     }
   }
 
