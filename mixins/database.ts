@@ -208,7 +208,10 @@ export function openDatabase(
   };
   const open = (max: number, more: pg.ClientConfig = {}): pg.Pool => {
     const pool = new pg.Pool({ ...options, ...more, max });
-    pool.on("error", onError);
+    // A connection has our listener from its first packet to its last. The pool's own listens to idle ones alone, and takes
+    // itself off before a caller can listen: a Postgres that dies at that moment would end the process.
+    pool.on("connect", (client) => client.on("error", onError));
+    pool.on("error", () => {});
     return pool;
   };
   // A pipelined connection that pg gives up fails the statements sent behind; a slow statement has waited before.
@@ -337,8 +340,6 @@ export function openDatabase(
           const client = await connections.pool.connect().catch((error: unknown) => {
             throw measured.failed(databaseProblem(error));
           });
-          // The pool listens to idle connections alone: a connection that dies between two statements would end the process.
-          client.on("error", onError);
           let broken: Error | undefined;
           const send = <Row extends object>(statement: Statement) =>
             client.query<Row>(statement).catch((error: unknown) => {
@@ -373,7 +374,6 @@ export function openDatabase(
             await client.query("ROLLBACK").catch((rollback: Error) => (broken = rollback));
             throw error;
           } finally {
-            client.off("error", onError);
             client.release(broken);
           }
         });

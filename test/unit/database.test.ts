@@ -1,5 +1,8 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, test } from "@jest/globals";
-import { databaseProblem, isoTimestamp, violatedConstraint } from "../../mixins/database.ts";
+import { loadConfig } from "../../core/config.ts";
+import { databaseProblem, isoTimestamp, openDatabase, violatedConstraint } from "../../mixins/database.ts";
 import { problem } from "./fixtures.ts";
 
 test.each([
@@ -89,4 +92,33 @@ test.each([
   [new Error("boom"), null],
 ])("the unique constraint that %j violates is %j", (error, expected) => {
   expect(violatedConstraint(error)).toBe(expected);
+});
+
+/** A message of Postgres' protocol: its type, its length with these four bytes, its content. */
+const message = (type: string, content: Buffer): Buffer => {
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(content.length + 4);
+  return Buffer.concat([Buffer.from(type), length, content]);
+};
+
+test("a Postgres that ends in the packet that says it is ready fails the transaction, not the process", async () => {
+  const fatal = "SFATAL\0C57P01\0Mterminating connection due to unexpected postmaster exit\0\0";
+  const welcome = [message("R", Buffer.alloc(4)), message("Z", Buffer.from("I"))];
+  const server = createServer((socket) => {
+    socket.once("data", () => socket.end(Buffer.concat([...welcome, message("E", Buffer.from(fatal))])));
+    socket.on("error", () => {});
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const lost: string[] = [];
+  const db = openDatabase(
+    loadConfig({ NODE_ENV: "test", DATABASE_URL: `postgres://somebody@127.0.0.1:${port}/none` }),
+    (error) => lost.push(error.message),
+  );
+  await expect(db.transaction((tx) => tx.query({ text: "SELECT 1" }))).rejects.toMatchObject({
+    type: "database-unavailable",
+  });
+  expect(lost).toContain("terminating connection due to unexpected postmaster exit");
+  await db.close();
+  server.close();
 });

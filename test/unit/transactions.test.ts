@@ -12,8 +12,6 @@ class Connection {
     this.sent.push(text);
     return this.failing.test(text) ? Promise.reject(new Error(`no ${text}`)) : Promise.resolve({ rows: [] });
   }
-  on(): void {}
-  off(): void {}
   release(error?: unknown): void {
     this.released.push(error);
   }
