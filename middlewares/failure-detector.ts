@@ -1,4 +1,4 @@
-import type { Context, Middleware, ServiceBroker } from "moleculer";
+import { type Context, Errors, type Middleware, type ServiceBroker } from "moleculer";
 import { isSentAgain, type Meta } from "../core/kit.ts";
 
 /** How long a call may be silent before its node gets a ping, and how long the node has to answer it. */
@@ -11,6 +11,13 @@ interface NodeNews {
   node: { id: string; instanceID: string };
 }
 
+/** Whether the called node itself answered that it has no such action, and not one that it called in turn. */
+function isNotServed(error: unknown, action: string | undefined, nodeID: string): boolean {
+  if (!(error instanceof Errors.ServiceNotFoundError)) return false;
+  const { data } = error as { data?: { action?: string; nodeID?: string } };
+  return data?.action === action && data?.nodeID === nodeID;
+}
+
 /**
  * Finds a dead node by its silence. Moleculer notices a dead node by missing heartbeats, in whole seconds; until then each
  * call to it hangs. Here a call that is silent for a moment pings its node. The node of a slow action answers, and nothing
@@ -18,7 +25,8 @@ interface NodeNews {
  * another node and writes get a prompt 503. A node that was only frozen returns with its next heartbeat.
  *
  * A process that starts under the name of a killed one answers pings in its place. The calls that the dead one got, or
- * nobody, are rejected when the new one says who it is.
+ * nobody, are rejected when the new one says who it is, or answers that it does not serve yet: it is dropped then, until it
+ * tells what it serves, or the second try would find it again.
  */
 export function failureDetector(broker: ServiceBroker): Middleware {
   const asked = new Set<string>();
@@ -70,6 +78,9 @@ export function failureDetector(broker: ServiceBroker): Middleware {
         }, SILENCE_MS);
         try {
           return (await next.call(this, ctx)) as unknown;
+        } catch (error) {
+          if (isNotServed(error, ctx.action?.name, nodeID)) broker.registry.nodes.disconnected(nodeID, true);
+          throw error;
         } finally {
           clearTimeout(timer);
         }

@@ -29,7 +29,8 @@ let nodes: ServiceBroker[];
 let here: ServiceBroker;
 let served: Served[];
 
-function newNode(nodeID: string, works: boolean): ServiceBroker {
+/** @param ready what the node's service waits for before it serves */
+function newNode(nodeID: string, works: boolean, ready = Promise.resolve()): ServiceBroker {
   const node = new ServiceBroker({
     nodeID,
     transporter: "Fake",
@@ -47,6 +48,7 @@ function newNode(nodeID: string, works: boolean): ServiceBroker {
     node.createService(
       service<WorkerContract>({
         name: "worker",
+        started: () => ready,
         actions: {
           read: { auth: "public", docs: { summary: "Answer", answer: null }, safe: true, rules: {}, handler },
           write: { auth: "public", docs: { summary: "Answer", answer: null }, rules: {}, handler },
@@ -188,6 +190,27 @@ test("the call to a node that died is rejected when another process comes up und
   here.registry.processNodeInfo({ ...rawInfo, instanceID: "another" } as never);
   await refused;
   expect(isUp(nodeID)).toBe(true);
+});
+
+test("a process that comes up under the name of one that died gets no more calls before it serves them", async () => {
+  // Killed, it says nothing, and nobody has called it since.
+  await nodes[1]?.transit?.tx.disconnect();
+  const ready = Promise.withResolvers<void>();
+  const risen = newNode("one", true, ready.promise);
+  nodes[1] = risen;
+  const starting = risen.start();
+  await turning(until(() => risen.transit?.connected === true, PATIENCE));
+  const calling = Promise.all(Array.from({ length: 4 }, () => worker.call(here, "read", {})));
+  const answering = until(() => {
+    for (const { answer } of served) answer();
+    return false;
+  }, 500);
+  await turning(Promise.all([calling, answering]));
+  await expect(calling).resolves.toEqual(["two", "two", "two", "two"]);
+  ready.resolve();
+  await turning(starting);
+  await risen.registry.discoverer.sendLocalNodeInfo();
+  expect(await until(() => isUp("one"), PATIENCE)).toBe(true);
 });
 
 test("a node that answers promptly is never asked", async () => {
