@@ -16,7 +16,7 @@ const borders = (message, ...regex) => ({
 });
 
 export default defineConfig(
-  { ignores: ["client/dist/", "web/dist/", "coverage/", ".data/", "node_modules/"] },
+  { ignores: ["client/dist/", "web/dist/", "site/", "coverage/", ".data/", "node_modules/"] },
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   {

@@ -13,8 +13,7 @@ import {
   type IdempotencyKey,
   isSentAgain,
 } from "../core/kit.ts";
-import type { Queryable } from "./database.ts";
-import { violatedConstraint } from "./database-errors.ts";
+import { type Queryable, violatedConstraint } from "./database.ts";
 
 /** A response to remember; without a key it is forgotten. */
 export interface RememberedResponse {

@@ -12,7 +12,7 @@ import { ROUTES } from "../services/api-gateway/routes.ts";
 export const DOCUMENT = new URL("../docs/openapi.json", import.meta.url);
 export const EVENTS_DOCUMENT = new URL("../docs/asyncapi.json", import.meta.url);
 export const CLIENT = new URL("../client/src/api.ts", import.meta.url);
-const GUIDE = new URL("../docs/guide.md", import.meta.url);
+const GUIDE = new URL("../docs/rest.md", import.meta.url);
 
 /** All actions of all services, by their full names. */
 export async function readActions(): Promise<Map<string, DocumentedAction>> {

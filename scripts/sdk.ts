@@ -1,10 +1,10 @@
 /**
- * `npm run sdk [-- <node>]`: the package as its users get it. Packs client/, installs it from the registry's
- * dependencies into an empty project, runs README's first program there with the given Node (this one by default) against a
- * system of its own, checks its types, and bundles it for browsers.
+ * `npm run sdk [-- <node>]`: the package as its users get it. Packs client/ and installs it into an empty project, by the
+ * commands of docs/guide.md, runs README's first program there with the given Node (this one by default) against a system of
+ * its own, checks its types, and bundles it for browsers.
  */
 import { execFile } from "node:child_process";
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,6 +14,7 @@ import { build } from "esbuild";
 import { explain } from "../core/explain.ts";
 import { freePort } from "../local/ports.ts";
 import { until } from "../local/until.ts";
+import { readBlocks } from "../test/support/code-blocks.ts";
 import { runProgram } from "../test/support/program.ts";
 
 const CLIENT = fileURLToPath(new URL("../client/", import.meta.url));
@@ -40,6 +41,22 @@ async function post(url: string, body: object, token?: string): Promise<Record<s
   return (await response.json()) as Record<string, string>;
 }
 
+/** Follows docs/guide.md, from the folder of the repository on. @returns the folder of the project that it makes */
+async function install(folder: string): Promise<string> {
+  // Of the repository there is what the package is made of.
+  const repository = join(folder, "taskwire");
+  await cp(CLIENT, join(repository, "client"), {
+    recursive: true,
+    filter: (path) => !path.endsWith("dist"),
+  });
+  const packages = fileURLToPath(new URL("../node_modules", import.meta.url));
+  await symlink(packages, join(repository, "node_modules"));
+  const block = (await readBlocks("docs/guide.md")).find(({ code }) => code.includes("npm pack"));
+  if (block === undefined) throw new Error("docs/guide.md does not say how to get the SDK");
+  await run(repository, "bash", "-ec", block.code);
+  return join(folder, "my-board");
+}
+
 async function check(node: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "taskwire-client-"));
   // Postgres' own user must reach the folder.
@@ -51,13 +68,8 @@ async function check(node: string): Promise<void> {
     DATA_DIR: join(folder, "data"),
   });
   try {
-    await run(CLIENT, "npm", "run", "build");
-    await run(CLIENT, "npm", "pack", "--ignore-scripts", "--pack-destination", folder);
-    const tarball = (await readdir(folder)).find((name) => name.endsWith(".tgz"));
-    if (tarball === undefined) throw new Error("npm pack made nothing");
-    await writeFile(join(folder, "package.json"), '{ "name": "empty", "private": true, "type": "module" }\n');
-    await run(folder, "npm", "install", "--no-audit", "--no-fund", `./${tarball}`);
-    say(`installed ${tarball}`);
+    const project = await install(folder);
+    say("packed and installed, as docs/guide.md says");
 
     const isUp = await until(
       () =>
@@ -72,19 +84,19 @@ async function check(node: string): Promise<void> {
     const { access_token } = await post(`${url}/auth/login`, { login: "ada", password: PASSWORD });
     const { id } = await post(`${url}/projects`, { name: "Launch" }, access_token);
 
-    const readme = await readFile(join(folder, "node_modules/@taskwire/client/README.md"), "utf8");
+    const readme = await readFile(join(project, "node_modules/@taskwire/client/README.md"), "utf8");
     const [, program = ""] = /```ts\n([\s\S]*?)```/.exec(readme) ?? [];
     // Its server and its project are these, and it ends.
     const readers = `${program}await client.close();\n`
       .replaceAll("http://127.0.0.1:3000", url)
       .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, id as string);
-    await writeFile(join(folder, "readme.js"), readers);
-    const output = await run(folder, node, "readme.js");
+    await writeFile(join(project, "readme.js"), readers);
+    const output = await run(project, node, "readme.js");
     if (!output.includes("Ship it") || !output.includes("the server calls it"))
       throw new Error(`README said:\n${output}`);
-    say(`README's program ran under ${(await run(folder, node, "--version")).trim()}`);
+    say(`README's program ran under ${(await run(project, node, "--version")).trim()}`);
 
-    await writeFile(join(folder, "readme.ts"), readers);
+    await writeFile(join(project, "readme.ts"), readers);
     const flags = [
       "--noEmit",
       "--strict",
@@ -96,7 +108,7 @@ async function check(node: string): Promise<void> {
       "es2023,dom",
     ];
     await run(
-      folder,
+      project,
       fileURLToPath(new URL("../node_modules/.bin/tsc", import.meta.url)),
       ...flags,
       "readme.ts",
@@ -104,7 +116,7 @@ async function check(node: string): Promise<void> {
     say("its types compile, without skipLibCheck");
 
     const { outputFiles } = await build({
-      entryPoints: [join(folder, "readme.js")],
+      entryPoints: [join(project, "readme.js")],
       bundle: true,
       minify: true,
       format: "esm",

@@ -23,7 +23,7 @@ import { type Route, tagOf, TAGS } from "./routes.ts";
 export interface OpenApiSource {
   routes: readonly Route[];
   actions: ReadonlyMap<string, DocumentedAction>;
-  /** docs/guide.md: its introduction is the description of the API. */
+  /** docs/rest.md: its introduction is the description of the API. */
   guide: string;
 }
 

@@ -11,6 +11,7 @@ export interface Page {
 export type MakePage = (origin: string) => Page | Promise<Page>;
 
 export const HTML = "text/html; charset=utf-8";
+export const TEXT = "text/plain; charset=utf-8";
 export const SCRIPT = "text/javascript; charset=utf-8";
 export const STYLE = "text/css; charset=utf-8";
 export const JSON_TYPE = "application/json; charset=utf-8";

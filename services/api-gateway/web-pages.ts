@@ -15,7 +15,7 @@ import { pathOf } from "../../mixins/ops-pages.ts";
 import { browserPages } from "./browser-pages.ts";
 import { isFresh } from "./conditional.ts";
 import { type EventsDocument, eventsPage } from "./events-page.ts";
-import { EXAMPLE_ORIGIN, guidePages } from "./guide-pages.ts";
+import { asText, guidePages } from "./guide-pages.ts";
 import { html, htmlDocument, jsonBlock } from "./html.ts";
 import { LINK_HEAD, LINK_POLICY, linkPages, readLinkScript, readLinkStyle } from "./mail-link-pages.ts";
 import { HTML, JSON_TYPE, type MakePage, type Page, SCRIPT, STYLE } from "./page.ts";
@@ -98,15 +98,8 @@ const json = (file: string) =>
     type: JSON_TYPE,
     content: await readFile(fromDocs(file)),
   })) satisfies MakePage;
-/** A page of Markdown as it is, with this server's address in its examples. */
-const plain =
-  (file: string): MakePage =>
-  async (origin) => {
-    const text = await readFile(fromDocs(file), "utf8");
-    return { type: "text/plain; charset=utf-8", content: text.replaceAll(EXAMPLE_ORIGIN, origin) };
-  };
-
-const PAGES = new Map<string, MakePage>([
+/** The pages and their files, by path. */
+export const PAGES = new Map<string, MakePage>([
   ...browserPages,
   ["/openapi.json", json("openapi.json")],
   ["/asyncapi.json", json("asyncapi.json")],
@@ -117,9 +110,8 @@ const PAGES = new Map<string, MakePage>([
   ["/redoc", () => reader("Taskwire API", "/redoc")],
   ["/redoc/bundle.js", asset(SCRIPT, "redoc/bundles/redoc.standalone.js", withoutLogo)],
   ["/redoc/start.js", () => ({ type: SCRIPT, content: START_REDOC })],
-  ...guidePages,
-  ["/guide.md", plain("guide.md")],
-  ["/docs/client", plain("write-a-client.md")],
+  ...guidePages(null),
+  ["/docs/client", asText("docs/write-a-client.md")],
   [
     "/docs/events",
     async () => {

@@ -52,6 +52,7 @@ const PAGES = [
   ["/guide/reference", "text/html; charset=utf-8"],
   ["/guide/search.json", "application/json; charset=utf-8"],
   ["/guide.md", "text/plain; charset=utf-8"],
+  ["/guide/rest.md", "text/plain; charset=utf-8"],
   ["/app/guide.js", "text/javascript; charset=utf-8"],
   ["/app/guide.css", "text/css; charset=utf-8"],
 ];
@@ -220,10 +221,14 @@ test("each link and each search result of the guide leads to a part that is ther
   expect(missing).toEqual([]);
 });
 
-test.each(["/guide", "/guide.md"])("the examples of %s call the server that serves it", async (path) => {
+test.each([
+  ["/guide", "curl -s -X POST ", "/auth/register"],
+  ["/guide.md", "curl -s -X POST ", "/auth/register"],
+  ["/guide/realtime", 'io("', '"'],
+  ["/guide/realtime.md", 'io("', '"'],
+])("the examples of %s call the server that serves it", async (path, before, after) => {
   const { body } = await fetchPage(path);
-  expect(body).toContain(`curl -X POST http://127.0.0.1:${node.config.PORT}/api/v1/auth/register`);
-  expect(body).toContain(`io("http://127.0.0.1:${node.config.PORT}"`);
+  expect(body).toContain(`${before}http://127.0.0.1:${node.config.PORT}${after}`);
   expect(body).not.toContain("127.0.0.1:3000");
 });
 

@@ -2,8 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, test } from "@jest/globals";
 import { loadConfig } from "../../core/config.ts";
-import { isoTimestamp, openDatabase } from "../../mixins/database.ts";
-import { databaseProblem, violatedConstraint } from "../../mixins/database-errors.ts";
+import { databaseProblem, isoTimestamp, openDatabase, violatedConstraint } from "../../mixins/database.ts";
 import { problem } from "./fixtures.ts";
 
 test.each([

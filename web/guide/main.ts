@@ -20,7 +20,7 @@ let entries: Promise<Entry[]> | null = null;
 let chosen = 0;
 
 async function read(): Promise<Entry[]> {
-  const response = await fetch("/guide/search.json");
+  const response = await fetch(input.dataset["entries"] as string);
   if (!response.ok) throw new Error(`${response.status}`);
   return (await response.json()) as Entry[];
 }
