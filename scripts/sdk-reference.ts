@@ -117,7 +117,7 @@ export async function generateReference(): Promise<string> {
       const text = texts.get(name);
       if (text === undefined) throw new Error(`the client exports no ${name}`);
       texts.delete(name);
-      lines.push("", `### ${name}`, "", "```ts", text, "```");
+      lines.push("", `### ${name}`, "", "```ts declaration", text, "```");
     }
   };
   for (const [title, names] of Object.entries(CHAPTERS)) chapter(title, names);

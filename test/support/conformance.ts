@@ -83,6 +83,14 @@ function bodyFaults(pointer: string, { headers, body }: Answer): string[] {
   ];
 }
 
+/** Where a value differs from the document's schema of a problem. */
+export function problemFaults(value: unknown): string[] {
+  const validate = validator("#/components/schemas/Problem");
+  return validate(value)
+    ? []
+    : (validate.errors ?? []).map((fault) => `${fault.instancePath} ${fault.message}`);
+}
+
 const isEmpty = (body: unknown): boolean => body === null || body === "";
 
 function faultsOf(method: string, path: string, answer: Answer): string[] {
