@@ -4,6 +4,7 @@ import { Server } from "socket.io";
 import type { Config } from "../../core/config.ts";
 import { on, service } from "../../core/kit.ts";
 import { newId } from "../../core/ids.ts";
+import { listen } from "../../core/listen.ts";
 import { begin, cameFrom } from "../../core/trace.ts";
 import { metricsOf } from "../../core/metrics.ts";
 import { createTokens } from "../../core/tokens.ts";
@@ -57,9 +58,7 @@ async function openEndpoint(self: Notifier, config: Config): Promise<void> {
   self.upgraded = trackUpgrades(server);
   if (gateway?.server !== undefined) return;
   self.ownServer = server;
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once("error", reject).listen(config.NOTIFIER_PORT, config.HOST, resolve);
-  await promise;
+  await listen(server, config.NOTIFIER_PORT, config.HOST);
 }
 
 /** Sockets: each gets every event of its streams once and in order. */
