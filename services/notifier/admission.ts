@@ -4,7 +4,7 @@ import { currentScope, endScope, openScope, placeOf, runIn, traceparentOf } from
 import { type Handshake, parseHandshake } from "./handshake.ts";
 import type { Notifier } from "./notifier.state.ts";
 import { requestIdOf } from "./refusals.ts";
-import { listenForRequests, socketProblem } from "./requests.ts";
+import { socketProblem } from "./requests.ts";
 import { dismiss, mustNotBeRevoked, SESSION_ENDED } from "./revocations.ts";
 import { closeConnection, terminationOf } from "./slow-client.ts";
 import type { Outcome } from "./socket-log.ts";
@@ -102,7 +102,7 @@ export function serve(self: Notifier, socket: ClientSocket): void {
   const ended = self.revocations.has(socket.data.actor.session);
   if (ended === null) return closeConnection(socket);
   if (ended) return dismiss(socket, "session_ended", SESSION_ENDED);
-  listenForRequests(self, socket);
+  socket.onAny(self.onRequest);
   const charge = (streams: number) => self.limits.charge(socket.data.actor.id, streams);
   self.streams.connect(socket, handshake as Handshake, charge).catch((error: unknown) => {
     self.logger.warn(`socket ${socket.id} could not join its streams: its client connects again`, error);

@@ -13,7 +13,7 @@ import type { Actor } from "../../core/kit.ts";
 import type { Database } from "../../mixins/database.ts";
 import { readLogs, type Span } from "../../mixins/event-log.queries.ts";
 import { batched } from "./batched.ts";
-import { readableStreams } from "./notifier.queries.ts";
+import { accessOf, readableStreams } from "./notifier.queries.ts";
 import { enter, FIRST_EVENTS, JOINED_STREAMS, located, type Place, replay } from "./replay.ts";
 import type { Rooms } from "./rooms.ts";
 import { closeConnection } from "./slow-client.ts";
@@ -107,22 +107,27 @@ export class Joins {
     announce: (joined: Joined) => void,
   ): Promise<void> {
     const joined: Joined = { places: new Map(), unreadable: [], leftOut: 0 };
-    const entries = this.#tails.hold([...wanted.keys()]);
+    const names = [...wanted.keys()];
+    // A tail that opens later than the access is read would not tell of a loss in between.
+    await this.#tails.whenOpen(names);
+    const { actor } = socket.data;
+    const answer = accessOf(this.#db, actor, names);
+    // Tails that are new here open where the streams were when the access was read.
+    const entries = this.#tails.hold(names, async () => (await answer).heads);
+    const checked = new Map([...entries].map(([name, { epoch }]) => [name, epoch]));
     const end = (name: string, place: Place | "full" | null): void => {
       if (place === "full") joined.leftOut += 1;
       else if (place === null) joined.unreadable.push(name);
       else joined.places.set(name, place);
     };
     try {
+      const { readable, heads } = await answer;
       for (const entry of entries.values()) await entry.opened;
-      const checked = new Map([...entries].map(([name, { epoch }]) => [name, epoch]));
-      const { actor } = socket.data;
-      const readable = await readableStreams(this.#db, actor, [...wanted.keys()]);
       const due = [...entries].filter(([name]) => readable.has(name));
-      for (const name of wanted.keys()) if (!readable.has(name)) end(name, null);
+      for (const name of names) if (!readable.has(name)) end(name, null);
       const cursorOf = (name: string): Position | null => wanted.get(name) ?? null;
       // What the answer was made of, the tails have seen then: if Postgres loses it, they lose their place.
-      await this.#tails.catchUp(new Map(due));
+      await this.#tails.catchUp(new Map(due), heads);
 
       const waiting: Waiting[] = [];
       const resuming = due.flatMap(([name, entry]) => {

@@ -2,6 +2,7 @@ import { isId } from "../../core/ids.ts";
 import { type Actor, reaches } from "../../core/kit.ts";
 import type { Queryable } from "../../mixins/database.ts";
 import { projectStream, userStream } from "../../mixins/event-log.ts";
+import type { StreamHead } from "../../mixins/event-log.queries.ts";
 import { batched } from "./batched.ts";
 
 const PROJECT = "project:";
@@ -21,59 +22,112 @@ interface MembershipsQuestion {
   most: number;
 }
 
-interface Memberships {
+export interface Memberships {
+  /** The streams of the user's projects. */
   names: string[];
   /** How many streams were left out. */
   leftOut: number;
+  /** Where the user's own stream was at the same moment: it tells of memberships from there on. */
+  own: StreamHead;
 }
 
-/** Plan: members_user_idx, for each user. */
+/** Plan: members_user_idx, for each user, and primary key of events.streams. */
 async function askMemberships(db: Queryable, questions: MembershipsQuestion[]): Promise<Memberships[]> {
-  const rows = await db.query<{ nth: number; project_id: string; all: number }>({
+  type Row = StreamHead & { nth: number; project_id: string | null; all: number | null };
+  const rows = await db.query<Row>({
     name: "notifier-memberships",
-    text: `SELECT asked.nth, m.project_id, m.all
-           FROM unnest($1::uuid[], $2::text[], $3::int[]) WITH ORDINALITY AS asked (user_id, projects, most, nth)
-           CROSS JOIN LATERAL (
+    text: `SELECT asked.nth, m.project_id, m.all, asked.own AS name, coalesce(s.head, 0) AS head, s.last_id,
+             coalesce(s.members_version, 0) AS members_version
+           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[])
+             WITH ORDINALITY AS asked (user_id, own, projects, most, nth)
+           LEFT JOIN events.streams s ON s.name = asked.own
+           LEFT JOIN LATERAL (
              SELECT project_id, count(*) OVER () AS all FROM projects.memberships
              WHERE user_id = asked.user_id
                AND (asked.projects IS NULL OR project_id = ANY (asked.projects::uuid[]))
-             ORDER BY founded DESC, since, project_id LIMIT asked.most) m`,
+             ORDER BY founded DESC, since, project_id LIMIT asked.most) m ON true`,
     values: [
       questions.map(({ actor }) => actor.id),
+      questions.map(({ actor }) => userStream(actor.id)),
       questions.map(({ actor }) => (actor.projects === undefined ? null : `{${actor.projects.join()}}`)),
       questions.map(({ most }) => most),
     ],
   });
   const found = Map.groupBy(rows, ({ nth }) => nth);
   return questions.map((_, at) => {
-    const own = found.get(at + 1) ?? [];
+    const own = found.get(at + 1) as [Row, ...Row[]];
+    const [{ name, head, last_id, members_version, all }] = own;
+    const names = own.flatMap(({ project_id }) => (project_id === null ? [] : projectStream(project_id)));
     return {
-      names: own.map(({ project_id }) => projectStream(project_id)),
-      leftOut: (own[0]?.all ?? 0) - own.length,
+      names,
+      leftOut: (all ?? 0) - names.length,
+      own: { name, head, last_id, members_version },
     };
   });
 }
 
-interface ReadableQuestion {
-  user: string;
-  projects: string[];
+interface AccessQuestion {
+  actor: Actor;
+  streams: string[];
 }
 
-/** Plan: primary key of projects.members. */
-async function askReadable(db: Queryable, questions: ReadableQuestion[]): Promise<string[][]> {
-  const rows = await db.query<{ nth: number; id: string }>({
-    name: "notifier-readable",
-    text: `SELECT asked.nth, m.project_id AS id
-           FROM unnest($1::int[], $2::uuid[], $3::uuid[]) AS asked (nth, user_id, project_id)
-           JOIN projects.memberships m ON m.user_id = asked.user_id AND m.project_id = asked.project_id`,
+/** What an actor may read, and where the streams are, all of one moment. */
+export interface Access {
+  readable: Set<string>;
+  /** Of those streams that have an event, perhaps among others. */
+  heads: Map<string, StreamHead>;
+}
+
+/** The projects of `streams` that a token reaches. */
+const reachedProjects = ({ actor, streams }: AccessQuestion): string[] =>
+  streams
+    .filter((name) => name.startsWith(PROJECT))
+    .map((name) => name.slice(PROJECT.length))
+    .filter((id) => reaches(actor, id));
+
+/** Plan: primary keys of events.streams and projects.projects, an index of projects.members by user and project. */
+async function askAccess(db: Queryable, questions: AccessQuestion[]): Promise<Access[]> {
+  const asked = questions.map((question, nth) => ({
+    nth,
+    user: question.actor.role === "user" ? question.actor.id : null,
+    own: ownStream(question.actor),
+    projects: reachedProjects(question),
+  }));
+  const ofMembers = asked.filter(({ user }) => user !== null);
+  // Managers and admins read all projects.
+  const ofOthers = asked.filter(({ user }) => user === null);
+  const each = <Value>(of: typeof asked, value: (one: (typeof asked)[number], project: string) => Value) =>
+    of.flatMap((one) => one.projects.map((project) => value(one, project)));
+  const rows = await db.query<StreamHead & { nth: number | null }>({
+    name: "notifier-access",
+    // A head has no number. Heads come once, however many ask for them.
+    text: `SELECT NULL::int AS nth, name, head, last_id, members_version
+           FROM events.streams WHERE name = ANY ($1::text[])
+           UNION ALL
+           SELECT asked.nth, 'project:' || m.project_id, NULL, NULL, NULL
+           FROM unnest($2::int[], $3::uuid[], $4::uuid[]) AS asked (nth, user_id, project_id)
+           JOIN projects.memberships m ON m.user_id = asked.user_id AND m.project_id = asked.project_id
+           UNION ALL
+           SELECT asked.nth, 'project:' || p.id, NULL, NULL, NULL
+           FROM unnest($5::int[], $6::uuid[]) AS asked (nth, project_id)
+           JOIN projects.summaries p ON p.id = asked.project_id`,
     values: [
-      questions.flatMap(({ projects }, nth) => projects.map(() => nth)),
-      questions.flatMap(({ user, projects }) => projects.map(() => user)),
-      questions.flatMap(({ projects }) => projects),
+      [...new Set(questions.flatMap(({ streams }) => streams))],
+      each(ofMembers, ({ nth }) => nth),
+      each(ofMembers, ({ user }) => user),
+      each(ofMembers, (_, project) => project),
+      each(ofOthers, ({ nth }) => nth),
+      each(ofOthers, (_, project) => project),
     ],
   });
-  const found = Map.groupBy(rows, ({ nth }) => nth);
-  return questions.map((_, nth) => (found.get(nth) ?? []).map(({ id }) => id));
+  const heads = new Map<string, StreamHead>();
+  const readable = questions.map(
+    ({ streams }, nth) => new Set(streams.filter((name) => name === asked[nth]?.own)),
+  );
+  for (const { nth, ...head } of rows)
+    if (nth === null) heads.set(head.name, head);
+    else readable[nth]?.add(head.name);
+  return readable.map((own) => ({ readable: own, heads }));
 }
 
 const makeBatches = (db: Queryable) => ({
@@ -82,9 +136,9 @@ const makeBatches = (db: Queryable) => ({
     // Most users are in a few projects.
     () => 10,
   ),
-  readable: batched(
-    (questions: ReadableQuestion[]) => askReadable(db, questions),
-    ({ projects }) => projects.length,
+  access: batched(
+    (questions: AccessQuestion[]) => askAccess(db, questions),
+    ({ streams }) => streams.length,
   ),
 });
 const batches = new WeakMap<Queryable, ReturnType<typeof makeBatches>>();
@@ -104,32 +158,15 @@ export const projectStreams = (db: Queryable, actor: Actor, most: number): Promi
   batchesOf(db).memberships({ actor, most });
 
 /**
- * Those of `streams` that a user may read: the user's own, and those of projects that the user may see. Postgres knows of a
- * lost membership even while all brokers are down.
+ * Those of `streams` that a user may read: the user's own, and those of projects that the user may see; and where the
+ * streams are. Postgres knows of a lost membership even while all brokers are down.
  */
-export async function readableStreams(db: Queryable, actor: Actor, streams: string[]): Promise<Set<string>> {
-  const projects = streams
-    .filter((name) => name.startsWith(PROJECT))
-    .map((name) => name.slice(PROJECT.length))
-    .filter((id) => reaches(actor, id));
-  const own = streams.filter((name) => name === ownStream(actor));
-  if (projects.length === 0) return new Set(own);
-  const ids =
-    actor.role === "user"
-      ? await batchesOf(db).readable({ user: actor.id, projects })
-      : await existing(db, projects);
-  return new Set([...own, ...ids.map(projectStream)]);
-}
+export const accessOf = (db: Queryable, actor: Actor, streams: string[]): Promise<Access> =>
+  batchesOf(db).access({ actor, streams });
 
-/** Those of `projects` that are there, which managers and admins may read. Plan: primary key of projects.projects. */
-async function existing(db: Queryable, projects: string[]): Promise<string[]> {
-  const rows = await db.query<{ id: string }>({
-    name: "notifier-readable-all",
-    text: "SELECT id FROM projects.summaries WHERE id = ANY ($1::uuid[])",
-    values: [projects],
-  });
-  return rows.map(({ id }) => id);
-}
+/** Those of `streams` that a user may read. */
+export const readableStreams = async (db: Queryable, actor: Actor, streams: string[]): Promise<Set<string>> =>
+  (await accessOf(db, actor, streams)).readable;
 
 /** Those of `actors` that may read one stream, by their ids. */
 export async function readersOf(db: Queryable, stream: string, actors: Actor[]): Promise<Set<string>> {

@@ -23,6 +23,7 @@ import { measureNotifier } from "./notifier-metrics.ts";
 import { type NotifierContract, waitsOver } from "./notifier.contract.ts";
 import type { Notifier, NotifierState } from "./notifier.state.ts";
 import { isSharer, useRedisAdapter } from "./redis-adapter.ts";
+import { requestListener } from "./requests.ts";
 import { endRevoked } from "./revocations.ts";
 import { endSockets, trackUpgrades } from "./shutdown.ts";
 import { createSocketServer } from "./socket-server.ts";
@@ -112,6 +113,7 @@ export default (config: Config): ServiceSchema =>
       this.limits = new UserLimits();
       this.isLimited = config.RATE_LIMIT === "on";
       this.authenticate = (token) => authenticate(this.broker, tokens, token);
+      this.onRequest = requestListener(this);
       this.io.use((socket, next) => refuseOrAdmit(this, socket, next));
       this.io.on("connection", (socket) => serve(this, socket));
     },

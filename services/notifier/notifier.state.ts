@@ -9,7 +9,7 @@ import type { SocketEndpoint } from "./endpoint.ts";
 import type { NotifierMetrics } from "./notifier-metrics.ts";
 import type { RedisAdapter } from "./redis-adapter.ts";
 import type { SocketLog } from "./socket-log.ts";
-import type { PushServer } from "./sockets.ts";
+import type { ClientSocket, PushServer } from "./sockets.ts";
 import type { Streams } from "./streams.ts";
 import type { UserLimits } from "./user-limits.ts";
 import type { Waits } from "./waits.ts";
@@ -19,6 +19,8 @@ export interface NotifierState extends WithDatabase {
   io: PushServer;
   endpoint: SocketEndpoint;
   authenticate(token: string): Promise<Identity>;
+  /** Answers the requests of all sockets. */
+  onRequest: (this: ClientSocket, name: string, ...sent: unknown[]) => void;
   limits: UserLimits;
   /** Whether rate limits are on: `limits` counts in any case, and refuses nothing when they are off. */
   isLimited: boolean;

@@ -72,43 +72,60 @@ const HANDLES: { [Name in keyof SocketRequests]: Handle<Name> } = {
 
 const isRequest = (name: string): name is keyof SocketRequests => Object.hasOwn(HANDLES, name);
 
-/** Answers a socket's requests one after another, in the order of their arrival. */
-export function listenForRequests(self: Notifier, socket: ClientSocket): void {
-  let turn = Promise.resolve();
-  let waiting = 0;
+/** The requests of a socket: the last one's turn, and how many wait for theirs. */
+interface Requests {
+  turn: Promise<void>;
+  waiting: number;
+}
 
-  async function answer(name: keyof SocketRequests, request: object, reply: Acknowledge): Promise<void> {
-    const beganAt = performance.now();
-    let problem: ProblemCode | null = null;
-    try {
-      if (self.isLimited && !self.limits.spend(socket.data.actor.id))
-        throw new Problem("rate-limited", "Your sockets send too many requests: wait a moment");
-      await HANDLES[name]({ self, socket }, request, reply);
-    } catch (error) {
-      const code = problemCode(error);
-      problem = code ?? "internal-error";
-      if (code === null) self.logger.error(`${name} failed`, error);
-      reply({ problem: socketProblem(error) });
-    }
-    self.socketLog.request(socket, name, problem, beganAt);
+async function answer(
+  self: Notifier,
+  socket: ClientSocket,
+  name: keyof SocketRequests,
+  request: object,
+  reply: Acknowledge,
+): Promise<void> {
+  const beganAt = performance.now();
+  let problem: ProblemCode | null = null;
+  try {
+    if (self.isLimited && !self.limits.spend(socket.data.actor.id))
+      throw new Problem("rate-limited", "Your sockets send too many requests: wait a moment");
+    await HANDLES[name]({ self, socket }, request, reply);
+  } catch (error) {
+    const code = problemCode(error);
+    problem = code ?? "internal-error";
+    if (code === null) self.logger.error(`${name} failed`, error);
+    reply({ problem: socketProblem(error) });
   }
+  self.socketLog.request(socket, name, problem, beganAt);
+}
 
-  // One listener for all requests: each has a price in the memory of each socket.
-  socket.onAny((name: string, ...sent: unknown[]) => {
+/**
+ * A listener to all that the sockets of a notifier ask for (`socket.onAny`). It answers the requests of a socket one after
+ * another, in the order of their arrival. All sockets share it, and one that asks for nothing holds nothing.
+ */
+export function requestListener(
+  self: Notifier,
+): (this: ClientSocket, name: string, ...sent: unknown[]) => void {
+  const asked = new WeakMap<ClientSocket, Requests>();
+
+  return function (name, ...sent) {
     if (!isRequest(name)) return;
     // The acknowledgement comes last, also after no argument at all.
     const acknowledge = sent.at(-1);
     const reply = typeof acknowledge === "function" ? (acknowledge as Acknowledge) : () => {};
     const request = typeof sent[0] === "object" ? sent[0] : null;
+    const requests = asked.get(this) ?? { turn: Promise.resolve(), waiting: 0 };
+    asked.set(this, requests);
     // A request costs queries, so a client that sends faster than they run is not queued for.
-    if (++waiting > MAX_WAITING_REQUESTS) return terminate(socket, "flood");
-    turn = turn.then(async () => {
-      waiting -= 1;
-      if (socket.disconnected) return;
+    if (++requests.waiting > MAX_WAITING_REQUESTS) return terminate(this, "flood");
+    requests.turn = requests.turn.then(async () => {
+      requests.waiting -= 1;
+      if (this.disconnected) return;
       const origin = { requestId: newId(), parent: null };
       await begin({ service: self, name: `socket ${name}`, kind: "server", ...origin }, () =>
-        answer(name, request ?? {}, reply),
+        answer(self, this, name, request ?? {}, reply),
       );
     });
-  });
+  };
 }

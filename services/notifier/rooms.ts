@@ -26,6 +26,8 @@ interface Batch {
 }
 
 interface Room {
+  /** All sockets of the room hold this one string. */
+  readonly name: string;
   /** With the number of the last event that the socket was sent. */
   readonly sockets: Map<ClientSocket, number>;
   /** The number of the last event. */
@@ -71,11 +73,11 @@ export class Rooms {
     if (socket.disconnected) return;
     let room = this.#rooms.get(name);
     if (room === undefined) {
-      room = { sockets: new Map(), last: seq, pending: [], pendingBytes: 0, batch: null, pass: null };
+      room = { name, sockets: new Map(), last: seq, pending: [], pendingBytes: 0, batch: null, pass: null };
       this.#rooms.set(name, room);
     }
     if (!room.sockets.has(socket)) room.sockets.set(socket, seq);
-    socket.data.streams.add(name);
+    socket.data.streams.add(room.name);
   }
 
   /** Takes a socket out of a room: it gets nothing of the stream any more. */

@@ -11,9 +11,13 @@ const CLOSE_TIMEOUT_MS = 1000;
 /** The upgraded connections of a server. Its `close` waits for them, but it has no list of them. */
 export function trackUpgrades(server: Server): Set<Duplex> {
   const upgraded = new Set<Duplex>();
-  server.on("upgrade", (_request, socket) => {
+  // One function for all of them.
+  function forget(this: Duplex): void {
+    upgraded.delete(this);
+  }
+  server.on("upgrade", (_request, socket: Duplex) => {
     upgraded.add(socket);
-    socket.once("close", () => upgraded.delete(socket));
+    socket.once("close", forget);
   });
   return upgraded;
 }

@@ -23,7 +23,13 @@ import { type Handshake, MAX_STREAMS } from "./handshake.ts";
 import { type Joined, Joins } from "./joins.ts";
 import { type TailMetrics, UNMEASURED } from "./notifier-metrics.ts";
 import type { StreamPosition } from "./notifier.contract.ts";
-import { ownStream, projectStreams, readableStreams, readersOf } from "./notifier.queries.ts";
+import {
+  type Memberships,
+  ownStream,
+  projectStreams,
+  readableStreams,
+  readersOf,
+} from "./notifier.queries.ts";
 import type { Place } from "./replay.ts";
 import { Rooms } from "./rooms.ts";
 import { closeConnection } from "./slow-client.ts";
@@ -34,6 +40,22 @@ import { type Entry, Tails } from "./tails.ts";
 /** Whether a socket follows its user by a token that does not reach the user's own stream. */
 const mustStayOutside = ({ data, disconnected }: ClientSocket): boolean =>
   data.follows && ownStream(data.actor) === null && !disconnected;
+
+/**
+ * The streams of a socket that names none: its user's own, those of the user's projects, and those that its client has
+ * cursors for. A stream that the user lost while the client was away is among the last, and is closed.
+ */
+function usualStreams(
+  { data }: ClientSocket,
+  { names, leftOut }: Memberships,
+  resumed: Iterable<string>,
+): string[] {
+  data.leftOut += leftOut;
+  const own = ownStream(data.actor);
+  const usual = new Set(own === null ? names : [own, ...names]);
+  const others = [...resumed].filter((name) => !usual.has(name));
+  return [...usual, ...others.slice(0, MAX_STREAMS - usual.size)];
+}
 
 export class Streams {
   readonly #tails: Tails;
@@ -90,12 +112,7 @@ export class Streams {
     onWanted: (count: number) => void = () => {},
   ): Promise<void> {
     return this.#joins.inTurn(socket, async () => {
-      const { actor } = socket.data;
-      const own = streams === null ? ownStream(actor) : null;
-      // From here on the own stream's tail tells of new memberships: those that commit before are among those read below.
-      const release = await this.#follow(socket, streams === null ? userStream(actor.id) : null);
-      try {
-        const names = streams ?? (await this.#usualStreams(socket, own, cursors.keys()));
+      const joinAll = async (names: string[]): Promise<void> => {
         onWanted(names.length);
         const wanted = new Map(names.map((name) => [name, cursors.get(name) ?? null]));
         await this.#joins.join(socket, wanted, ({ places, unreadable, leftOut }) => {
@@ -103,6 +120,15 @@ export class Streams {
           for (const name of unreadable) this.close(socket, name);
           this.ready(socket, places);
         });
+      };
+      if (streams !== null) return joinAll(streams);
+      const own = userStream(socket.data.actor.id);
+      await this.#tails.whenOpen([own]);
+      const memberships = this.#memberships(socket);
+      // From here on the own stream's tail tells of new memberships: those that commit before are among those read here.
+      const release = await this.#follow(socket, own, async () => new Map([[own, (await memberships).own]]));
+      try {
+        await joinAll(usualStreams(socket, await memberships, cursors.keys()));
       } finally {
         if (mustStayOutside(socket)) socket.once("disconnect", release);
         else release();
@@ -110,26 +136,17 @@ export class Streams {
     });
   }
 
-  /**
-   * The streams of a socket that names none: its user's own, those of the user's projects, and those that its client has
-   * cursors for. A stream that the user lost while the client was away is among the last, and is closed.
-   */
-  async #usualStreams(
-    socket: ClientSocket,
-    own: string | null,
-    resumed: Iterable<string>,
-  ): Promise<string[]> {
-    const { names, leftOut } = await projectStreams(this.#db, socket.data.actor, MAX_STREAMS - 1);
-    socket.data.leftOut += leftOut;
-    const usual = new Set(own === null ? names : [own, ...names]);
-    const others = [...resumed].filter((name) => !usual.has(name));
-    return [...usual, ...others.slice(0, MAX_STREAMS - usual.size)];
+  #memberships(socket: ClientSocket): Promise<Memberships> {
+    return projectStreams(this.#db, socket.data.actor, MAX_STREAMS - 1);
   }
 
-  /** Has a socket outside of its user's own stream gain what that tells from now on. @returns how to stop that */
-  async #follow(socket: ClientSocket, own: string | null): Promise<() => void> {
-    if (own === null) return () => {};
-    const entries = this.#tails.hold([own]);
+  /**
+   * Has a socket outside of its user's own stream gain what that tells from now on.
+   * @param read where the own stream is, if it is new here
+   * @returns how to stop that
+   */
+  async #follow(socket: ClientSocket, own: string, read = this.#tails.heads): Promise<() => void> {
+    const entries = this.#tails.hold([own], read);
     const sockets = this.#outside.get(own) ?? new Set<ClientSocket>();
     this.#outside.set(own, sockets.add(socket));
     const release = (): void => {
@@ -291,10 +308,7 @@ export class Streams {
 
   /** Reads a user's memberships again, after the stream that carries their changes has lost its place. */
   #followAll(socket: ClientSocket): void {
-    this.#gain(
-      socket,
-      async () => (await projectStreams(this.#db, socket.data.actor, MAX_STREAMS - 1)).names,
-    );
+    this.#gain(socket, async () => (await this.#memberships(socket)).names);
   }
 
   /**
@@ -305,7 +319,8 @@ export class Streams {
   async #settle(socket: ClientSocket): Promise<void> {
     const own = userStream(socket.data.actor.id);
     const entry = this.#tails.get(own);
-    if (entry !== undefined) await this.#tails.catchUp(new Map([[own, entry]]));
+    if (entry !== undefined)
+      await this.#tails.catchUp(new Map([[own, entry]]), await this.#tails.heads([own]));
   }
 
   /** Gives streams to a socket, if it follows its user and does not have them yet. */

@@ -2,17 +2,17 @@
  * A sync: what happened after a client's cursors, in all of its streams at once (docs/reference.md, Sync). Nothing is kept
  * of a client between two requests.
  *
- * The heads are read first, then the rights, then the log up to these heads. So what leaves was committed before the
- * rights were read, and nothing leaves that was committed after the loss of a right.
+ * The rights and the heads are read at one moment, then the log up to these heads. So nothing leaves that was committed
+ * after the loss of a right.
  */
 import { cursorOf, type LoggedEvent, type Position } from "../../core/events.ts";
 import type { Actor } from "../../core/kit.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
-import { ANSWER_BYTES, readHeads, readLogs, type Span } from "../../mixins/event-log.queries.ts";
+import { ANSWER_BYTES, readLogs, type Span } from "../../mixins/event-log.queries.ts";
 import { MAX_STREAMS } from "./handshake.ts";
 import { isAt, JOINED_STREAMS } from "./replay.ts";
 import type { Sync } from "./notifier.contract.ts";
-import { ownStream, projectStreams, readableStreams } from "./notifier.queries.ts";
+import { accessOf, ownStream, projectStreams } from "./notifier.queries.ts";
 
 /** Bytes of events after which no more are read: the last read may have added a megabyte. */
 const ENOUGH_BYTES = ANSWER_BYTES - 1_000_000;
@@ -61,10 +61,11 @@ async function syncOnce(
 ): Promise<Synced> {
   const { fresh, leftOut } = await freshStreams(db, actor, cursors, only);
   const names = [...cursors.keys(), ...fresh];
-  const rows = await readHeads(db, names);
-  const heads = new Map(rows.map(({ name, head, last_id }) => [name, { seq: head, id: last_id }]));
-  const headOf = (name: string): Position => heads.get(name) ?? { seq: 0, id: null };
-  const readable = await readableStreams(db, actor, names);
+  const { readable, heads } = await accessOf(db, actor, names);
+  const headOf = (name: string): Position => {
+    const { head: seq, last_id: id } = heads.get(name) ?? { head: 0, last_id: null };
+    return { seq, id };
+  };
 
   const lost = [...cursors.keys()].filter((name) => !readable.has(name));
   const gained = fresh.filter((name) => readable.has(name));

@@ -57,18 +57,19 @@ export class Tails {
   readonly #log: Log<"warn">;
   readonly #metrics: TailMetrics;
   readonly #listeners: Listeners;
-  readonly #heads: (names: string[]) => Promise<StreamHead[]>;
+  /** The heads of those streams that have an event, perhaps among others. */
+  readonly heads: (names: string[]) => Promise<Map<string, StreamHead>>;
 
   constructor(db: Database, log: Log<"warn">, metrics: TailMetrics, listeners: Listeners) {
     this.#db = db;
     this.#log = log;
     this.#metrics = metrics;
     this.#listeners = listeners;
-    this.#heads = batched(
+    this.heads = batched(
       async (lists: string[][]) => {
         const rows = await readHeads(db, [...new Set(lists.flat())]);
-        const found = new Map(rows.map((head) => [head.name, head]));
-        return lists.map((names) => names.map((name) => found.get(name) ?? noHead(name)));
+        const heads = new Map(rows.map((head) => [head.name, head]));
+        return lists.map(() => heads);
       },
       (names) => names.length,
     );
@@ -98,10 +99,25 @@ export class Tails {
     this.#listeners.flush();
   }
 
-  /** The entries of streams, held for a join until `release`. */
-  hold(names: string[]): Map<string, Entry> {
+  /**
+   * Waits until no tail of these streams is about to get its first position.
+   * @throws Problem database-unavailable
+   */
+  async whenOpen(names: string[]): Promise<void> {
+    const isOpening = (name: string): boolean => this.#entries.get(name)?.tail.state === "idle";
+    for (let name; (name = names.find(isOpening)) !== undefined;) await this.#entries.get(name)?.opened;
+  }
+
+  /**
+   * The entries of streams, held for a join until `release`.
+   * @param read the heads of streams that are new here, as they are in this turn or later
+   */
+  hold(
+    names: string[],
+    read: (missing: string[]) => Promise<Map<string, StreamHead>> = this.heads,
+  ): Map<string, Entry> {
     const missing = names.filter((name) => !this.#entries.has(name));
-    const opened = missing.length === 0 ? Promise.resolve() : this.#readPositions(missing);
+    const opened = missing.length === 0 ? OPENED : this.#open(missing, read(missing));
     // Each join awaits it and gets its failure.
     opened.catch(() => {});
     for (const name of missing)
@@ -191,27 +207,24 @@ export class Tails {
 
   /**
    * Brings tails to the heads in the database.
+   * @param heads as they were read; a stream without an event needs none
    * @throws Problem database-unavailable
    */
-  async catchUp(entries: Map<string, Entry>): Promise<void> {
-    if (entries.size === 0) return;
-    const heads = await this.#readHeads([...entries.keys()]);
-    for (const [name, entry] of entries) this.#headIs(name, entry, heads.get(name) as StreamHead);
+  async catchUp(entries: Map<string, Entry>, heads: Map<string, StreamHead>): Promise<void> {
+    const headOf = (name: string): StreamHead => heads.get(name) ?? noHead(name);
+    for (const [name, entry] of entries) this.#headIs(name, entry, headOf(name));
     for (const [name, { tail, reading }] of entries) {
       await reading;
-      if (tail.last.seq < (heads.get(name) as StreamHead).head) throw new Problem("database-unavailable");
+      if (tail.last.seq < headOf(name).head) throw new Problem("database-unavailable");
     }
   }
 
-  /** The heads of streams; a stream without an event has one, too. */
-  async #readHeads(names: string[]): Promise<Map<string, StreamHead>> {
-    return new Map((await this.#heads(names)).map((head) => [head.name, head]));
-  }
-
-  async #readPositions(names: string[]): Promise<void> {
+  async #open(names: string[], reading: Promise<Map<string, StreamHead>>): Promise<void> {
     try {
-      for (const [name, head] of await this.#readHeads(names)) {
+      const heads = await reading;
+      for (const name of names) {
         const entry = this.#entries.get(name) as Entry;
+        const head = heads.get(name) ?? noHead(name);
         entry.membersVersion = head.members_version;
         entry.opened = OPENED;
         this.#take(name, entry, entry.tail.headIs(positionOf(head)));
@@ -247,7 +260,7 @@ export class Tails {
         if (step.read !== null)
           step = tail.loaded(await readLog(this.#db, { stream: name, ...step.read, limit: PAGE_EVENTS }));
         else {
-          const head = (await this.#readHeads([name])).get(name) as StreamHead;
+          const head = (await this.heads([name])).get(name) ?? noHead(name);
           // Another history may have other memberships: nothing of it is sent before access is checked.
           await this.#recheck(head, entry);
           step = tail.headIs(positionOf(head));

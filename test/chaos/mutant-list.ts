@@ -259,13 +259,23 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "a socket is let in by what its tails have not seen": bySchedules({
     file: JOINS,
-    from: "await this.#tails.catchUp(new Map(due));",
+    from: "await this.#tails.catchUp(new Map(due), heads);",
     to: "",
   }),
   "memberships are ahead of the own stream after a gain": bySchedules({
     file: STREAMS,
     from: "        });\n        await this.#settle(socket);\n",
     to: "        });\n",
+  }),
+  "a join asks who may read before its tails are open": bySchedules({
+    file: JOINS,
+    from: "    await this.#tails.whenOpen(names);\n",
+    to: "",
+  }),
+  "memberships are read before the own stream is followed": bySchedules({
+    file: STREAMS,
+    from: "      await this.#tails.whenOpen([own]);\n",
+    to: "",
   }),
   "a join that read two histories goes on": bySchedules({
     file: JOINS,

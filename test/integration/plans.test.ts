@@ -16,9 +16,11 @@ import { listTasks, type TaskFilter } from "../../services/tasks/tasks.list.ts";
 import { countByStatus } from "../../services/tasks/tasks.queries.ts";
 import { findInLog, forgetOldEvents, oldestToForget, redactLog } from "../../mixins/event-log.erasure.ts";
 import { readLog, readLogPage } from "../../mixins/event-log.queries.ts";
+import { projectStream } from "../../mixins/event-log.ts";
 import { countWaiting } from "../../mixins/job-metrics.ts";
 import { responsesAbout, redactResponses } from "../../mixins/idempotency.ts";
 import { notIssued, revokedWithin } from "../../mixins/revocations.ts";
+import { accessOf, projectStreams } from "../../services/notifier/notifier.queries.ts";
 import { searchUsers } from "../../services/users/users.queries.ts";
 import { freshDatabase } from "../support/database.ts";
 
@@ -392,6 +394,21 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[], number?]>([
         caller: mine,
       }),
     ["log_pkey"],
+  ],
+  [
+    "what a user may read, and where the streams are",
+    (db) => accessOf(db, user, projects.map(projectStream)),
+    ["streams_pkey", "projects_pkey"],
+  ],
+  [
+    "what a manager may read, and where the streams are",
+    (db) => accessOf(db, manager, projects.map(projectStream)),
+    ["streams_pkey", "projects_pkey"],
+  ],
+  [
+    "the streams of a socket",
+    (db) => projectStreams(db, user, 5000),
+    ["streams_pkey", "members_user_idx", "projects_pkey"],
   ],
   ["the oldest event to forget, of many streams", oldestToForget, ["streams_oldest_idx", "log_pkey"]],
   ["old events, where none is", (db) => forgetOldEvents(db, inDays(-1)), ["streams_oldest_idx", "log_pkey"]],

@@ -167,13 +167,14 @@ export class World {
       this.stream(stream)
         .log.filter(({ seq }) => seq >= after && seq <= upTo)
         .slice(0, limit);
+    const headOf = (stream: string) => {
+      const { seq, id } = this.head(stream);
+      return { name: stream, head: seq, members_version: this.stream(stream).members_version, last_id: id };
+    };
+    const headsOf = (streams: string[]) => streams.map(headOf).filter(({ head }) => head > 0);
     switch (name) {
       case "events-heads":
-        return (values[0] as string[]).flatMap((stream) => {
-          const { seq, id } = this.head(stream);
-          const { members_version } = this.stream(stream);
-          return seq === 0 ? [] : [{ name: stream, head: seq, members_version, last_id: id }];
-        });
+        return headsOf(values[0] as string[]);
       case "events-read":
         return logOf(values[0] as string, values[1] as number, values[2] as number, values[3] as number);
       case "events-read-many": {
@@ -194,11 +195,12 @@ export class World {
           return isKnown ? [] : [{ name, head: seq, last_id: id, members_version }];
         });
       }
-      case "notifier-readable": {
-        const [nths, users, projects] = values as [number[], string[], string[]];
-        return projects.flatMap((id, at) =>
-          this.isMember(users[at] as string, id) ? [{ nth: nths[at], id }] : [],
+      case "notifier-access": {
+        const [streams, nths, users, projects] = values as [string[], number[], string[], string[]];
+        const readable = projects.flatMap((id, at) =>
+          this.isMember(users[at] as string, id) ? [{ nth: nths[at], name: projectStream(id) }] : [],
         );
+        return [...headsOf(streams).map((head) => ({ nth: null, ...head })), ...readable];
       }
       case "notifier-readers":
         return (values[1] as string[])
@@ -206,9 +208,12 @@ export class World {
           .map((user_id): { user_id: string | null } => ({ user_id }))
           .concat([{ user_id: null }]);
       case "notifier-memberships":
-        return (values[0] as string[]).flatMap((user, at) => {
+        return (values[0] as string[]).flatMap((user, at): object[] => {
           const mine = PROJECTS.filter((project) => this.isMember(user, project));
-          return mine.map((project_id) => ({ nth: at + 1, project_id, all: mine.length }));
+          const own = { nth: at + 1, ...headOf(userStream(user)) };
+          return mine.length === 0
+            ? [{ ...own, project_id: null, all: null }]
+            : mine.map((project_id) => ({ ...own, project_id, all: mine.length }));
         });
       default:
         throw new Error(`the model knows no statement ${name}`);

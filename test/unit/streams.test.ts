@@ -6,11 +6,8 @@ import type { Joined } from "../../services/notifier/joins.ts";
 import { Streams } from "../../services/notifier/streams.ts";
 import { idOf, problem } from "./fixtures.ts";
 
-const ADA = idOf("a");
+const [ADA, BEN] = [idOf("a"), idOf("b")];
 const STREAM = `project:${idOf("1")}`;
-/** The answer that the first who asks may read the stream. */
-const MAY_READ = [{ nth: 0, id: idOf("1") }];
-const readable = (nths: number[], ids: string[]) => ids.map((id, at) => ({ nth: nths[at], id }));
 
 /** A database that holds its answers back until a test lets them go, in the order that the test likes. */
 class HeldDatabase {
@@ -109,6 +106,20 @@ const head = (name: string, number: number, members_version = 1) => ({
   last_id: at(number).id,
   members_version,
 });
+/** The answer where the stream is, and that the first who asks may read it, or may not. */
+const seen = (last: number, mayRead = true) => [
+  { nth: null, ...head(STREAM, last) },
+  ...(mayRead ? [{ nth: 0, name: STREAM }] : []),
+];
+/** The answer to a member of all projects, whose streams are at the same number. */
+const seenAll =
+  (last: () => number) =>
+  ([names, nths, , ids]: unknown[]) => [
+    ...(names as string[]).map((name) => ({ nth: null, ...head(name, last()) })),
+    ...(ids as string[]).map((id, at) => ({ nth: (nths as number[])[at], name: `project:${id}` })),
+  ];
+const removal = (seq: number) =>
+  event(seq, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } });
 
 let db: HeldDatabase;
 let streams: Streams;
@@ -118,7 +129,7 @@ const away = (): never => {
 /** Lets a socket join the stream, whose last event has this number. */
 async function joined(socket: FakeSocket, last: number): Promise<void> {
   db.known.set("events-heads", () => [head(STREAM, last)]);
-  if (!db.known.has("notifier-readable")) db.known.set("notifier-readable", () => MAY_READ);
+  db.known.set("notifier-access", () => seen(last));
   await join(socket, new Map([[STREAM, null]]));
 }
 /** Joins streams. @returns how that ended, also of a socket that is gone, which nobody tells */
@@ -136,33 +147,59 @@ beforeEach(() => {
 
 describe("a join", () => {
   test("that overlaps a loss of access asks again, whichever answer comes first", async () => {
+    await joined(io.socket("ben", BEN), 3);
+    db.known.delete("notifier-access");
     const socket = io.socket("s", ADA);
     const joining = join(socket, new Map([[STREAM, at(2)]]));
-    (await db.question("events-heads")).answer([head(STREAM, 3)]);
-    const access = await db.question("notifier-readable");
+    const access = await db.question("notifier-access", 2);
     // The answer was made before she was removed, and arrives after the event that removed her.
-    streams.offer([event(4, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
-    access.answer(MAY_READ);
-    (await db.question("events-heads", 2)).answer([head(STREAM, 4)]);
-    (await db.question("events-read-many"))?.answer([event(2), event(3)].map(firstSpan));
-    (await db.question("notifier-readable", 2)).answer([]);
+    streams.offer([removal(4)]);
+    access.answer(seen(3));
+    // The tail is ahead of the answer, which it settles.
+    (await db.question("events-read")).answer([event(4)]);
+    (await db.question("events-read-many")).answer([event(2), event(3), removal(4)].map(firstSpan));
+    (await db.question("notifier-access", 3)).answer(seen(4, false));
     const { places, unreadable } = await joining;
     expect([places.size, unreadable]).toEqual([0, [STREAM]]);
     streams.offer([event(5, "task_created")]);
     expect(socket.frames).toEqual([]);
   });
 
+  test("opens a stream where its access was read: a loss that is committed meanwhile is heard", async () => {
+    const socket = io.socket("s", ADA);
+    const joining = join(socket, new Map([[STREAM, null]]));
+    const access = await db.question("notifier-access");
+    streams.offer([removal(4)]);
+    access.answer(seen(3));
+    (await db.question("events-read")).answer([event(3), removal(4)]);
+    (await db.question("notifier-access", 2)).answer(seen(4, false));
+    expect((await joining).unreadable).toEqual([STREAM]);
+    expect(db.count("events-heads")).toBe(0);
+  });
+
+  test("asks who may read a stream once its tail is open, which another join opens", async () => {
+    const [first, second] = [io.socket("first", BEN), io.socket("second", ADA)];
+    const opening = join(first, new Map([[STREAM, null]]));
+    const access = await db.question("notifier-access");
+    const joining = join(second, new Map([[STREAM, null]]));
+    for (let turn = 0; turn < 3; turn++) await nextTurn();
+    expect(db.count("notifier-access")).toBe(1);
+    access.answer(seen(3));
+    await opening;
+    (await db.question("notifier-access", 2)).answer(seen(3, false));
+    expect((await joining).unreadable).toEqual([STREAM]);
+  });
+
   test("whose replay overlaps a loss of access sends nothing of what was read meanwhile", async () => {
-    db.known.set("events-heads", () => [head(STREAM, 9)]);
     const first = [2, 3, 4, 5, 6].map((seq) => firstSpan(event(seq)));
     const socket = io.socket("s", ADA);
     const joining = join(socket, new Map([[STREAM, at(2)]]));
-    (await db.question("notifier-readable")).answer(MAY_READ);
+    (await db.question("notifier-access")).answer(seen(9));
     (await db.question("events-read-many")).answer(first);
     const rest = await db.question("events-read-many", 2);
     streams.offer([event(10, "member_updated", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
     rest.answer([6, 7, 8, 9].map((seq) => firstSpan(event(seq))));
-    (await db.question("notifier-readable", 2)).answer([]);
+    (await db.question("notifier-access", 2)).answer(seen(10, false));
     expect((await joining).unreadable).toEqual([STREAM]);
     expect(socket.frames.map(([, { seq }]) => seq)).toEqual([3, 4, 5, 6]);
   });
@@ -172,8 +209,10 @@ describe("a join", () => {
       { length: 5000 },
       (_, at) => `project:0198c0de-0000-7000-8000-${String(at).padStart(12, "0")}`,
     );
-    db.known.set("events-heads", () => names.map((name) => head(name, 9)));
-    db.known.set("notifier-readable", ([nths, , ids]) => readable(nths as number[], ids as string[]));
+    db.known.set(
+      "notifier-access",
+      seenAll(() => 9),
+    );
     db.known.set("events-read-many", ([spans]) =>
       (spans as string[]).flatMap((stream, at) =>
         [8, 9].map((seq) => ({ nth: at + 1, ...event(seq, "task_updated", {}, stream) })),
@@ -190,9 +229,13 @@ describe("a join", () => {
 
   test("with cursors ahead of this node reads where the database is once, for all of them", async () => {
     const names = [1, 2, 3].map((n) => `project:${idOf(String(n))}`);
-    let reads = 0;
-    db.known.set("events-heads", () => names.map((name) => head(name, reads++ < 3 ? 1 : 2)));
-    db.known.set("notifier-readable", ([nths, , ids]) => readable(nths as number[], ids as string[]));
+    let last = 1;
+    db.known.set(
+      "notifier-access",
+      seenAll(() => last),
+    );
+    await join(io.socket("other", BEN), new Map(names.map((name) => [name, null])));
+    last = 2;
     db.known.set("events-read", ([stream]) =>
       [1, 2].map((seq) => event(seq, "task_updated", {}, stream as string)),
     );
@@ -207,13 +250,12 @@ describe("a join", () => {
       // No node ever sent its event 7.
       [names[2]!]: { ...at(2), recovered: false },
     });
-    expect(db.count("events-heads")).toBe(2);
+    expect(db.count("notifier-access")).toBe(2);
   });
 
   test("whose cursor is ahead, of a log that can't be read now, fails: that is no loss of events", async () => {
-    let reads = 0;
-    db.known.set("events-heads", () => [head(STREAM, reads++ === 0 ? 1 : 2)]);
-    db.known.set("notifier-readable", () => MAY_READ);
+    await joined(io.socket("other", BEN), 1);
+    db.known.set("notifier-access", () => seen(2));
     db.known.set("events-read", away);
     const joining = join(io.socket("s", ADA), new Map([[STREAM, at(2)]]));
     await expect(joining).rejects.toEqual(problem("database-unavailable"));
@@ -221,7 +263,7 @@ describe("a join", () => {
 
   test("that the database refused is forgotten: the next one asks anew", async () => {
     const socket = io.socket("s", ADA);
-    db.known.set("events-heads", away);
+    db.known.set("notifier-access", away);
     await expect(join(socket, new Map([[STREAM, null]]))).rejects.toThrow("away");
     await joined(socket, 3);
     streams.offer([event(4)]);
@@ -239,40 +281,40 @@ describe("a join", () => {
     ]) {
       streams = new Streams(db as unknown as Database, { warn: () => {} });
       db.asked.length = 0;
-      db.known.set("events-heads", () => [head(STREAM, 1, 1)]);
+      await joined(io.socket("ben", BEN), 1);
+      db.known.delete("notifier-access");
       const socket = io.socket("s", ADA);
       const joining = join(socket, new Map([[STREAM, null]]));
-      const access = await db.question("notifier-readable");
+      const access = await db.question("notifier-access", 2);
       await meanwhile(socket);
-      db.known.set("notifier-readable", () => []);
-      access.answer(MAY_READ);
+      db.known.set("notifier-access", () => seen(1, false));
+      access.answer(seen(1));
       expect((await joining).unreadable).toEqual([STREAM]);
       expect(socket.data.streams.has(STREAM)).toBe(false);
-      db.known.delete("notifier-readable");
     }
   });
 
   test("of a socket that is gone by then leaves nothing behind", async () => {
-    db.known.set("events-heads", () => [head(STREAM, 1)]);
     const socket = io.socket("s", ADA);
     const joining = join(socket, new Map([[STREAM, null]]));
-    const access = await db.question("notifier-readable");
+    const access = await db.question("notifier-access");
     socket.disconnected = true;
-    access.answer(MAY_READ);
+    access.answer(seen(1));
     await joining;
     expect(socket.data.streams.size).toBe(0);
   });
 
   test("keeps its stream through a beat; a stream without listeners is forgotten", async () => {
-    db.known.set("events-heads", () => [head(STREAM, 1)]);
+    db.known.set("events-heads", () => [head(STREAM, 2)]);
     const socket = io.socket("s", ADA);
-    const joining = join(socket, new Map([[STREAM, null]]));
-    const access = await db.question("notifier-readable");
+    const joining = join(socket, new Map([[STREAM, at(1)]]));
+    (await db.question("notifier-access")).answer(seen(2));
+    const page = await db.question("events-read-many");
     await streams.beat();
-    access.answer(MAY_READ);
+    page.answer([event(1), event(2)].map(firstSpan));
     await joining;
-    streams.offer([event(2)]);
-    expect(socket.names()).toEqual(["task_updated"]);
+    streams.offer([event(3)]);
+    expect(socket.numbers()).toEqual([2, 3]);
     await streams.leave(as(socket), STREAM);
     const asked = db.asked.length;
     await streams.beat();
@@ -284,11 +326,11 @@ describe("a token that renews another", () => {
   test("closes what it does not reach, once, whatever closes it meanwhile", async () => {
     const socket = io.socket("s", ADA);
     await joined(socket, 1);
-    db.known.delete("notifier-readable");
+    db.known.delete("notifier-access");
     const renewing = streams.renewed(as(socket));
-    const access = await db.question("notifier-readable", 2);
-    streams.offer([event(2, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
-    access.answer([]);
+    const access = await db.question("notifier-access", 2);
+    streams.offer([removal(2)]);
+    access.answer(seen(2, false));
     await renewing;
     expect(socket.names()).toEqual(["stream_closed"]);
   });
@@ -296,7 +338,7 @@ describe("a token that renews another", () => {
   test("lets the socket go where nobody can say what it reaches", async () => {
     const socket = io.socket("s", ADA);
     await joined(socket, 1);
-    db.known.set("notifier-readable", away);
+    db.known.set("notifier-access", away);
     await expect(streams.renewed(as(socket))).rejects.toThrow("away");
     expect(socket.closed).toBe(1);
   });
@@ -305,9 +347,8 @@ describe("a token that renews another", () => {
 test("a manager who is removed from a project sees it as long as it is there", async () => {
   const socket = io.socket("s", ADA);
   socket.data.actor.role = "manager";
-  db.known.set("notifier-readable-all", () => [{ id: idOf("1") }]);
   await joined(socket, 1);
-  streams.offer([event(2, "member_removed", { member: { user_id: ADA }, project: { id: idOf("1") } })]);
+  streams.offer([removal(2)]);
   expect(socket.names()).toEqual(["member_removed"]);
   for (const [version, readers] of [
     [2, [{ user_id: null }]],
@@ -340,7 +381,7 @@ test("a read of the log that outlives its stream's listeners sends nothing to th
   const late = await db.question("events-read");
   await streams.leave(as(former), STREAM);
   await streams.beat();
-  const next = io.socket("next", idOf("b"));
+  const next = io.socket("next", BEN);
   await joined(next, 3);
   late.answer([event(1), event(2), event(3)]);
   await nextTurn();
@@ -349,20 +390,16 @@ test("a read of the log that outlives its stream's listeners sends nothing to th
 });
 
 test("a project that is deleted closes its stream in the same turn: nothing follows its last event", async () => {
-  db.known.set("events-heads", () => [head(STREAM, 1)]);
-  db.known.set("notifier-readable", () => MAY_READ);
   const socket = io.socket("s", ADA);
-  await join(socket, new Map([[STREAM, null]]));
+  await joined(socket, 1);
   streams.offer([event(2, "project_deleted", { project: { id: idOf("1") } }), event(3)]);
   expect(socket.names()).toEqual(["project_deleted", "stream_closed"]);
 });
 
 describe("the beat", () => {
   test("asks anew who may read where that changed, and closes the stream for those that may not", async () => {
-    const [ada, ben] = [io.socket("a", ADA), io.socket("b", idOf("b"))];
-    db.known.set("notifier-readable", () => MAY_READ);
-    db.known.set("events-heads", () => [head(STREAM, 1, 1)]);
-    for (const socket of [ada, ben]) await join(socket, new Map([[STREAM, null]]));
+    const [ada, ben] = [io.socket("a", ADA), io.socket("b", BEN)];
+    for (const socket of [ada, ben]) await joined(socket, 1);
     db.known.set("events-heads", () => [head(STREAM, 1, 2)]);
     // It goes on until it is answered.
     db.known.set("notifier-readers", away);
