@@ -47,7 +47,7 @@ export interface Branch {
 }
 
 export interface Listing {
-  /** The columns of an item, under their names in it; `id` among them. */
+  /** The columns of an item (`t.id, t.user_id AS owner`), `id` among them; each ends with its name in the item. */
   columns: string;
   /**
    * The table of the items, as `t`, where the branches give ids and sort keys alone: a page that is put together out of many
@@ -62,6 +62,11 @@ export interface Listing {
   sort: string;
   /** The branches have a condition outside that index: the statement may read rows and skip them. */
   filtered?: boolean;
+  /**
+   * How to read the rows depends on the values: without a name Postgres plans the statement with them, which takes a
+   * millisecond. By default so does each statement that may read any number of rows.
+   */
+  byValues?: boolean;
   /** The branches hold rows of one person, some thousand at most, whatever the filter. */
   small?: boolean;
   /** The id of the user who asks. */
@@ -72,18 +77,25 @@ export interface Listing {
   with?: string[];
   /** SQL of the total, up to one row more than COUNTED_ROWS, where something has counted the rows already. */
   total?: string;
-  /** Columns from a single row that the result brings along (`project.id AS of_project`), and that row's source. */
-  about?: { columns: string; from: string };
+  /** SQL of the total if it is known; where it is null the rows are counted. */
+  known?: string;
+  /** What the first row of the result brings along, by its names there (`{ of_project: "project.id" }`), and its source. */
+  about?: { columns: Record<string, string>; from: string };
 }
 
 /** Columns of a page's rows that are no part of the items. */
 interface Extra {
+  /** Of the first row. */
   total: number | null;
-  /** Where the row stands in the list: the cursor of what follows it. */
+  /** Of the page's last row, where it stands in the list: the cursor of what follows it. */
   page_position: string | null;
 }
 
 const UUID = { sql: "t.id", type: "uuid" };
+
+/** The names of columns in a row. */
+const namesOf = (columns: string): string[] =>
+  columns.split(",").map((column) => /\w+$/.exec(column.trim())?.[0] ?? "");
 
 /** Some of a branch's rows: with `each`, so many for every row of it. */
 export function rowsOf(
@@ -147,18 +159,29 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
     `(SELECT count(*) FROM (SELECT FROM ${each === undefined ? "" : `${each} CROSS JOIN `}${from}
       WHERE ${where.join(" AND ")} LIMIT ${COUNTED_ROWS + 1}) counted)`;
   const counted = listing.total ?? branches.map(count).join(" + ");
-  const total = counts ? counted : "NULL::bigint";
-  const text = `WITH ${[...(listing.with ?? []), `counted AS (SELECT ${total} AS total)`, `page AS (${paged})`].join(",\n")}
-     SELECT ${about === undefined ? "" : `${about.columns}, `}counted.total, ${rows === undefined ? "page" : "item"}.*,
-            CASE WHEN page.id IS NOT NULL THEN json_build_array(${position})::text END AS page_position
+  const known = listing.known === undefined ? counted : `coalesce(${listing.known}, ${counted})`;
+  const total = counts ? known : "NULL::bigint";
+  // Each column of each row costs both sides some tenths of a microsecond: only the row that needs a value has it.
+  const onFirst = { total: "counted.total", ...about?.columns };
+  const others = Object.entries(onFirst).map(
+    ([name, sql]) => `CASE WHEN page.nth > 1 THEN NULL ELSE ${sql} END AS ${name}`,
+  );
+  const item = namesOf(columns).map((name) => `${rows === undefined ? "page" : "item"}.${name}`);
+  const text = `WITH ${[
+    ...(listing.with ?? []),
+    `counted AS (SELECT ${total} AS total)`,
+    `page AS (SELECT *, row_number() OVER (ORDER BY ${outerOrder}) AS nth FROM (${paged}) page)`,
+  ].join(",\n")}
+     SELECT ${[...others, ...item].join(", ")},
+            CASE WHEN page.nth = ${take}::int - 1 THEN json_build_array(${position})::text END AS page_position
      FROM counted ${about === undefined ? "" : `LEFT JOIN ${about.from} ON true`} LEFT JOIN page ON true
      ${rows === undefined ? "" : `LEFT JOIN LATERAL (SELECT ${columns} FROM ${rows} WHERE t.id = page.id OFFSET 0) item ON true`}
-     ORDER BY ${outerOrder}`;
+     ORDER BY page.nth`;
   const { values } = parameters;
   const slow = costOf(listing, page);
   if (slow === undefined) return named(text, values);
-  // How to read any number of rows depends on the values: without a name the statement is planned with them.
-  return { ...(slow === "unbounded" ? { text, values } : named(text, values)), slow, by: listing.caller };
+  const { byValues = slow === "unbounded" } = listing;
+  return { ...(byValues ? { text, values } : named(text, values)), slow, by: listing.caller };
 }
 
 /** `(a, b, id) > (…)` when all keys sort one way, so that an index can begin there; else the same, written out. */
@@ -205,7 +228,7 @@ export async function readPage<Row extends { id: string }, Item = Row>(
   statement: Statement,
   page: PageOf,
   view: (row: Row) => Item,
-): Promise<{ page: Page<Item>; about: Row | undefined }> {
+): Promise<{ page: Page<Item>; about: (Row & Extra) | undefined }> {
   const rows = await db.query<Row & Extra>(statement);
   const found = rows.filter(({ id }) => (id as string | null) !== null);
   const last = found.length > page.limit ? found[page.limit - 1] : undefined;

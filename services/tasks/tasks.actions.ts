@@ -70,7 +70,7 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
       const { project_id = null, ...params } = ctx.params;
       const input = rules.omitUndefined(params) as TaskInput;
       return withIdempotencyKey(this.db, ctx, async () =>
-        this.publish(await createTask(ctx, this.db, project_id, input)),
+        this.publish(await createTask(ctx, this, project_id, input)),
       );
     },
   },
@@ -89,7 +89,7 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
       const { project, ...params } = ctx.params;
       const input = rules.omitUndefined(params) as TaskInput;
       return withIdempotencyKey(this.db, ctx, async () =>
-        this.publish(await createTask(ctx, this.db, project, input)),
+        this.publish(await createTask(ctx, this, project, input)),
       );
     },
   },

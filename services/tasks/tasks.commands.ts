@@ -3,16 +3,17 @@
  * compares the version and sets it. No lock is held in between. A write that loses the race reads and decides again;
  * after two lost races it does so with the row locked, so that a busy task fails nobody.
  */
-import { invalidField, retryLater } from "../../core/errors.ts";
+import { invalidField, problemCode, PROBLEMS, retryLater } from "../../core/errors.ts";
 import type { CommittedEvent } from "../../core/events.ts";
 import type { UserContext } from "../../core/kit.ts";
 import { type Database, type Queryable, type Statement, violatedConstraint } from "../../mixins/database.ts";
 import { commit, type Guards, withEvents, writeContext, type WriteContext } from "../../mixins/event-log.ts";
 import { rememberApart, remembered } from "../../mixins/idempotency.ts";
+import type { Standings } from "./standings.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import type { Task, TaskInput } from "./tasks.contract.ts";
 import { creation, type Decide, type Decision, mustBeAllowedToCreate } from "./tasks.decisions.ts";
-import { findProject, findTask, type FoundTask, guardsOf } from "./tasks.queries.ts";
+import { findProject, findTask, type FoundTask, guardsOf, type ProjectStanding } from "./tasks.queries.ts";
 import { type Assignable, checkReferences, readReferences } from "./tasks.references.ts";
 import { taskView } from "./tasks.view.ts";
 
@@ -82,19 +83,26 @@ async function checkNamed(
   checkReferences(task, input, references);
 }
 
+/** Lets an attempt that was refused count as one that another write was faster than. */
+function notRefused(error: unknown): null {
+  const code = problemCode(error);
+  if (code === null || PROBLEMS[code].status >= 500) throw error;
+  return null;
+}
+
 /**
- * Creates a task in the project that `project` (an id or a slug) names, or a personal one.
+ * Creates a task in the project that `project` (an id or a slug) names, or a personal one. The standing that this node
+ * remembers saves a read; only what was read for this request refuses it.
  * @throws Problem not-found (the project), forbidden, project-archived, validation-failed, illegal-transition
  */
 export async function createTask(
   ctx: UserContext,
-  db: Database,
+  { db, standings }: { db: Database; standings: Standings },
   project: string | null,
   input: TaskInput,
 ): Promise<Written> {
   const write = writeContext(ctx);
-  return attempts(db, async (on) => {
-    const within = project === null ? null : await findProject(on, write.actor, project);
+  const createIn = async (on: Queryable, within: ProjectStanding | null): Promise<Written | null> => {
     mustBeAllowedToCreate(write, within, input);
     const project_id = within?.id ?? null;
     const blank = { project_id, created_by: write.actor.id, assigned_to: null, category_id: null };
@@ -103,6 +111,18 @@ export async function createTask(
     const statement = { name: "tasks-insert", text: INSERT, values: taskColumns.valuesOf(next) };
     const guards = guardsOf({ project_id, members_version: within?.members_version ?? null });
     return commitTask(on, statement, { next, events }, write, guards);
+  };
+  return attempts(db, async (on, lock) => {
+    if (project === null) return createIn(on, null);
+    // A guard that fails ends a transaction.
+    const known = lock ? undefined : standings.find(write.actor, project);
+    const created = known === undefined ? null : await createIn(on, known).catch(notRefused);
+    if (created !== null) return created;
+    standings.forget(write.actor, project);
+    const within = await findProject(on, write.actor, project);
+    const written = await createIn(on, within);
+    if (written !== null) standings.keep(write.actor, project, within);
+    return written;
   });
 }
 

@@ -12,6 +12,7 @@ import { inProject, may } from "./tasks.policy.ts";
 import { OPEN, projectsWhere } from "./tasks.queries.ts";
 import { rankOf, searched } from "./tasks.search.ts";
 import { taskView } from "./tasks.view.ts";
+import type { Total, Totals } from "./totals.ts";
 
 /** Sorts by a value's place in a list of values. */
 const placeIn = (values: readonly string[], column: string) => ({
@@ -176,14 +177,25 @@ function isIndexed(name: string, actor: Actor, filter: TaskFilter, sort: string)
   }
 }
 
+/** Filters of a project's tasks that no index answers better for one value than for another. */
+const ALIKE: readonly (keyof TaskFilter)[] = ["project", "project_id", "status", "priority", "overdue"];
+
+/** Whether how to read a list depends on the values of its filters: half of all tasks, or three. */
+const isByValues = (filter: TaskFilter): boolean =>
+  !namesProject(filter) ||
+  Object.entries(filter).some(
+    ([name, value]) => value !== undefined && !ALIKE.includes(name as keyof TaskFilter),
+  );
+
 /**
  * The list as one statement: the page, its total when the client pages by offset, and the project that it is of.
  * Plan: tasks_project_created_idx and its like for projects, tasks_column_idx for a column in its order, tasks_personal_idx,
  * tasks_personal_assigned_idx, tasks_assigned_idx, tasks_creator_idx and tasks_category_idx for the rest, tasks_words_idx for
  * searches (test/integration/plans.test.ts).
+ * @param known a total of this list in its project, which holds if the project's stream has not moved since
  * @throws Problem validation-failed for a sort by rank without a search
  */
-export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf): Statement {
+export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf, known?: Total): Statement {
   const parameters = new Parameters();
   const request = filter.q === undefined ? null : parameters.add(filter.q);
   const words = request === null ? null : `tasks.search_query(${request})`;
@@ -221,6 +233,7 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
       Object.entries(filter).some(
         ([name, value]) => value !== undefined && !isIndexed(name, actor, filter, sorts[0] as string),
       ),
+    ...(!isByValues(filter) && { byValues: false }),
     // A category is one user's.
     small: isAnywhere(filter) && filter.category_id !== undefined && words === null,
     caller: actor.id,
@@ -228,20 +241,46 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
   if (filter.project === undefined) return listStatement(listing, page, parameters);
   const key = isId(filter.project) ? "id" : "slug";
   const caller = parameters.add(actor.id);
-  const project = projectsWhere(`p.${key} = ${parameters.add(filter.project)}`, caller);
+  const project = projectsWhere(
+    `p.${key} = ${parameters.add(filter.project)}`,
+    caller,
+    ", s.head, s.last_id",
+  );
+  const { total = null, head = null, last_id = null } = known ?? {};
   return listStatement(
     {
       ...listing,
       with: [`project AS (${project})`, ...(listing.with ?? [])],
-      about: { columns: "project.id AS of_project, project.project_role AS of_role", from: "project" },
+      about: {
+        columns: {
+          of_project: "project.id",
+          of_role: "project.project_role",
+          of_head: "project.head",
+          of_last: "project.last_id",
+        },
+        from: "project",
+      },
+      ...(page.cursor === undefined && {
+        known: `(SELECT ${parameters.add(total)}::bigint FROM project
+          WHERE head = ${parameters.add(head)}::bigint AND last_id = ${parameters.add(last_id)}::uuid)`,
+      }),
     },
     page,
     parameters,
   );
 }
 
+/** What the first row says of the project that a list is of. */
+interface OfProject {
+  of_project?: string | null;
+  of_role?: ProjectRole | null;
+  of_head?: number | null;
+  of_last?: string | null;
+}
+
 /**
  * The tasks that the caller may see, newest first by default.
+ * @param totals what the node has counted before
  * @throws Problem not-found when there is no `filter.project` or the caller may not see it
  */
 export async function listTasks(
@@ -249,14 +288,16 @@ export async function listTasks(
   actor: Actor,
   filter: TaskFilter,
   page: PageOf,
+  totals?: Totals,
 ): Promise<Page<Task>> {
-  type Row = TaskRow & { of_project?: string | null; of_role?: ProjectRole | null };
-  const statement = taskListStatement(actor, filter, page);
-  const found = await readPage<Row, Task>(db, statement, page, taskView);
-  if (filter.project !== undefined) {
-    const { of_project = null, of_role = null } = found.about ?? {};
-    if (of_project === null || !may(actor, "read", inProject({ id: of_project, project_role: of_role })))
-      throw missing("project", filter.project);
-  }
+  const statement = taskListStatement(actor, filter, page, totals?.find(actor, filter));
+  const found = await readPage<TaskRow & OfProject, Task>(db, statement, page, taskView);
+  if (filter.project === undefined) return found.page;
+  const { of_project = null, of_role = null, of_head = null, of_last = null } = found.about ?? {};
+  if (of_project === null || !may(actor, "read", inProject({ id: of_project, project_role: of_role })))
+    throw missing("project", filter.project);
+  const { total = null } = found.about ?? {};
+  if (total !== null && of_head !== null && of_last !== null)
+    totals?.keep(actor, filter, { total, head: of_head, last_id: of_last });
   return found.page;
 }

@@ -9,13 +9,17 @@ import type { WithDatabase } from "../../mixins/database.ts";
 import { emitCommitted } from "../../mixins/event-log.ts";
 import type { Batch } from "./batches.commands.ts";
 import type { Snapshots } from "./snapshots.ts";
+import type { Standings } from "./standings.ts";
 import type { Written } from "./tasks.commands.ts";
 import { cachedTaskList } from "./tasks.contract.ts";
 import { listTasks, type TaskFilter } from "./tasks.list.ts";
+import type { Totals } from "./totals.ts";
 
 /** `this` of the actions: it has what the mixins and the methods below lend. */
 export interface TasksLend extends WithDatabase {
   snapshots: Snapshots;
+  standings: Standings;
+  totals: Totals;
   /** Of the moves of each order. */
   lines: Lines;
   publish<Answer>(written: Written<Answer>): Answer;
@@ -39,7 +43,7 @@ export const methods = {
 
   async list(this: This, actor: Actor, params: TaskFilter & PageOf): Promise<JsonText> {
     const { limit, offset, cursor, sort, ...filter } = params;
-    const page = await listTasks(this.db, actor, filter, { limit, offset, cursor, sort });
+    const page = await listTasks(this.db, actor, filter, { limit, offset, cursor, sort }, this.totals);
     return cachedText(cachedTaskList, params, actor, page);
   },
 };

@@ -100,9 +100,13 @@ export interface ProjectStanding {
   members_version: number | null;
 }
 
-/** The statement that reads projects with the caller's role in each. @param caller the parameter that holds the caller's id */
-export const projectsWhere = (condition: string, caller: string): string => `
-  SELECT p.id, p.status, m.role AS project_role, s.members_version
+/**
+ * The statement that reads projects with the caller's role in each.
+ * @param caller the parameter that holds the caller's id
+ * @param more columns; `s` is the project's stream
+ */
+export const projectsWhere = (condition: string, caller: string, more = ""): string => `
+  SELECT p.id, p.status, m.role AS project_role, s.members_version${more}
   FROM projects.summaries p LEFT JOIN projects.memberships m ON m.project_id = p.id AND m.user_id = ${caller}
   LEFT JOIN events.streams s ON s.name = 'project:' || p.id
   WHERE ${condition}`;

@@ -10,8 +10,10 @@ import { internalActions } from "./internal.actions.ts";
 import { taskActions } from "./tasks.actions.ts";
 import { snapshotActions } from "./snapshots.actions.ts";
 import { Snapshots } from "./snapshots.ts";
+import { Standings } from "./standings.ts";
 import type { TasksContract } from "./tasks.contract.ts";
 import { methods, type TasksLend } from "./tasks.methods.ts";
+import { Totals } from "./totals.ts";
 
 /** How long a move waits for others of the same order: less than its caller waits. */
 const LINE_MS = 1500;
@@ -32,6 +34,8 @@ export default (config: Config): ServiceSchema =>
     },
     created() {
       this.snapshots = new Snapshots(this.db, this.broker.nodeID);
+      this.totals = new Totals();
+      this.standings = new Standings(this.db);
       this.lines = new Lines(LINE_MS);
     },
     stopped() {

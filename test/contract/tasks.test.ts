@@ -173,7 +173,7 @@ describe("creating a task", () => {
   test("an archived project takes none: 409", async () => {
     const { id } = await people.owner.api.must("POST", "/projects", { name: "Old" });
     const task = await make({ project_id: id });
-    await db.query("UPDATE projects.projects SET status = 'archived' WHERE id = $1", [id]);
+    await people.owner.api.must("PATCH", `/projects/${id}`, { status: "archived" });
     expectProblem(await create({ project_id: id }), 409, "project-archived");
     expectProblem(await patch(task.id, { title: "y" }), 409, "project-archived");
     expectProblem(await move(task.id, "completed"), 409, "project-archived");
@@ -280,6 +280,38 @@ describe("listing tasks", () => {
     const [titles, body] = await list("?limit=2&offset=2");
     expect(titles).toEqual(["ben's, for ada", "ada's, done"]);
     expect(body).toMatchObject({ limit: 2, offset: 2, total: 5 });
+  });
+
+  test("a project's total follows each write, whoever asks and for whichever page", async () => {
+    const { id } = await ben.api.must("POST", "/projects", { name: "Counted" });
+    const add = (body: object = {}) => ben.api.must("POST", `/projects/${id}/tasks`, { title: "x", ...body });
+    const totals = async (who = ben): Promise<number[]> => {
+      const asked = [
+        "?offset=1",
+        "?offset=2&limit=1",
+        "?offset=1&status=pending",
+        "?offset=1&assigned_to=me",
+      ];
+      const all = await Promise.all(asked.map((query) => list(query, who, `/projects/${id}/tasks`)));
+      return all.map(([, { total }]) => total as number);
+    };
+    const expectTotals = async (all: number, pending: number, mine: number): Promise<void> => {
+      for (let round = 0; round < 2; round++) expect(await totals()).toEqual([all, all, pending, mine]);
+      expect(await totals(people.admin)).toEqual([all, all, pending, 0]);
+    };
+    await expectTotals(0, 0, 0);
+    const [first, second] = [await add(), await add({ assigned_to: ben.id })];
+    await expectTotals(2, 2, 1);
+    await ben.api.must("POST", `/tasks/${first.id}/transitions`, { to: "completed" });
+    await expectTotals(2, 1, 1);
+    await ben.api.must("DELETE", `/tasks/${second.id}`);
+    await expectTotals(1, 0, 0);
+    await ben.api.must("POST", `/tasks/${second.id}/restore`);
+    await expectTotals(2, 1, 1);
+    const operations = upTo(3).map(() => ({ op: "create", title: "x", project_id: id }));
+    await ben.api.must("POST", "/tasks/bulk", { operations });
+    await expectTotals(5, 4, 1);
+    expectProblem(await ada.api.get(`/projects/${id}/tasks?offset=1`), 404, "not-found");
   });
 
   test("past the end there are no items, and the right total", async () => {

@@ -9,6 +9,7 @@ import { memberColumns } from "../../services/projects/members.columns.ts";
 import { projectColumns } from "../../services/projects/projects.columns.ts";
 import { categoryColumns } from "../../services/tasks/categories.columns.ts";
 import { commentColumns } from "../../services/tasks/comments.columns.ts";
+import { Standings } from "../../services/tasks/standings.ts";
 import { taskColumns, type TaskRow } from "../../services/tasks/tasks.columns.ts";
 import { userColumns } from "../../services/users/users.columns.ts";
 import type { BulkOperation, TaskInput } from "../../services/tasks/tasks.contract.ts";
@@ -39,12 +40,14 @@ const ctx = { locals: { actor, conditions }, meta: {}, requestID: "request-1" } 
 
 let client: pg.Client;
 let db: Database;
+let standings: Standings;
 
 beforeAll(async () => {
   const databaseUrl = await freshDatabase();
   client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   db = openDatabase(testConfig(databaseUrl), () => {});
+  standings = new Standings(db);
   await client.query(
     `INSERT INTO users.users (id, email, username, password_hash, role, created_at, updated_at, email_key, username_key)
      VALUES ($1, 'ada@example.com', 'ada', '', 'user', now(), now(), 'ada@example.com', 'ada')`,
@@ -102,11 +105,11 @@ describe("a column that a client may set", () => {
   let id: string;
   beforeEach(async () => {
     const input: Extended<TaskInput> = { title: "Write Note G", one_more: 5 };
-    ({ id } = (await createTask(ctx, db, null, input)).answer);
+    ({ id } = (await createTask(ctx, { db, standings }, null, input)).answer);
   });
 
   test("is written by a creation, and null without it", async () => {
-    const { answer } = await createTask(ctx, db, null, { title: "Write Note G" });
+    const { answer } = await createTask(ctx, { db, standings }, null, { title: "Write Note G" });
     expect([await readBack(id), await readBack(answer.id)]).toEqual([
       [5, 5, 5],
       [null, null, null],

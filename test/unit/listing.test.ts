@@ -92,6 +92,17 @@ describe("a list's statement", () => {
     expect(name).toBeUndefined();
   });
 
+  test.each<[string, TaskFilter, boolean]>([
+    ["a project's priorities", { project: idOf("b"), priority: ["high"] }, true],
+    ["what is overdue in it", { project: idOf("b"), overdue: true, status: ["pending"] }, true],
+    ["somebody's tasks in it: three, or half of them", { project: idOf("b"), assigned_to: "me" }, false],
+    ["a search in it", { project: idOf("b"), q: "x" }, false],
+    ["priorities anywhere", { priority: ["high"] }, false],
+  ])("has a name where all values are read alike: %s", (_, filter, isNamed) => {
+    const { name } = taskListStatement(actorOf("user"), filter, byOffset);
+    expect(name !== undefined).toBe(isNamed);
+  });
+
   test.each(["nonsense", "{}", "[]", '["a"]', "[1,2]", '["a","b","c"]'])(
     "refuses the position %s",
     (cursor) => {
