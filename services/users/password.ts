@@ -1,14 +1,13 @@
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
-import bcrypt from "bcrypt";
 import pLimit from "p-limit";
 import { type Problem, retryLater } from "../../core/errors.ts";
+import { compare, hash } from "./hash-threads.ts";
 import type { UserRow } from "./users.model.ts";
 
 /**
- * bcrypt runs in libuv's four threads, which files and DNS need too, and each hash takes a core: more than two at once,
- * or one on the last core, slow the whole node down. Further hashes wait for their turn, and beyond a bound they are
- * refused, so a storm of logins slows logins only.
+ * Each hash takes a core: more than two at once, or one on the last core, slow the whole node down. Further hashes wait for
+ * their turn, and beyond a bound they are refused, so a storm of logins slows logins only.
  */
 const CONCURRENT_HASHES = Math.max(1, Math.min(2, availableParallelism() - 1));
 const MAX_WAITING_HASHES = 100;
@@ -42,19 +41,22 @@ const digest = (password: string): string =>
 
 /** @throws Problem overloaded */
 export const hashPassword = (password: string, cost: number): Promise<string> =>
-  inTurn(() => bcrypt.hash(digest(password), cost));
+  inTurn(() => hash(digest(password), cost));
 
-/** A hash of nothing for each cost: with it, an unknown account takes as long as a wrong password. */
-const decoys = new Map<number, Promise<string>>();
+/** What looks like a hash: with it, an unknown account takes as long as a wrong password. */
+const decoyOf = (cost: number): string => `$2b$${String(cost).padStart(2, "0")}$${".".repeat(53)}`;
 
 /**
- * Whether `password` belongs to `hash`; false, and just as slow, when there is no hash.
+ * Whether `password` belongs to the hash that is stored; false, and just as slow, where none is.
  * @throws Problem overloaded
  */
-export async function verifyPassword(password: string, hash: string | null, cost: number): Promise<boolean> {
-  if (!decoys.has(cost)) decoys.set(cost, bcrypt.hash("", cost));
-  const against = hash ?? (await (decoys.get(cost) as Promise<string>));
-  return (await inTurn(() => bcrypt.compare(digest(password), against))) && hash !== null;
+export async function verifyPassword(
+  password: string,
+  stored: string | null,
+  cost: number,
+): Promise<boolean> {
+  const against = stored ?? decoyOf(cost);
+  return (await inTurn(() => compare(digest(password), against))) && stored !== null;
 }
 
 /**

@@ -1,3 +1,5 @@
+import { readdir, readFile } from "node:fs/promises";
+import { getPriority } from "node:os";
 import { describe, expect, test } from "@jest/globals";
 import { PROBLEMS, problemCode } from "../../core/errors.ts";
 import { hashPassword, verifyPassword } from "../../services/users/password.ts";
@@ -39,6 +41,22 @@ test("one text typed on two keyboards (NFC and NFD) is one password", async () =
   expect(composed).not.toBe(decomposed);
   await expect(verify(decomposed, await hashPassword(composed, COST))).resolves.toBe(true);
   await expect(verify(composed, await hashPassword(decomposed, COST))).resolves.toBe(true);
+});
+
+/** The niceness of each thread of this process, where the system tells. */
+async function niceness(): Promise<number[]> {
+  const threads = await readdir("/proc/self/task").catch(() => []);
+  const stats = await Promise.all(
+    threads.map((thread) => readFile(`/proc/self/task/${thread}/stat`, "utf8")),
+  );
+  // The fields after the name, which may have blanks.
+  return stats.map((stat) => Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[16]));
+}
+
+test("who hashes gives way to all other threads", async () => {
+  await hashPassword("correct horse", COST);
+  const nicer = (await niceness()).filter((value) => value > getPriority());
+  expect(nicer.length > 0).toBe(process.platform === "linux");
 });
 
 describe("a storm of logins", () => {
