@@ -74,8 +74,9 @@ const recognize: ArrivalStep = ({ authenticator, config }, request) => {
     request.known === null ? `address:${clientAddress(request, config)}` : `user:${request.known.id}`;
 };
 
-const kindOf = ({ known, method }: Request, { reads }: Route): Kind => {
-  if (known == null) return "stranger";
+const kindOf = ({ known, method }: Request, { reads, readsRefreshCookie }: Route): Kind => {
+  // A new token is what a user needs first: without it everything else of theirs would be a stranger's, too.
+  if (known == null && readsRefreshCookie !== true) return "stranger";
   return method === "GET" || method === "HEAD" || reads === true ? "read" : "write";
 };
 

@@ -62,12 +62,14 @@ export function readIdempotencyKey(
   const given = headers["idempotency-key"];
   if (given !== undefined && (typeof given !== "string" || !PRINTABLE.test(given)))
     throw new Problem("malformed-request", "Idempotency-Key must have 1 to 255 printable ASCII characters");
+  // Nobody else can send it, so it can't come with other params.
+  if (given === undefined) return { key: newId(), fingerprint: "", generated: true };
   // Keys belong to a user. A token limited to some projects must not get the stored response of its owner's request.
   const limitedTo = actor?.projects === undefined ? "" : ` ${actor.session}`;
   const fingerprint = createHash("sha256")
     .update(`${action}${limitedTo} ${JSON.stringify(params, sortMembers)}`)
     .digest("base64url");
-  return { key: given ?? newId(), fingerprint, generated: given === undefined };
+  return { key: given, fingerprint, generated: false };
 }
 
 /**

@@ -12,8 +12,8 @@ import { freshDatabase } from "../support/database.ts";
 import { type Gate, gateTo } from "../support/gate.ts";
 import { testConfig } from "../support/node.ts";
 
-/** Requests that a gateway has under way, and the part of them up to which it takes reads. */
-const [LIMIT, HELD] = [8, 6];
+/** Requests that a gateway has under way, and the parts of them up to which it takes reads, and strangers. */
+const [LIMIT, HELD, FEWER] = [8, 6, 4];
 let broker: ServiceBroker;
 let gate: Gate;
 let url: string;
@@ -48,14 +48,19 @@ test("a gateway that is behind refuses strangers and reads at once, serves probe
   const gateway = broker.getLocalService("api-gateway") as unknown as { shedder: LoadShedder };
   gateway.shedder = new LoadShedder(broker.logger, { min: LIMIT, max: LIMIT });
   gate.stall();
-  const held = Array.from({ length: HELD }, () => ada.api.get(`/tasks/${newId()}`));
+  const hold = (count: number) => Array.from({ length: count }, () => ada.api.get(`/tasks/${newId()}`));
+  const held = hold(FEWER);
+  expect(await says("taskwire_requests_under_way", FEWER)).toBe(true);
+  const login = { login: ada.username, password: PASSWORD };
+  expect(await new Api(url).post("/auth/login", login)).toMatchObject({ status: 503 });
+  // Who has a refresh token is no stranger: this one has sent none, and is told so.
+  expect(await new Api(url).post("/auth/refresh", {})).toMatchObject({ status: 422 });
+  held.push(...hold(HELD - FEWER));
   expect(await says("taskwire_requests_under_way", HELD)).toBe(true);
 
   const refused = await ada.api.get(`/tasks/${task}`);
   expect(refused).toMatchObject({ status: 503, body: { type: "/problems/overloaded" } });
   expect(["1", "2", "3"]).toContain(refused.headers.get("retry-after"));
-  const login = { login: ada.username, password: PASSWORD };
-  expect(await new Api(url).post("/auth/login", login)).toMatchObject({ status: 503 });
   for (const path of ["/live", "/docs/events"])
     expect((await fetch(`${url}${path}`, { headers: { Connection: "close" } })).status).toBe(200);
   expect(await metric('taskwire_requests_shed_total{kind="read"}')).toBe(1);
