@@ -13,7 +13,8 @@ import {
   type IdempotencyKey,
   isSentAgain,
 } from "../core/kit.ts";
-import { type Queryable, violatedConstraint } from "./database.ts";
+import type { Queryable } from "./database.ts";
+import { violatedConstraint } from "./database-errors.ts";
 
 /** A response to remember; without a key it is forgotten. */
 export interface RememberedResponse {

@@ -12,7 +12,7 @@ import {
 } from "sequelize";
 import type { Config } from "../core/config.ts";
 import { CONNECTIONS } from "../core/connections.ts";
-import { databaseProblem } from "./database.ts";
+import { databaseProblem } from "./database-errors.ts";
 
 export interface ModelDefinition {
   name: string;

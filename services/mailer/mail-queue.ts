@@ -5,7 +5,7 @@ import { retryLater } from "../../core/errors.ts";
 import { begin, cameFrom, type Origin, originHere, traced } from "../../core/trace.ts";
 import type { JobMetrics } from "../../mixins/job-metrics.ts";
 import { JobQueues } from "../../mixins/job-queues.ts";
-import { databaseProblem } from "../../mixins/database.ts";
+import { databaseProblem } from "../../mixins/database-errors.ts";
 import type { DeliveryOptions } from "./delivery-options.ts";
 import type { Mail } from "./mailer.contract.ts";
 import { type NotSent, openSmtp, type Smtp } from "./smtp.ts";

@@ -2,7 +2,8 @@ import { randomInt } from "node:crypto";
 import slugify from "@sindresorhus/slugify";
 import { invalidField, type Problem, takenField } from "../../core/errors.ts";
 import { isId } from "../../core/ids.ts";
-import { type Queryable, violatedConstraint } from "../../mixins/database.ts";
+import type { Queryable } from "../../mixins/database.ts";
+import { violatedConstraint } from "../../mixins/database-errors.ts";
 
 /** Characters of a slug made from a name. A suffix takes five more, and a slug has 64 at most. */
 const MADE_SLUG_CHARS = 59;

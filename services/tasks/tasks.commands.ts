@@ -6,7 +6,8 @@
 import { invalidField, problemCode, PROBLEMS, retryLater } from "../../core/errors.ts";
 import type { CommittedEvent } from "../../core/events.ts";
 import type { UserContext } from "../../core/kit.ts";
-import { type Database, type Queryable, type Statement, violatedConstraint } from "../../mixins/database.ts";
+import type { Database, Queryable, Statement } from "../../mixins/database.ts";
+import { violatedConstraint } from "../../mixins/database-errors.ts";
 import { commit, type Guards, withEvents, writeContext, type WriteContext } from "../../mixins/event-log.ts";
 import { rememberApart, remembered } from "../../mixins/idempotency.ts";
 import type { Standings } from "./standings.ts";

@@ -27,7 +27,7 @@ const byChaos = (faults: string, ...edits: Edit[]): Mutant => ({ edits, foundBy:
 const bySchedules = (...edits: Edit[]): Mutant => ({ edits, foundBy: "schedules" });
 
 export const MUTANTS: Record<string, Mutant> = {
-  "no beat": byChaos("nats-cut,redis-cut", {
+  "no beat": bySchedules({
     file: TAILS,
     from: 'if (tail.state === "idle") continue;\n      known',
     to: "if (tail.state) continue;\n      known",

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type pg from "pg";
 import { newId } from "../../core/ids.ts";
+import { until } from "../../local/until.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 import { tally, upTo } from "../support/counting.ts";
@@ -235,10 +236,12 @@ describe("DELETE /categories/{id}", () => {
       });
     expect((await remove(id, eve)).status).toBe(204);
     expect((await eve.api.must("GET", "/tasks?limit=1")).total).toBe(130);
+    // On a machine that is slow at that moment a job does the rest.
+    const rest = async () =>
+      (await db.query("SELECT FROM tasks.tasks WHERE category_id = $1", [id])).rowCount;
+    expect(await until(async () => (await rest()) === 0, 10_000)).toBe(true);
     const log = await readStream(db, `user:${eve.id}`);
     expect(log.filter(({ type }) => type === "task_updated")).toHaveLength(130);
-    const { rows } = await db.query("SELECT FROM tasks.tasks WHERE category_id = $1", [id]);
-    expect(rows).toEqual([]);
   });
 
   test("while tasks are being given it, no task is left with one that isn't there", async () => {

@@ -59,14 +59,11 @@ async function open(project: Wire, who = viewer): Promise<IncomingMessage> {
   return response;
 }
 
-const snapshotsInPostgres = async (): Promise<number[]> => {
-  const { rows } = await db.query<{ pid: number }>(
-    `SELECT pid FROM pg_stat_activity
-     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'`,
-  );
-  return rows.map(({ pid }) => pid);
-};
-const noSnapshotIsLeft = () => until(async () => (await snapshotsInPostgres()).length === 0, 5000);
+/** Between two of its pages a snapshot's connection is idle in its transaction. */
+const ON_SNAPSHOTS = `FROM pg_stat_activity
+   WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'`;
+const snapshotsInPostgres = async () => (await db.query(`SELECT ${ON_SNAPSHOTS}`)).rowCount;
+const noSnapshotIsLeft = () => until(async () => (await snapshotsInPostgres()) === 0, 5000);
 
 const linesOf = (body: string): Wire[] =>
   body
@@ -178,15 +175,15 @@ describe("a snapshot that is read slowly", () => {
 
   test("waits in Postgres, and ends there when its client hangs up", async () => {
     const response = await open(project);
-    expect(await until(async () => (await snapshotsInPostgres()).length === 1, 5000)).toBe(true);
+    expect(await until(async () => (await snapshotsInPostgres()) === 1, 5000)).toBe(true);
     response.destroy();
     expect(await noSnapshotIsLeft()).toBe(true);
   });
 
   test("that fails midway is cut, without an end", async () => {
     const response = await open(project);
-    expect(await until(async () => (await snapshotsInPostgres()).length === 1, 5000)).toBe(true);
-    for (const pid of await snapshotsInPostgres()) await db.query("SELECT pg_terminate_backend($1)", [pid]);
+    const killed = async () => (await db.query(`SELECT pg_terminate_backend(pid) ${ON_SNAPSHOTS}`)).rowCount;
+    expect(await until(async () => (await killed()) === 1, 5000)).toBe(true);
     let read = "";
     response.setEncoding("utf8").on("data", (chunk: string) => (read += chunk));
     await expect(once(response, "end")).rejects.toThrow(/aborted/);

@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, test } from "@jest/globals";
 import { loadConfig } from "../../core/config.ts";
-import { databaseProblem, isoTimestamp, openDatabase, violatedConstraint } from "../../mixins/database.ts";
+import { isoTimestamp, openDatabase } from "../../mixins/database.ts";
+import { databaseProblem, violatedConstraint } from "../../mixins/database-errors.ts";
 import { problem } from "./fixtures.ts";
 
 test.each([
