@@ -38,15 +38,12 @@ export interface Ports {
   ops?: number;
 }
 
-/**
- * Ports from `first` on: a gateway, the notifiers (`npm run listen` tries the port after the gateway's), and the other
- * gateways.
- */
-export function portsFrom(first: number, { gateways, notifiers }: Sizes, ops: number): Ports {
+/** Ports after that of the proxy (local/reverse-proxy.ts): the notifiers' and then the gateways'. */
+export function portsAfter(proxy: number, { gateways, notifiers }: Sizes, ops: number): Ports {
   const next = (count: number, from: number): number[] => Array.from({ length: count }, (_, at) => from + at);
   return {
-    gateways: [first, ...next(gateways - 1, first + 1 + notifiers)],
-    notifiers: next(notifiers, first + 1),
+    notifiers: next(notifiers, proxy + 1),
+    gateways: next(gateways, proxy + 1 + notifiers),
     ops,
   };
 }

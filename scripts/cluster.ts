@@ -1,6 +1,6 @@
 /**
- * `npm run cluster`: every service in processes of its own over real NATS, Redis and Postgres, with one log.
- * `-- --gateways 2 --tasks 3 --notifiers 2` says how many of each.
+ * `npm run cluster`: every service in processes of its own over real NATS, Redis and Postgres, with one log, behind a proxy
+ * at PORT. `-- --gateways 2 --tasks 3 --notifiers 2` says how many of each.
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,30 +11,33 @@ import { explain } from "../core/explain.ts";
 import { isForPeople } from "../core/logger.ts";
 import { originOf } from "../core/origin.ts";
 import { startCluster } from "../local/cluster.ts";
-import { clusterNodes, type Ports, portsFrom, type Sizes } from "../local/cluster-layout.ts";
+import { clusterNodes, type Ports, portsAfter, type Sizes } from "../local/cluster-layout.ts";
 import { readSizes } from "../local/cluster-options.ts";
 import { InUseError, startEmbedded } from "../local/embedded.ts";
 import { writeEnvFile } from "../local/env-file.ts";
 import { startNats } from "../local/nats.ts";
 import { mustBeFree } from "../local/check-ports.ts";
 import { Program, type Starting } from "../local/program.ts";
+import { NODES_HOST, ReverseProxy } from "../local/reverse-proxy.ts";
 import { startRedis } from "../local/redis.ts";
 import type { LocalServer } from "../local/server-process.ts";
 import { databaseAnswers, mustBeMigrated } from "../migrations/ready.ts";
 import { migrate } from "../migrations/migrate.ts";
 import { describeShortage, usableConnections } from "../mixins/connection-budget.ts";
 
-/** The ports of gateways and notifiers, one after another; those of the metrics likewise, from OPS_PORT on. */
+/** The ports of notifiers and gateways, from the one after PORT on; those of the metrics likewise, from OPS_PORT on. */
 async function takePorts({ HOST, PORT, OPS_PORT }: Config, sizes: Sizes): Promise<Ports> {
-  const ports = portsFrom(PORT, sizes, OPS_PORT);
-  const own = [...ports.gateways, ...ports.notifiers];
+  const ports = portsAfter(PORT, sizes, OPS_PORT);
+  const own = [...ports.notifiers, ...ports.gateways];
   const count = Object.keys(clusterNodes(ports, sizes)).length;
   if (Math.max(...own, OPS_PORT + count - 1) > 65_535)
     throw new Error("the cluster needs more ports after PORT and OPS_PORT: set both to lower ones");
-  const wanted = own.map((port) => ({ variable: `PORT, the first of ${own.length},`, port }));
+  const variable = `PORT, the first of ${own.length + 1},`;
+  await mustBeFree(HOST, [{ variable, port: PORT }]);
+  const wanted = own.map((port) => ({ variable, port }));
   for (let at = 0; OPS_PORT !== 0 && at < count; at++)
     wanted.push({ variable: `OPS_PORT, the first of ${count},`, port: OPS_PORT + at });
-  await mustBeFree(HOST, wanted);
+  await mustBeFree(NODES_HOST, wanted);
   return ports;
 }
 
@@ -63,12 +66,14 @@ interface Running {
 }
 
 function banner({ config, ports, group, envFile }: Running): string {
-  const [origin, ...others] = ports.gateways.map((port) => originOf(config.HOST, port));
-  const sockets = ports.notifiers.map((port) => `${originOf(config.HOST, port)}/ws`);
+  const origin = originOf(config.HOST, config.PORT);
+  const list = (nodes: number[]): string => nodes.map((port) => originOf(NODES_HOST, port)).join(" and ");
   return [
     "",
-    `  Taskwire's cluster is running: REST at ${[origin, ...others].join(" and ")}, to read and to try at ${origin}/docs`,
-    `  Sockets at ${sockets.join(" and ")}`,
+    `  Taskwire's cluster is running: open ${origin}/app`,
+    `  Its API, to read and to try: ${origin}/docs`,
+    `  A proxy leads sockets to the notifiers at ${list(ports.notifiers)}`,
+    `  and all else to the gateway at ${list(ports.gateways)}`,
     `  Process ids: ${group
       .list()
       .map(({ name, pid }) => `${name} ${pid}`)
@@ -114,11 +119,20 @@ async function start({ signal, say, own }: Starting): Promise<void> {
   const REDIS_URL = await take("Redis", config.REDIS_URL, () => startRedis({ onProgress: say }));
   signal.throwIfAborted();
 
+  // Its clients are told that nothing serves yet; it ends after the nodes, which finish what is under way.
+  const proxy = await ReverseProxy.listen({ host: config.HOST, port: config.PORT, ...ports });
+  own({ name: "the proxy", stop: () => proxy.close() });
   say(`Starting ${Object.keys(nodes).join(", ")}, and waiting until all of them serve`);
   const { group, shared } = await startCluster({ DATABASE_URL, NATS_URL, REDIS_URL }, ports, {
     out: process.stdout,
-    // The nodes write to this process: it knows whether people read along.
-    env: { LOG_JSON: String(!isForPeople(config)) },
+    env: {
+      // The nodes write to this process: it knows whether people read along.
+      LOG_JSON: String(!isForPeople(config)),
+      // From elsewhere they are reached by the proxy alone, which says whom it asks for.
+      HOST: NODES_HOST,
+      TRUST_PROXY: String(config.TRUST_PROXY + 1),
+      APP_URL: config.APP_URL,
+    },
     sizes,
     onWait: (names) => {
       if (!signal.aborted) say(`Taskwire: still waiting for ${names.join(", ")}`);

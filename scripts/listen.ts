@@ -1,10 +1,9 @@
 /**
  * `npm run listen -- <access_token> [http://127.0.0.1:3000] [stream …]`: a program of the SDK (client/) that prints every
- * event, one a line, until Ctrl-C. The SDK keeps a cursor for each stream and resumes from there. Without a URL it connects
- * to PORT, or to the first notifier of `npm run cluster` when the gateway at PORT has no sockets.
+ * event, one a line, until Ctrl-C. The SDK keeps a cursor for each stream and resumes from there.
  */
 import { CODES, createClient } from "../client/src/index.ts";
-import { originOf, taskwireUrl } from "../core/origin.ts";
+import { taskwireUrl } from "../core/origin.ts";
 import { printable } from "../core/text.ts";
 
 const [token, ...rest] = process.argv.slice(2);
@@ -16,23 +15,13 @@ function fail(message: string): never {
   process.exit(1);
 }
 
-/** Whether a socket server answers at `url`. */
-const hasSockets = (url: string): Promise<boolean> =>
-  fetch(`${url}/ws/?EIO=4&transport=polling`).then(
-    (response) => response.ok,
-    () => false,
-  );
-
-/** The URL of the sockets. The cluster's first notifier has the port after its gateway's. */
-async function findSockets(): Promise<string> {
-  const url = taskwireUrl(argument, process.env);
-  if (argument !== undefined || (await hasSockets(url))) return url;
-  const notifier = originOf(process.env.HOST || "127.0.0.1", Number(process.env.PORT || 3000) + 1);
-  return (await hasSockets(notifier)) ? notifier : url;
-}
-
 if (token === undefined || token === "") fail("Usage: npm run listen -- <access_token> [url] [stream …]");
-const url = await findSockets().catch((error: unknown) => fail((error as Error).message));
+let url = "";
+try {
+  url = taskwireUrl(argument, process.env);
+} catch (error) {
+  fail((error as Error).message);
+}
 
 const client = createClient({ url, token, ...(streams.length > 0 && { streams }) });
 const known = new Set<string>();

@@ -53,7 +53,7 @@ export interface Session {
 export interface ClientOptions {
   /** Where the server is: `https://tasks.example.com`. In a browser the page's own origin by default. */
   url?: string;
-  /** Where the sockets are, if not at `url` (`npm run cluster` has them at a port of their own). */
+  /** Where the sockets are, if not at `url`. */
   socketUrl?: string;
   /** A personal access token. The client neither logs in nor refreshes then. */
   token?: string;

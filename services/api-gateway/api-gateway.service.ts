@@ -53,7 +53,8 @@ export default (config: Config): ServiceSchema =>
     },
     created() {
       this.config = config;
-      this.origin = config.production ? config.APP_URL : originOf(config.HOST, config.PORT);
+      const isBehind = config.production || config.TRUST_PROXY > 0;
+      this.origin = isBehind ? config.APP_URL : originOf(config.HOST, config.PORT);
       this.cors = corsFor(config.CORS_ORIGINS);
       this.limits = createRateLimits(config, this.logger, measureLimits(metricsOf(this.broker)));
       this.ops = new OpsPages(this.broker, config, "GET, HEAD, OPTIONS", true);

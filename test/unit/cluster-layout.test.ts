@@ -1,13 +1,13 @@
 import { expect, test } from "@jest/globals";
 import { type Config, SERVICES } from "../../core/config.ts";
 import { connectionsOf } from "../../core/connections.ts";
-import { clusterNodes, portsFrom } from "../../local/cluster-layout.ts";
+import { clusterNodes, portsAfter } from "../../local/cluster-layout.ts";
 import { readSizes } from "../../local/cluster-options.ts";
 
-test("the usual cluster has eight nodes, at the ports that README.md names", () => {
-  const nodes = clusterNodes(portsFrom(3000, readSizes([]), 9000));
+test("the usual cluster has eight nodes, at the ports after its proxy's", () => {
+  const nodes = clusterNodes(portsAfter(3000, readSizes([]), 9000));
   expect(nodes).toEqual({
-    gateway: { SERVICES: "api-gateway", PORT: "3000", OPS_PORT: "9000" },
+    gateway: { SERVICES: "api-gateway", PORT: "3003", OPS_PORT: "9000" },
     auth: { SERVICES: "auth", OPS_PORT: "9001" },
     users: { SERVICES: "users,mailer,jobs", OPS_PORT: "9002" },
     projects: { SERVICES: "projects", OPS_PORT: "9003" },
@@ -20,13 +20,13 @@ test("the usual cluster has eight nodes, at the ports that README.md names", () 
 
 test("--gateways 2 --tasks 3 --notifiers 1: no port twice, and one of a kind has no number", () => {
   const sizes = readSizes(["--gateways", "2", "--tasks=3", "--notifiers", "1"]);
-  const nodes = clusterNodes(portsFrom(3000, sizes, 0), sizes);
+  const nodes = clusterNodes(portsAfter(3000, sizes, 0), sizes);
   expect(Object.keys(nodes)).toEqual([
     ...["gateway-1", "gateway-2", "auth", "users", "projects"],
     ...["tasks-1", "tasks-2", "tasks-3", "notifier"],
   ]);
   const { "gateway-1": first, "gateway-2": second, notifier } = nodes;
-  expect([first?.PORT, second?.PORT, notifier?.NOTIFIER_PORT]).toEqual(["3000", "3002", "3001"]);
+  expect([first?.PORT, second?.PORT, notifier?.NOTIFIER_PORT]).toEqual(["3002", "3003", "3001"]);
 });
 
 test.each([[["--tasks", "0"]], [["--tasks", "21"]], [["--tasks", "two"]], [["--mailers", "2"]], [["3"]]])(
