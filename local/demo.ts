@@ -9,7 +9,7 @@ const SEED = fileURLToPath(new URL("../scripts/seed.ts", import.meta.url));
 const TASKS = 150;
 
 /**
- * Starts to fill the demo in, in a process of its own, which asks the API as any client does.
+ * Fills the demo in, by the program of `npm run seed`: its work and its faults are no matter of the server's process.
  * @param origin where the system answers
  * @returns the part to stop with the program
  */

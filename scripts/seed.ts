@@ -5,10 +5,11 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import pLimit from "p-limit";
+import { DEMO } from "../core/demo.ts";
 import { explain } from "../core/explain.ts";
 import { taskwireUrl } from "../core/origin.ts";
 
-const PASSWORD = "demo demo demo";
+const PASSWORD = DEMO.password;
 const REQUESTS_AT_ONCE = 8;
 
 interface Answer {
@@ -71,7 +72,7 @@ async function request(
 }
 
 const PEOPLE = [
-  { username: "demo-owner", first_name: "Ada", last_name: "Lovelace", role: "owner" },
+  { username: DEMO.login, first_name: "Ada", last_name: "Lovelace", role: "owner" },
   { username: "demo-manager", first_name: "Grace", last_name: "Hopper", role: "manager" },
   { username: "demo-member", first_name: "Alan", last_name: "Turing", role: "member" },
   { username: "demo-member-2", first_name: "Radia", last_name: "Perlman", role: "member" },
@@ -285,7 +286,7 @@ async function seed(total: number): Promise<void> {
     `\n\nLog in as any of ${PEOPLE.map(({ username }) => username).join(", ")}, password "${PASSWORD}":\n`,
   );
   console.log(`  curl ${url}/auth/login -H 'Content-Type: application/json' \\`);
-  console.log(`    -d '{"login":"demo-owner","password":"${PASSWORD}"}'`);
+  console.log(`    -d '{"login":"${DEMO.login}","password":"${PASSWORD}"}'`);
 }
 
 async function main(): Promise<void> {

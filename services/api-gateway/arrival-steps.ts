@@ -9,7 +9,7 @@ import { measureRequest } from "./gateway-metrics.ts";
 import { handOver, type Request, writeHead } from "./gateway-request.ts";
 import type { Kind } from "./load-shedder.ts";
 import { allowHeader, findPlace, notRouted } from "./router.ts";
-import { hasTypicalTime, isUnderWay, type Route } from "./routes.ts";
+import { hasDemo, hasTypicalTime, isUnderWay, type Route } from "./routes.ts";
 import { prefersPage, servePage } from "./web-pages.ts";
 
 /** @returns true when the step answered the request */
@@ -126,8 +126,12 @@ const mustExpectNothingElse: ArrivalStep = (_gateway, { headers }) => {
     throw new Problem("expectation-failed");
 };
 
-const servePages: ArrivalStep = ({ origin }, request, response) =>
-  request.found === null || prefersPage(request) ? servePage(request, response, origin) : false;
+const servePages: ArrivalStep = ({ origin, config, broker }, request, response) => {
+  const findDemo = async (): Promise<boolean> => !config.production && hasDemo(broker);
+  return request.found === null || prefersPage(request)
+    ? servePage(request, response, origin, findDemo)
+    : false;
+};
 
 const listMethods: ArrivalStep = (_gateway, request, response) => {
   if (!isOptions(request) || isPreflight(request)) return false;

@@ -7,14 +7,19 @@ const WEB = fileURLToPath(new URL("../../web/", import.meta.url));
 
 /**
  * Bundles `web/`, in some 200 ms.
- * @returns a script and a style sheet of each page, by name: `app.js`, `app.css`
+ * @returns a script and a style sheet of each page, and the worker of `/app`, by name: `app.js`, `app.css`
  * @throws Error in the compiler's words, for sources that can't be bundled
  */
 export async function bundle(): Promise<Map<string, Uint8Array>> {
   try {
     const { outputFiles } = await build({
       absWorkingDir: WEB,
-      entryPoints: { app: "app/main.tsx", events: "events/main.tsx", guide: "guide/main.ts" },
+      entryPoints: {
+        app: "app/main.tsx",
+        worker: "app/worker.ts",
+        events: "events/main.tsx",
+        guide: "guide/main.ts",
+      },
       outdir: "dist",
       tsconfig: "tsconfig.json",
       bundle: true,

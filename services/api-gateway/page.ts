@@ -7,8 +7,11 @@ export interface Page {
   policy?: string;
 }
 
-/** @param origin URL of this server, for examples */
-export type MakePage = (origin: string) => Page | Promise<Page>;
+/**
+ * @param origin URL of this server, for examples
+ * @param hasDemo whether the demo's accounts are there to be offered; not unless said
+ */
+export type MakePage = (origin: string, hasDemo?: boolean) => Page | Promise<Page>;
 
 export const HTML = "text/html; charset=utf-8";
 export const TEXT = "text/plain; charset=utf-8";

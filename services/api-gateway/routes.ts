@@ -1,6 +1,7 @@
 /** The route table: everything that the gateway knows of services and their actions by name. */
 import type { ServiceBroker } from "moleculer";
 import type { CachedAnswer } from "../../core/cached-answer.ts";
+import { DEMO } from "../../core/demo.ts";
 import type { Resource } from "../../core/errors.ts";
 import type { ActionName } from "../../core/kit.ts";
 import { auth, type AuthContract } from "../auth/auth.contract.ts";
@@ -107,6 +108,13 @@ export async function verifyPersonalToken(broker: ServiceBroker, token: string):
   const { actor, expires_at } = await auth.call(broker, "verify_token", { token });
   return { actor, expiresAt: expires_at };
 }
+
+/** Whether the demo's account is there; not, as long as that can't be asked. */
+export const hasDemo = (broker: ServiceBroker): Promise<boolean> =>
+  users.call(broker, "account_of", { login: DEMO.login }).then(
+    (id) => id !== null,
+    () => false,
+  );
 
 const snapshot: Rest = {
   next: (broker, { id, node }) => tasks.call(broker, "read_snapshot", { id: id as string }, node),

@@ -12,7 +12,7 @@ import cors from "cors";
 import Negotiator from "negotiator";
 import { Problem, type ProblemCode, PROBLEMS } from "../../core/errors.ts";
 import { pathOf } from "../../mixins/ops-pages.ts";
-import { browserPages } from "./browser-pages.ts";
+import { BOARD_PATH, browserPages } from "./browser-pages.ts";
 import { isFresh } from "./conditional.ts";
 import { type EventsDocument, eventsPage } from "./events-page.ts";
 import { asText, guidePages } from "./guide-pages.ts";
@@ -169,8 +169,8 @@ const answerOptions = cors({
 /** Each page is made once, on its first request. */
 const ready = new Map<string, Promise<Ready>>();
 
-async function makeReady(make: MakePage, origin: string): Promise<Ready> {
-  const { type, content, policy } = await make(origin);
+async function makeReady(make: MakePage, origin: string, hasDemo: boolean): Promise<Ready> {
+  const { type, content, policy } = await make(origin, hasDemo);
   const identity = Buffer.from(content);
   const [br, zipped] = await Promise.all([ENCODINGS.br(identity, BROTLI), ENCODINGS.gzip(identity)]);
   return {
@@ -214,6 +214,7 @@ export const isPage = (request: IncomingMessage): boolean =>
 
 /**
  * Serves a page.
+ * @param findDemo says whether the demo's accounts are there
  * @returns whether the request was for a page
  * @throws Problem method-not-allowed; malformed-request for an invalid If-None-Match; not-found for an unknown problem code
  */
@@ -221,6 +222,7 @@ export async function servePage(
   request: Request,
   response: ServerResponse,
   origin: string,
+  findDemo: () => Promise<boolean>,
 ): Promise<boolean> {
   const { head, method } = request;
   const path = pathOf(request);
@@ -251,8 +253,9 @@ export async function servePage(
     throw new Problem("method-not-allowed", `This resource does not support ${method}, only GET, HEAD`, {
       headers: { Allow: "GET, HEAD, OPTIONS" },
     });
-  const key = `${path} ${origin}`;
-  const making = ready.get(key) ?? makeReady(make, origin);
+  const hasDemo = path === BOARD_PATH && (await findDemo());
+  const key = `${path} ${origin} ${hasDemo}`;
+  const making = ready.get(key) ?? makeReady(make, origin, hasDemo);
   ready.set(key, making);
   const { bodies, headers, etag } = await making.catch((error: unknown) => {
     ready.delete(key);

@@ -5,6 +5,7 @@ import type { Browser, Locator, Page } from "playwright-core";
 import { until } from "../../local/until.ts";
 import { PASSWORD, type Person } from "../support/api.ts";
 import { openWindow, startBrowser, type Window } from "../support/browser.ts";
+import { TcpProxy } from "../chaos/tcp-proxy.ts";
 import { startTestNode, type TestNode, withoutService } from "../support/node.ts";
 
 /** Chromium may have to be installed first. */
@@ -31,6 +32,20 @@ afterAll(async () => {
   await browser?.close();
   await node?.stop();
 });
+
+/** The paths of all that the page's caches have. */
+const CACHED = `caches.keys()
+  .then((names) => Promise.all(names.map((name) => caches.open(name).then((cache) => cache.keys()))))
+  .then((lists) => lists.flat().map(({ url }) => new URL(url).pathname).sort())`;
+
+/** Whether the project's state is written down, as it is two seconds after it was read. */
+const KEPT = `new Promise((resolve) => {
+  const opened = indexedDB.open("taskwire");
+  opened.onsuccess = () => {
+    const keys = opened.result.transaction("texts").objectStore("texts").getAllKeys();
+    keys.onsuccess = () => resolve(keys.result.some((key) => key.includes(":state:")));
+  };
+})`;
 
 interface Board {
   id: string;
@@ -220,6 +235,35 @@ test("offline, changes wait and say so; back online they are there, and a lost o
     ),
   ).toBe(true);
   expect(await page.getByText("Somebody was faster").count()).toBe(0);
+});
+
+test("a reload without a network shows the board with the changes that wait, which are sent later", async () => {
+  const board = await makeBoard("Kept", "Moved");
+  const way = await TcpProxy.listen(() => Number(new URL(node.url).port));
+  try {
+    const window = await openWindow(browser, `http://127.0.0.1:${way.port}/app#/p/${board.id}`);
+    windows.push(window);
+    const { page } = window;
+    await logIn(page, ada);
+    await isLive(page);
+    await page.evaluate("navigator.serviceWorker.ready.then(() => true)");
+    // What the API said is not kept.
+    expect(await page.evaluate(CACHED)).toEqual(["/app", "/app/app.css", "/app/app.js", "/app/icon.svg"]);
+    expect(await until(() => page.evaluate<boolean>(KEPT), 5000)).toBe(true);
+    way.set("cut");
+    await says(page, "Offline");
+    await drag(page, card(page, "Moved"), column(page, "Done").locator(".cards"));
+    await says(page, "Offline: 1 change waits");
+    await page.reload();
+    await hasTitles(page, "Done", ["Moved"]);
+    await hasTitles(page, "To do", ["Kept"]);
+    await says(page, "Offline: 1 change waits");
+    way.set("open");
+    await isLive(page);
+    expect((await ada.api.must("GET", `/tasks/${board.tasks["Moved"]}`)).status).toBe("completed");
+  } finally {
+    await way.close();
+  }
 });
 
 test("a notifier that dies is told, and what happened meanwhile is caught up", async () => {

@@ -32,6 +32,7 @@ const PAGES = [
   ["/app/events.js", "text/javascript; charset=utf-8"],
   ["/app/events.css", "text/css; charset=utf-8"],
   ["/app/icon.svg", "image/svg+xml"],
+  ["/app-worker.js", "text/javascript; charset=utf-8"],
   ["/docs", "text/html; charset=utf-8"],
   ["/docs/bundle.js", "text/javascript; charset=utf-8"],
   ["/docs/style.css", "text/css; charset=utf-8"],
@@ -111,6 +112,14 @@ describe.each(PAGES)("%s", (path, type) => {
     expect(policy).toMatch(/^default-src 'none'; /);
     expect(policy).not.toMatch(/https?:|\*|unsafe-eval|script-src[^;]*unsafe/);
   });
+});
+
+test("/app offers the demo where its account is there", async () => {
+  const offer = '<meta name="demo" content="{&quot;login&quot;:&quot;demo-owner&quot;';
+  expect((await fetchPage("/app")).body).not.toContain("demo-owner");
+  const account = { email: "demo-owner@example.com", username: "demo-owner", password: "demo demo demo" };
+  await node.api.must("POST", "/auth/register", account);
+  expect((await fetchPage("/app")).body).toContain(offer);
 });
 
 test("pages refer to nothing outside", async () => {

@@ -97,7 +97,7 @@ describe("a start that can't succeed ends with one line and code 1, and leaves n
   test("a cluster with a taken port", async () => {
     const program = await run({ DATA_DIR: dataDir("cluster"), PORT: takenPort }, "scripts/cluster.ts");
     const { code, stdout, stderr } = await program.ended;
-    expect(stderr).toMatch(/^Taskwire: port \d+ is taken .*set PORT, the first of 3.*\n$/);
+    expect(stderr).toMatch(/^Taskwire: port \d+ is taken .*set PORT, the first of 4.*\n$/);
     expect([code, stdout]).toEqual([1, ""]);
   });
 
@@ -162,6 +162,37 @@ describe("Ctrl-C", () => {
   });
 });
 
+test("npm start -- --demo on a fresh data directory: the board is full, is offered, and is filled once", async () => {
+  const env = { DATA_DIR: dataDir("demo"), PORT: String(await freePort()), BCRYPT_COST: "4" };
+  const url = `http://127.0.0.1:${env.PORT}`;
+  const login = { login: "demo-owner", password: "demo demo demo" };
+  const boards: object[] = [];
+  for (const _start of ["the first", "the second"]) {
+    const program = await run(env, MAIN, ["--demo"]);
+    await program.said("The demo is ready");
+    const page = await fetch(`${url}/app`, { headers: { Connection: "close" } });
+    expect(await page.text()).toContain(
+      '<meta name="demo" content="{&quot;login&quot;:&quot;demo-owner&quot;',
+    );
+    const api = new Api(url);
+    const owner = api.as((await api.must("POST", "/auth/login", login)).access_token);
+    const { items } = await owner.must("GET", "/projects?sort=name");
+    const counts = await Promise.all(
+      (items as { id: string; name: string }[]).map(async ({ id, name }) => {
+        const { task_counts } = await owner.must("GET", `/projects/${id}`);
+        return [name, task_counts as Record<string, number>] as const;
+      }),
+    );
+    expect(counts.map(([name]) => name)).toContain("Website relaunch");
+    expect(counts.flatMap(([, of]) => Object.values(of)).reduce((sum, count) => sum + count)).toBe(150);
+    boards.push(Object.fromEntries(counts));
+    program.signal("SIGINT");
+    expect(await program.ended).toMatchObject({ code: 0, stderr: "" });
+  }
+  expect(boards[1]).toEqual(boards[0]);
+  expect(await processesWith(env.DATA_DIR)).toEqual([]);
+}, 60_000);
+
 describe("README.md's tour, word for word", () => {
   // Many logins come from this one address.
   const env = { JWT_SECRET: SECRET, RATE_LIMIT_AUTH: "1000/60" };
@@ -203,6 +234,12 @@ describe("README.md's tour, word for word", () => {
     const program = await run({ ...env, DATABASE_URL: databaseUrl, PORT: port }, "scripts/cluster.ts");
     await program.said("Ctrl-C stops it");
     expect(await takeTour(port)).toEqual(PROMISED); // a second run: its people are in the database already
+
+    // The page and its sockets have one address, as behind an ingress. The tour's programs came in by it, too.
+    for (const path of ["/app", "/ws/?EIO=4&transport=polling"]) {
+      const { status } = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { Connection: "close" } });
+      expect([path, status]).toEqual([path, 200]);
+    }
 
     const pids = new Map(
       [...program.output().matchAll(/([\w-]+) (\d+)(?:,|$)/gm)].map(([, name, pid]) => [name, Number(pid)]),

@@ -27,7 +27,7 @@ const TRANSPORT =
   /^(date|connection|keep-alive|content-type|content-length|transfer-encoding|vary|access-control-.*)$/;
 /** Paths for people, which are no part of the document. */
 const PAGES =
-  /^\/(app|docs|redoc|guide|guide\.md|problems|verify-email|reset-password|links|openapi\.json|asyncapi\.json|ws)(\/|$)/;
+  /^\/(app|docs|redoc|guide|guide\.md|problems|verify-email|reset-password|links|openapi\.json|asyncapi\.json|app-worker\.js|ws)(\/|$)/;
 
 /** JSON Pointer (RFC 6901) */
 const step = (name: string): string =>

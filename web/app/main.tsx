@@ -8,6 +8,7 @@ import { showTheme } from "../shared/theme.ts";
 import { Bar } from "./bar.tsx";
 import { Board } from "./board.tsx";
 import { Door } from "./door.tsx";
+import { openOffline } from "./offline.ts";
 import { NewProject, ProjectList, useProjects } from "./projects.tsx";
 import { useRoute } from "./route.ts";
 import { Toasts } from "./toasts.tsx";
@@ -70,4 +71,5 @@ function App() {
 }
 
 showTheme();
+openOffline();
 render(<App />, document.getElementById("app") as HTMLElement);
