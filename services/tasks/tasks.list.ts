@@ -10,7 +10,7 @@ import { taskColumns, type TaskRow } from "./tasks.columns.ts";
 import { PRIORITIES, TASK_STATUSES, type Task, type TaskFilters } from "./tasks.contract.ts";
 import { inProject, may } from "./tasks.policy.ts";
 import { OPEN, projectsWhere } from "./tasks.queries.ts";
-import { rankOf, searched } from "./tasks.search.ts";
+import { RANK, searched } from "./tasks.search.ts";
 import { taskView } from "./tasks.view.ts";
 import type { Total, Totals } from "./totals.ts";
 
@@ -178,7 +178,7 @@ function isIndexed(name: string, actor: Actor, filter: TaskFilter, sort: string)
 }
 
 /** Filters of a project's tasks that no index answers better for one value than for another. */
-const ALIKE: readonly (keyof TaskFilter)[] = ["project", "project_id", "status", "priority", "overdue"];
+const ALIKE: readonly (keyof TaskFilter)[] = ["project", "project_id", "status", "priority", "overdue", "q"];
 
 /** Whether how to read a list depends on the values of its filters: half of all tasks, or three. */
 const isByValues = (filter: TaskFilter): boolean =>
@@ -198,13 +198,13 @@ const isByValues = (filter: TaskFilter): boolean =>
 export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf, known?: Total): Statement {
   const parameters = new Parameters();
   const request = filter.q === undefined ? null : parameters.add(filter.q);
-  const words = request === null ? null : `tasks.search_query(${request})`;
-  if (words === null && page.sort?.includes("rank") === true)
+  if (request === null && page.sort?.includes("rank") === true)
     throw invalidParameter("sort", "sort", "Sorting by rank needs a search (q)");
   const conditions = conditionsOf(actor, filter, parameters);
   const sight = sightOf(actor, filter, parameters);
-  const order = page.sort ?? (words === null ? "-created_at" : "-rank");
-  const sorts = parseSort(order).map(({ key }) => key);
+  const order = page.sort ?? (request === null ? "-created_at" : "-rank");
+  const sorts: Listing["sorts"] = request === null ? SORTS : { ...SORTS, rank: RANK };
+  const keys = parseSort(order).map(({ key }) => key);
   const branches = branchesOf(filter, sight).map((branch) => ({
     ...branch,
     where: [...branch.where, ...conditions],
@@ -214,16 +214,13 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
     columns: taskColumns.selected,
     branches,
     ...(!isOneIndex && { rows: from }),
-    ...(words !== null &&
-      searched(words, {
+    ...(request !== null &&
+      searched(request, {
         judged: [sight.seen, ...conditions],
         branches,
-        byRank: sorts.includes("rank"),
+        sorts: keys.map((key) => sorts[key]?.sql ?? ""),
       })),
-    sorts:
-      request === null || words === null
-        ? SORTS
-        : { ...SORTS, rank: { sql: rankOf(words, request), type: "real" } },
+    sorts,
     sort: order,
     indexed: orderedBy(actor, filter),
     filtered:
@@ -231,11 +228,11 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
       // Personal tasks have an index by user, and none across all users.
       (actor.role !== "user" && filter.project_id === "none") ||
       Object.entries(filter).some(
-        ([name, value]) => value !== undefined && !isIndexed(name, actor, filter, sorts[0] as string),
+        ([name, value]) => value !== undefined && !isIndexed(name, actor, filter, keys[0] as string),
       ),
     ...(!isByValues(filter) && { byValues: false }),
     // A category is one user's.
-    small: isAnywhere(filter) && filter.category_id !== undefined && words === null,
+    small: isAnywhere(filter) && filter.category_id !== undefined && request === null,
     caller: actor.id,
   };
   if (filter.project === undefined) return listStatement(listing, page, parameters);

@@ -19,7 +19,7 @@ import {
   type TaskStatus,
 } from "../../services/tasks/tasks.contract.ts";
 import { listTasks, type TaskFilter } from "../../services/tasks/tasks.list.ts";
-import { rankOf } from "../../services/tasks/tasks.search.ts";
+import { asked, RANK } from "../../services/tasks/tasks.search.ts";
 import { countByStatus, findDetail, findTask } from "../../services/tasks/tasks.queries.ts";
 import { freshDatabase } from "../support/database.ts";
 import { testConfig } from "../support/node.ts";
@@ -394,7 +394,7 @@ async function checkTasks(world: World, request: TaskRequest): Promise<void> {
   );
   // How well a text matches is Postgres's to say; what comes before what, and where equals go, is not.
   const ranked = await client.query<{ id: string; rank: number }>(
-    `SELECT t.id, ${rankOf("tasks.search_query($1)", "$1")} AS rank FROM tasks.tasks t`,
+    `WITH ${asked("$1")} SELECT t.id, ${RANK.sql} AS rank FROM tasks.tasks t`,
     [q ?? ""],
   );
   const ranks = new Map(ranked.rows.map(({ id, rank }) => [id, rank]));

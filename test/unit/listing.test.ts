@@ -96,7 +96,8 @@ describe("a list's statement", () => {
     ["a project's priorities", { project: idOf("b"), priority: ["high"] }, true],
     ["what is overdue in it", { project: idOf("b"), overdue: true, status: ["pending"] }, true],
     ["somebody's tasks in it: three, or half of them", { project: idOf("b"), assigned_to: "me" }, false],
-    ["a search in it", { project: idOf("b"), q: "x" }, false],
+    ["a search in it", { project: idOf("b"), q: "x" }, true],
+    ["a search for somebody's tasks in it", { project: idOf("b"), q: "x", assigned_to: "me" }, false],
     ["priorities anywhere", { priority: ["high"] }, false],
   ])("has a name where all values are read alike: %s", (_, filter, isNamed) => {
     const { name } = taskListStatement(actorOf("user"), filter, byOffset);
