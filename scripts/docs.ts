@@ -7,13 +7,9 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { explain } from "../core/explain.ts";
-import {
-  GUIDE,
-  guidePages,
-  pathOfPage,
-  SEARCH_ENTRIES,
-  type SearchEntry,
-} from "../services/api-gateway/guide-pages.ts";
+import { GUIDE, pathOfPage } from "../services/api-gateway/guide-menu.ts";
+import { guidePages } from "../services/api-gateway/guide-pages.ts";
+import { SEARCH_ENTRIES, type SearchEntry } from "../services/api-gateway/guide-search.ts";
 import { HTML, type Page } from "../services/api-gateway/page.ts";
 import { PAGES } from "../services/api-gateway/web-pages.ts";
 

@@ -2,95 +2,19 @@
  * `/guide`: docs/ as pages for people, each made on its first request, with a search over all of them. `npm run docs`
  * writes the same pages as files (scripts/docs.ts).
  */
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { Marked, type Token, type Tokens } from "marked";
+import { extname } from "node:path";
+import { Marked, type Tokens } from "marked";
 import { BROWSER_POLICY } from "./browser-pages.ts";
+import { anchors } from "./guide-anchors.ts";
+import { GROUPS, GUIDE, type GuidePage, pathOfPage } from "./guide-menu.ts";
+import { SEARCH_ENTRIES, type SearchedDocuments, searchEntries } from "./guide-search.ts";
 import { html, htmlDocument } from "./html.ts";
 import { HTML, JSON_TYPE, type MakePage, TEXT } from "./page.ts";
 
-export interface GuidePage {
-  /** `/guide/<slug>`; the first page is at `/guide` itself. */
-  slug: string;
-  title: string;
-  /** Below the repository. */
-  file: string;
-}
-
-/** In the order of the menu. A page whose file is not there yet is left out. */
-const GROUPS: readonly { name: string; pages: readonly GuidePage[] }[] = [
-  {
-    name: "Build on it",
-    pages: [
-      { slug: "", title: "Start", file: "docs/guide.md" },
-      { slug: "rest", title: "REST", file: "docs/rest.md" },
-      { slug: "realtime", title: "Realtime", file: "docs/realtime.md" },
-      { slug: "sdk", title: "SDK for TypeScript", file: "client/README.md" },
-      { slug: "sdk-reference", title: "SDK reference", file: "client/docs/api-reference.md" },
-      { slug: "write-a-client", title: "Write your own client", file: "docs/write-a-client.md" },
-      { slug: "reference", title: "Reference", file: "docs/reference.md" },
-    ],
-  },
-  {
-    name: "Understand it",
-    pages: [
-      { slug: "architecture", title: "Concepts", file: "docs/architecture.md" },
-      { slug: "guarantees", title: "Guarantees", file: "docs/guarantees.md" },
-      { slug: "chaos", title: "How they are proven", file: "docs/chaos.md" },
-      {
-        slug: "how-it-stays-right",
-        title: "How a client stays right",
-        file: "client/docs/how-it-stays-right.md",
-      },
-      { slug: "security", title: "Security", file: "docs/security.md" },
-      { slug: "decisions", title: "Decisions", file: "docs/decisions.md" },
-    ],
-  },
-  {
-    name: "Operate it",
-    pages: [
-      { slug: "operations", title: "Operations", file: "docs/operations.md" },
-      { slug: "scaling", title: "Scaling", file: "docs/scaling.md" },
-      { slug: "performance", title: "Performance", file: "docs/performance.md" },
-      { slug: "metrics", title: "Metrics", file: "docs/metrics.md" },
-    ],
-  },
-];
-
 const root = new URL("../../", import.meta.url);
-const groups = GROUPS.map(({ name, pages }) => ({
-  name,
-  pages: pages.filter(({ file }) => existsSync(new URL(file, root))),
-}));
-
-/** All pages, in the order of the menu. */
-export const GUIDE: readonly GuidePage[] = groups.flatMap(({ pages }) => pages);
-
-/** Where the guide's search reads. */
-export const SEARCH_ENTRIES = "/guide/search.json";
-
-/** Where a server has a page. */
-export const pathOfPage = ({ slug }: Pick<GuidePage, "slug">): string =>
-  slug === "" ? "/guide" : `/guide/${slug}`;
-
-/** The anchor that GitHub gives to a heading. */
-const anchorOf = (heading: string): string =>
-  heading
-    .toLowerCase()
-    .replace(/[^\p{L}\p{N}\s_-]/gu, "")
-    .trim()
-    .replace(/\s/g, "-");
-
-/** Anchors of one page: the second of one name ends with `-1`. */
-function anchors(): (heading: string) => string {
-  const seen = new Map<string, number>();
-  return (heading) => {
-    const anchor = anchorOf(heading);
-    const before = seen.get(anchor) ?? 0;
-    seen.set(anchor, before + 1);
-    return before === 0 ? anchor : `${anchor}-${before}`;
-  };
-}
+/** A page with more parts than these lists its chapters alone. */
+const MOST_PARTS = 80;
 
 /** Where a link of a page leads; null where neither this server has it nor anybody knows where the sources are. */
 function hrefFrom(file: string, href: string, sources: string | null): string | null {
@@ -107,18 +31,29 @@ function hrefFrom(file: string, href: string, sources: string | null): string | 
 /** Where the pages' examples call, with `http://` or without. */
 const EXAMPLE_ORIGIN = /(?:http:\/\/)?127\.0\.0\.1:3000/g;
 
-const read = async ({ file }: Pick<GuidePage, "file">, origin: string): Promise<string> =>
+/** A file of the repository, with this server's address in its examples. @param file below the repository */
+const readFrom = async (file: string, origin: string): Promise<string> =>
   (await readFile(new URL(file, root), "utf8")).replaceAll(EXAMPLE_ORIGIN, origin);
 
-/** A page of Markdown as it is, with this server's address in its examples. @param file below the repository */
+/** The same as a page of its own. */
 export const asText =
   (file: string): MakePage =>
-  async (origin) => ({ type: TEXT, content: await read({ file }, origin) });
+  async (origin) => ({ type: TEXT, content: await readFrom(file, origin) });
+
+/** The Markdown of a page; a program stands in one block. */
+async function readPage({ file }: GuidePage, origin: string): Promise<string> {
+  const text = await readFrom(file, origin);
+  const language = extname(file).slice(1);
+  return language === "md" ? text : `\`\`\`${language}\n${text}\`\`\`\n`;
+}
+
+const readJson = async (file: string): Promise<unknown> =>
+  JSON.parse(await readFile(new URL(file, root), "utf8"));
 
 interface Rendered {
   body: string;
-  /** Headings of the second level. */
-  parts: { anchor: string; title: string }[];
+  /** Headings of the second level and the third. */
+  parts: { anchor: string; title: string; depth: number }[];
 }
 
 function render({ file, title }: GuidePage, markdown: string, sources: string | null): Rendered {
@@ -131,7 +66,7 @@ function render({ file, title }: GuidePage, markdown: string, sources: string | 
         const anchor = nextAnchor(text);
         const inner = this.parser.parseInline(tokens);
         if (depth === 1) hasTitle = true;
-        if (depth === 2) parts.push({ anchor, title: inner.replace(/<[^>]+>/g, "") });
+        if (depth === 2 || depth === 3) parts.push({ anchor, title: inner.replace(/<[^>]+>/g, ""), depth });
         return `<h${depth} id="${anchor}">${inner}${depth === 1 ? "" : ` <a class="anchor" href="#${anchor}" aria-label="Link to this part">#</a>`}</h${depth}>\n`;
       },
       link({ href, tokens }: Tokens.Link): string {
@@ -160,17 +95,25 @@ function render({ file, title }: GuidePage, markdown: string, sources: string | 
 }
 
 function menu(current: GuidePage): string {
-  const item = (page: GuidePage): string =>
-    `<li><a href="${pathOfPage(page)}"${page === current ? ' aria-current="page"' : ""}>${html(page.title)}</a></li>`;
-  return groups
-    .map(({ name, pages }) => `<h2>${html(name)}</h2>\n<ul>${pages.map(item).join("")}</ul>`)
-    .join("\n");
+  const item = (path: string, title: string, isCurrent: boolean): string =>
+    `<li><a href="${path}"${isCurrent ? ' aria-current="page"' : ""}>${html(title)}</a></li>`;
+  return GROUPS.map(({ name, pages, links }) => {
+    const own = pages.map((page) => item(pathOfPage(page), page.title, page === current));
+    const others = links.map(({ path, title }) => item(path, title, false));
+    return `<h2>${html(name)}</h2>\n<ul>${[...own, ...others].join("")}</ul>`;
+  }).join("\n");
+}
+
+function contents(parts: Rendered["parts"]): string {
+  const shown = parts.length > MOST_PARTS ? parts.filter(({ depth }) => depth === 2) : parts;
+  return shown
+    .map(({ anchor, title, depth }) => `<li class="depth-${depth}"><a href="#${anchor}">${title}</a></li>`)
+    .join("");
 }
 
 /** @param origin URL of this server, for examples */
 async function guidePage(page: GuidePage, origin: string, sources: string | null): Promise<string> {
-  const { body, parts } = render(page, await read(page, origin), sources);
-  const contents = parts.map(({ anchor, title }) => `<li><a href="#${anchor}">${title}</a></li>`).join("");
+  const { body, parts } = render(page, await readPage(page, origin), sources);
   return htmlDocument(
     `${page.title} · Taskwire`,
     `<meta name="color-scheme" content="light dark">
@@ -188,39 +131,9 @@ async function guidePage(page: GuidePage, origin: string, sources: string | null
 <div class="columns">
 <nav class="menu" aria-label="Pages">${menu(page)}</nav>
 <main>${body}</main>
-<nav class="contents" aria-label="On this page"><h2>On this page</h2><ul>${contents}</ul></nav>
+<nav class="contents" aria-label="On this page"><h2>On this page</h2><ul>${contents(parts)}</ul></nav>
 </div>`,
   );
-}
-
-/** A part of a page, as the search knows it. */
-export interface SearchEntry {
-  page: string;
-  title: string;
-  href: string;
-  text: string;
-}
-
-/** All parts of all pages: what stands between two headings. */
-async function searchEntries(origin: string): Promise<SearchEntry[]> {
-  const entries: SearchEntry[] = [];
-  for (const page of GUIDE) {
-    const nextAnchor = anchors();
-    let entry: SearchEntry = { page: page.title, title: page.title, href: pathOfPage(page), text: "" };
-    entries.push(entry);
-    for (const token of new Marked().lexer(await read(page, origin)) as Token[]) {
-      if (token.type === "html" && token.raw.startsWith("<!--")) continue;
-      if (token.type !== "heading") {
-        entry.text += ` ${token.raw.replace(/[`*|#>[\]]|\]\([^)]*\)|-{3,}/g, " ").replace(/\s+/g, " ")}`;
-        continue;
-      }
-      const { text } = token as Tokens.Heading;
-      const href = `${pathOfPage(page)}#${nextAnchor(text)}`;
-      entry = { page: page.title, title: text.replace(/[`*]/g, ""), href, text: "" };
-      entries.push(entry);
-    }
-  }
-  return entries;
 }
 
 /**
@@ -241,6 +154,11 @@ export const guidePages = (sources: string | null): [string, MakePage][] => [
   ]),
   [
     SEARCH_ENTRIES,
-    async (origin) => ({ type: JSON_TYPE, content: JSON.stringify(await searchEntries(origin)) }),
+    async (origin) => {
+      const [api, events] = await Promise.all(["docs/openapi.json", "docs/asyncapi.json"].map(readJson));
+      const documents = { api, events } as SearchedDocuments;
+      const entries = await searchEntries((page) => readPage(page, origin), documents);
+      return { type: JSON_TYPE, content: JSON.stringify(entries) };
+    },
   ],
 ];

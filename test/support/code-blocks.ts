@@ -1,7 +1,7 @@
 /** The blocks of code of the pages that people read, and what each page says about those that it has. */
 import { readFile } from "node:fs/promises";
 import { marked, type Token, type Tokens } from "marked";
-import { GUIDE } from "../../services/api-gateway/guide-pages.ts";
+import { GUIDE } from "../../services/api-gateway/guide-menu.ts";
 
 /**
  * A comment above a block: `not run: reason`, `run by file`, `runs on: what it says once it does` for a program that a
@@ -24,7 +24,10 @@ export interface CodeBlock {
 }
 
 /** The pages of the guide in its order, and the repository's first one. */
-export const PAGES_WITH_CODE: readonly string[] = ["README.md", ...GUIDE.map(({ file }) => file)];
+export const PAGES_WITH_CODE: readonly string[] = [
+  "README.md",
+  ...GUIDE.map(({ file }) => file).filter((file) => file.endsWith(".md")),
+];
 
 const MARK = /^<!--\s*(not run|run by|runs on|given):? ([\s\S]*?)\s*-->/;
 

@@ -31,7 +31,7 @@ describe("the image has", () => {
 
   test("each page of docs that the gateway serves", () => {
     const pages = [...read("services/api-gateway/web-pages.ts").matchAll(/"([\w-]+\.(?:md|json))"/g)];
-    const guide = [...read("services/api-gateway/guide-pages.ts").matchAll(/file: "([\w./-]+)"/g)];
+    const guide = [...read("services/api-gateway/guide-menu.ts").matchAll(/file: "([\w./-]+)"/g)];
     const names = [...pages.map(([, name]) => `docs/${name}`), ...guide.map(([, file]) => file as string)];
     expect(guide.length).toBeGreaterThan(10);
     expect(names).toContain("docs/openapi.json");

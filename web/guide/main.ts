@@ -1,14 +1,7 @@
 /** The search of `/guide`: over all parts of all pages, read when somebody wants to search. */
 import "./style.css";
 import { showTheme } from "../shared/theme.ts";
-
-/** As services/api-gateway/guide-pages.ts makes it. */
-interface Entry {
-  page: string;
-  title: string;
-  href: string;
-  text: string;
-}
+import { type Entry, find, wordsOf } from "./find.ts";
 
 const RESULTS = 10;
 const AROUND = 70;
@@ -23,19 +16,6 @@ async function read(): Promise<Entry[]> {
   const response = await fetch(input.dataset["entries"] as string);
   if (!response.ok) throw new Error(`${response.status}`);
   return (await response.json()) as Entry[];
-}
-
-/** A heading that begins with a word counts most; a part must have all words, by their beginnings. */
-function score({ title, page, text }: Entry, words: readonly string[]): number {
-  const [heading, body] = [` ${page} ${title}`.toLowerCase(), ` ${text}`.toLowerCase()];
-  let sum = 0;
-  for (const word of words) {
-    const inHeading = heading.includes(` ${word}`);
-    const count = body.split(word).length - 1;
-    if (!inHeading && count === 0) return 0;
-    sum += (inHeading ? 20 : 0) + Math.min(count, 5);
-  }
-  return sum;
 }
 
 /** The words around the first one that was found. */
@@ -65,17 +45,12 @@ function element(tag: string, text: string): HTMLElement {
 }
 
 async function search(): Promise<void> {
-  const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = wordsOf(input.value);
   if (words.length === 0) return close();
   entries ??= read();
   let found: Entry[];
   try {
-    found = (await entries)
-      .map((entry) => ({ entry, rank: score(entry, words) }))
-      .filter(({ rank }) => rank > 0)
-      .sort((a, b) => b.rank - a.rank)
-      .slice(0, RESULTS)
-      .map(({ entry }) => entry);
+    found = find(await entries, words).slice(0, RESULTS);
   } catch {
     // The next letter asks again.
     entries = null;
