@@ -16,8 +16,8 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** A run of chaos: half a minute of faults with a few writers and subscribers. */
 const CHAOS = { seed: "11", minutes: "0.5", scale: "0.3" };
 /** Schedules are played from the first seed on until one goes wrong. */
-const SCHEDULE_SEEDS = ["1", "2", "3"];
-const SCHEDULES_OF_SEED = "20000";
+const SCHEDULE_SEEDS = ["1", "2", "3", "4"];
+const SCHEDULES_OF_SEED = "40000";
 
 interface Found {
   by: string;
