@@ -1,10 +1,12 @@
-/** `npm run sdk:reference`: writes client/docs/api-reference.md, out of what client/src/index.ts exports and its comments. */
+/** `npm run sdk:reference`: writes client/docs/api-reference.md, out of what the client's entries export and its comments. */
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import ts from "typescript";
 
-const ENTRY = fileURLToPath(new URL("../client/src/index.ts", import.meta.url));
+const ENTRIES = ["index.ts", "indexeddb.ts"].map((name) =>
+  fileURLToPath(new URL(`../client/src/${name}`, import.meta.url)),
+);
 export const REFERENCE = new URL("../client/docs/api-reference.md", import.meta.url);
 /** Generated types, thousands of lines of them. */
 const LEFT_OUT = ["components", "paths"];
@@ -21,7 +23,8 @@ const CHAPTERS: Record<string, string[]> = {
     "ClientEvents",
     "Session",
   ],
-  Connection: ["ConnectionState", "ConnectionStatus", "ConnectionCode", "CODES", "Position"],
+  Connection: ["ConnectionState", "ConnectionStatus", "ConnectionCode", "CODES", "Transport", "Position"],
+  "Own projects": ["MeStore", "MeSnapshot", "OwnProject"],
   "Live projects": [
     "ProjectStore",
     "ProjectSnapshot",
@@ -87,7 +90,7 @@ function declarationText(declaration: ts.Declaration): string {
 
 /** The page. */
 export async function generateReference(): Promise<string> {
-  const program = ts.createProgram([ENTRY], {
+  const program = ts.createProgram(ENTRIES, {
     module: ts.ModuleKind.NodeNext,
     target: ts.ScriptTarget.ESNext,
     allowImportingTsExtensions: true,
@@ -96,11 +99,14 @@ export async function generateReference(): Promise<string> {
     types: ["node"],
   });
   const checker = program.getTypeChecker();
-  const source = program.getSourceFile(ENTRY);
-  const module = source && checker.getSymbolAtLocation(source);
-  if (module === undefined) throw new Error(`${ENTRY} exports nothing`);
+  const exportsOf = (entry: string): ts.Symbol[] => {
+    const source = program.getSourceFile(entry);
+    const module = source && checker.getSymbolAtLocation(source);
+    if (module === undefined) throw new Error(`${entry} exports nothing`);
+    return checker.getExportsOfModule(module);
+  };
   const texts = new Map<string, string>();
-  for (const exported of checker.getExportsOfModule(module)) {
+  for (const exported of ENTRIES.flatMap(exportsOf)) {
     const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported;
     const declaration = symbol.declarations?.[0];
     if (declaration !== undefined && !LEFT_OUT.includes(exported.name))
@@ -109,7 +115,7 @@ export async function generateReference(): Promise<string> {
   const lines = [
     "# API reference",
     "",
-    "Written by `npm run sdk:reference`, out of the doc comments of `client/src/index.ts`. [How to use it](../README.md).",
+    "Written by `npm run sdk:reference`, out of the doc comments of `client/src`. `indexedDbStorage` is imported from `@taskwire/client/indexeddb`. [How to use it](../README.md).",
   ];
   const chapter = (title: string, names: string[]): void => {
     lines.push("", `## ${title}`);

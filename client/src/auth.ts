@@ -3,6 +3,7 @@ import type { components } from "./api.ts";
 import { alone } from "./environment.ts";
 import type { Http, Tokens } from "./http.ts";
 import { isLoginNeeded, LOGIN_NEEDED, ProblemError } from "./problem.ts";
+import { readJson } from "./storage.ts";
 import type { ClientOptions, ClientStorage, Session, User } from "./types.ts";
 
 type Login = components["schemas"]["Login"];
@@ -12,8 +13,26 @@ export type Registration = components["schemas"]["AuthRegisterBody"];
 /** A token is renewed so long before it runs out, and a short one after two thirds of its time. */
 const RENEW_BEFORE_MS = 60_000;
 
-const renewAtOf = ({ expires_at, expires_in }: Session): number =>
+/** A token, and how long it is good. */
+type Lasting = Pick<Session, "access_token" | "expires_in" | "expires_at">;
+
+const renewAtOf = ({ expires_at, expires_in }: Lasting): number =>
   expires_at - Math.min(RENEW_BEFORE_MS, (expires_in * 1000) / 3);
+
+/** A token that the application gave. An access token says itself how long it is good; another one is good until it is refused. */
+function lastingOf(access_token: string): Lasting {
+  let expires_in = Infinity;
+  try {
+    const claims = atob((access_token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/"));
+    const { iat, exp } = JSON.parse(claims) as { iat: number; exp: number };
+    const left = exp - Date.now() / 1000;
+    // Where this machine's clock is wrong, the token's own span of time is what is left.
+    expires_in = (left > 0 ? Math.min(left, exp - iat) : exp - iat) || Infinity;
+  } catch {
+    // Not an access token.
+  }
+  return { access_token, expires_in, expires_at: Date.now() + expires_in * 1000 };
+}
 
 /** What is kept over reloads. In cookie mode no token is among it. */
 type Kept = Session | { user: User };
@@ -34,8 +53,10 @@ export class Auth implements Tokens {
   readonly #key: string;
   #session: Session | null;
   #user: User | null;
-  /** The token of `token` or `getToken`. */
-  #given: string | null;
+  /** The token of `token`. */
+  readonly #given: string | null;
+  /** The last one of `getToken`. */
+  #lent: Lasting | null = null;
   #renewing: Promise<string> | null = null;
   #restoring: Promise<User | null> | null = null;
 
@@ -59,7 +80,8 @@ export class Auth implements Tokens {
 
   /** When the token should be renewed, in milliseconds since 1970; null where that is not known. */
   get renewAt(): number | null {
-    return this.#session === null ? null : renewAtOf(this.#session);
+    const lasting = this.#lent ?? this.#session;
+    return lasting === null ? null : renewAtOf(lasting);
   }
 
   /** Whether the application brings the tokens. */
@@ -100,21 +122,19 @@ export class Auth implements Tokens {
   }
 
   async token(): Promise<string> {
-    const { getToken } = this.#options;
-    if (getToken !== undefined) return (this.#given ??= await getToken(null));
     if (this.#given !== null) return this.#given;
-    if (this.#session === null) await this.restore();
-    const session = this.#session;
-    if (session === null) {
-      if (this.#user === null) throw new ProblemError(LOGIN_NEEDED);
+    if (!this.isAsking && this.#session === null) await this.restore();
+    const lasting = this.#lent ?? this.#session;
+    if (lasting === null) {
+      if (!this.isAsking && this.#user === null) throw new ProblemError(LOGIN_NEEDED);
       return this.renew(null);
     }
-    if (Date.now() < renewAtOf(session)) return session.access_token;
+    if (Date.now() < renewAtOf(lasting)) return lasting.access_token;
     try {
-      return await this.renew(session.access_token);
+      return await this.renew(lasting.access_token);
     } catch (error) {
       // The token is good until it runs out.
-      if (!isLoginNeeded(error) && Date.now() < session.expires_at) return session.access_token;
+      if (!isLoginNeeded(error) && Date.now() < lasting.expires_at) return lasting.access_token;
       throw error;
     }
   }
@@ -151,7 +171,10 @@ export class Auth implements Tokens {
 
   async #renew(refused: string | null): Promise<string> {
     const { getToken } = this.#options;
-    if (getToken !== undefined) return (this.#given = await getToken(refused));
+    if (getToken !== undefined) {
+      this.#lent = lastingOf(await getToken(refused));
+      return this.#lent.access_token;
+    }
     // A token that the application brought once has no successor.
     if (this.#given !== null) throw new ProblemError(LOGIN_NEEDED);
     return alone(`${this.#options.prefix}refresh`, () => this.#refresh(refused));
@@ -213,12 +236,7 @@ export class Auth implements Tokens {
   }
 
   async #load(): Promise<Kept | null> {
-    try {
-      const text = await this.#options.storage.get(this.#key);
-      return text === null ? null : (JSON.parse(text) as Kept);
-    } catch (error) {
-      this.#options.failed(error);
-      return null;
-    }
+    const { storage, failed } = this.#options;
+    return (await readJson(storage, this.#key, failed)) as Kept | null;
   }
 }

@@ -6,6 +6,7 @@ import { Connection } from "./connection.ts";
 import { Cursors } from "./cursors.ts";
 import { ownOrigin, watchPage } from "./environment.ts";
 import { Http } from "./http.ts";
+import { Me } from "./me.ts";
 import { Store } from "./project-store.ts";
 import { memoryStorage, Saver } from "./storage.ts";
 import {
@@ -16,10 +17,13 @@ import {
   type ConnectionState,
   type EventOf,
   type EventType,
+  type MeStore,
   type Position,
   type ProjectStore,
+  type Transport,
   type User,
 } from "./types.ts";
+import { Ways } from "./ways.ts";
 
 const ATTEMPTS = 4;
 const TIMEOUT_MS = 30_000;
@@ -57,6 +61,7 @@ export class Client {
   readonly #failed: (error: unknown) => void;
   readonly #listeners = new Map<ListenerName, Set<Listener>>();
   readonly #stores = new Map<string, Store>();
+  #me: Me | null = null;
   readonly #unwatch: () => void;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -89,14 +94,14 @@ export class Client {
     this.#http.authorizeBy(this.#auth);
     this.rest = openapiFetch<paths>({
       baseUrl: `${url}/api/v1`,
-      fetch: this.#http.send,
+      fetch: (request) => this.#http.send(request),
       // The server takes lists as `a,b`.
       querySerializer: { array: { style: "form", explode: false } },
     });
     const [saver, prefix, failed] = [this.#saver, this.#prefix, this.#failed];
     this.#cursors = new Cursors({ storage: this.#storage, saver, prefix, failed });
     this.#connection = new Connection({
-      url: options.socketUrl ?? url,
+      ways: new Ways(options.socketUrl ?? url, this.#http),
       auth: this.#auth,
       cursors: this.#cursors,
       streams,
@@ -106,18 +111,21 @@ export class Client {
         event: (event) => {
           const { stream, type } = event;
           for (const store of this.#stores.values()) if (store.stream === stream) store.heard(event);
+          this.#me?.heard(event);
           this.#emit(type, event, stream);
           this.#emit("event", event, stream);
         },
         located: (stream, { seq, id, recovered }) => {
           for (const store of this.#stores.values())
             if (store.stream === stream) store.located({ seq, id, recovered });
+          if (!recovered) this.#me?.changed();
           const position: Position = { seq, id };
           this.#emit("located", { stream, position, recovered }, stream);
           if (!recovered) this.#emit("reset", { stream, position }, stream);
         },
         closed: (stream, problem) => {
           for (const store of this.#stores.values()) if (store.stream === stream) store.lost(problem);
+          this.#me?.changed();
           this.#emit("stream_closed", { stream, problem }, stream);
         },
       },
@@ -133,6 +141,11 @@ export class Client {
   /** The state of the connection. `on("connection", …)` tells each change. */
   get connection(): ConnectionState {
     return this.#connection.state;
+  }
+
+  /** How the client reaches the server now; null while it is not connected. */
+  get transport(): Transport | null {
+    return this.#connection.transport;
   }
 
   /** The login of before the reload. @returns its user; null where somebody has to log in */
@@ -167,7 +180,10 @@ export class Client {
     }
   }
 
-  /** Connects, and keeps connected until `disconnect`. Events that `on` names arrive from then on. */
+  /**
+   * Connects, and keeps connected until `disconnect`. Events that `on` names arrive from then on. Where the client waits before
+   * it tries again, or goes a worse way than by WebSocket, it tries now.
+   */
   connect(): void {
     this.#connection.connect();
   }
@@ -218,10 +234,25 @@ export class Client {
     return store;
   }
 
+  /** The live list of the user's own projects; the same store each time, until it is closed. */
+  me(): MeStore {
+    this.#me ??= new Me({
+      http: this.#http,
+      auth: this.#auth,
+      connection: this.#connection,
+      storage: this.#storage,
+      saver: this.#saver,
+      prefix: this.#prefix,
+      failed: this.#failed,
+      closed: () => (this.#me = null),
+    });
+    return this.#me;
+  }
+
   /** Ends everything: connection, stores, requests, timers. The client can't be used again. Resolves when all that was to be kept is written. */
   async close(): Promise<void> {
     this.#unwatch();
-    for (const store of [...this.#stores.values()]) store.close();
+    this.#closeStores();
     if (this.#connection.isWanted) this.#connection.disconnect();
     this.#listeners.clear();
     this.#http.close();
@@ -234,18 +265,24 @@ export class Client {
     return result;
   }
 
+  #closeStores(): void {
+    for (const store of [...this.#stores.values()]) store.close();
+    this.#me?.close();
+  }
+
   #flush(): void {
     for (const store of this.#stores.values()) store.flush();
   }
 
   #stateChanged(state: ConnectionState): void {
     for (const store of this.#stores.values()) store.connectionChanged(state.status === "ready");
+    this.#me?.connectionChanged();
     this.#emit("connection", state);
   }
 
   #userChanged(user: User | null): void {
     if (user === null) {
-      for (const store of [...this.#stores.values()]) store.close();
+      this.#closeStores();
       if (this.#connection.isWanted) this.#connection.disconnect(CODES.login);
       this.#cursors.clear();
     }

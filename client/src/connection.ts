@@ -1,8 +1,8 @@
 /**
- * Keeps a connection: a state machine over links (link.ts).
+ * Keeps a connection: a state machine over links (link.ts), which go the best way that the network lets through (ways.ts).
  *
- *     disconnected --connect()--> connecting --socket open--> catching-up --ready--> ready
- *     connecting, catching-up, ready --lost, expired, silent, hole, offline--> connecting
+ *     disconnected --connect()--> connecting --link open--> catching-up --ready--> ready
+ *     connecting, catching-up, ready --lost, expired, silent, hole, offline, better--> connecting
  *     any --disconnect(), login, refused, ended--> disconnected
  *
  * `connecting` covers the pauses between attempts. `#set` alone changes the state. A link that ended is never used again, and
@@ -11,7 +11,7 @@
 import type { Auth } from "./auth.ts";
 import type { Cursors } from "./cursors.ts";
 import { isOffline, watchPage } from "./environment.ts";
-import { type End, Link } from "./link.ts";
+import type { End, Link, LinkHandlers } from "./link.ts";
 import { Pause, pauseAfter } from "./pauses.ts";
 import { isLoginNeeded, LOGIN_NEEDED, type Problem } from "./problem.ts";
 import type { Located } from "./streams.ts";
@@ -22,7 +22,10 @@ import {
   type ConnectionStatus,
   type Position,
   type TaskwireEvent,
+  type Transport,
 } from "./types.ts";
+import { Upkeep } from "./upkeep.ts";
+import type { Ways } from "./ways.ts";
 
 /** What the connection tells. */
 export interface ConnectionHandlers {
@@ -35,7 +38,7 @@ export interface ConnectionHandlers {
 }
 
 export interface ConnectionOptions {
-  url: string;
+  ways: Ways;
   auth: Auth;
   cursors: Cursors;
   /** The only streams to join; undefined for all that the user has. */
@@ -47,12 +50,7 @@ export interface ConnectionOptions {
 
 /** Without any frame for so long the client gives up what it is being sent. */
 const SILENCE_MS = 30_000;
-/** How soon an open connection has to answer when the page comes back. */
-const PROBE_MS = 5000;
 const JOIN_AGAIN_MS = 1000;
-/** After a refresh that failed while the old token was still good. */
-const RENEW_AGAIN_MS = 5000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export class Connection {
   readonly #options: ConnectionOptions;
@@ -63,7 +61,8 @@ export class Connection {
   /** Counts calls of `connect` and `disconnect`: a loop of an earlier one ends. */
   #run = 0;
   #failures = 0;
-  #renewal: ReturnType<typeof setTimeout> | undefined;
+  /** Of the open link. */
+  #upkeep: Upkeep | null = null;
   #silence: ReturnType<typeof setTimeout> | undefined;
   #unwatch: (() => void) | null = null;
 
@@ -73,6 +72,11 @@ export class Connection {
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  /** How the open link reaches the server. */
+  get transport(): Transport | null {
+    return this.#link?.transport ?? null;
   }
 
   /** Where a stream is; undefined for one that the client does not have. */
@@ -87,7 +91,11 @@ export class Connection {
 
   /** Begins, or tries at once where it waits. */
   connect(): void {
-    if (this.isWanted) return this.#pause.end();
+    if (this.isWanted) {
+      this.#pause.end();
+      void this.#upkeep?.improve();
+      return;
+    }
     this.#run += 1;
     this.#failures = 0;
     this.#set("connecting", CODES.connect);
@@ -151,7 +159,9 @@ export class Connection {
         return auth.ended();
       }
       mustRefresh = isOver || end.next === "refresh" ? token : null;
-      if (end.next === "refresh" && status === "ready")
+      const isBlocked = status === "connecting" && end.next === "reconnect" && !isOffline();
+      if (isBlocked && this.#options.ways.next(end.problem !== null)) continue;
+      if ((end.next === "refresh" || end.code === CODES.better) && status === "ready")
         this.#set("connecting", end.code, { problem: end.problem });
       else await this.#wait(end.code, end.problem);
     }
@@ -167,7 +177,7 @@ export class Connection {
 
   /** @returns how the connection ended */
   #connectOnce(token: string): Promise<End> {
-    const { url, streams } = this.#options;
+    const { auth, ways, streams } = this.#options;
     const named = streams && [...new Set([...streams, ...this.#followed])];
     const cursors = Object.fromEntries(
       [...this.#options.cursors.positions].filter(([stream]) => named?.includes(stream) ?? true),
@@ -175,24 +185,23 @@ export class Connection {
     if (this.#state.retryAt !== null)
       this.#set("connecting", this.#state.code, { problem: this.#state.problem });
     return new Promise((resolve) => {
-      const link: Link = new Link(
-        url,
-        { token, cursors, ...(named && { streams: named }) },
-        {
-          opened: () => {
-            this.#set("catching-up", this.#state.code);
-            this.#expectFrames(link);
-            this.#renewLater(link);
-          },
-          received: (name, payload) => this.#receive(link, name, payload),
-          ended: (end) => {
-            clearTimeout(this.#renewal);
-            clearTimeout(this.#silence);
-            this.#link = null;
-            resolve(end);
-          },
+      // A link calls back when it has been made.
+      const handlers: LinkHandlers = {
+        opened: () => {
+          this.#expectFrames(link);
+          this.#upkeep = new Upkeep({ auth, ways, link, token });
+          this.#set("catching-up", this.#state.code);
         },
-      );
+        received: (name, payload) => this.#receive(link, name, payload),
+        ended: (end) => {
+          clearTimeout(this.#silence);
+          this.#upkeep?.stop();
+          this.#upkeep = null;
+          this.#link = null;
+          resolve(end);
+        },
+      };
+      const link = ways.open({ token, cursors, ...(named && { streams: named }) }, handlers, this.#failures);
       this.#link = link;
     });
   }
@@ -256,31 +265,10 @@ export class Connection {
     this.#silence = setTimeout(() => link.close({ code: CODES.silent }), SILENCE_MS);
   }
 
-  /** Gives the open socket a new token before its own runs out. @param leastMs the least time until then */
-  #renewLater(link: Link, leastMs = 0): void {
-    const { auth } = this.#options;
-    if (auth.renewAt === null) return;
-    clearTimeout(this.#renewal);
-    const ms = Math.min(Math.max(leastMs, auth.renewAt - Date.now()), LONGEST_TIMER_MS);
-    this.#renewal = setTimeout(() => void this.#renew(link), ms);
-  }
-
-  async #renew(link: Link, timeoutMs?: number): Promise<void> {
-    try {
-      const token = await this.#options.auth.token();
-      if (link !== this.#link) return;
-      // Where the token is refused the socket keeps the old one, and says so when that runs out.
-      const { problem } = await link.ask("authenticate", { token }, timeoutMs);
-      if (problem === undefined && link === this.#link) this.#renewLater(link, RENEW_AGAIN_MS);
-    } catch {
-      // The socket says `token_expired`, or has ended.
-    }
-  }
-
   /** The network or the user is back: a pause ends, and an open connection has to show that it is one. */
   #pageIsBack(): void {
     this.#pause.end();
-    if (this.#link !== null && this.#state.status === "ready") void this.#renew(this.#link, PROBE_MS);
+    if (this.#state.status === "ready") this.#upkeep?.probe();
   }
 
   #set(

@@ -20,6 +20,14 @@ export interface HttpOptions {
   cookie: boolean;
 }
 
+interface JsonOptions {
+  body?: object | undefined;
+  headers?: Record<string, string>;
+  /** Gives the request up. */
+  signal?: AbortSignal;
+  attempts?: number;
+}
+
 /** Routes that need no login, or make one. */
 const OPEN = /\/auth\/(login|register|refresh|verify-email|password\/(forgot|reset))$/;
 /** POSTs that take no `Idempotency-Key`. */
@@ -58,6 +66,11 @@ export class Http {
     this.#options = options;
   }
 
+  /** How long one attempt may take, in milliseconds. */
+  get timeout(): number {
+    return this.#options.timeout;
+  }
+
   /** Requests carry a token from now on. */
   authorizeBy(tokens: Tokens): void {
     this.#tokens = tokens;
@@ -71,17 +84,18 @@ export class Http {
 
   /**
    * Sends a request with a token, and once more with a new one after a 401.
+   * @param attempts how often it is sent at most while there is no answer
    * @throws NetworkError without an answer; ProblemError 401 where nobody is logged in
    */
-  send = async (request: Request): Promise<Response> => {
+  send = async (request: Request, attempts = this.#options.attempts): Promise<Response> => {
     const path = pathOf(request);
     if (request.method === "POST" && !KEYLESS.test(path) && !request.headers.has("Idempotency-Key"))
       request.headers.set("Idempotency-Key", newId());
-    if (this.#tokens === null || OPEN.test(path)) return this.#repeat(request);
+    if (this.#tokens === null || OPEN.test(path)) return this.#repeat(request, attempts);
     const token = await this.#tokens.token();
-    const answer = await this.#repeat(this.#authorized(request, token));
+    const answer = await this.#repeat(this.#authorized(request, token), attempts);
     if (answer.status !== 401) return answer;
-    return this.#repeat(this.#authorized(request, await this.#tokens.renew(token)));
+    return this.#repeat(this.#authorized(request, await this.#tokens.renew(token)), attempts);
   };
 
   /**
@@ -93,13 +107,15 @@ export class Http {
   async json(
     method: string,
     path: string,
-    { body, headers = {} }: { body?: object | undefined; headers?: Record<string, string> } = {},
+    { body, headers = {}, signal, attempts }: JsonOptions = {},
   ): Promise<unknown> {
     const response = await this.send(
       this.request(method, path, {
+        ...(signal !== undefined && { signal }),
         headers: { ...headers, ...(body !== undefined && { "Content-Type": "application/json" }) },
         ...(body !== undefined && { body: JSON.stringify(body) }),
       }),
+      attempts,
     );
     const text = await response.text();
     const read = (): unknown => {
@@ -125,10 +141,10 @@ export class Http {
   }
 
   /** Sends a request until it has an answer that is not a passing one. */
-  async #repeat(request: Request): Promise<Response> {
+  async #repeat(request: Request, attempts: number): Promise<Response> {
     for (let attempt = 1; ; attempt += 1) {
       if (this.#isClosed) throw new NetworkError("the client was closed");
-      const isLast = attempt >= this.#options.attempts;
+      const isLast = attempt >= attempts;
       let pause = pauseAfter(attempt);
       try {
         const response = await this.#once(request.clone());

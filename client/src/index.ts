@@ -2,7 +2,7 @@
 export { Client, createClient, type Filter, type Heard, type ListenerName } from "./client.ts";
 export type { components, paths } from "./api.ts";
 export { codeOf, NetworkError, type Problem, ProblemError, unwrap } from "./problem.ts";
-export { indexedDbStorage, memoryStorage, webStorage } from "./storage.ts";
+export { memoryStorage, webStorage } from "./storage.ts";
 export { CODES } from "./types.ts";
 export type * from "./types.ts";
 export { STATUSES } from "./view.ts";

@@ -1,7 +1,7 @@
-/** One connection to the server, from its handshake to its end. It does nothing by itself: see connection.ts. */
+/** A connection by socket.io. */
 import { io } from "socket.io-client";
 import type { Problem } from "./problem.ts";
-import { CODES, type ConnectionCode } from "./types.ts";
+import { CODES, type ConnectionCode, type Position, type Transport } from "./types.ts";
 
 /** What a client does after a connection has ended. */
 export type Next = "reconnect" | "refresh" | "login" | "stop";
@@ -23,7 +23,29 @@ export interface LinkHandlers {
 
 export type Answer = { problem?: Problem } & Record<string, unknown>;
 
-/** A connection that is not open after this time is given up. */
+/** What a client says when it connects. */
+export interface Handshake {
+  token: string;
+  /** The last event that it has of each stream. */
+  cursors: Record<string, Position>;
+  /** The only streams that it wants; absent for all. */
+  streams?: string[];
+}
+
+/** One connection to the server, from its handshake to its end. It does nothing by itself: see connection.ts. */
+export interface Link {
+  /** How it reaches the server. */
+  readonly transport: Transport;
+  /**
+   * Sends a request when those before it have been answered.
+   * @returns its answer; rejects when the connection ends before
+   */
+  ask(name: string, request: object, timeoutMs?: number): Promise<Answer>;
+  /** Ends the connection from this side. */
+  close(end: { code: ConnectionCode }): void;
+}
+
+/** A server that is reached, and has not taken the handshake after this time, is given up. */
 const OPEN_MS = 20_000;
 const ANSWER_MS = 30_000;
 
@@ -35,7 +57,7 @@ function refused(problem: Problem): End {
   return { next: "stop", code: CODES.refused, problem };
 }
 
-export class Link {
+export class SocketLink implements Link {
   readonly #handlers: LinkHandlers;
   readonly #socket: ReturnType<typeof io>;
   readonly #timer: ReturnType<typeof setTimeout>;
@@ -45,19 +67,26 @@ export class Link {
   #last: Promise<unknown> = Promise.resolve();
 
   /**
-   * Opens a connection: by WebSocket, and by polling where that is blocked.
+   * Opens a connection.
    * @param url the origin of the sockets
-   * @param auth the handshake: token, and the streams and cursors that the client names
+   * @param auth the handshake
+   * @param transports by which it may go: the first one opens it, and it changes over to the others where they work
+   * @param openMs in which the server must be reached, in milliseconds
    */
-  constructor(url: string, auth: object, handlers: LinkHandlers) {
+  constructor(
+    url: string,
+    auth: object,
+    handlers: LinkHandlers,
+    transports: ("websocket" | "polling")[] = ["websocket"],
+    openMs = OPEN_MS,
+  ) {
     this.#handlers = handlers;
     this.#socket = io(url, {
       path: "/ws",
-      transports: ["websocket", "polling"],
-      tryAllTransports: true,
+      transports,
       forceNew: true,
       reconnection: false,
-      timeout: OPEN_MS,
+      timeout: openMs,
       auth,
     });
     this.#timer = setTimeout(() => this.close({ code: CODES.silent }), OPEN_MS);
@@ -77,10 +106,10 @@ export class Link {
     });
   }
 
-  /**
-   * Sends a request when those before it have been answered.
-   * @returns its answer; rejects when the connection ends before
-   */
+  get transport(): Transport {
+    return this.#socket.io.engine?.transport?.name === "polling" ? "polling" : "websocket";
+  }
+
   ask(name: string, request: object, timeoutMs = ANSWER_MS): Promise<Answer> {
     const answer = this.#last.then(async (): Promise<Answer> => {
       if (this.#isOver) throw new Error("the connection has ended");
@@ -95,7 +124,6 @@ export class Link {
     return answer;
   }
 
-  /** Ends the connection from this side. */
   close({ code }: { code: ConnectionCode }): void {
     this.#end({ next: "reconnect", code, problem: null });
   }

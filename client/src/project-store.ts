@@ -24,6 +24,7 @@ import {
   type TaskwireEvent,
 } from "./types.ts";
 import { type Names, snapshotOf } from "./view.ts";
+import { Watchers } from "./watchers.ts";
 
 export interface StoreOptions {
   id: string;
@@ -49,7 +50,7 @@ export class Store implements ProjectStore {
   readonly #options: StoreOptions;
   readonly #replica: Replica;
   readonly #outbox: Outbox;
-  readonly #listeners = new Set<() => void>();
+  readonly #watchers: Watchers;
   #names: Names = new Map();
   #started: Promise<void> | null = null;
   /** Whose state and changes these are; null before they are loaded. */
@@ -58,8 +59,6 @@ export class Store implements ProjectStore {
   #isNaming = false;
   #snapshot: ProjectSnapshot | null = null;
   #isStale = true;
-  /** Whether the listeners know of the last change, or will hear of it. */
-  #isTelling = false;
   #saving: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: StoreOptions) {
@@ -67,6 +66,7 @@ export class Store implements ProjectStore {
     this.id = id;
     this.stream = `project:${id}`;
     this.#options = options;
+    this.#watchers = new Watchers(failed);
     const changed = (): void => this.#touch();
     this.#outbox = new Outbox({
       project: id,
@@ -93,8 +93,7 @@ export class Store implements ProjectStore {
 
   subscribe = (listener: () => void): (() => void) => {
     void this.#start();
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#watchers.add(listener);
   };
 
   getSnapshot = (): ProjectSnapshot => {
@@ -109,18 +108,13 @@ export class Store implements ProjectStore {
 
   async open(): Promise<ProjectSnapshot> {
     await this.#start();
-    for (;;) {
+    return this.#watchers.until(() => {
       const snapshot = this.getSnapshot();
       if (snapshot.status === "live") return snapshot;
       if (snapshot.problem !== null) throw new ProblemError(snapshot.problem);
       if (this.#isStopped) throw new Error("the store was closed");
-      await new Promise<void>((resolve) => {
-        const end = this.subscribe(() => {
-          end();
-          resolve();
-        });
-      });
-    }
+      return null;
+    });
   }
 
   close(): void {
@@ -319,19 +313,9 @@ export class Store implements ProjectStore {
       this.#saving ??= setTimeout(() => this.flush(), SAVE_EVERY_MS);
   }
 
-  /** Something else is to be shown; the listeners hear of it once for each turn of the event loop. */
+  /** Something else is to be shown. */
   #touch(): void {
     this.#isStale = true;
-    if (this.#isTelling) return;
-    this.#isTelling = true;
-    queueMicrotask(() => {
-      this.#isTelling = false;
-      for (const listener of [...this.#listeners])
-        try {
-          listener();
-        } catch (error) {
-          this.#options.failed(error);
-        }
-    });
+    this.#watchers.tell();
   }
 }

@@ -88,6 +88,12 @@ export interface ClientOptions {
  */
 export type ConnectionStatus = "disconnected" | "connecting" | "catching-up" | "ready";
 
+/**
+ * How the client reaches the server: by WebSocket; by HTTP requests of socket.io where WebSockets are blocked; by requests of
+ * the API where all of socket.io is blocked.
+ */
+export type Transport = "websocket" | "polling" | "sync";
+
 /** Why the connection has its status. Codes below 100 come back by themselves, those from 100 on do not. */
 export const CODES = {
   /** `connect()` was called. */
@@ -104,6 +110,8 @@ export const CODES = {
   hole: 6,
   /** The browser says that it has no network. */
   offline: 7,
+  /** A better way to the server works again: the client changes over to it. */
+  better: 8,
   /** Nobody has called `connect()` yet. */
   idle: 100,
   /** `disconnect()` was called. */
@@ -229,6 +237,30 @@ export interface ProjectSnapshot {
   readonly changes: readonly Change[];
   /** How many changes wait. */
   readonly waiting: number;
+}
+
+/** A project as the list of one's own shows it: `role` is the user's in it. */
+export type OwnProject = Schemas["ProjectItem"];
+
+/** Who the user is and in which projects, at one moment. It never changes: a new one takes its place. */
+export interface MeSnapshot {
+  /** `loading`: nothing to show yet. `live`: as the server has it. `stale`: what was known last. */
+  readonly status: "loading" | "live" | "stale";
+  /** Null where the application brings the tokens. */
+  readonly user: User | null;
+  /** The projects that the user is a member of, by name. A project that did not change is the same object. */
+  readonly projects: readonly OwnProject[];
+}
+
+/** The live list of one's own projects. It is kept up to date from the first `subscribe` or `open()` to `close()`. */
+export interface MeStore {
+  /** Calls back after each change of the snapshot, at most once for each turn of the event loop. @returns the end of it */
+  subscribe(listener: () => void): () => void;
+  /** The same object until something changes. */
+  getSnapshot(): MeSnapshot;
+  /** Resolves when the store is `live`. Rejects when it is closed. */
+  open(): Promise<MeSnapshot>;
+  close(): void;
 }
 
 /** A live project. It follows its stream from the first `subscribe` or `open()` to `close()`. */

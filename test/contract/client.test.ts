@@ -12,6 +12,7 @@ import {
   type TaskwireEvent,
   unwrap,
 } from "../../client/src/index.ts";
+import { createTokens } from "../../core/tokens.ts";
 import { until } from "../../local/until.ts";
 import { PASSWORD, type Person } from "../support/api.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
@@ -61,6 +62,13 @@ async function loggedIn({ username }: Person, storage?: ClientStorage, network?:
   return client;
 }
 
+/** The token that is kept is one that the server refuses. */
+async function spoil(storage: ClientStorage): Promise<void> {
+  const key = (await storage.keys("")).find((name) => name.endsWith("session")) as string;
+  const session = JSON.parse((await storage.get(key)) as string);
+  await storage.set(key, JSON.stringify({ ...session, access_token: "nonsense" }));
+}
+
 /** Two members of a project. */
 async function team(): Promise<{ ada: Person; ben: Person; project: string }> {
   const [ada, ben] = await Promise.all([node.api.person("ada"), node.api.person("ben")]);
@@ -105,9 +113,7 @@ describe("login and requests", () => {
     const { ada } = await team();
     const [storage, network] = [memoryStorage(), new Network()];
     const client = await loggedIn(ada, storage, network);
-    const key = (await storage.keys("")).find((name) => name.endsWith("session")) as string;
-    const session = JSON.parse((await storage.get(key)) as string);
-    await storage.set(key, JSON.stringify({ ...session, access_token: "nonsense" }));
+    await spoil(storage);
 
     const again = connect({ storage }, network);
     expect((await again.restore())?.id).toBe(ada.id);
@@ -201,6 +207,52 @@ describe("connection", () => {
     expect(ends.filter((code) => code !== CODES.connect)).toEqual([]);
   });
 
+  test("where the application gives the tokens an open socket gets another one before its own runs out", async () => {
+    const { ada, project } = await team();
+    const { access_token } = await node.api.must("POST", "/auth/login", {
+      login: ada.username,
+      password: PASSWORD,
+    });
+    const { actor } = createTokens(node.config).verify(access_token);
+    const short = createTokens({ ...node.config, ACCESS_TOKEN_TTL: 4 });
+    const [refused, ends]: [(string | null)[], number[]] = [[], []];
+    const client = connect({
+      getToken: async (token) => {
+        refused.push(token);
+        const given = short.sign(actor).token;
+        ends.push(short.verify(given).expiresAt);
+        return given;
+      },
+    });
+    const [heard, codes]: [string[], number[]] = [[], []];
+    client.on("task_created", ({ data }) => heard.push(data.task.title as string));
+    client.on("connection", ({ code }) => codes.push(code));
+    client.connect();
+    await eventually(() => client.connection.status === "ready");
+    const add = (title: string) => ada.api.must("POST", `/projects/${project}/tasks`, { title });
+    await add("1");
+    await eventually(() => refused.length === 2);
+    await add("2");
+    await eventually(() => Date.now() > (ends[0] as number));
+    await add("3");
+    await eventually(() => heard.length === 3);
+    expect(heard).toEqual(["1", "2", "3"]);
+    expect(refused[0]).toBeNull();
+    expect(new Set(codes)).toEqual(new Set([CODES.connect]));
+  });
+
+  test("clients that share a storage without Web Locks refresh one token, and all stay logged in", async () => {
+    const { ada } = await team();
+    const storage = memoryStorage();
+    await loggedIn(ada, storage);
+    await spoil(storage);
+    const tabs = [connect({ storage }), connect({ storage })];
+    await Promise.all(tabs.map((tab) => unwrap(tab.rest.GET("/projects"))));
+    for (const tab of tabs) expect(tab.user?.id).toBe(ada.id);
+    // What is kept is good for the next page.
+    await unwrap(connect({ storage }).rest.GET("/projects"));
+  });
+
   test("a personal token needs no login, and one that is refused is not tried again", async () => {
     const { ada, project } = await team();
     const { token } = await ada.api.must("POST", "/auth/tokens", {
@@ -214,6 +266,47 @@ describe("connection", () => {
     refused.connect();
     await eventually(() => refused.connection.code === CODES.login);
   });
+});
+
+test("me() has one's own projects with one's role, as they come, change and go", async () => {
+  const { ada, ben, project } = await team();
+  const storage = memoryStorage();
+  const client = await loggedIn(ben, storage);
+  const me = client.me();
+  const listed = async (...lines: string[]): Promise<void> => {
+    const now = (): string[] => me.getSnapshot().projects.map(({ name, role }) => `${name}: ${role}`);
+    await until(() => String(now()) === String(lines) && me.getSnapshot().status === "live", 5000);
+    expect(now()).toEqual(lines);
+  };
+  expect((await me.open()).user?.id).toBe(ben.id);
+  await listed("Launch: manager");
+  const member = `/projects/${project}/members/${ben.id}`;
+  await ada.api.must("PATCH", member, { role: "viewer" });
+  await listed("Launch: viewer");
+  await ada.api.must("PATCH", `/projects/${project}`, { name: "Liftoff" });
+  await listed("Liftoff: viewer");
+  const [liftoff] = me.getSnapshot().projects;
+  const { id: next } = await ada.api.must("POST", "/projects", { name: "Next" });
+  await ada.api.must("POST", `/projects/${next}/members`, { user_id: ben.id, role: "member" });
+  await ben.api.must("POST", "/projects", { name: "Mine" });
+  await listed("Liftoff: viewer", "Mine: owner", "Next: member");
+  // What did not change is the same object.
+  expect(me.getSnapshot().projects[0]).toBe(liftoff);
+  await ada.api.must("DELETE", member);
+  await listed("Mine: owner", "Next: member");
+  await ada.api.must("DELETE", `/projects/${next}`);
+  await listed("Mine: owner");
+  await ada.api.must("POST", `/projects/${next}/restore`);
+  await listed("Mine: owner", "Next: member");
+
+  // After a reload the list is there before the server has answered.
+  await client.close();
+  const network = new Network();
+  network.isUp = false;
+  const after = connect({ storage }, network).me();
+  after.subscribe(() => undefined);
+  await eventually(() => after.getSnapshot().projects.length === 2);
+  expect(after.getSnapshot().status).toBe("stale");
 });
 
 describe("a live project", () => {

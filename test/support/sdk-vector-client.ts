@@ -1,6 +1,6 @@
 /** The parts of the SDK that keep a client right, played with test vectors: connection, cursors and folding. */
 import { applyEvent, type Contents, emptyContents } from "../../client/src/fold.ts";
-import { type End, Link } from "../../client/src/link.ts";
+import { type End, SocketLink } from "../../client/src/link.ts";
 import { type Located, Streams } from "../../client/src/streams.ts";
 import { CODES, type Task, type TaskwireEvent } from "../../client/src/types.ts";
 import type { Wire } from "./answer.ts";
@@ -16,7 +16,7 @@ export class SdkVectorClient implements VectorClient {
   readonly #url: string;
   readonly #streams = new Streams();
   readonly #contents = new Map<string, Contents>();
-  #link: Link | null = null;
+  #link: SocketLink | null = null;
 
   constructor(url: string) {
     this.#url = url;
@@ -37,7 +37,7 @@ export class SdkVectorClient implements VectorClient {
   connect(auth: object): Promise<Wire> {
     this.ended = null;
     return new Promise((resolve) => {
-      const link: Link = new Link(this.#url, auth, {
+      const link: SocketLink = new SocketLink(this.#url, auth, {
         opened: () => {
           this.next = "connected";
           resolve(null);

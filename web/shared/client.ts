@@ -1,5 +1,6 @@
 /** The one client of a page. `/app` and `/events` keep their login in the same place. */
-import { createClient, indexedDbStorage } from "../../client/src/index.ts";
+import { createClient } from "../../client/src/index.ts";
+import { indexedDbStorage } from "../../client/src/indexeddb.ts";
 
 export const client = createClient({
   // Browsers keep a cookie that is `Secure` on https, and on this machine itself.
