@@ -22,9 +22,10 @@ export type FoundTask = TaskRow & Standing;
 
 const STANDING = `m.role AS project_role, p.status AS project_status, s.members_version`;
 /** `$2` is the caller's id. */
-const WITH_STANDING = `
+const WITH_ROLE = `
   LEFT JOIN projects.summaries p ON p.id = t.project_id
-  LEFT JOIN projects.memberships m ON m.project_id = t.project_id AND m.user_id = $2
+  LEFT JOIN projects.memberships m ON m.project_id = t.project_id AND m.user_id = $2`;
+const WITH_STANDING = `${WITH_ROLE}
   LEFT JOIN events.streams s ON s.name = 'project:' || t.project_id`;
 
 /** The rights in the project that a write was decided by; they must not have moved when it commits. */
@@ -77,13 +78,13 @@ export async function lockTasks(tx: Queryable, actor: Actor, ids: string[]): Pro
 
 /** A task with the project, the people and the category that it names. Plan: primary keys, and comments_task_idx. @throws Problem not-found */
 export async function findDetail(db: Queryable, actor: Actor, id: string): Promise<DetailRow> {
-  const [task] = await db.query<DetailRow & Standing>({
+  const [task] = await db.query<DetailRow & Pick<Standing, "project_role">>({
     name: "tasks-detail",
-    text: `SELECT ${taskColumns.selected}, ${STANDING}, p.slug AS project_slug, p.name AS project_name,
+    text: `SELECT ${taskColumns.selected}, m.role AS project_role, p.slug AS project_slug, p.name AS project_name,
                   c.name AS category_name, c.color AS category_color,
                   row_to_json(creator) AS creator, row_to_json(assignee) AS assignee,
                   (SELECT count(*) FROM tasks.comments WHERE task_id = t.id) AS comment_count
-           FROM tasks.tasks t ${WITH_STANDING} LEFT JOIN tasks.categories c ON c.id = t.category_id AND c.deleted_at IS NULL
+           FROM tasks.tasks t ${WITH_ROLE} LEFT JOIN tasks.categories c ON c.id = t.category_id AND c.deleted_at IS NULL
            LEFT JOIN users.people creator ON creator.id = t.created_by
            LEFT JOIN users.people assignee ON assignee.id = t.assigned_to
            WHERE t.id = $1 AND t.deleted_at IS NULL AND ${PROJECT_THERE}`,
