@@ -9,8 +9,8 @@ export type HashJob = { password: string } & ({ cost: number } | { hash: string 
 /** The answer: a hash, or whether it matches; or why there is none. */
 export type HashAnswer = { result: string | boolean } | { error: string };
 
-/** Added to the niceness of the process: the thread gets a tenth of a core that another one wants, too. */
-const NICER = 10;
+/** Added to the niceness of the process: the thread gets a quarter of a core that another one wants, too. */
+const NICER = 5;
 const NICEST = 19;
 
 // On Linux the priority is the calling thread's, elsewhere the process'.
