@@ -34,8 +34,12 @@ export class Balancer {
     return balancer;
   }
 
+  get port(): number {
+    return (this.#proxy as TcpProxy).port;
+  }
+
   get url(): string {
-    return `http://127.0.0.1:${this.#proxy?.port}`;
+    return `http://127.0.0.1:${this.port}`;
   }
 
   /** Breaks all connections: every client connects again at once. */

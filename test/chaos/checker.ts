@@ -1,6 +1,7 @@
 /** Judges a recording: pure functions, so that a run can be judged again. */
 import { checkAccess } from "./check-access.ts";
 import { checkDelivery } from "./check-delivery.ts";
+import { checkDragging } from "./check-dragging.ts";
 import { checkRewinds, type Rewind } from "./check-rewinds.ts";
 import { checkRows, checkWrites } from "./check-writes.ts";
 import { Findings } from "./findings.ts";
@@ -29,6 +30,7 @@ export function judge(recording: Recording): Verdict {
   checkWrites(recording, histories, findings);
   checkRows(recording, findings);
   checkStores(recording, findings);
+  checkDragging(recording, findings);
   const lateness = checkLateness(recording, histories, findings);
   for (const { node, how } of recording.exits) findings.add("processes_ended", `${node}: ${how}`);
   for (const { node, line } of recording.rejections) findings.add("unhandled_rejections", `${node}: ${line}`);

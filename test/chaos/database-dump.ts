@@ -4,7 +4,7 @@ import { isoTimestamp } from "../../mixins/database.ts";
 import { verify } from "../../scripts/verify/verify.ts";
 import { REDACTED } from "../../services/tasks/tasks.view.ts";
 import { digestOf } from "./digest.ts";
-import type { FinalState, LogRow } from "./recording.ts";
+import type { FinalState, LoggedMove, LogRow } from "./recording.ts";
 
 const { TIMESTAMPTZ, INT8 } = pg.types.builtins as unknown as Record<string, number>;
 const types: pg.CustomTypesConfig = {
@@ -98,6 +98,26 @@ export const dumpLog = (url: string): Promise<LogRow[]> =>
         ...(earlier && { earlier: earlier.map(({ digest, until }) => ({ digest, until })) }),
       };
     });
+  });
+
+/** What happened to the cards of a board, and how the cards of its column stand. */
+export const dumpBoard = (
+  url: string,
+  project: string,
+  column: string,
+): Promise<{ moves: LoggedMove[]; order: string[] }> =>
+  session(url, async (client) => {
+    const { rows: moves } = await client.query<LoggedMove>(
+      `SELECT request_id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 * 1000 AS committed,
+              data->'task'->>'id' AS task, data->'task'->>'status' AS status, data->'task'->>'position' AS position
+       FROM events.log WHERE stream = 'project:' || $1 AND data->'task' IS NOT NULL ORDER BY seq`,
+      [project],
+    );
+    const { rows } = await client.query<{ id: string }>(
+      "SELECT id FROM tasks.tasks WHERE project_id = $1 AND status = $2 AND deleted_at IS NULL ORDER BY position",
+      [project, column],
+    );
+    return { moves, order: rows.map(({ id }) => id) };
   });
 
 /** The last events of each stream that `forgetEvents` leaves. */

@@ -14,6 +14,7 @@ export const FINDINGS = {
   streams_missing: "streams that a subscriber should have had at the end",
   state_differs: "tasks whose fold differs from REST at the end",
   store_differs: "stores of the SDK that differ from REST at the end",
+  order_differs: "cards that are elsewhere than the last one who dragged them put them",
   store_waits: "changes of the SDK that were not sent at the end",
   sessions_lost: "sessions refused or ended without a cause",
   unredacted: "redacted texts that stayed, or were sent afterwards",

@@ -1,4 +1,4 @@
-/** `npm run chaos -- [--seed N] [--minutes M | --faults N] [--only FAULT,FAULT] [--scale S] [--clients sdk] | --rolling | --judge FILE`: docs/chaos.md. */
+/** `npm run chaos -- [--seed N] [--minutes M | --faults N] [--only FAULT,FAULT] [--scale S] [--clients sdk|dragging] | --rolling | --judge FILE`: docs/chaos.md. */
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,8 @@ import { report } from "./report.ts";
 import { run } from "./run.ts";
 
 const USAGE =
-  "Usage: npm run chaos -- [--seed N] [--minutes M | --faults N] [--only FAULT,FAULT] [--scale S] [--clients sdk] | --rolling [--scale S] | --judge FILE";
+  "Usage: npm run chaos -- [--seed N] [--minutes M | --faults N] [--only FAULT,FAULT] [--scale S] [--clients sdk|dragging] | --rolling [--scale S] | --judge FILE";
+const CLIENTS = ["none", "sdk", "dragging"] as const;
 const [DEFAULT_MINUTES, MAX_MINUTES] = [1, 24 * 60];
 const RECORDINGS = ".data/chaos";
 /** Milliseconds that each part has to end. */
@@ -62,10 +63,10 @@ function options() {
     (value) => value === undefined,
   );
   if (isRolling && !isAlone) throw new Error(USAGE);
-  const isKind = values.clients === undefined || values.clients === "sdk";
-  if (!isKind || !Number.isInteger(seed) || !isLength || !(scale > 0 && scale <= 10)) throw new Error(USAGE);
-  const hasSdk = values.clients === "sdk";
-  return { seed, length, isRolling, scale, only, hasSdk, file: values.judge };
+  const clients = CLIENTS.find((kind) => kind === (values.clients ?? "none"));
+  if (clients === undefined) throw new Error(USAGE);
+  if (!Number.isInteger(seed) || !isLength || !(scale > 0 && scale <= 10)) throw new Error(USAGE);
+  return { seed, length, isRolling, scale, only, clients, file: values.judge };
 }
 
 /** Ends what was started, the last first. */
@@ -91,21 +92,15 @@ let stopping = Promise.resolve();
 const stopAll = (): Promise<void> => (stopping = stopping.then(stopParts));
 
 async function record(aborting: AbortSignal): Promise<Recording> {
-  const { seed, length, isRolling, scale, only, hasSdk } = options();
+  const { file: _file, ...what } = options();
   const folder = await mkdtemp(join(tmpdir(), "taskwire-chaos-"));
   stops.push({ part: "the folder", stop: () => rm(folder, { recursive: true, force: true }) });
   // Postgres' own user must reach the folder.
   await chmod(folder, 0o755);
   const own = (part: string, stop: () => unknown): void => void stops.push({ part, stop });
-  const recording = await run(
-    { seed, length, isRolling, scale, only, hasSdk, folder },
-    own,
-    say,
-    progress,
-    aborting,
-  );
+  const recording = await run({ ...what, folder }, own, say, progress, aborting);
   await mkdir(RECORDINGS, { recursive: true });
-  const file = join(RECORDINGS, `seed-${seed}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.gz`);
+  const file = join(RECORDINGS, `seed-${what.seed}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.gz`);
   await writeRecording(file, recording);
   say(`\nThe recording is in ${file}`);
   return recording;

@@ -138,6 +138,41 @@ export interface StoreReport {
   errors: string[];
 }
 
+/** A card that a client dragged, and what became of that. */
+export interface Drag {
+  /** The id of the change, which its event has as `request_id`. */
+  id: string;
+  client: string;
+  at: Time;
+  task: string;
+  /** The column that it was put into. */
+  status: string;
+  /** The card next to which it was put, if any. */
+  before?: string;
+  after?: string;
+  /** `waits`: not answered at the end. Else the code of the problem that refused it. */
+  outcome: string;
+}
+
+/** A change of a card in the log, in the log's order. */
+export interface LoggedMove {
+  request_id: string | null;
+  committed: Time;
+  task: string;
+  status: string;
+  position: string;
+}
+
+/** The board of a run in which clients drag. */
+export interface Dragging {
+  drags: Drag[];
+  /** How often the network of a client broke. */
+  cuts: number;
+  moves: LoggedMove[];
+  /** The cards of the column in their order, as `Postgres`, `REST` and each client have it. */
+  orders: Record<string, string[]>;
+}
+
 export interface Recording {
   seed: number;
   began: Time;
@@ -153,6 +188,8 @@ export interface Recording {
   rest: Record<string, Record<string, string>>;
   /** Of runs with clients of the SDK. */
   stores?: StoreReport[];
+  /** Of runs in which they drag. */
+  dragging?: Dragging;
   exits: { node: string; at: Time; how: string }[];
   rejections: { node: string; line: string }[];
   /** Resident bytes of each node, sampled. */

@@ -1,5 +1,6 @@
 /** The table at the end of a run. */
 import { readFileSync } from "node:fs";
+import { countDrags } from "./check-dragging.ts";
 import { isFailed } from "./check-writes.ts";
 import type { Verdict } from "./checker.ts";
 import { type Finding, FINDINGS } from "./findings.ts";
@@ -127,6 +128,28 @@ function storesTable({ stores = [] }: Recording): string[] {
   ];
 }
 
+/** What became of the drags, and who has the column in which order. */
+function draggingTables({ dragging }: Recording): string[] {
+  if (dragging === undefined) return [];
+  const { drags, cuts, orders } = dragging;
+  const { moved, inPlace, others } = countDrags(dragging);
+  const names = [...countBy(Object.keys(orders), (name) => String(orders[name])).values()];
+  return [
+    table([
+      ["drags", "count"],
+      ["asked", drags.length],
+      ["moved their card", moved],
+      ["found it in its place", inPlace],
+      ...[...others].map(([outcome, count]): [string, number] => [outcome, count]),
+      ["networks broken meanwhile", cuts],
+    ]),
+    table([
+      ["the same order of cards", "has so many"],
+      ...names.map((list) => [list.join(", "), list.length]),
+    ]),
+  ];
+}
+
 function memoryTable({ memory }: Recording): string {
   const rows = Object.entries(memory).map(([name, samples]) => {
     const most = samples.reduce((a, b) => Math.max(a, b), 0);
@@ -244,6 +267,7 @@ export function report(recording: Recording, verdict: Verdict): string {
     failuresTable(recording),
     subscribersTable(recording),
     ...storesTable(recording),
+    ...draggingTables(recording),
     latenessTable(verdict),
     memoryTable(recording),
     findingsTable(verdict),

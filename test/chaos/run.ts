@@ -1,13 +1,14 @@
 /** One run: starts the system, lets writers and faults loose on it, waits until all is quiet, and records what happened. */
 import { setTimeout as delay } from "node:timers/promises";
 import { until } from "../../local/until.ts";
-import { dumpLog, dumpState, forgetEvents } from "./database-dump.ts";
+import { dumpBoard, dumpLog, dumpState, forgetEvents } from "./database-dump.ts";
 import { digestOf } from "./digest.ts";
+import { COLUMN, fillColumn, Network } from "./dragging.ts";
 import { runFaults } from "./fault-schedule.ts";
 import { HttpClient } from "./http-client.ts";
 import { Random } from "./random.ts";
 import { Reader } from "./reader.ts";
-import type { FaultSpan, History, Recording } from "./recording.ts";
+import type { Dragging, FaultSpan, History, Recording } from "./recording.ts";
 import { runRolling } from "./rolling.ts";
 import type { Subscriber } from "./subscriber.ts";
 import { SdkClient } from "./sdk-client.ts";
@@ -28,18 +29,24 @@ export interface RunOptions {
   only: string[];
   /** The share of writers and subscribers that there are. */
   scale: number;
-  /** Clients of the SDK take part, whose stores must be what REST says in the end. */
-  hasSdk: boolean;
+  /**
+   * Clients of the SDK that take part, whose stores must be what REST says in the end: `sdk` write beside the writers,
+   * `dragging` are the only ones who write, and drag the cards of one column.
+   */
+  clients: "none" | "sdk" | "dragging";
   /** Empty, and open to Postgres' user. */
   folder: string;
 }
 
 const SUBSCRIBERS = 100;
-const SIZES = { writers: 20, watchers: 10, guests: 6, staff: 2, projects: 10 };
+const SIZES = { writers: 20, watchers: 10, guests: 6, staff: 2, projects: 10, share: 0.4 };
+/** Of a run in which they drag: one project, and everybody in it; and who looks on. */
+const DRAGGING_SIZES = { watchers: 0, guests: 0, staff: 0, projects: 1, share: 1 };
+const ONLOOKERS = 20;
 /** Clients of the SDK, and the projects that each of them keeps. */
 const [SDK_CLIENTS, SDK_PROJECTS] = [10, 2];
-/** Milliseconds between two writes of one writer. */
-const PAUSE_MS = 600;
+/** Milliseconds between two writes of one writer, and between two drags of one client. */
+const [PAUSE_MS, DRAG_PAUSE_MS] = [600, 1000];
 /** Of a rollout: sockets, and reads a second beside the writers' 33 writes. */
 const [ROLLING_SOCKETS, ROLLING_READS] = [200, 167];
 const CONNECTED_WITHIN_MS = 30_000;
@@ -51,7 +58,7 @@ const PROGRESS_MS = 1000;
 const WELL_MS = 1000;
 
 export async function run(
-  { seed, length, isRolling, only, scale, hasSdk, folder }: RunOptions,
+  { seed, length, isRolling, only, scale, clients, folder }: RunOptions,
   own: Own,
   say: (line: string) => void,
   onProgress: (line: string) => void,
@@ -70,32 +77,41 @@ export async function run(
   );
 
   say("making users and projects");
-  const sizes = { ...SIZES, writers: scaled(SIZES.writers), watchers: scaled(SIZES.watchers) };
+  const isDragging = clients === "dragging";
+  const many = { writers: scaled(SIZES.writers), watchers: scaled(SIZES.watchers) };
+  const sizes = { ...SIZES, ...many, ...(isDragging && DRAGGING_SIZES) };
   const world = await World.make(http, topology.mails, sizes, random.fork());
   const urls = { sockets: topology.sockets.url, api: topology.streams.url };
   const subscribers = isRolling
     ? makeSubscribers(world, scaled(ROLLING_SOCKETS), urls, random.fork(), signals, SOCKETS)
-    : makeSubscribers(world, scaled(SUBSCRIBERS), urls, random.fork(), signals);
+    : makeSubscribers(world, scaled(isDragging ? ONLOOKERS : SUBSCRIBERS), urls, random.fork(), signals);
   own("subscribers", () => subscribers.forEach((one) => one.stop()));
   for (const one of subscribers) one.start();
   const connected = (): number => subscribers.filter(({ isConnected }) => isConnected).length;
   await until(() => connected() === subscribers.length, CONNECTED_WITHIN_MS);
 
+  if (isDragging) await fillColumn(world, world.projects[0] as Project);
+
   const began = Date.now();
   const end = length.faults === undefined ? began + length.minutes * 60_000 : Infinity;
   const ending = new AbortController();
-  const writers = world.writers.map(
+  const writers = (isDragging ? [] : world.writers).map(
     (user) => new Writer(world, random.fork(), user, isRolling ? taskWrites : WRITES),
   );
   const writing = writers.map((writer) => writer.run(ending.signal, PAUSE_MS));
   if (isRolling)
     writing.push(new Reader(world, random.fork()).run(ending.signal, Math.round(ROLLING_READS * scale)));
   // Drawn last: a seed makes the same choices with them and without them.
-  const sdk = hasSdk ? makeSdkClients(world, scaled(SDK_CLIENTS), topology, random.fork()) : [];
+  const networks = isDragging ? await openNetworks(world, topology, own) : [];
+  const sdk =
+    clients === "none" ? [] : makeSdkClients(world, scaled(SDK_CLIENTS), topology, networks, random.fork());
   own("clients of the SDK", () => Promise.all(sdk.map((one) => one.stop())));
-  writing.push(...sdk.map((one) => one.run(ending.signal, PAUSE_MS)));
+  writing.push(...sdk.map((one) => one.run(ending.signal, isDragging ? DRAG_PAUSE_MS : PAUSE_MS)));
+  writing.push(...networks.map((network) => network.run(ending.signal, random.fork())));
   const how = isRolling ? "while each node restarts, and dies" : describe(length);
-  say(`${writers.length} writers and ${subscribers.length} subscribers ${how}, seed ${seed}`);
+  say(
+    `${isDragging ? sdk.length : writers.length} writers and ${subscribers.length} subscribers ${how}, seed ${seed}`,
+  );
   const progress = setInterval(() => {
     const broken = spans
       .filter(({ ended }) => ended === Infinity)
@@ -130,6 +146,7 @@ export async function run(
   ending.abort();
   await Promise.all(writing);
   signal.throwIfAborted();
+  await Promise.all(sdk.map((one) => one.settle()));
   const absent = await quiet(signals, subscribers);
   const stores = (await Promise.all(sdk.map((one) => one.report()))).flat();
   const ended = Date.now();
@@ -150,27 +167,65 @@ export async function run(
     histories,
     state: await dumpState(url),
     rest: listed,
-    ...(hasSdk && { stores }),
+    ...(clients !== "none" && { stores }),
+    ...(isDragging && { dragging: await readDragging(world, url, sdk, networks) }),
     exits: topology.exits,
     rejections: topology.rejections,
     memory: topology.memory,
   };
 }
 
-/** Clients of writers, who stay in their projects. */
+const openNetworks = (world: World, topology: Topology, own: Own): Promise<Network[]> =>
+  Promise.all(world.writers.map((_, n) => Network.open(n, topology, own)));
+
+/**
+ * Clients of writers, who stay in their projects.
+ * @param networks those by which they drag, one each; none for others
+ */
 function makeSdkClients(
   world: World,
   count: number,
   { api, sockets }: Topology,
+  networks: Network[],
   random: Random,
 ): SdkClient[] {
   const users = world.writers.filter((user) => world.projectsOf(user).length > 0);
-  return Array.from({ length: Math.min(count, users.length) }, (_, n) => {
+  return Array.from({ length: Math.min(networks.length || count, users.length) }, (_, n) => {
     const user = users[n] as World["writers"][number];
     const projects = world.projectsOf(user).slice(0, SDK_PROJECTS);
-    const urls = { api: () => api.url, sockets: sockets.url };
-    return new SdkClient({ name: `sdk${n}`, user, projects, urls, world, random: random.fork() });
+    const way = networks[n]?.urls;
+    const urls = { api: () => way?.api ?? api.url, sockets: way?.sockets ?? sockets.url };
+    const isDragging = way !== undefined;
+    return new SdkClient({ name: `sdk${n}`, user, projects, urls, world, random: random.fork(), isDragging });
   });
+}
+
+/** The column as Postgres, REST and each store have it, and who dragged what. */
+async function readDragging(
+  world: World,
+  url: string,
+  clients: SdkClient[],
+  networks: Network[],
+): Promise<Dragging> {
+  const [project] = world.projects as [Project];
+  const session = await world.logIn(project.owner);
+  const { body } = await world.http.send(
+    { method: "GET", path: `/projects/${project.id}/tasks?status=${COLUMN}&sort=position&limit=100` },
+    { user: project.owner.id, token: session?.token ?? "" },
+    { action: "tasks.list" },
+  );
+  const { moves, order } = await dumpBoard(url, project.id, COLUMN);
+  const boards = clients.map((client) => ({ name: client.name, ...client.board() }));
+  return {
+    drags: boards.flatMap(({ drags }) => drags),
+    cuts: networks.reduce((sum, { cuts }) => sum + cuts, 0),
+    moves,
+    orders: {
+      Postgres: order,
+      REST: ((body?.items ?? []) as { id: string }[]).map(({ id }) => id),
+      ...Object.fromEntries(boards.map(({ name, order: own }) => [name, own])),
+    },
+  };
 }
 
 const describe = (length: RunOptions["length"]): string =>

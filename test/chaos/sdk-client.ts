@@ -1,10 +1,12 @@
 /**
- * A client of the SDK: it keeps live stores of its user's projects, and writes by their outboxes. It goes away and comes back
- * with what its storage has. At the end each store must be what REST says.
+ * A client of the SDK: it keeps live stores of its user's projects, and writes by their outboxes, or drags cards and does
+ * nothing else. It goes away and comes back with what its storage has. At the end each store must be what REST says.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import {
+  type Change,
   type Client,
+  codeOf,
   type Comment,
   createClient,
   memoryStorage,
@@ -16,8 +18,9 @@ import {
 } from "../../client/src/index.ts";
 import { until } from "../../local/until.ts";
 import { digestOf } from "./digest.ts";
+import { drag, orderOf } from "./dragging.ts";
 import type { Random } from "./random.ts";
-import type { StoreReport } from "./recording.ts";
+import type { Drag, StoreReport } from "./recording.ts";
 import type { Project, User, World } from "./world.ts";
 
 export interface SdkOptions {
@@ -28,12 +31,15 @@ export interface SdkOptions {
   urls: { api: () => string; sockets: string };
   world: World;
   random: Random;
+  /** Its writes are drags. */
+  isDragging?: boolean;
 }
 
 /** How often it leaves and comes back in place of a write. */
 const RELOADS = 0.03;
 const AGAIN_AFTER_MS = 500;
-const QUIET_WITHIN_MS = 60_000;
+const BUSY_ATTEMPTS = 40;
+const SETTLED_WITHIN_MS = 120_000;
 const ACTIONS = { create: 6, update: 6, move: 6, transition: 3, comment: 4, delete: 1 } as const;
 const STATUSES: Status[] = ["pending", "in_progress", "completed", "cancelled"];
 
@@ -45,6 +51,8 @@ export class SdkClient {
   #client: Client;
   #stores: ProjectStore[] = [];
   readonly #made = new Map<string, number>();
+  /** By the ids of the changes. */
+  readonly #drags = new Map<string, Drag>();
   #isOver = false;
 
   constructor(options: SdkOptions) {
@@ -63,23 +71,33 @@ export class SdkClient {
     }
   }
 
-  /** Waits until nothing waits any more, and compares. */
-  async report(): Promise<StoreReport[]> {
+  /** Waits until nothing waits any more, as long as that may take on a busy machine. */
+  async settle(): Promise<void> {
     const isQuiet = (): boolean =>
       this.#stores
         .map((store) => store.getSnapshot())
         .every(({ status, waiting }) => status === "closed" || (status === "live" && waiting === 0));
-    // What was built on a refused creation waits for its user's decision, as long as that is there.
-    const decide = (): void => {
-      for (const store of this.#stores)
-        for (const { id, state } of store.getSnapshot().changes)
-          if (state === "failed" || state === "conflict") store.discard(id);
-    };
     await until(() => {
-      decide();
+      // What was built on a refused creation waits for its user's decision, as long as that is there.
+      for (const store of this.#stores) for (const change of refusedIn(store)) this.#discard(store, change);
       return isQuiet();
-    }, QUIET_WITHIN_MS);
+    }, SETTLED_WITHIN_MS);
+  }
+
+  /** Compares each store with REST, once nobody writes any more. */
+  report(): Promise<StoreReport[]> {
     return Promise.all(this.#stores.map((store) => this.#compare(store)));
+  }
+
+  /** The drags so far, and the column as its user sees it. */
+  board(): { drags: Drag[]; order: string[] } {
+    const [snapshot] = this.#stores.map((store) => store.getSnapshot());
+    const waiting = new Set(snapshot?.changes.map(({ id }) => id));
+    const drags = [...this.#drags.values()].map((one) => ({
+      ...one,
+      outcome: one.outcome || (waiting.has(one.id) ? "waits" : "done"),
+    }));
+    return { drags, order: snapshot === undefined ? [] : orderOf(snapshot) };
   }
 
   async stop(): Promise<void> {
@@ -118,18 +136,33 @@ export class SdkClient {
     this.#client = this.#open();
   }
 
+  /** Takes back what was refused. */
+  #discard(store: ProjectStore, { id, problem }: Change): void {
+    const dragged = this.#drags.get(id);
+    if (dragged !== undefined) dragged.outcome = problem === null ? "discarded" : codeOf(problem);
+    store.discard(id);
+  }
+
+  #drag(store: ProjectStore): void {
+    const dragged = drag(store, this.#options.random);
+    if (dragged === null) return;
+    const { change: id, ...what } = dragged;
+    this.#drags.set(id, { id, client: this.name, at: Date.now(), ...what, outcome: "" });
+  }
+
   /** One change, of what a user sees. */
   #write(): void {
-    const { random, world, projects } = this.#options;
+    const { random, world, projects, isDragging = false } = this.#options;
     const project = random.pick(projects);
     const store = this.#client.project(project.id);
-    const { tasks, columns, changes, status } = store.getSnapshot();
+    const { tasks, columns, status } = store.getSnapshot();
     // A user decides what was refused: it goes, or is sent again.
-    const refused = changes.find(({ state }) => state === "failed" || state === "conflict");
+    const [refused] = refusedIn(store);
     if (refused !== undefined)
-      return random.next() < 0.3 ? store.retry(refused.id) : store.discard(refused.id);
+      return !isDragging && random.next() < 0.3 ? store.retry(refused.id) : this.#discard(store, refused);
     if (status === "closed" || status === "loading") return;
     this.#made.set(store.id, (this.#made.get(store.id) ?? 0) + 1);
+    if (isDragging) return this.#drag(store);
     const action = random.weighted(ACTIONS) as keyof typeof ACTIONS;
     if (action === "create" || tasks.size === 0) return void store.create({ title: world.title(project) });
     const { id } = random.pick([...tasks.values()]);
@@ -178,8 +211,16 @@ export class SdkClient {
   async #read(project: string): Promise<Map<string, string> | null> {
     const { urls } = this.#options;
     const headers = { Authorization: `Bearer ${await this.#token()}` };
-    const response = await fetch(`${urls.api()}/projects/${project}/snapshot`, { headers });
+    const ask = (): Promise<Response> => fetch(`${urls.api()}/projects/${project}/snapshot`, { headers });
+    let response = await ask();
+    // All clients read at once, and a node reads a few snapshots at a time.
+    for (let attempt = 0; response.status === 503 && attempt < BUSY_ATTEMPTS; attempt++) {
+      await response.body?.cancel();
+      await delay(AGAIN_AFTER_MS);
+      response = await ask();
+    }
     if (response.status === 404) return null;
+    if (!response.ok) throw new Error(`the snapshot of ${project} is answered ${response.status}`);
     const lines = (await response.text()).trimEnd().split("\n");
     const items = lines.map((line) => JSON.parse(line) as { type: string; data: Task | Comment | Member });
     return new Map(
@@ -189,6 +230,10 @@ export class SdkClient {
     );
   }
 }
+
+/** Changes that wait for their user's decision. */
+const refusedIn = (store: ProjectStore): Change[] =>
+  store.getSnapshot().changes.filter(({ state }) => state === "failed" || state === "conflict");
 
 /** Texts of comments, each of which was written once. */
 function doubledIn({ comments }: ProjectSnapshot): string[] {

@@ -23,15 +23,18 @@ export class TcpProxy {
   readonly #server: Server;
   readonly #links = new Set<Link>();
   readonly #route: Route;
+  readonly #localAddress: string | undefined;
   #state: NetworkState = "open";
 
-  private constructor(route: Route) {
+  private constructor(route: Route, localAddress: string | undefined) {
     this.#route = route;
+    this.#localAddress = localAddress;
     this.#server = createServer({ allowHalfOpen: false, noDelay: true }, (client) => this.#accept(client));
   }
 
-  static async listen(route: Route): Promise<TcpProxy> {
-    const proxy = new TcpProxy(route);
+  /** @param localAddress what servers see as the address of its clients, of 127.0.0.0/8 */
+  static async listen(route: Route, localAddress?: string): Promise<TcpProxy> {
+    const proxy = new TcpProxy(route, localAddress);
     await new Promise<void>((resolve, reject) => {
       proxy.#server.once("error", reject).listen(0, "127.0.0.1", resolve);
     });
@@ -72,7 +75,13 @@ export class TcpProxy {
     if (client.destroyed) return;
     const port = this.#state === "cut" ? undefined : this.#route(client, tried);
     if (port === undefined || tried.includes(port)) return void client.resetAndDestroy();
-    const server = connect({ port, host: "127.0.0.1", noDelay: true });
+    const [host, localAddress] = ["127.0.0.1", this.#localAddress];
+    const server = connect({
+      port,
+      host,
+      noDelay: true,
+      ...(localAddress !== undefined && { localAddress }),
+    });
     const retry = (): void => this.#connect(client, [...tried, port]);
     server.once("error", retry);
     server.once("connect", () => {

@@ -84,6 +84,8 @@ export interface Sizes {
   /** Users who are managers of all projects at times, and members of none. */
   staff: number;
   projects: number;
+  /** The chance of a user to be in a project. */
+  share: number;
 }
 
 export class World {
@@ -118,7 +120,7 @@ export class World {
       passwords: [ADMIN.password],
       isGone: false,
     };
-    for (let n = 0; n < sizes.projects; n++) await world.#makeProject(n, random);
+    for (let n = 0; n < sizes.projects; n++) await world.#makeProject(n, sizes.share, random);
     return world;
   }
 
@@ -220,7 +222,7 @@ export class World {
     throw new Error(`${prefix} can't be registered`);
   }
 
-  async #makeProject(n: number, random: Random): Promise<void> {
+  async #makeProject(n: number, share: number, random: Random): Promise<void> {
     const owner = this.writers[n % this.writers.length] as User;
     const session = await this.logIn(owner);
     if (session === null) throw new Error(`${owner.name} can't log in`);
@@ -229,7 +231,7 @@ export class World {
     const members = new Set([owner]);
     this.projects.push({ id, founder: owner, owner, members, tasks: [], comments: [] });
     for (const user of this.users) {
-      const isMember = user !== owner && (this.guests.includes(user) || random.next() < 0.4);
+      const isMember = user !== owner && (this.guests.includes(user) || random.next() < share);
       const role = this.writers.includes(user) ? random.pick(["member", "manager"]) : random.pick(ROLES);
       if (!isMember) continue;
       await this.#must(as, "POST", `/projects/${id}/members`, { user_id: user.id, role });

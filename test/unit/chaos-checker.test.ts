@@ -6,6 +6,9 @@ import { judge } from "../chaos/checker.ts";
 import { type Finding, FINDINGS } from "../chaos/findings.ts";
 import {
   type Call,
+  type Drag,
+  type Dragging,
+  type LoggedMove,
   readRecording,
   type Recording,
   type Signal,
@@ -59,6 +62,35 @@ const storeOf = (more: Partial<StoreReport>): StoreReport => ({
   errors: [],
   ...more,
 });
+
+const moveOf = (task: string, position: string, more: Partial<LoggedMove> = {}): LoggedMove => ({
+  request_id: null,
+  committed: 1,
+  task,
+  status: "pending",
+  position,
+  ...more,
+});
+/** The card c is dragged before a, of a column a, b, c. */
+function draggingOf({
+  drag,
+  moved,
+  ...more
+}: Partial<Dragging> & { drag?: Partial<Drag>; moved?: LoggedMove[] }): Dragging {
+  const order = ["c", "a", "b"];
+  return {
+    drags: [
+      { id: "d", client: "sdk0", at: 2, task: "c", status: "pending", before: "a", outcome: "done", ...drag },
+    ],
+    cuts: 0,
+    moves: [
+      ...[moveOf("a", "1"), moveOf("b", "2"), moveOf("c", "3")],
+      ...(moved ?? [moveOf("c", "05", { request_id: "d", committed: 3 })]),
+    ],
+    orders: { Postgres: order, REST: order, sdk0: order },
+    ...more,
+  };
+}
 
 /** What is spoiled, how, and what the checker counts then. */
 const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<Record<Finding, number>>][] = [
@@ -267,6 +299,43 @@ const MUTATIONS: [what: string, spoil: (recording: Recording) => void, Partial<R
       insert(r, { kind: "closed", reason: "transport close", client: "ann", connection: 1, at: r.ended });
     },
     { slow_return: 1 },
+  ],
+  ["a card is dragged as it should be", (r) => (r.dragging = draggingOf({})), {}],
+  [
+    "a card stands already where it is dragged",
+    (r) => (r.dragging = draggingOf({ drag: { before: "b", task: "a" }, moved: [] })),
+    {},
+  ],
+  [
+    "a drag that was done is not in the log",
+    (r) => (r.dragging = draggingOf({ moved: [] })),
+    { acknowledged_gone: 1 },
+  ],
+  [
+    "a drag happens twice",
+    (r) =>
+      (r.dragging = draggingOf({
+        moved: ["05", "06"].map((position) => moveOf("c", position, { request_id: "d", committed: 3 })),
+      })),
+    { doubled: 1 },
+  ],
+  [
+    "a drag that was refused is in the log",
+    (r) => (r.dragging = draggingOf({ drag: { outcome: "neighbour-moved" } })),
+    { refused_written: 1 },
+  ],
+  [
+    "a drag puts its card elsewhere",
+    (r) => (r.dragging = draggingOf({ moved: [moveOf("c", "15", { request_id: "d", committed: 3 })] })),
+    { order_differs: 1 },
+  ],
+  [
+    "one client has another order",
+    (r) => {
+      r.dragging = draggingOf({});
+      r.dragging.orders["sdk0"] = ["a", "c", "b"];
+    },
+    { order_differs: 1 },
   ],
   [
     "a store of the SDK ends with another state",
