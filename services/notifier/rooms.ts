@@ -47,6 +47,8 @@ export class Rooms {
   /** Rooms with a pass under way: the one that had a turn is the last. */
   readonly #busy = new Set<Room>();
   readonly #turnMs: number;
+  /** When the turn is over that the flushes of this pass through the event loop share; null before the first of them. */
+  #turnEnd: number | null = null;
   #isScheduled = false;
 
   /** @param turnMs milliseconds of a turn; 0 has one socket written in each */
@@ -111,8 +113,8 @@ export class Rooms {
   /** Sends what was added, a socket's events of one stream in one write. Some hundred sockets are written now. */
   flush(): void {
     if (this.#fresh.size === 0) return;
-    const end = performance.now() + this.#turnMs;
-    let isOver = false;
+    let isOver = this.#isOver();
+    const end = (this.#turnEnd ??= performance.now() + this.#turnMs);
     for (const room of this.#fresh) {
       this.#busy.add(room);
       if (!isOver) this.#turn(room, end);
@@ -193,20 +195,29 @@ export class Rooms {
     return (room.batch = { after: seq, frames, bytes });
   }
 
-  /** Gives the rooms under way their turns, as long as there are any. */
+  #isOver(): boolean {
+    return this.#turnEnd !== null && performance.now() >= this.#turnEnd;
+  }
+
+  /** Gives the rooms under way their turns, as long as there are any: one in each pass through the event loop. */
   #schedule(): void {
-    if (this.#isScheduled || this.#busy.size === 0) return;
+    if (this.#isScheduled || (this.#busy.size === 0 && this.#turnEnd === null)) return;
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
-      const end = performance.now() + this.#turnMs;
-      for (const room of [...this.#busy]) {
-        if (!this.#busy.delete(room)) continue;
-        this.#busy.add(room);
-        this.#turn(room, end);
-        if (performance.now() >= end) break;
-      }
+      const isOver = this.#isOver();
+      this.#turnEnd = null;
+      if (!isOver) this.#writeBusy(performance.now() + this.#turnMs);
       this.#schedule();
     });
+  }
+
+  #writeBusy(end: number): void {
+    for (const room of [...this.#busy]) {
+      if (!this.#busy.delete(room)) continue;
+      this.#busy.add(room);
+      this.#turn(room, end);
+      if (performance.now() >= end) return;
+    }
   }
 }
