@@ -29,26 +29,31 @@ export function readHeads(db: Queryable, names: string[]): Promise<StreamHead[]>
   });
 }
 
-/** What a reader knows of streams, each at the same place of all lists: thousands of objects a second would be garbage. */
-export interface Known {
-  names: string[];
-  /** 0 for a stream without an event. */
-  heads: number[];
-  /** The ids of the heads. */
-  ids: (string | null)[];
-  versions: number[];
+/** What a reader knows of streams, as Postgres' text of four arrays. */
+export type Known = readonly [names: string, heads: string, ids: string, versions: string];
+
+/**
+ * What a reader knows of streams as text. Names, numbers and ids need no quotes, and pg would look for them in each of some
+ * thousand elements.
+ * @param streams a stream without an event is at 0
+ */
+export function knownOf(streams: readonly { name: string; at: Position; version: number }[]): Known {
+  const text = (of: (one: (typeof streams)[number]) => string | number): string =>
+    `{${streams.map(of).join()}}`;
+  return [
+    text(({ name }) => name),
+    text(({ at }) => at.seq),
+    text(({ at }) => at.id ?? "NULL"),
+    text(({ version }) => version),
+  ];
 }
 
 /**
  * The heads of those streams that are elsewhere than a reader knows. Most are where they were, so the names travel and no
  * row comes back. Plan: primary key of events.streams, for each name.
  */
-export async function readMoved(
-  db: Queryable,
-  { names, heads, ids, versions }: Known,
-): Promise<StreamHead[]> {
-  if (names.length === 0) return [];
-  return db.query({
+export const readMoved = (db: Queryable, known: Known): Promise<StreamHead[]> =>
+  db.query({
     name: "events-moved",
     text: `SELECT known.name, coalesce(s.head, 0) AS head, s.last_id, coalesce(s.members_version, 0) AS members_version
            FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::bigint[])
@@ -56,15 +61,8 @@ export async function readMoved(
            LEFT JOIN events.streams s ON s.name = known.name
            WHERE coalesce(s.head, 0) <> known.head OR s.last_id IS DISTINCT FROM known.last_id
              OR coalesce(s.members_version, 0) <> known.members_version`,
-    values: [
-      // Names, numbers and ids need no quotes, and pg would look for them in each of some thousand elements.
-      `{${names.join()}}`,
-      `{${heads.join()}}`,
-      `{${ids.map((id) => id ?? "NULL").join()}}`,
-      `{${versions.join()}}`,
-    ],
+    values: [...known],
   });
-}
 
 /** A part of one stream's log: what follows a reader's position, up to a number. */
 export interface Span {

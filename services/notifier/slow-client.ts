@@ -61,11 +61,10 @@ export function answeredOn(conn: Conn, connection: Connection): void {
 }
 
 /** Bytes that wait for a client, about. */
-export function waitingBytes(conn: Conn): number {
+export function waitingBytes(conn: Conn, backlog = backlogs.get(conn)): number {
   const { writeBuffer, transport } = internals(conn);
   let bytes = transport.socket?.bufferedAmount ?? 0;
   for (const { data } of writeBuffer) bytes += FRAME_OVERHEAD_BYTES + (data?.length ?? 0);
-  const backlog = backlogs.get(conn);
   if (backlog !== undefined) for (const { writableLength } of backlog.answers) bytes += writableLength;
   return bytes;
 }
@@ -83,10 +82,12 @@ export function slowSockets<Of extends AnySocket>(
   const ofUsers = new Map<string, number>();
   // Thousands of sockets are looked at each second, and nothing waits for most of them.
   for (const socket of sockets) {
-    const bytes = waitingBytes(socket.conn);
+    const { conn } = socket;
+    const known = backlogs.get(conn);
+    const bytes = waitingBytes(conn, known);
     ofNode += bytes;
     const isLasting = bytes > MAX_LASTING_BYTES;
-    const backlog = isLasting ? backlogOf(socket.conn) : backlogs.get(socket.conn);
+    const backlog = isLasting ? backlogOf(conn) : known;
     const again = isLasting && backlog?.wasSlow === true;
     if (backlog !== undefined) backlog.wasSlow = isLasting;
     if (bytes <= SLOW_BYTES) continue;

@@ -14,15 +14,15 @@ import {
   type StreamHead,
 } from "../../mixins/event-log.queries.ts";
 import { batched } from "./batched.ts";
+import { BeatQuestions } from "./beat-questions.ts";
 import type { TailMetrics } from "./notifier-metrics.ts";
 import { type Step, StreamTail } from "./stream-tail.ts";
 
 /** Events that a tail reads and sends in one turn: even the longest ones fit into what may wait for a socket. */
 const PAGE_EVENTS = 50;
-/** Streams that a beat asks for by one statement. */
-const BEAT_STREAMS = 1000;
 
 export interface Entry {
+  readonly name: string;
   readonly tail: StreamTail;
   /** The first read of the stream's position. */
   opened: Promise<void>;
@@ -53,6 +53,7 @@ interface Listeners {
 
 export class Tails {
   readonly #entries = new Map<string, Entry>();
+  readonly #questions = new BeatQuestions();
   readonly #db: Database;
   readonly #log: Log<"warn">;
   readonly #metrics: TailMetrics;
@@ -122,6 +123,7 @@ export class Tails {
     opened.catch(() => {});
     for (const name of missing)
       this.#entries.set(name, {
+        name,
         tail: new StreamTail(),
         opened,
         membersVersion: 0,
@@ -134,7 +136,8 @@ export class Tails {
       names.map((name) => {
         const entry = this.#entries.get(name) as Entry;
         entry.joining += 1;
-        return [name, entry];
+        // All that hold the name hold this one string.
+        return [entry.name, entry];
       }),
     );
   }
@@ -180,19 +183,7 @@ export class Tails {
    * @throws Problem database-unavailable
    */
   async beat(): Promise<void> {
-    let known = nothingKnown();
-    for (const [name, { tail, membersVersion }] of this.#entries) {
-      if (tail.state === "idle") continue;
-      known.names.push(name);
-      // A tail that waits for something is told its head in any case.
-      known.heads.push(tail.isBehind ? -1 : tail.last.seq);
-      known.ids.push(tail.last.id);
-      known.versions.push(membersVersion);
-      if (known.names.length < BEAT_STREAMS) continue;
-      await this.#askMoved(known);
-      known = nothingKnown();
-    }
-    await this.#askMoved(known);
+    for (const known of this.#questions.of(this.#entries.values())) await this.#askMoved(known);
   }
 
   async #askMoved(known: Known): Promise<void> {
@@ -288,6 +279,5 @@ export class Tails {
   }
 }
 
-const nothingKnown = (): Known => ({ names: [], heads: [], ids: [], versions: [] });
 const noHead = (name: string): StreamHead => ({ name, head: 0, last_id: null, members_version: 0 });
 const positionOf = ({ head, last_id }: StreamHead): Position => ({ seq: head, id: last_id });

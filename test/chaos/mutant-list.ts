@@ -28,9 +28,9 @@ const bySchedules = (...edits: Edit[]): Mutant => ({ edits, foundBy: "schedules"
 
 export const MUTANTS: Record<string, Mutant> = {
   "no beat": bySchedules({
-    file: TAILS,
-    from: 'if (tail.state === "idle") continue;\n      known',
-    to: "if (tail.state) continue;\n      known",
+    file: "services/notifier/beat-questions.ts",
+    from: 'if (tail.state === "idle") continue;',
+    to: "if (tail.state) continue;",
   }),
   "no place for a hint": byChaos("redis-cut,redis-unsubscribed", {
     file: TAIL,
@@ -39,13 +39,13 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "a removed member keeps the stream": byChaos("none", {
     file: STREAMS,
-    from: "this.#rooms.leave(socket, name);\n    socket.emit(",
-    to: "socket.emit(",
+    from: "this.#rooms.leave(socket, name);\n    tell(socket.conn, ",
+    to: "tell(socket.conn, ",
   }),
   "a removed member is not told": byChaos("none", {
     file: STREAMS,
-    from: 'socket.emit("stream_closed", {',
-    to: 'socket.emit("stream_shut", {',
+    from: 'tell(socket.conn, "stream_closed", {',
+    to: 'tell(socket.conn, "stream_shut" as "stream_closed", {',
   }),
   "a cursor is off by one": byChaos("mass-reconnect", {
     file: REPLAY,
@@ -207,6 +207,11 @@ export const MUTANTS: Record<string, Mutant> = {
     file: TAILS,
     from: "\n        await this.#recheck(head, entry);\n      this",
     to: " {}\n      this",
+  }),
+  "the beat asks what it asked before": bySchedules({
+    file: "services/notifier/beat-questions.ts",
+    from: "        this.#places[size] !== place ||\n",
+    to: "",
   }),
   "another history is sent before access is checked": bySchedules({
     file: TAILS,

@@ -1,0 +1,72 @@
+/**
+ * What the beat asks Postgres, each second: whether some thousand streams are where their tails are. Most are at rest, so the
+ * text of a question stays the same until one of its streams moves, and the beat compares what it is made of.
+ */
+import type { Position } from "../../core/events.ts";
+import { type Known, knownOf } from "../../mixins/event-log.queries.ts";
+import type { Entry } from "./tails.ts";
+
+/** Streams that one statement asks for. */
+const STREAMS = 1000;
+
+/** Where no stream is: a tail that waits for something is told its head in any case. */
+const ELSEWHERE: Position = { seq: -1, id: null };
+
+class BeatQuestion {
+  known: Known = knownOf([]);
+  readonly #entries: Entry[] = [];
+  readonly #places: Position[] = [];
+  readonly #versions: number[] = [];
+
+  /** Asks for the next streams. @returns whether there are any */
+  take(entries: Iterator<Entry>): boolean {
+    let size = 0;
+    let isSame = true;
+    while (size < STREAMS) {
+      const { value: entry, done } = entries.next();
+      if (done === true) break;
+      const { tail, membersVersion } = entry as Entry;
+      if (tail.state === "idle") continue;
+      // A tail that moves has another object as its last position.
+      const place = tail.isBehind ? ELSEWHERE : tail.last;
+      if (
+        this.#entries[size] !== entry ||
+        this.#places[size] !== place ||
+        this.#versions[size] !== membersVersion
+      ) {
+        isSame = false;
+        this.#entries[size] = entry as Entry;
+        this.#places[size] = place;
+        this.#versions[size] = membersVersion;
+      }
+      size += 1;
+    }
+    if (isSame && size === this.#entries.length) return size > 0;
+    this.#entries.length = this.#places.length = this.#versions.length = size;
+    this.known = knownOf(
+      this.#entries.map(({ name }, nth) => ({
+        name,
+        at: this.#places[nth] as Position,
+        version: this.#versions[nth] as number,
+      })),
+    );
+    return size > 0;
+  }
+}
+
+export class BeatQuestions {
+  readonly #questions: BeatQuestion[] = [];
+
+  /** The questions of a beat, each made when it is asked. */
+  *of(entries: Iterator<Entry>): Generator<Known> {
+    for (let nth = 0; ; nth++) {
+      const question = (this.#questions[nth] ??= new BeatQuestion());
+      if (!question.take(entries)) {
+        // Streams that are gone are not held by their question.
+        this.#questions.length = nth;
+        return;
+      }
+      yield question.known;
+    }
+  }
+}
