@@ -1,6 +1,7 @@
 /** The way of a socket from its handshake to `ready` (docs/reference.md, Connecting). */
 import { Problem, problemCode, type ProblemCode } from "../../core/errors.ts";
 import { currentScope, endScope, openScope, placeOf, runIn, traceparentOf } from "../../core/trace.ts";
+import { forgetFrame, holdWrites, releaseWrites } from "./frames.ts";
 import { type Handshake, parseHandshake } from "./handshake.ts";
 import type { Notifier } from "./notifier.state.ts";
 import { requestIdOf } from "./refusals.ts";
@@ -55,6 +56,8 @@ export function refuseOrAdmit(self: Notifier, socket: ClientSocket, next: (error
     admit(self, socket).then(
       () => {
         end("admitted", null);
+        // socket.io's answer leaves together with `ready`, which most sockets get at once.
+        holdWrites(socket.conn);
         next();
       },
       (error: unknown) => {
@@ -71,14 +74,18 @@ export function refuseOrAdmit(self: Notifier, socket: ClientSocket, next: (error
   );
 }
 
-/** In place of the handshakes of all sockets that are open. */
-const FORGOTTEN = Object.freeze({ headers: {}, query: {}, auth: {} });
+/** In place of the handshakes of all sockets that are open, and of the acknowledgements that the server waits for. */
+const FORGOTTEN = {
+  handshake: Object.freeze({ headers: {}, query: {}, auth: {} }),
+  acks: new Map<never, never>(),
+};
 
 /** Forgets the request that opened a socket: it is a fifth of what a socket holds in memory, and nobody asks for it. */
 function forgetRequest(socket: ClientSocket): void {
   socket.data.handshake = null;
-  Object.assign(socket, { handshake: FORGOTTEN });
+  Object.assign(socket, FORGOTTEN);
   Object.assign(socket.conn, { request: null });
+  forgetFrame(socket.conn);
 }
 
 /** Serves a socket that was admitted. */
@@ -104,8 +111,11 @@ export function serve(self: Notifier, socket: ClientSocket): void {
   if (ended) return dismiss(socket, "session_ended", SESSION_ENDED);
   socket.onAny(self.onRequest);
   const charge = (streams: number) => self.limits.charge(socket.data.actor.id, streams);
-  self.streams.connect(socket, handshake as Handshake, charge).catch((error: unknown) => {
-    self.logger.warn(`socket ${socket.id} could not join its streams: its client connects again`, error);
-    closeConnection(socket);
-  });
+  self.streams
+    .connect(socket, handshake as Handshake, charge)
+    .catch((error: unknown) => {
+      self.logger.warn(`socket ${socket.id} could not join its streams: its client connects again`, error);
+      closeConnection(socket);
+    })
+    .finally(() => releaseWrites(socket.conn));
 }

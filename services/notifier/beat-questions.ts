@@ -4,7 +4,7 @@
  */
 import type { Position } from "../../core/events.ts";
 import { type Known, knownOf } from "../../mixins/event-log.queries.ts";
-import type { Entry } from "./tails.ts";
+import type { StreamTail } from "./stream-tail.ts";
 
 /** Streams that one statement asks for. */
 const STREAMS = 1000;
@@ -12,20 +12,28 @@ const STREAMS = 1000;
 /** Where no stream is: a tail that waits for something is told its head in any case. */
 const ELSEWHERE: Position = { seq: -1, id: null };
 
+/** A stream that this node follows. */
+interface Followed {
+  readonly name: string;
+  readonly tail: StreamTail;
+  /** As this node knows it. */
+  membersVersion: number;
+}
+
 class BeatQuestion {
   known: Known = knownOf([]);
-  readonly #entries: Entry[] = [];
+  readonly #entries: Followed[] = [];
   readonly #places: Position[] = [];
   readonly #versions: number[] = [];
 
   /** Asks for the next streams. @returns whether there are any */
-  take(entries: Iterator<Entry>): boolean {
+  take(entries: MapIterator<Followed>): boolean {
     let size = 0;
     let isSame = true;
     while (size < STREAMS) {
       const { value: entry, done } = entries.next();
       if (done === true) break;
-      const { tail, membersVersion } = entry as Entry;
+      const { tail, membersVersion } = entry;
       if (tail.state === "idle") continue;
       // A tail that moves has another object as its last position.
       const place = tail.isBehind ? ELSEWHERE : tail.last;
@@ -35,7 +43,7 @@ class BeatQuestion {
         this.#versions[size] !== membersVersion
       ) {
         isSame = false;
-        this.#entries[size] = entry as Entry;
+        this.#entries[size] = entry;
         this.#places[size] = place;
         this.#versions[size] = membersVersion;
       }
@@ -58,7 +66,7 @@ export class BeatQuestions {
   readonly #questions: BeatQuestion[] = [];
 
   /** The questions of a beat, each made when it is asked. */
-  *of(entries: Iterator<Entry>): Generator<Known> {
+  *of(entries: MapIterator<Followed>): Generator<Known> {
     for (let nth = 0; ; nth++) {
       const question = (this.#questions[nth] ??= new BeatQuestion());
       if (!question.take(entries)) {

@@ -104,7 +104,7 @@ export class SocketEndpoint {
     const address = clientAddress(conn.request, this.#config);
     this.#unauthenticated.set(conn, address);
     this.#ofAddress.set(address, (this.#ofAddress.get(address) ?? 0) + 1);
-    conn.once("close", () => {
+    conn.on("close", () => {
       this.authenticated(conn);
       this.#heartbeat.remove(conn);
     });

@@ -5,6 +5,7 @@
  */
 import type { Socket as Connection } from "node:net";
 import type { Socket } from "socket.io";
+import type { ServerFrames } from "./notifier.contract.ts";
 
 export interface Frame {
   /** socket.io's packet. */
@@ -22,11 +23,21 @@ const [LENGTH_16, LENGTH_64] = [126, 127];
 /** `readyState` of a WebSocket that is open. */
 const OPEN = 1;
 
+/** ws' reader of frames. */
+interface Receiver {
+  /** 0 before a frame. */
+  _state: number;
+  _mask?: Buffer | undefined;
+}
+
 /** Parts of engine.io and ws that their types leave out. */
 interface Internals {
   readyState: string;
   writeBuffer: unknown[];
-  transport: { name: string; socket?: { readyState: number; _socket?: Connection } };
+  transport: {
+    name: string;
+    socket?: { readyState: number; _socket?: Connection; _receiver?: Receiver };
+  };
   write(packet: string, options?: { wsPreEncodedFrame?: Buffer[] }): void;
 }
 const internals = (conn: Socket["conn"]): Internals => conn as unknown as Internals;
@@ -63,10 +74,44 @@ export function openConnection(conn: Socket["conn"]): Connection | null {
   return socket?.readyState === OPEN ? (socket._socket ?? null) : null;
 }
 
+/** Forgets the mask of the client's last frame, which ws has as a part of all that came with it. */
+export function forgetFrame(conn: Socket["conn"]): void {
+  const { _receiver: receiver } = internals(conn).transport.socket ?? {};
+  // It is of use within its frame alone.
+  if (receiver?._state === 0) receiver._mask = undefined;
+}
+
 /** Has all that is written to a connection in this turn of the event loop leave in one write. */
 export function writeTogether(connection: Pick<Connection, "cork" | "uncork">): void {
   connection.cork();
   setImmediate(() => connection.uncork());
+}
+
+/** Milliseconds that writes are held back at most. */
+const HOLD_MS = 20;
+
+const held = new WeakMap<Connection, NodeJS.Timeout>();
+
+/** Holds back what is written to an open WebSocket, until `releaseWrites` or for HOLD_MS: it leaves in one write then. */
+export function holdWrites(conn: Socket["conn"]): void {
+  const connection = openConnection(conn);
+  if (connection === null || held.has(connection)) return;
+  connection.cork();
+  held.set(connection, setTimeout(release, HOLD_MS, connection));
+}
+
+/** Has what `holdWrites` holds back leave. */
+export function releaseWrites(conn: Socket["conn"]): void {
+  const connection = internals(conn).transport.socket?._socket;
+  if (connection != null) release(connection);
+}
+
+function release(connection: Connection): void {
+  const timer = held.get(connection);
+  if (timer === undefined) return;
+  clearTimeout(timer);
+  held.delete(connection);
+  connection.uncork();
 }
 
 /** Sends frames in their order, after all that was sent before. @param bytes those of all frames */
@@ -74,6 +119,16 @@ export function send(conn: Socket["conn"], frames: readonly Frame[], bytes: Buff
   const connection = openConnection(conn);
   if (connection !== null) connection.write(bytes);
   else for (const frame of frames) queue(conn, frame.packet, frame.bytes);
+}
+
+/** Tells one socket something, as `socket.emit` does, by one write. */
+export function tell<Name extends keyof ServerFrames>(
+  conn: Socket["conn"],
+  name: Name,
+  ...[payload]: Parameters<ServerFrames[Name]>
+): void {
+  const frame = frameOf(name, payload);
+  send(conn, [frame], frame.bytes);
 }
 
 /** Hands a packet to engine.io, which sends it when the transport can take it. */

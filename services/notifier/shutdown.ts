@@ -17,7 +17,7 @@ export function trackUpgrades(server: Server): Set<Duplex> {
   }
   server.on("upgrade", (_request, socket: Duplex) => {
     upgraded.add(socket);
-    socket.once("close", forget);
+    socket.on("close", forget);
   });
   return upgraded;
 }

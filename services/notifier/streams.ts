@@ -19,6 +19,7 @@ import { type CommittedHint, eventsOf, projectStream, userStream } from "../../m
 import type { StreamHead } from "../../mixins/event-log.queries.ts";
 import { movesAccess } from "../events.ts";
 import { memberEvents, projectEvents } from "../projects/projects.contract.ts";
+import { tell } from "./frames.ts";
 import { type Handshake, MAX_STREAMS } from "./handshake.ts";
 import { type Joined, Joins } from "./joins.ts";
 import { type TailMetrics, UNMEASURED } from "./notifier-metrics.ts";
@@ -125,6 +126,8 @@ export class Streams {
       const own = userStream(socket.data.actor.id);
       await this.#tails.whenOpen([own]);
       const memberships = this.#memberships(socket);
+      // It is awaited below, if nothing else fails first.
+      memberships.catch(() => {});
       // From here on the own stream's tail tells of new memberships: those that commit before are among those read here.
       const release = await this.#follow(socket, own, async () => new Map([[own, (await memberships).own]]));
       try {
@@ -194,7 +197,7 @@ export class Streams {
   /** Tells a client that these streams are live, and how many streams its socket has no room for. */
   ready(socket: ClientSocket, places: Map<string, Place>): void {
     const { leftOut } = socket.data;
-    socket.emit("ready", {
+    tell(socket.conn, "ready", {
       streams: this.positions(socket, places),
       ...(leftOut > 0 && { left_out: leftOut }),
     });
@@ -235,7 +238,7 @@ export class Streams {
   /** Closes a stream for a socket whose user may not read it any more, and tells the client. */
   close(socket: ClientSocket, name: string): void {
     this.#rooms.leave(socket, name);
-    socket.emit("stream_closed", {
+    tell(socket.conn, "stream_closed", {
       stream: name,
       problem: problemDocument("not-found", "You may not read this stream any more", {
         resource: { type: "stream", id: name },
@@ -259,7 +262,7 @@ export class Streams {
     if (lost) {
       const position: StreamPosition = { ...entry.tail.last, recovered: false };
       this.#rooms.restart(name, position.seq);
-      for (const socket of this.#rooms.of(name)) socket.emit("ready", { streams: { [name]: position } });
+      for (const { conn } of this.#rooms.of(name)) tell(conn, "ready", { streams: { [name]: position } });
       for (const socket of [...this.#rooms.of(name), ...(this.#outside.get(name) ?? [])])
         if (name === userStream(socket.data.actor.id)) this.#followAll(socket);
     }

@@ -18,12 +18,13 @@ export class UserLimits {
   }
 
   /** Counts a connection as its user's until it closes. @returns false for one that has closed already */
-  enter(userId: string, conn: Pick<Socket["conn"], "readyState" | "once">): boolean {
+  enter(userId: string, conn: Pick<Socket["conn"], "readyState" | "on">): boolean {
     // A connection that closed during the look-up of its token emits no `close` any more.
     if (conn.readyState !== "open") return false;
     const account = this.#of(userId);
     account.openSockets += 1;
-    conn.once("close", () => (account.openSockets -= 1));
+    // It comes once, and `once` would hold five objects more.
+    conn.on("close", () => (account.openSockets -= 1));
     return true;
   }
 
