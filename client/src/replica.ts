@@ -3,7 +3,7 @@
  *
  * The replica has a position of its own, which may be ahead of the connection's, since a snapshot can be newer than what the
  * socket has brought so far. It reads a snapshot when the connection says that the stream is live at another position than
- * its own, and keeps the events that come meanwhile for the end of it.
+ * its own, a later or an earlier one, and keeps the events that come meanwhile for the end of it.
  */
 import { applyEvent, type Contents, emptyContents, putComment } from "./fold.ts";
 import type { Http } from "./http.ts";
@@ -115,9 +115,9 @@ export class Replica {
   /** An event of the stream, once and in order. */
   hear(event: TaskwireEvent): void {
     this.#late?.push(event);
-    if (this.#position === null || event.seq <= this.#position.seq) return;
+    if (this.#position === null || event.seq < this.#position.seq) return;
     if (event.seq === this.#position.seq + 1) this.#apply(event);
-    else this.fetch();
+    else if (event.seq > this.#position.seq || event.id !== this.#position.id) this.fetch();
   }
 
   /** The connection is not ready any more. */
@@ -161,8 +161,9 @@ export class Replica {
   /** The stream is live at a position: whether the contents are those of it. */
   #compare({ seq, id, recovered }: Located): void {
     const own = this.#position;
-    if (own !== null && (own.seq === seq ? own.id === id : recovered && own.seq > seq)) return;
-    // Events go on from here, also on what is shown meanwhile.
+    if (own !== null && own.seq === seq && own.id === id) return;
+    // Contents that are ahead may be of a history that a restore has ended: no event would say so. What follows goes on from
+    // here, also on what is shown meanwhile.
     if (own !== null && !recovered) this.#position = { seq, id };
     this.fetch();
   }
