@@ -217,7 +217,7 @@ function Comments({ task, store, snapshot, rights, user }: Omit<Props, "id" | "o
             }}
           />
           <div class="row">
-            <span class="hint">Ctrl + Enter sends it</span>
+            <span class="hint keys">Ctrl + Enter sends it</span>
             <span class="space" />
             <button class="button">Comment</button>
           </div>
