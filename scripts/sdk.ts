@@ -19,26 +19,11 @@ import { runProgram } from "../test/support/program.ts";
 
 const CLIENT = fileURLToPath(new URL("../client/", import.meta.url));
 const WITHIN_MS = 120_000;
-const PASSWORD = "correct horse battery";
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 async function run(cwd: string, file: string, ...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(file, args, { cwd, timeout: WITHIN_MS });
   return stdout;
-}
-
-/** POSTs JSON. @throws Error where that is refused */
-async function post(url: string, body: object, token?: string): Promise<Record<string, string>> {
-  const response = await fetch(url, {
-    method: "POST",
-    headers: {
-      "Content-Type": "application/json",
-      ...(token !== undefined && { Authorization: `Bearer ${token}` }),
-    },
-    body: JSON.stringify(body),
-  });
-  if (!response.ok) throw new Error(`POST ${url}: ${response.status} ${await response.text()}`);
-  return (await response.json()) as Record<string, string>;
 }
 
 /** Follows docs/guide.md, from the folder of the repository on. @returns the folder of the project that it makes */
@@ -80,16 +65,10 @@ async function check(node: string): Promise<void> {
       WITHIN_MS,
     );
     if (!isUp) throw new Error(`the system did not start:\n${server.output()}`);
-    await post(`${url}/auth/register`, { username: "ada", email: "ada@example.com", password: PASSWORD });
-    const { access_token } = await post(`${url}/auth/login`, { login: "ada", password: PASSWORD });
-    const { id } = await post(`${url}/projects`, { name: "Launch" }, access_token);
-
     const readme = await readFile(join(project, "node_modules/@taskwire/client/README.md"), "utf8");
     const [, program = ""] = /```ts\n([\s\S]*?)```/.exec(readme) ?? [];
-    // Its server and its project are these, and it ends.
-    const readers = `${program}await client.close();\n`
-      .replaceAll("http://127.0.0.1:3000", url)
-      .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, id as string);
+    // Its server is this one, and it ends.
+    const readers = `${program}await client.close();\n`.replaceAll("http://127.0.0.1:3000", url);
     await writeFile(join(project, "readme.js"), readers);
     const output = await run(project, node, "readme.js");
     if (!output.includes("Ship it") || !output.includes("the server calls it"))

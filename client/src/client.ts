@@ -27,6 +27,7 @@ import { Ways } from "./ways.ts";
 
 const ATTEMPTS = 4;
 const TIMEOUT_MS = 30_000;
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Names that `on` takes. */
 export type ListenerName = EventType | keyof ClientEvents;
@@ -67,6 +68,8 @@ export class Client {
 
   constructor(options: ClientOptions) {
     const url = (options.url ?? ownOrigin()).replace(/\/+$/, "");
+    if (!/^https?:\/\//.test(url))
+      throw new TypeError(`url: a server's origin, such as https://tasks.example.com, and not "${url}"`);
     const { token, getToken, session, cookie = false, storage, streams } = options;
     this.#failed = options.onError ?? ((error) => console.error(error));
     this.#storage = storage ?? memoryStorage();
@@ -181,8 +184,8 @@ export class Client {
   }
 
   /**
-   * Connects, and keeps connected until `disconnect`. Events that `on` names arrive from then on. Where the client waits before
-   * it tries again, or goes a worse way than by WebSocket, it tries now.
+   * Connects, and keeps connected until `disconnect`. Events that `on` names arrive from then on. A login alone does not connect;
+   * a store does. Where the client waits before it tries again (`retryAt`), or goes a worse way than by WebSocket, it tries now.
    */
   connect(): void {
     this.#connection.connect();
@@ -212,8 +215,10 @@ export class Client {
   /**
    * A live project; the same store each time, until it is closed.
    * @param id of the project, not its slug
+   * @throws TypeError for what is no id
    */
   project(id: string): ProjectStore {
+    if (!ID.test(id)) throw new TypeError(`"${id}" is not a project's id (a slug is none)`);
     let store = this.#stores.get(id);
     if (store === undefined) {
       store = new Store({
@@ -301,5 +306,5 @@ export class Client {
   }
 }
 
-/** Makes a client. Nothing is sent before it is asked to. */
+/** Makes a client. Nothing is sent before it is asked to. @throws TypeError for a `url` that is none */
 export const createClient = (options: ClientOptions = {}): Client => new Client(options);

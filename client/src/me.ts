@@ -127,7 +127,8 @@ export class Me implements MeStore {
     this.#projects ??= kept as OwnProject[] | null;
     if (this.#isStopped) return;
     if (auth.user !== null) connection.follow(`user:${auth.user.id}`);
-    if (connection.state.code === CODES.idle) connection.connect();
+    // Nobody has ended the connection: there was none, or the login of then has ended.
+    if ([CODES.idle, CODES.login].some((code) => code === connection.state.code)) connection.connect();
     this.#readSoon();
   }
 
@@ -157,11 +158,7 @@ export class Me implements MeStore {
   #replace(items: OwnProject[]): void {
     if (this.#isStopped) return;
     const old = new Map(this.#projects?.map((project) => [keyOf(project), project]));
-    // Global managers see the projects of others too, whose streams they do not get.
-    this.#projects = items
-      .filter(({ role }) => role !== null)
-      .map((project) => old.get(keyOf(project)) ?? project)
-      .sort(byName);
+    this.#projects = items.map((project) => old.get(keyOf(project)) ?? project).sort(byName);
     this.#options.saver.save(this.#key, () => JSON.stringify(this.#projects));
   }
 

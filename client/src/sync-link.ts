@@ -101,7 +101,8 @@ export class SyncLink implements Link {
         const answer = await this.#sync();
         if (answer === null) continue;
         this.#take(answer);
-        if (!answer.more && !this.#isOver) await this.#pace.wait(startedAt + PACE_MS - Date.now());
+        if (!answer.more && !this.#isOver)
+          await this.#pace.wait(Math.max(0, startedAt + PACE_MS - Date.now()));
       }
     } catch (error) {
       const problem = error instanceof ProblemError ? error.problem : null;

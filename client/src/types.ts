@@ -248,7 +248,10 @@ export interface MeSnapshot {
   readonly status: "loading" | "live" | "stale";
   /** Null where the application brings the tokens. */
   readonly user: User | null;
-  /** The projects that the user is a member of, by name. A project that did not change is the same object. */
+  /**
+   * The projects that the user sees, by name. A project that did not change is the same object. Global managers see those of
+   * others too (`role` is null), as they were when the list was read last.
+   */
   readonly projects: readonly OwnProject[];
 }
 

@@ -67,7 +67,8 @@ export class Upkeep {
     const { renewAt } = this.#options.auth;
     if (renewAt === null || this.#isOver) return;
     clearTimeout(this.#renewal);
-    const ms = Math.min(Math.max(leastMs, renewAt - Date.now()), LONGEST_TIMER_MS);
+    // A timer may be early by a part of a millisecond, when the token is not due.
+    const ms = Math.min(Math.max(leastMs, renewAt - Date.now() + 2), LONGEST_TIMER_MS);
     this.#renewal = setTimeout(() => void this.#renew(), ms);
   }
 

@@ -43,7 +43,7 @@ const KEPT = `new Promise((resolve) => {
   const opened = indexedDB.open("taskwire");
   opened.onsuccess = () => {
     const keys = opened.result.transaction("texts").objectStore("texts").getAllKeys();
-    keys.onsuccess = () => resolve(keys.result.some((key) => key.includes(":state:")));
+    keys.onsuccess = () => resolve(keys.result.some((key) => /:state:[^:]+:[0-9a-f-]+$/.test(key)));
   };
 })`;
 

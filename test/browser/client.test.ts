@@ -210,6 +210,12 @@ test("the example's page is a live board", async () => {
   await page.getByPlaceholder("What is to be done?").fill("Typed here");
   await page.getByRole("button", { name: "Add" }).click();
   await page.getByRole("listitem").filter({ hasText: "Typed here" }).waitFor();
+  // What the server refuses is told, and forgotten when the user says so.
+  await page.getByPlaceholder("What is to be done?").fill("x".repeat(201));
+  await page.getByRole("button", { name: "Add" }).click();
+  await page.getByText("create:").waitFor();
+  await page.getByRole("button", { name: "Forget it" }).click();
+  await page.getByText("create:").waitFor({ state: "detached" });
   const isThere = async () =>
     (await ada.api.get(`/projects/${project}/tasks?q=Typed`)).body.items.length === 1;
   expect(await until(isThere, 5000)).toBe(true);

@@ -109,6 +109,12 @@ describe("login and requests", () => {
     await expect(refused).rejects.toBeInstanceOf(ProblemError);
   });
 
+  test("what can't be an address or a project's id is said at once", () => {
+    expect(() => createClient({ url: "127.0.0.1:3000" })).toThrow(/url: .* and not "127.0.0.1:3000"/);
+    expect(() => createClient()).toThrow(TypeError);
+    expect(() => connect().project("launch")).toThrow(/"launch" is not a project's id/);
+  });
+
   test("a refused token is replaced once for all requests, and the login survives a reload", async () => {
     const { ada } = await team();
     const [storage, network] = [memoryStorage(), new Network()];

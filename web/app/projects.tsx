@@ -1,66 +1,21 @@
-/** The projects of the user: read once, and again when an event says that they changed. */
-import { useCallback, useEffect, useState } from "preact/hooks";
-import { unwrap } from "../../client/src/index.ts";
+/** The projects of the user, as the client keeps them up to date. */
+import { useMemo, useState } from "preact/hooks";
+import { type OwnProject, unwrap } from "../../client/src/index.ts";
 import { client } from "../shared/client.ts";
 import { field } from "../shared/fields.ts";
-import { faultOf } from "../shared/hooks.ts";
+import { faultOf, useSnapshot } from "../shared/hooks.ts";
 import { Plus } from "../shared/icons.tsx";
 import { Dialog } from "./dialog.tsx";
 import { go, toProject } from "./route.ts";
 
-const readPage = async (cursor: string | null) =>
-  unwrap(
-    client.rest.GET("/projects", {
-      params: { query: { limit: 100, sort: ["name"], ...(cursor !== null && { cursor }) } },
-    }),
-  );
-export type ProjectItem = Awaited<ReturnType<typeof readPage>>["items"][number];
-
-async function readAll(): Promise<ProjectItem[]> {
-  const items: ProjectItem[] = [];
-  let cursor: string | null = null;
-  do {
-    const page: Awaited<ReturnType<typeof readPage>> = await readPage(cursor);
-    items.push(...page.items);
-    cursor = page.next_cursor;
-  } while (cursor !== null);
-  return items;
-}
-
 export interface Projects {
-  /** Null until they were read. */
-  items: readonly ProjectItem[] | null;
-  fault: string | null;
+  /** Null until they are known. */
+  items: readonly OwnProject[] | null;
 }
 
 export function useProjects(): Projects {
-  const [projects, setProjects] = useState<Projects>({ items: null, fault: null });
-  const read = useCallback(() => {
-    readAll().then(
-      (items) => setProjects({ items, fault: null }),
-      (error: unknown) => setProjects(({ items }) => ({ items, fault: faultOf(error) })),
-    );
-  }, []);
-  useEffect(() => {
-    read();
-    client.connect();
-    let timer = 0;
-    const ends = [
-      client.on("event", ({ type, stream }) => {
-        if (!type.startsWith("project_") && !(type.startsWith("member_") && stream.startsWith("user:")))
-          return;
-        // Several events of one write are one reason to read.
-        clearTimeout(timer);
-        timer = window.setTimeout(read, 100);
-      }),
-      client.on("reset", ({ stream }) => stream.startsWith("user:") && read()),
-    ];
-    return () => {
-      clearTimeout(timer);
-      for (const end of ends) end();
-    };
-  }, [read]);
-  return projects;
+  const { status, projects } = useSnapshot(useMemo(() => client.me(), []));
+  return { items: status === "loading" ? null : projects };
 }
 
 export function NewProject({ onClose }: { onClose: () => void }) {
@@ -118,7 +73,7 @@ export function NewProject({ onClose }: { onClose: () => void }) {
 }
 
 export function ProjectList({ projects, onNew }: { projects: Projects; onNew: () => void }) {
-  const { items, fault } = projects;
+  const { items } = projects;
   return (
     <main class="page">
       <div>
@@ -130,8 +85,7 @@ export function ProjectList({ projects, onNew }: { projects: Projects; onNew: ()
             New project
           </button>
         </div>
-        {fault !== null && <p class="fault">{fault}</p>}
-        {items === null && fault === null && <p class="loading">Reading your projects …</p>}
+        {items === null && <p class="loading">Reading your projects …</p>}
         {items?.length === 0 && (
           <p class="loading">You are in no project yet. Create one, or let somebody add you to theirs.</p>
         )}

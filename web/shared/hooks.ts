@@ -1,15 +1,12 @@
 import { useEffect, useState } from "preact/hooks";
-import {
-  type ConnectionState,
-  NetworkError,
-  ProblemError,
-  type ProjectSnapshot,
-  type ProjectStore,
-} from "../../client/src/index.ts";
+import { type ConnectionState, NetworkError, ProblemError } from "../../client/src/index.ts";
 import { client } from "./client.ts";
 
-/** The project's present snapshot; the component is drawn again when it changes. */
-export function useSnapshot(store: ProjectStore): ProjectSnapshot {
+/** A store's present snapshot; the component is drawn again when it changes. */
+export function useSnapshot<Snapshot>(store: {
+  subscribe: (listener: () => void) => () => void;
+  getSnapshot: () => Snapshot;
+}): Snapshot {
   const [, redraw] = useState<object>();
   useEffect(() => {
     redraw({});
