@@ -53,13 +53,19 @@ export function applyEvent(contents: Contents, event: TaskwireEvent): void {
   const { data, type, stream } = event;
   if ("task" in data) {
     const { task } = data;
-    if (type !== "task_deleted" && isHome(stream, task)) putTask(contents, task);
+    // A deleted task can be redacted.
+    const isDeleted = type === "task_deleted" || task.deleted_at !== undefined;
+    if (!isDeleted && isHome(stream, task)) putTask(contents, task);
     // A user's stream tells of a project's task too, and does not keep it.
-    else if (type === "task_deleted" || task.project_id === null) dropTask(contents, task);
+    else if (isDeleted || task.project_id === null) dropTask(contents, task);
   } else if ("comment" in data) {
-    if (type !== "comment_deleted") return putComment(contents, data.comment);
-    contents.comments.delete(data.comment.id);
-    contents.gone.add(data.comment.id);
+    const { comment } = data;
+    if (type === "comment_deleted") {
+      contents.comments.delete(comment.id);
+      contents.gone.add(comment.id);
+      // One that is not there was deleted, or its task was.
+    } else if (type !== "comment_redacted" || contents.comments.has(comment.id))
+      putComment(contents, comment);
   } else if ("member" in data) {
     const { members } = contents;
     const { user_id } = data.member;

@@ -145,7 +145,7 @@ export class RawSocket {
     const { task } = data as { task?: EventTask };
     if (task === undefined || task.version < (this.tasks.get(task.id)?.version ?? 0)) return;
     const isHome = homesOf(task).includes(stream);
-    if (isHome && type !== "task_deleted") this.tasks.set(task.id, task);
+    if (isHome && type !== "task_deleted" && task.deleted_at === undefined) this.tasks.set(task.id, task);
     // A user's stream tells of a project's task too, and does not keep it.
     else if (isHome || task.project_id === null) this.tasks.delete(task.id);
   }
