@@ -1,5 +1,7 @@
 /** `/docs/events`: docs/asyncapi.json as a page for people. */
+import { framed, type Part } from "./guide-pages.ts";
 import { html, jsonBlock } from "./html.ts";
+import type { Page } from "./page.ts";
 
 interface Schema {
   $ref?: string;
@@ -58,11 +60,12 @@ function fields({ properties = {}, required = [] }: Schema): string {
     ([name, schema]) =>
       `<tr><td><code>${html(name)}</code>${required.includes(name) ? "" : " (optional)"}</td><td>${typeOf(schema)}</td><td>${html(schema.description ?? "")}</td></tr>`,
   );
-  return rows.length === 0 ? "" : `<table>\n${rows.join("\n")}\n</table>`;
+  return rows.length === 0
+    ? ""
+    : `<div class="table" tabindex="0"><table>\n${rows.join("\n")}\n</table></div>`;
 }
 
-/** The page's body. */
-export function eventsPage({ info, operations, components }: EventsDocument): string {
+function eventsBody({ info, operations, components }: EventsDocument): string {
   const { messages, schemas } = components;
   const resolve = (schema: Schema): Schema =>
     schema.$ref === undefined ? schema : (schemas[titleOf({ $ref: schema.$ref })] as Schema);
@@ -88,27 +91,40 @@ ${fields(resolve(payload))}
   return `<h1>Events and frames</h1>
 <p>${html(info.description)}</p>
 <p>The same as data: <a href="/asyncapi.json">asyncapi.json</a> (AsyncAPI 3.0). More: <a href="/docs/client">Write your own client</a> · <a href="/guide">The guide</a> · <a href="/docs">The API</a></p>
-<h2>Events</h2>
+<h2 id="events">Events</h2>
 ${list(sent("events"))}
-<h2>Frames</h2>
+<h2 id="frames">Frames</h2>
 ${list(sent("frames"))}
-<h2>Each event</h2>
+<h2 id="each-event">Each event</h2>
 ${sent("events")
   .map((name) => section(name))
   .join("\n")}
-<h2>Each frame</h2>
+<h2 id="each-frame">Each frame</h2>
 ${sent("frames")
   .map((name) => section(name))
   .join("\n")}
-<h2>What a client sends</h2>
+<h2 id="what-a-client-sends">What a client sends</h2>
 ${requests.join("\n")}
-<h2>Answers</h2>
+<h2 id="answers">Answers</h2>
 ${answers.map((name) => section(name)).join("\n")}
-<h2>Schemas</h2>
+<h2 id="schemas">Schemas</h2>
 ${Object.entries(schemas)
   .map(
     ([title, schema]) =>
       `<h3 id="schema-${title}">${html(title)}</h3>\n${schema.description === undefined ? "" : `<p>${html(schema.description)}</p>`}\n${fields(schema) || `<p>${typeOf(schema)}</p>`}`,
   )
   .join("\n")}`;
+}
+
+/** The page. */
+export function eventsPage(document: EventsDocument): Page {
+  const body = eventsBody(document);
+  const parts = [...body.matchAll(/<h([23]) id="([\w-]+)">(?:<code>)?([^<]+)/g)].map(
+    ([, depth, anchor, title]): Part => ({
+      depth: Number(depth),
+      anchor: anchor as string,
+      title: title as string,
+    }),
+  );
+  return framed("/docs/events", "Events and frames", body, parts);
 }

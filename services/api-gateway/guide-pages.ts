@@ -10,7 +10,7 @@ import { anchors } from "./guide-anchors.ts";
 import { GROUPS, GUIDE, type GuidePage, pathOfPage } from "./guide-menu.ts";
 import { SEARCH_ENTRIES, type SearchedDocuments, searchEntries } from "./guide-search.ts";
 import { html, htmlDocument } from "./html.ts";
-import { HTML, JSON_TYPE, type MakePage, TEXT } from "./page.ts";
+import { HTML, JSON_TYPE, type MakePage, type Page, TEXT } from "./page.ts";
 
 const root = new URL("../../", import.meta.url);
 /** A page with more parts than these lists its chapters alone. */
@@ -50,14 +50,20 @@ async function readPage({ file }: GuidePage, origin: string): Promise<string> {
 const readJson = async (file: string): Promise<unknown> =>
   JSON.parse(await readFile(new URL(file, root), "utf8"));
 
+/** A heading of the second level or the third. */
+export interface Part {
+  anchor: string;
+  title: string;
+  depth: number;
+}
+
 interface Rendered {
   body: string;
-  /** Headings of the second level and the third. */
-  parts: { anchor: string; title: string; depth: number }[];
+  parts: Part[];
 }
 
 function render({ file, title }: GuidePage, markdown: string, sources: string | null): Rendered {
-  const parts: Rendered["parts"] = [];
+  const parts: Part[] = [];
   const nextAnchor = anchors();
   let hasTitle = false;
   const marked = new Marked({
@@ -94,28 +100,35 @@ function render({ file, title }: GuidePage, markdown: string, sources: string | 
   return { body: hasTitle ? body : `<h1>${html(title)}</h1>\n${body}`, parts };
 }
 
-function menu(current: GuidePage): string {
-  const item = (path: string, title: string, isCurrent: boolean): string =>
-    `<li><a href="${path}"${isCurrent ? ' aria-current="page"' : ""}>${html(title)}</a></li>`;
+/** @param current path of the page that is shown */
+function menu(current: string): string {
+  const item = ({ path, title }: { path: string; title: string }): string =>
+    `<li><a href="${path}"${path === current ? ' aria-current="page"' : ""}>${html(title)}</a></li>`;
   return GROUPS.map(({ name, pages, links }) => {
-    const own = pages.map((page) => item(pathOfPage(page), page.title, page === current));
-    const others = links.map(({ path, title }) => item(path, title, false));
-    return `<h2>${html(name)}</h2>\n<ul>${[...own, ...others].join("")}</ul>`;
+    const own = pages.map((page) => ({ path: pathOfPage(page), title: page.title }));
+    return `<h2>${html(name)}</h2>\n<ul>${[...own, ...links].map(item).join("")}</ul>`;
   }).join("\n");
 }
 
-function contents(parts: Rendered["parts"]): string {
+function contents(parts: readonly Part[]): string {
+  if (parts.length === 0) return "";
   const shown = parts.length > MOST_PARTS ? parts.filter(({ depth }) => depth === 2) : parts;
-  return shown
-    .map(({ anchor, title, depth }) => `<li class="depth-${depth}"><a href="#${anchor}">${title}</a></li>`)
-    .join("");
+  const items = shown.map(
+    ({ anchor, title, depth }) => `<li class="depth-${depth}"><a href="#${anchor}">${title}</a></li>`,
+  );
+  return `<nav class="contents" aria-label="On this page"><h2>On this page</h2><ul>${items.join("")}</ul></nav>`;
 }
 
-/** @param origin URL of this server, for examples */
-async function guidePage(page: GuidePage, origin: string, sources: string | null): Promise<string> {
-  const { body, parts } = render(page, await readPage(page, origin), sources);
-  return htmlDocument(
-    `${page.title} · Taskwire`,
+/**
+ * A page with the guide's bar, search and menu.
+ * @param path where it is served
+ * @param body HTML
+ * @param parts what "On this page" lists
+ */
+export const framed = (path: string, title: string, body: string, parts: readonly Part[] = []): Page => ({
+  type: HTML,
+  content: htmlDocument(
+    `${title} · Taskwire`,
     `<meta name="color-scheme" content="light dark">
 <link rel="icon" href="/app/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/app/guide.css">
@@ -129,11 +142,18 @@ async function guidePage(page: GuidePage, origin: string, sources: string | null
 <nav aria-label="Server"><a href="/app">Board</a> <a href="/docs">REST API</a> <a href="/events">Events</a></nav>
 </header>
 <div class="columns">
-<nav class="menu" aria-label="Pages">${menu(page)}</nav>
+<nav class="menu" aria-label="Pages">${menu(path)}</nav>
 <main>${body}</main>
-<nav class="contents" aria-label="On this page"><h2>On this page</h2><ul>${contents(parts)}</ul></nav>
+${contents(parts)}
 </div>`,
-  );
+  ),
+  policy: BROWSER_POLICY,
+});
+
+/** @param origin URL of this server, for examples */
+async function guidePage(page: GuidePage, origin: string, sources: string | null): Promise<Page> {
+  const { body, parts } = render(page, await readPage(page, origin), sources);
+  return framed(pathOfPage(page), page.title, body, parts);
 }
 
 /**
@@ -142,14 +162,7 @@ async function guidePage(page: GuidePage, origin: string, sources: string | null
  */
 export const guidePages = (sources: string | null): [string, MakePage][] => [
   ...GUIDE.flatMap((page): [string, MakePage][] => [
-    [
-      pathOfPage(page),
-      async (origin) => ({
-        type: HTML,
-        content: await guidePage(page, origin, sources),
-        policy: BROWSER_POLICY,
-      }),
-    ],
+    [pathOfPage(page), (origin) => guidePage(page, origin, sources)],
     [`${pathOfPage(page)}.md`, asText(page.file)],
   ]),
   [

@@ -15,7 +15,7 @@ import { pathOf } from "../../mixins/ops-pages.ts";
 import { BOARD_PATH, browserPages } from "./browser-pages.ts";
 import { isFresh } from "./conditional.ts";
 import { type EventsDocument, eventsPage } from "./events-page.ts";
-import { asText, guidePages } from "./guide-pages.ts";
+import { asText, framed, guidePages } from "./guide-pages.ts";
 import { html, htmlDocument, jsonBlock } from "./html.ts";
 import { LINK_HEAD, LINK_POLICY, linkPages, readLinkScript, readLinkStyle } from "./mail-link-pages.ts";
 import { HTML, JSON_TYPE, type MakePage, type Page, SCRIPT, STYLE } from "./page.ts";
@@ -49,23 +49,10 @@ const withoutLogo = (bundle: Buffer): string =>
     .toString()
     .replaceAll(REDOC_LOGO, "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E");
 
-const TEXT_STYLE = `
-body { font: 1rem/1.6 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; color: #1d2430; }
-h1 { font-size: 1.6rem; line-height: 1.3; } a { color: #0b57d0; } td { padding: .2rem 1rem .2rem 0; }
-code, pre { font-family: ui-monospace, monospace; font-size: .9em; background: #f1f3f6; border-radius: .3rem; }
-code { padding: .1em .3em; } pre { padding: 1rem; overflow-x: auto; } .status { color: #667085; }
-`;
-const STYLE_HASH = createHash("sha256").update(TEXT_STYLE).digest("base64");
-
-const textPage = (title: string, body: string): Page => ({
-  type: HTML,
-  content: htmlDocument(title, `<style>${TEXT_STYLE}</style>`, `<main>\n${body}\n</main>`),
-  policy: `style-src 'sha256-${STYLE_HASH}'; img-src data:`,
-});
-
 function aboutProblem(code: ProblemCode): Page {
   const { status, title, explain } = PROBLEMS[code];
-  return textPage(
+  return framed(
+    `/problems/${code}`,
     title,
     `<p class="status">Status ${status} · <code>${code}</code></p>
 <h1>${html(title)}</h1>
@@ -80,7 +67,8 @@ function allProblems(): Page {
     ([code, { status, title }]) =>
       `<tr><td class="status">${status}</td><td><a href="/problems/${code}">${html(title)}</a></td></tr>`,
   );
-  return textPage(
+  return framed(
+    "/problems",
     "Problems",
     `<h1>Problems</h1>
 <p>Every error response is a problem document (RFC 9457). Its <code>type</code> is one of these.</p>
@@ -116,7 +104,7 @@ export const PAGES = new Map<string, MakePage>([
     "/docs/events",
     async () => {
       const document = JSON.parse(await readFile(fromDocs("asyncapi.json"), "utf8")) as EventsDocument;
-      return textPage("Events and frames", eventsPage(document));
+      return eventsPage(document);
     },
   ],
   ["/problems", allProblems],
