@@ -12,10 +12,11 @@ const MAX_BEATS = 3;
 
 /** Ends sockets whose client reads too slowly, and those whose token has expired. */
 function sweep(io: PushServer): void {
-  const sockets = [...io.of("/").sockets.values()];
-  for (const socket of slowSockets(sockets, ({ data }) => data.actor.id)) terminate(socket, "slow reader");
+  const { sockets } = io.of("/");
+  for (const socket of slowSockets(sockets.values(), ({ data }) => data.actor.id))
+    terminate(socket, "slow reader");
   const now = Date.now();
-  for (const socket of sockets) {
+  for (const socket of sockets.values()) {
     const { expiresAt } = socket.data;
     if (expiresAt !== null && now >= expiresAt) dismiss(socket, "token_expired", "The token has expired");
   }

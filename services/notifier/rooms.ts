@@ -51,6 +51,9 @@ export class Rooms {
   #turnEnd: number | null = null;
   #isScheduled = false;
 
+  /** Called with the name of a stream whose last socket has left. */
+  onEmpty: (name: string) => void = () => {};
+
   /** @param turnMs milliseconds of a turn; 0 has one socket written in each */
   constructor(turnMs = TURN_MS) {
     this.#turnMs = turnMs;
@@ -91,6 +94,7 @@ export class Rooms {
     this.#rooms.delete(name);
     this.#fresh.delete(room);
     this.#busy.delete(room);
+    this.onEmpty(name);
   }
 
   leaveAll(socket: ClientSocket): void {

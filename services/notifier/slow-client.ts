@@ -36,14 +36,13 @@ interface Backlog {
   terminated: Termination | null;
 }
 
-const backlogs = new WeakMap<Conn, Backlog>();
+/** The backlog of a connection lies at the connection: each frame and each sweep asks for it, and few have one. */
+const BACKLOG = Symbol("backlog");
 
-function backlogOf(conn: Conn): Backlog {
-  let backlog = backlogs.get(conn);
-  if (backlog === undefined)
-    backlogs.set(conn, (backlog = { answers: new Set(), wasSlow: false, terminated: null }));
-  return backlog;
-}
+const knownBacklog = (conn: Conn & { [BACKLOG]?: Backlog }): Backlog | undefined => conn[BACKLOG];
+
+const backlogOf = (conn: Conn & { [BACKLOG]?: Backlog }): Backlog =>
+  (conn[BACKLOG] ??= { answers: new Set(), wasSlow: false, terminated: null });
 
 /** Parts of engine.io that its types leave out. */
 type Internals = {
@@ -61,7 +60,7 @@ export function answeredOn(conn: Conn, connection: Connection): void {
 }
 
 /** Bytes that wait for a client, about. */
-export function waitingBytes(conn: Conn, backlog = backlogs.get(conn)): number {
+export function waitingBytes(conn: Conn, backlog = knownBacklog(conn)): number {
   const { writeBuffer, transport } = internals(conn);
   let bytes = transport.socket?.bufferedAmount ?? 0;
   for (const { data } of writeBuffer) bytes += FRAME_OVERHEAD_BYTES + (data?.length ?? 0);
@@ -83,7 +82,7 @@ export function slowSockets<Of extends AnySocket>(
   // Thousands of sockets are looked at each second, and nothing waits for most of them.
   for (const socket of sockets) {
     const { conn } = socket;
-    const known = backlogs.get(conn);
+    const known = knownBacklog(conn);
     const bytes = waitingBytes(conn, known);
     ofNode += bytes;
     const isLasting = bytes > MAX_LASTING_BYTES;
@@ -128,7 +127,7 @@ export function terminate({ conn }: Pick<AnySocket, "conn">, why: Termination): 
 }
 
 /** Why `terminate` ended a connection; null for one that it did not end. */
-export const terminationOf = (conn: Conn): Termination | null => backlogs.get(conn)?.terminated ?? null;
+export const terminationOf = (conn: Conn): Termination | null => knownBacklog(conn)?.terminated ?? null;
 
 /**
  * Waits until all that was sent has left engine.io's list, so that a long replay does not fill the memory.

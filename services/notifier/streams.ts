@@ -78,6 +78,7 @@ export class Streams {
     });
     this.#joins = new Joins(db, this.#tails, rooms);
     this.#rooms = rooms;
+    rooms.onEmpty = (name) => this.#tails.mayBeUnused(name);
     this.#db = db;
     this.#log = log;
   }

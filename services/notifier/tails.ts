@@ -54,6 +54,7 @@ interface Listeners {
 export class Tails {
   readonly #entries = new Map<string, Entry>();
   readonly #questions = new BeatQuestions();
+  readonly #maybeUnused = new Set<string>();
   readonly #db: Database;
   readonly #log: Log<"warn">;
   readonly #metrics: TailMetrics;
@@ -143,7 +144,15 @@ export class Tails {
   }
 
   release(entries: Iterable<Entry>): void {
-    for (const entry of entries) entry.joining -= 1;
+    for (const entry of entries) {
+      entry.joining -= 1;
+      if (entry.joining === 0) this.mayBeUnused(entry.name);
+    }
+  }
+
+  /** A stream whose last listener or join has gone is looked at by the next `prune`. */
+  mayBeUnused(name: string): void {
+    this.#maybeUnused.add(name);
   }
 
   /**
@@ -173,8 +182,13 @@ export class Tails {
 
   /** Forgets streams that no socket listens to or joins. */
   prune(hasListeners: (name: string) => boolean): void {
-    for (const [name, { joining, tail }] of this.#entries)
-      if (joining === 0 && tail.state !== "idle" && !hasListeners(name)) this.#entries.delete(name);
+    for (const name of this.#maybeUnused) {
+      const entry = this.#entries.get(name);
+      // It opens for nobody by now, and is forgotten after that.
+      if (entry?.tail.state === "idle") continue;
+      this.#maybeUnused.delete(name);
+      if (entry?.joining === 0 && !hasListeners(name)) this.#entries.delete(name);
+    }
   }
 
   /**

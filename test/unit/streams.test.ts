@@ -302,6 +302,8 @@ describe("a join", () => {
     access.answer(seen(1));
     await joining;
     expect(socket.data.streams.size).toBe(0);
+    await streams.beat();
+    expect(db.count("events-moved")).toBe(0);
   });
 
   test("keeps its stream through a beat; a stream without listeners is forgotten", async () => {
@@ -315,6 +317,8 @@ describe("a join", () => {
     await joining;
     streams.offer([event(3)]);
     expect(socket.numbers()).toEqual([2, 3]);
+    db.known.set("events-heads", () => [head(STREAM, 3)]);
+    await streams.beat();
     await streams.leave(as(socket), STREAM);
     const asked = db.asked.length;
     await streams.beat();
