@@ -7,6 +7,7 @@
  * | rows read | when | connections |
  * |---|---|---|
  * | the page's own | by cursor, along one index that holds the list's rows and no others, in its order | those of single reads |
+ * | a thousand | the same with a total or an offset, where the list was as short when it was counted last | those of single reads |
  * | some thousand | the same with a total or an offset, both of at most COUNTED_ROWS rows; a page out of several indexes; all rows of one person | the slow ones |
  * | any number | a filter or an order without an index, a search | at most half of the slow ones |
  */
@@ -77,8 +78,8 @@ export interface Listing {
   with?: string[];
   /** SQL of the total, up to one row more than COUNTED_ROWS, where something has counted the rows already. */
   total?: string;
-  /** SQL of the total if it is known; where it is null the rows are counted. */
-  known?: string;
+  /** The total that was counted last, null for none, and SQL of it that is null where the rows must be counted again. */
+  known?: { total: number | null; sql: string };
   /** What the first row of the result brings along, by its names there (`{ of_project: "project.id" }`), and its source. */
   about?: { columns: Record<string, string>; from: string };
 }
@@ -90,6 +91,9 @@ interface Extra {
   /** Of the page's last row, where it stands in the list: the cursor of what follows it. */
   page_position: string | null;
 }
+
+/** Rows of an index that cost no more to count than a single read costs. */
+const QUICKLY_COUNTED = 1000;
 
 const UUID = { sql: "t.id", type: "uuid" };
 
@@ -108,13 +112,20 @@ export function rowsOf(
 
 /** The rows that a page of a list may have to read; undefined: only the page's own. */
 export function costOf(
-  { branches, indexed, sort, filtered = false, small = false }: Omit<Listing, "columns" | "sorts" | "caller">,
+  {
+    branches,
+    indexed,
+    sort,
+    filtered = false,
+    small = false,
+    known,
+  }: Omit<Listing, "columns" | "sorts" | "caller">,
   page: PageOf,
 ): Cost | undefined {
   const [first, ...more] = parseSort(page.sort ?? sort);
   const ordered = more.length === 0 && first !== undefined && indexed.includes(first.key);
   if (!small && (filtered || !ordered)) return "unbounded";
-  const counts = page.cursor === undefined;
+  const counts = page.cursor === undefined && (known?.total ?? Infinity) > QUICKLY_COUNTED;
   const oneIndex = branches.length === 1 && branches[0]?.each === undefined;
   return small || counts || !oneIndex ? "bounded" : undefined;
 }
@@ -159,7 +170,7 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
     `(SELECT count(*) FROM (SELECT FROM ${each === undefined ? "" : `${each} CROSS JOIN `}${from}
       WHERE ${where.join(" AND ")} LIMIT ${COUNTED_ROWS + 1}) counted)`;
   const counted = listing.total ?? branches.map(count).join(" + ");
-  const known = listing.known === undefined ? counted : `coalesce(${listing.known}, ${counted})`;
+  const known = listing.known === undefined ? counted : `coalesce(${listing.known.sql}, ${counted})`;
   const total = counts ? known : "NULL::bigint";
   // Each column of each row costs both sides some tenths of a microsecond: only the row that needs a value has it.
   const onFirst = { total: "counted.total", ...about?.columns };

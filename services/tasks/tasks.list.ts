@@ -258,8 +258,11 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
         from: "project",
       },
       ...(page.cursor === undefined && {
-        known: `(SELECT ${parameters.add(total)}::bigint FROM project
-          WHERE head = ${parameters.add(head)}::bigint AND last_id = ${parameters.add(last_id)}::uuid)`,
+        known: {
+          total,
+          sql: `(SELECT ${parameters.add(total)}::bigint FROM project
+            WHERE head = ${parameters.add(head)}::bigint AND last_id = ${parameters.add(last_id)}::uuid)`,
+        },
       }),
     },
     page,
