@@ -69,7 +69,7 @@ export class Client {
   constructor(options: ClientOptions) {
     const url = (options.url ?? ownOrigin()).replace(/\/+$/, "");
     if (!/^https?:\/\//.test(url))
-      throw new TypeError(`url: a server's origin, such as https://tasks.example.com, and not "${url}"`);
+      throw new TypeError(`url is "${url}", and not like https://tasks.example.com`);
     const { token, getToken, session, cookie = false, storage, streams } = options;
     this.#failed = options.onError ?? ((error) => console.error(error));
     this.#storage = storage ?? memoryStorage();
@@ -218,7 +218,7 @@ export class Client {
    * @throws TypeError for what is no id
    */
   project(id: string): ProjectStore {
-    if (!ID.test(id)) throw new TypeError(`"${id}" is not a project's id (a slug is none)`);
+    if (!ID.test(id)) throw new TypeError(`"${id}" is not a project's id`);
     let store = this.#stores.get(id);
     if (store === undefined) {
       store = new Store({

@@ -79,6 +79,8 @@ export class Me implements MeStore {
   close(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
+    // The next user of the page is not to see them.
+    this.#projects = null;
     this.#pause.end();
     this.#options.closed();
     this.#touch();
@@ -124,8 +126,8 @@ export class Me implements MeStore {
     const { auth, connection, storage, failed } = this.#options;
     await auth.restore();
     const kept = await readJson(storage, this.#key, failed);
-    this.#projects ??= kept as OwnProject[] | null;
     if (this.#isStopped) return;
+    this.#projects ??= kept as OwnProject[] | null;
     if (auth.user !== null) connection.follow(`user:${auth.user.id}`);
     // Nobody has ended the connection: there was none, or the login of then has ended.
     if ([CODES.idle, CODES.login].some((code) => code === connection.state.code)) connection.connect();
@@ -158,8 +160,9 @@ export class Me implements MeStore {
   #replace(items: OwnProject[]): void {
     if (this.#isStopped) return;
     const old = new Map(this.#projects?.map((project) => [keyOf(project), project]));
-    this.#projects = items.map((project) => old.get(keyOf(project)) ?? project).sort(byName);
-    this.#options.saver.save(this.#key, () => JSON.stringify(this.#projects));
+    const projects = items.map((project) => old.get(keyOf(project)) ?? project).sort(byName);
+    this.#projects = projects;
+    this.#options.saver.save(this.#key, () => JSON.stringify(projects));
   }
 
   #touch(): void {

@@ -25,7 +25,7 @@ const LOST: Problem = {
   type: "/problems/not-found",
   title: "Not found",
   status: 404,
-  detail: "The stream is over, or not yours any more.",
+  detail: "The stream is over, or not yours.",
 };
 
 const cursorOf = ({ seq, id }: Position): string => (id === null ? `${seq}` : `${seq}-${id}`);
@@ -61,9 +61,9 @@ export class SyncLink implements Link {
     void this.#run();
   }
 
-  ask(name: string, request: object, timeoutMs = ANSWER_MS): Promise<Answer> {
-    if (name === "subscribe") {
-      const { stream } = request as { stream: string };
+  ask(_name: string, request: object, timeoutMs = ANSWER_MS): Promise<Answer> {
+    const { stream } = request as { stream?: string };
+    if (stream !== undefined) {
       this.#wanted?.add(stream);
       this.#cursors[stream] = UNKNOWN;
       this.#askAgain();
