@@ -35,6 +35,7 @@ const CHAPTERS: Record<string, string[]> = {
     "TaskPatch",
     "Place",
     "STATUSES",
+    "TRANSITIONS",
   ],
   Errors: ["ProblemError", "NetworkError", "Problem", "unwrap", "codeOf"],
   Storage: ["ClientStorage", "memoryStorage", "webStorage", "indexedDbStorage"],

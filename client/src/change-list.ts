@@ -45,9 +45,8 @@ export class ChangeList {
       }
     } finally {
       for (const change of kept) if (change.state === "sending") change.state = "pending";
-      const known = new Set(this.#all.map(({ id }) => id));
-      const earlier = kept.filter(({ id }) => !known.has(id));
-      this.#all = [...earlier, ...this.#all].sort((a, b) => a.made_at - b.made_at);
+      // What was added meanwhile is not in the storage yet.
+      this.#all = [...kept, ...this.#all].sort((a, b) => a.made_at - b.made_at);
       this.#prefix = prefix;
       for (const change of this.#all) this.save(change);
     }

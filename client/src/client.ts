@@ -270,8 +270,9 @@ export class Client {
     return result;
   }
 
-  #closeStores(): void {
-    for (const store of [...this.#stores.values()]) store.close();
+  /** @param isEnded the login is over */
+  #closeStores(isEnded = false): void {
+    for (const store of [...this.#stores.values()]) store.close(isEnded);
     this.#me?.close();
   }
 
@@ -287,7 +288,7 @@ export class Client {
 
   #userChanged(user: User | null): void {
     if (user === null) {
-      this.#closeStores();
+      this.#closeStores(true);
       if (this.#connection.isWanted) this.#connection.disconnect(CODES.login);
       this.#cursors.clear();
     }

@@ -5,4 +5,4 @@ export { codeOf, NetworkError, type Problem, ProblemError, unwrap } from "./prob
 export { memoryStorage, webStorage } from "./storage.ts";
 export { CODES } from "./types.ts";
 export type * from "./types.ts";
-export { STATUSES } from "./view.ts";
+export { STATUSES, TRANSITIONS } from "./statuses.ts";

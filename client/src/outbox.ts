@@ -3,21 +3,35 @@
  * answered, and again after a reload.
  *
  *     pending --turn comes--> sending --answer--> sent --its event--> (gone)
- *     sending --no answer, busy--> pending           sending --409, 412--> conflict    sending --other refusal--> failed
- *     pending, sending --its event--> (gone)         conflict, failed --retry--> pending
+ *     sending --no answer, busy, others changed other fields--> pending
+ *     sending --others changed the same fields, or deleted it--> conflict    sending --other refusal--> failed
+ *     any --its event--> (gone)                                              conflict, failed --retry--> pending
  *
- * Nothing is done twice: a POST carries an idempotency key, a PATCH the version that the user saw, and an event of an own
- * change carries its id. `sent` is not kept over reloads; what is sent is the server's.
+ * Nothing is done twice: a POST carries an idempotency key, a change of what is there the version that the user saw, and an
+ * event of an own change carries its id. `sent` is not kept over reloads; what is sent is the server's.
  */
 import { ChangeList } from "./change-list.ts";
-import { canMerge, isKeyed, isSettled, type Kept, pathOf, requestOf, temporaryId } from "./changes.ts";
+import {
+  canMerge,
+  isDeletion,
+  isKeyed,
+  isTemporary,
+  isSettled,
+  type Kept,
+  pathOf,
+  placeWithout,
+  requestOf,
+  seenOf,
+  shows,
+  temporaryId,
+} from "./changes.ts";
 import { newId } from "./environment.ts";
 import type { Contents } from "./fold.ts";
 import type { Http } from "./http.ts";
-import { Pause, pauseAfter } from "./pauses.ts";
-import { isLoginNeeded, type Problem, ProblemError } from "./problem.ts";
+import { Pause, pauseFor } from "./pauses.ts";
+import { codeOf, isLoginNeeded, type Problem, ProblemError } from "./problem.ts";
 import type { Saver } from "./storage.ts";
-import type { ChangeKind, ClientStorage, Comment, Made, Task, TaskwireEvent } from "./types.ts";
+import type { ClientStorage, Comment, Made, Task, TaskwireEvent } from "./types.ts";
 
 export interface OutboxOptions {
   /** The id of the project. */
@@ -25,6 +39,10 @@ export interface OutboxOptions {
   http: Http;
   storage: ClientStorage;
   saver: Saver;
+  /** What the server has, as far as the client knows; null while it knows nothing. */
+  contents: () => Contents | null;
+  /** Whether there is no network to send by. */
+  isOffline: () => boolean;
   /** Something else is to be shown. */
   changed: () => void;
   /** The server has confirmed a change, and its event has not come: the state has to be read. */
@@ -33,15 +51,7 @@ export interface OutboxOptions {
 }
 
 /** What a new change says of itself. */
-export interface Wanted {
-  kind: ChangeKind;
-  task: string;
-  comment?: string | null;
-  body?: Record<string, unknown>;
-  was?: Record<string, unknown>;
-  version?: number | null;
-  by: string;
-}
+export type Wanted = Pick<Kept, "kind" | "task" | "comment" | "body" | "was" | "seen" | "version" | "by">;
 
 const MOST = 1000;
 /** The server keeps idempotency keys for 24 hours. */
@@ -54,8 +64,7 @@ const OUTCOME_UNKNOWN: Problem = {
   type: "about:blank",
   title: "Outcome unknown",
   status: 409,
-  detail:
-    "The change was sent a day ago without an answer. Look whether it was made before you send it again.",
+  detail: "It was sent a day ago, without an answer.",
 };
 
 interface Deferred {
@@ -63,8 +72,7 @@ interface Deferred {
   reject: (error: unknown) => void;
 }
 
-const pick = (from: object, fields: string[]): Record<string, unknown> =>
-  Object.fromEntries(fields.map((field) => [field, (from as Record<string, unknown>)[field]]));
+const isUnderWay = ({ state }: Kept): boolean => state === "sending";
 
 /** Whether asking again later may help. */
 const isPassing = (error: unknown): boolean =>
@@ -78,10 +86,8 @@ export class Outbox {
   readonly #list: ChangeList;
   readonly #pause = new Pause();
   readonly #made = new Map<string, Deferred>();
-  /** When the server confirmed what is `sent`. */
-  readonly #sentAt = new Map<string, number>();
-  /** How often a change was begun again on top of others' ones. */
-  readonly #merges = new Map<string, number>();
+  /** Why the last attempt has to be repeated. */
+  #reason: unknown;
   #isSending = false;
   #isStopped = false;
   #overdue: ReturnType<typeof setTimeout> | undefined;
@@ -107,18 +113,15 @@ export class Outbox {
   }
 
   /** Adds a change, which shows at once. @throws Error where 1,000 of them are there already */
-  add({ kind, task, comment = null, body = {}, was = {}, version = null, by }: Wanted): Made {
-    if (this.#list.all.length >= MOST) throw new Error(`${MOST} changes wait: no more are taken`);
+  add(wanted: Wanted): Made {
+    if (this.#list.all.length >= MOST) throw new Error("too many changes");
+    const { kind, task, comment } = wanted;
     const id = newId();
     const change: Kept = {
+      ...wanted,
       id,
-      kind,
       task: kind === "create" ? temporaryId(id) : this.realId(task),
       comment: kind === "comment" ? temporaryId(id) : comment && this.realId(comment),
-      body,
-      was,
-      version,
-      by,
       state: "pending",
       problem: null,
       theirs: null,
@@ -158,12 +161,9 @@ export class Outbox {
   /** Sends a refused change again, on top of what the server has. */
   retry(id: string): void {
     const change = this.#list.find(id);
-    if (change === undefined || (change.state !== "failed" && change.state !== "conflict")) return;
-    // The first try may have been made: only a key of its own makes this another write.
-    if (change.problem?.title === OUTCOME_UNKNOWN.title) change.round += 1;
-    if (change.theirs !== null && change.version !== null) this.#rebase(change, change.theirs);
-    Object.assign(change, { problem: null, theirs: null, sent_at: null });
-    this.#set(change, "pending");
+    if (change === undefined || shows(change)) return;
+    if (change.theirs !== null) this.#rebase(change, change.theirs);
+    this.#beginAgain(change);
     this.wake();
   }
 
@@ -173,32 +173,28 @@ export class Outbox {
     if (change === undefined || change.state === "sending" || change.state === "sent") return;
     for (const removed of this.#list.discard(change)) {
       this.#made.get(removed.id)?.reject(new Error("the change was discarded"));
-      this.#forget(removed.id);
+      this.#made.delete(removed.id);
     }
     this.#options.changed();
     this.wake();
   }
 
-  /** An event came, after it was applied: an own change is there. */
+  /** An event came: an own change is made. It shows on top until the contents have it (`settle`). */
   heard({ request_id, data }: TaskwireEvent): void {
     const change = this.#list.find(request_id);
-    if (change === undefined || change.state === "failed" || change.state === "conflict") return;
     const answer = "task" in data ? data.task : "comment" in data ? data.comment : null;
-    if (answer === null) return;
-    if (change.state !== "sent") this.#confirm(change, answer);
-    this.#remove(change);
+    if (change !== undefined && answer !== null && change.state !== "sent") this.#confirm(change, answer);
   }
 
   /**
    * Forgets confirmed changes that the contents have.
    * @param readAt when the contents began to be read, if they have just been read
    */
-  settle(contents: Contents, readAt = 0): void {
+  settle(readAt = 0): void {
+    const contents = this.#options.contents();
+    if (contents === null) return;
     for (const change of this.#list.all)
-      if (
-        change.state === "sent" &&
-        (isSettled(change, contents) || (this.#sentAt.get(change.id) ?? 0) < readAt)
-      )
+      if (change.state === "sent" && (isSettled(change, contents) || (change.sent_at ?? 0) < readAt))
         this.#remove(change);
   }
 
@@ -212,59 +208,66 @@ export class Outbox {
         this.#isSending = false;
         return;
       }
-      failures = (await this.#send(next)) ? 0 : failures + 1;
-      if (failures > 0) await this.#pause.wait(pauseAfter(failures));
+      // The connection says when the network is back.
+      failures = !this.#options.isOffline() && (await this.#send(next)) ? 0 : failures + 1;
+      if (failures > 0) await this.#pause.wait(pauseFor(failures, this.#reason));
     }
   }
 
   /** @returns false where it has to be tried again later */
   async #send(change: Kept): Promise<boolean> {
     const { http, project } = this.#options;
+    // Sent again a day later it might be made twice.
     if (isKeyed(change) && change.sent_at !== null && Date.now() - change.sent_at > KEY_MS)
       return this.#refuse(change, "failed", OUTCOME_UNKNOWN);
     change.sent_at ??= Date.now();
     this.#set(change, "sending");
-    const { method, path, body, headers } = requestOf(change, project);
     try {
-      const answer = await http.json(method, path, { body, headers });
-      if (this.#isUnderWay(change)) this.#confirm(change, (answer ?? null) as Task | Comment | null);
+      const answer = await http.json(...requestOf(change, project));
+      if (isUnderWay(change)) this.#confirm(change, (answer ?? null) as Task | Comment | null);
       return true;
     } catch (error) {
       // Its event came before the answer; or the next page sends it again.
-      if (!this.#isUnderWay(change) || this.#isStopped) return true;
-      if (isPassing(error)) return this.#later(change);
+      if (!isUnderWay(change) || this.#isStopped) return true;
+      if (isPassing(error)) return this.#later(change, error);
       return this.#refused(change, (error as ProblemError).problem);
     }
   }
 
   /** The server has refused a change. @returns false where it has to be tried again later */
   async #refused(change: Kept, problem: Problem): Promise<boolean> {
-    const { kind } = change;
-    if (problem.status === 404 && (kind === "delete" || kind === "delete-comment"))
-      return this.#confirm(change, null);
-    if (problem.status !== 409 && problem.status !== 412) return this.#refuse(change, "failed", problem);
-    const theirs = await this.#theirs(change);
-    if (!this.#isUnderWay(change)) return true;
-    if (theirs === undefined) return this.#later(change);
-    if (theirs === null || problem.status === 409) return this.#refuse(change, "conflict", problem, theirs);
-    if (!canMerge(change, theirs)) return this.#refuse(change, "conflict", problem, theirs);
-    this.#rebase(change, theirs);
-    this.#set(change, "pending");
-    const merges = (this.#merges.get(change.id) ?? 0) + 1;
-    this.#merges.set(change.id, merges);
+    if (problem.status === 404 && change.kind !== "create")
+      return isDeletion(change) ? this.#confirm(change, null) : this.#refuse(change, "conflict", problem);
+    const contents = this.#options.contents();
+    if (codeOf(problem) === "neighbour-moved" && contents !== null)
+      change.body = placeWithout(change, contents);
+    else if (problem.status === 412) {
+      const theirs = await this.#theirs(change);
+      if (!isUnderWay(change)) return true;
+      if (theirs === undefined) return this.#later(change);
+      if (theirs === null || !canMerge(change, theirs))
+        return this.#refuse(change, "conflict", problem, theirs);
+      this.#rebase(change, theirs);
+    } else return this.#refuse(change, "failed", problem);
+    this.#beginAgain(change);
     // A thing that others change all the time is left alone for a moment.
-    return merges % MOST_MERGES !== 0;
+    return change.round % MOST_MERGES !== 0;
   }
 
   /** A change is of another version from now on. */
   #rebase(change: Kept, theirs: Task | Comment): void {
     change.version = theirs.version;
-    change.was = pick(theirs, Object.keys(change.body));
+    Object.assign(change.was, seenOf(change, theirs));
+  }
+
+  /** The server has not made a change: the next try is another write, with a key of its own. */
+  #beginAgain(change: Kept): void {
+    Object.assign(change, { round: change.round + 1, sent_at: null, problem: null, theirs: null });
+    this.#set(change, "pending");
   }
 
   /** What a change is about, as the server has it; null where it is gone, undefined without an answer. */
   async #theirs(change: Kept): Promise<Task | Comment | null | undefined> {
-    if (change.kind === "create" || change.kind === "comment") return null;
     try {
       return (await this.#options.http.json("GET", pathOf(change))) as Task | Comment;
     } catch (error) {
@@ -274,45 +277,39 @@ export class Outbox {
 
   /** The server has made a change. @returns true */
   #confirm(change: Kept, answer: Task | Comment | null): true {
-    const temporary =
-      change.kind === "create" ? change.task : change.kind === "comment" ? change.comment : null;
-    if (temporary !== null && answer !== null) this.#list.name(temporary, answer.id);
-    for (const later of this.#list.all)
-      // Built on this change, with nothing of others in between.
-      if (
-        later !== change &&
-        pathOf(later) === pathOf(change) &&
-        later.version === (answer?.version ?? 0) - 1
-      ) {
-        later.version = answer?.version ?? null;
-        this.#list.save(later);
-      }
+    const temporary = change.comment ?? change.task;
+    if (answer !== null) {
+      if (isTemporary(temporary)) this.#list.name(temporary, answer.id);
+      for (const later of this.#list.all)
+        // Built on this change, with nothing of others in between.
+        if (later !== change && pathOf(later) === pathOf(change) && later.version === answer.version - 1) {
+          later.version = answer.version;
+          this.#list.save(later);
+        }
+    }
     change.answer = answer;
-    this.#made.get(change.id)?.resolve(answer?.id ?? change.comment ?? change.task);
-    this.#made.delete(change.id);
-    this.#sentAt.set(change.id, Date.now());
+    change.sent_at = Date.now();
+    this.#made.get(change.id)?.resolve(change.comment ?? change.task);
     this.#set(change, "sent");
     clearTimeout(this.#overdue);
-    if (!this.#isStopped) this.#overdue = setTimeout(() => this.#expectEvents(), EVENT_MS);
+    if (this.#isStopped) return true;
+    this.#overdue = setTimeout(() => {
+      if (this.#list.all.some(({ state }) => state === "sent")) this.#options.overdue();
+    }, EVENT_MS);
     return true;
-  }
-
-  #expectEvents(): void {
-    if (this.#list.all.some(({ state }) => state === "sent")) this.#options.overdue();
   }
 
   /** The change shows no more, and says why. @returns true */
   #refuse(change: Kept, state: "failed" | "conflict", problem: Problem, theirs: Kept["theirs"] = null): true {
-    change.problem = problem;
-    change.theirs = theirs;
+    Object.assign(change, { problem, theirs });
     this.#set(change, state);
     this.#made.get(change.id)?.reject(new ProblemError(problem));
-    this.#made.delete(change.id);
     return true;
   }
 
   /** @returns false */
-  #later(change: Kept): false {
+  #later(change: Kept, reason?: unknown): false {
+    this.#reason = reason;
     this.#set(change, "pending");
     return false;
   }
@@ -323,19 +320,9 @@ export class Outbox {
     this.#options.changed();
   }
 
-  #isUnderWay(change: Kept): boolean {
-    return this.#list.has(change) && change.state === "sending";
-  }
-
   #remove(change: Kept): void {
     this.#list.remove(change);
-    this.#forget(change.id);
+    this.#made.delete(change.id);
     this.#options.changed();
-  }
-
-  #forget(id: string): void {
-    this.#made.delete(id);
-    this.#sentAt.delete(id);
-    this.#merges.delete(id);
   }
 }

@@ -1,4 +1,5 @@
 /** Pauses between attempts. */
+import { ProblemError } from "./problem.ts";
 
 /** The upper bound of the first pause, and that of the longest one. */
 const FIRST_MS = 1000;
@@ -11,6 +12,12 @@ export const pauseAfter = (failures: number): number =>
 /** The pause that the server asks for, and up to a fifth more, so that not all clients come back at once. */
 export const pauseOf = (retryAfterSeconds: number): number =>
   Math.min(LONGEST_MS, retryAfterSeconds * 1000) * (1 + Math.random() / 5);
+
+/** The pause after an attempt that failed: as long as the server asks for, or grows with the failures in a row. */
+export function pauseFor(failures: number, error: unknown): number {
+  const seconds = error instanceof ProblemError ? error.retryAfter : null;
+  return seconds === null ? pauseAfter(failures) : pauseOf(seconds);
+}
 
 /** A pause that can be cut short. One pause at a time. */
 export class Pause {

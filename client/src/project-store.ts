@@ -2,11 +2,14 @@
 import type { Auth } from "./auth.ts";
 import type { Connection } from "./connection.ts";
 import type { Http } from "./http.ts";
+import { fieldsOf, seenOf } from "./changes.ts";
+import { isOffline } from "./environment.ts";
+import { checkStatus } from "./statuses.ts";
 import { Outbox, type Wanted } from "./outbox.ts";
-import { type Problem, ProblemError } from "./problem.ts";
+import { LOGIN_NEEDED, type Problem, ProblemError } from "./problem.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import { readAll } from "./snapshot.ts";
-import type { Saver } from "./storage.ts";
+import { readJson, type Saver } from "./storage.ts";
 import type { Located } from "./streams.ts";
 import {
   type ClientStorage,
@@ -62,7 +65,7 @@ export class Store implements ProjectStore {
   #saving: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: StoreOptions) {
-    const { id, http, storage, saver, inTurn, failed } = options;
+    const { id, http, connection, storage, saver, inTurn, failed } = options;
     this.id = id;
     this.stream = `project:${id}`;
     this.#options = options;
@@ -75,6 +78,8 @@ export class Store implements ProjectStore {
       saver,
       failed,
       changed,
+      contents: () => (this.#replica.isKnown ? this.#replica.contents : null),
+      isOffline: () => isOffline() && connection.state.status !== "ready",
       overdue: () => this.#replica.fetch(),
     });
     this.#replica = new Replica({
@@ -84,7 +89,7 @@ export class Store implements ProjectStore {
       failed,
       changed,
       replaced: (readAt) => {
-        this.#outbox.settle(this.#replica.contents, readAt);
+        this.#outbox.settle(readAt);
         this.#saveLater();
         void this.#readNames();
       },
@@ -101,7 +106,8 @@ export class Store implements ProjectStore {
       this.#isStale = false;
       const { contents, closed } = this.#replica;
       const state = { status: this.#status, problem: closed };
-      this.#snapshot = snapshotOf(state, contents, this.#names, this.#outbox.changes, this.#snapshot);
+      const changes = closed === null ? this.#outbox.changes : [];
+      this.#snapshot = snapshotOf(state, contents, this.#names, changes, this.#snapshot);
     }
     return this.#snapshot;
   };
@@ -117,9 +123,11 @@ export class Store implements ProjectStore {
     });
   }
 
-  close(): void {
+  /** @param isEnded the login is over: who holds the store sees nothing of it any more */
+  close(isEnded = false): void {
     if (this.#isStopped) return;
     this.flush();
+    if (isEnded) this.#replica.close(LOGIN_NEEDED);
     this.#isStopped = true;
     this.#replica.stop();
     this.#outbox.stop();
@@ -129,44 +137,45 @@ export class Store implements ProjectStore {
   }
 
   create(task: NewTask): Made {
-    return this.#add({ kind: "create", task: "", body: { ...task } });
+    return this.#add("create", "", task);
   }
 
   update(task: string, patch: TaskPatch): Made {
-    return this.#change("update", task, { ...patch });
+    return this.#add("update", task, patch);
   }
 
   transition(task: string, to: Status): Made {
-    return this.#add({ kind: "transition", task, body: { to } });
+    return this.#add("transition", task, { to });
   }
 
   assign(task: string, user: string | null): Made {
-    return this.#change("assign", task, { assigned_to: user });
+    return this.#add("assign", task, { assigned_to: user });
   }
 
-  move(task: string, { status, before, after }: Place): Made {
-    const body = {
-      ...(status !== undefined && { status }),
-      ...(before !== undefined && { before: this.realId(before) }),
-      ...(after !== undefined && { after: this.realId(after) }),
-    };
-    return this.#add({ kind: "move", task, body });
+  move(task: string, place: Place = {}): Made {
+    const { tasks } = this.getSnapshot();
+    // The column that the user sees, also where only the order is to change.
+    const body: Record<string, unknown> = { status: tasks.get(this.realId(task))?.status, ...place };
+    const neighbour = this.realId(place.before ?? place.after ?? "");
+    if (place.before !== undefined) body.before = neighbour;
+    else if (place.after !== undefined) body.after = neighbour;
+    return this.#add("move", task, body, null, { place: tasks.get(neighbour)?.position || undefined });
   }
 
   delete(task: string): Made {
-    return this.#change("delete", task, {});
+    return this.#add("delete", task);
   }
 
   comment(task: string, body: string): Made {
-    return this.#add({ kind: "comment", task, body: { body } });
+    return this.#add("comment", task, { body });
   }
 
   editComment(task: string, comment: string, body: string): Made {
-    return this.#change("edit-comment", task, { body }, comment);
+    return this.#add("edit-comment", task, { body }, comment);
   }
 
   deleteComment(task: string, comment: string): Made {
-    return this.#change("delete-comment", task, {}, comment);
+    return this.#add("delete-comment", task, {}, comment);
   }
 
   retry(change: string): void {
@@ -189,7 +198,7 @@ export class Store implements ProjectStore {
   heard(event: TaskwireEvent): void {
     this.#replica.hear(event);
     this.#outbox.heard(event);
-    this.#outbox.settle(this.#replica.contents);
+    this.#outbox.settle();
     if (event.type === "member_added") void this.#readNames();
     this.#saveLater();
     this.#touch();
@@ -240,23 +249,16 @@ export class Store implements ProjectStore {
   async #load(): Promise<void> {
     const { connection, auth, storage, failed } = this.#options;
     await auth.restore();
-    this.#account = auth.account;
-    // A storage that fails is an empty one.
-    const kept = await storage.get(this.#key("state")).catch((error: unknown) => {
-      failed(error);
-      return null;
-    });
-    await this.#outbox.load(`${this.#key("outbox")}:`);
-    try {
-      this.#replica.load(kept);
-    } catch (error) {
-      failed(error);
-      this.#replica.load(null);
-    }
-    this.#touch();
     if (this.#isStopped) return;
+    this.#account = auth.account;
+    const kept = await readJson(storage, this.#key("state"), failed);
+    await this.#outbox.load(`${this.#key("outbox")}:`);
+    if (this.#isStopped) return;
+    this.#replica.load(kept);
+    this.#touch();
     connection.follow(this.stream);
-    if (connection.state.code === CODES.idle) connection.connect();
+    // Nobody has ended the connection: there was none, or the login of then has ended.
+    if ([CODES.idle, CODES.login].some((code) => code === connection.state.code)) connection.connect();
     // The stream was live before this store was made.
     const position = connection.position(this.stream);
     if (connection.state.status === "ready" && position !== undefined)
@@ -286,26 +288,37 @@ export class Store implements ProjectStore {
     }
   }
 
-  #add(wanted: Omit<Wanted, "by">): Made {
-    void this.#start();
-    return this.#outbox.add({ ...wanted, by: this.#options.auth.account });
-  }
-
   /** A change of what the user sees: its version and its fields are those that are shown. */
-  #change(
+  #add(
     kind: Wanted["kind"],
     task: string,
-    body: Record<string, unknown>,
+    wanted: object = {},
     comment: string | null = null,
+    more: Record<string, unknown> = {},
   ): Made {
+    if (this.#replica.closed === LOGIN_NEEDED) throw new ProblemError(LOGIN_NEEDED);
+    // As it will be sent.
+    const body = JSON.parse(JSON.stringify(wanted)) as Record<string, unknown>;
+    const fields = fieldsOf({ kind, body });
+    if ("status" in fields) checkStatus(fields.status);
+    void this.#start();
     const { tasks, comments } = this.getSnapshot();
     const id = this.realId(task);
-    const shown: Task | Comment | undefined =
-      comment === null ? tasks.get(id) : comments.get(id)?.find((other) => other.id === this.realId(comment));
-    const was = Object.fromEntries(
-      Object.keys(body).map((field) => [field, (shown as Record<string, unknown> | undefined)?.[field]]),
-    );
-    return this.#add({ kind, task, comment, body, was, version: shown?.version ?? null });
+    const seen = tasks.get(id) ?? null;
+    const shown: Task | Comment | null | undefined =
+      comment === null ? seen : comments.get(id)?.find((other) => other.id === this.realId(comment));
+    const was = { ...seenOf({ kind, body }, shown), ...more };
+    const version = kind === "comment" ? null : (shown?.version ?? null);
+    return this.#outbox.add({
+      kind,
+      task,
+      comment,
+      body,
+      was,
+      seen,
+      version,
+      by: this.#options.auth.account,
+    });
   }
 
   #saveLater(): void {

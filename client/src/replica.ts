@@ -7,8 +7,8 @@
  */
 import { applyEvent, type Contents, emptyContents, putComment } from "./fold.ts";
 import type { Http } from "./http.ts";
-import { Pause, pauseAfter, pauseOf } from "./pauses.ts";
-import { type Problem, ProblemError } from "./problem.ts";
+import { Pause, pauseFor } from "./pauses.ts";
+import type { Problem } from "./problem.ts";
 import { readAll, readSnapshot } from "./snapshot.ts";
 import type { Located } from "./streams.ts";
 import type { Comment, Member, Position, Task, TaskwireEvent } from "./types.ts";
@@ -30,9 +30,8 @@ export interface ReplicaOptions {
 interface Kept {
   position: Position;
   project: Contents["project"];
-  tasks: Task[];
-  comments: Comment[];
-  members: Member[];
+  /** The entries of the maps. */
+  entries: [[string, Task][], [string, Comment][], [string, Member][]];
 }
 
 export class Replica {
@@ -76,15 +75,17 @@ export class Replica {
   }
 
   /** Begins, with the state of before a reload. @param kept what `toJson` gave then */
-  load(kept: string | null): void {
-    if (kept !== null) {
-      const { position, project, tasks, comments, members } = JSON.parse(kept) as Kept;
+  load(kept: unknown): void {
+    const { position, project, entries } = (kept ?? {}) as Partial<Kept>;
+    // Earlier versions kept something else.
+    if (position !== undefined && project !== undefined && entries !== undefined) {
+      const [tasks, comments, members] = entries;
       this.#position = position;
       this.#contents = {
         project,
-        tasks: new Map(tasks.map((task) => [task.id, task])),
-        comments: new Map(comments.map((comment) => [comment.id, comment])),
-        members: new Map(members.map((member) => [member.user_id, member])),
+        tasks: new Map(tasks),
+        comments: new Map(comments),
+        members: new Map(members),
         gone: new Set(),
       };
     }
@@ -99,9 +100,7 @@ export class Replica {
     return JSON.stringify({
       position: this.#position,
       project,
-      tasks: [...tasks.values()],
-      comments: [...comments.values()],
-      members: [...members.values()],
+      entries: [[...tasks], [...comments], [...members]],
     } satisfies Kept);
   }
 
@@ -182,8 +181,7 @@ export class Replica {
       } catch (error) {
         if (isOver()) break;
         failures += 1;
-        const seconds = error instanceof ProblemError ? error.retryAfter : null;
-        await this.#pause.wait(seconds === null ? pauseAfter(failures) : pauseOf(seconds));
+        await this.#pause.wait(pauseFor(failures, error));
       }
     }
     this.#late = null;

@@ -161,14 +161,17 @@ export interface Change {
   /** What is sent. */
   readonly body: Readonly<Record<string, unknown>>;
   /**
-   * `pending`: waits for its turn or for the connection, and shows. `sending`: is under way, and shows.
-   * `conflict`: somebody else was faster (409, 412); does not show, and `theirs` has the server's version.
-   * `failed`: the server refused it for another reason (`problem`); does not show.
+   * `pending`: waits for its turn or for the network, and shows. `sending`: is under way, and shows.
+   * `conflict`: somebody else was faster; does not show. They changed the same fields, and `theirs` has the server's version,
+   * or they deleted it.
+   * `failed`: the server refused it for another reason (`problem`), which no faster client had a part in; does not show.
    */
   readonly state: "pending" | "sending" | "conflict" | "failed";
   readonly problem: Problem | null;
   /** In a conflict: the task or comment as the server has it; null where it is gone. */
   readonly theirs: Task | Comment | null;
+  /** The task as the user saw it when the change was made, which names one that is gone; null for a new one. */
+  readonly seen: Task | null;
   /** When it was made, in milliseconds since 1970. */
   readonly made_at: number;
 }
@@ -198,18 +201,26 @@ export interface Made {
 }
 
 export interface NewTask {
+  /** 1 to 200 characters; white space around them goes. */
   title: string;
+  /** Up to 10,000 characters. */
   description?: string | null;
+  /** `pending` by default, or one that `pending` reaches in one step (`TRANSITIONS`). */
   status?: Status;
+  /** `medium` by default. */
   priority?: Priority;
+  /** The id of a category of one's own. */
   category_id?: string | null;
+  /** The id of a member. */
   assigned_to?: string | null;
+  /** An RFC 3339 time, `2026-12-01T17:00:00Z`: what `date.toISOString()` gives, and not a date alone. */
   due_date?: string | null;
 }
 /** The fields of a task that `update` sets. */
 export type TaskPatch = Partial<Omit<NewTask, "status" | "assigned_to">>;
 /** A place in a column. Without `before` and `after` the last one of the column. */
 export interface Place {
+  /** The column; by default the one that the user sees the task in. */
   status?: Status;
   /** The id of the task that will be the next one. */
   before?: string;
@@ -221,7 +232,7 @@ export interface Place {
 export interface ProjectSnapshot {
   /**
    * `loading`: nothing to show yet. `live`: all that has happened is in it. `stale`: what was known last, while the client
-   * catches up or is offline. `closed`: the project is gone or the user may not see it (`problem`).
+   * catches up or is offline. `closed`: the project is gone, the user may not see it, or the login is over (`problem`); empty.
    */
   readonly status: "loading" | "live" | "stale" | "closed";
   readonly problem: Problem | null;
@@ -278,13 +289,23 @@ export interface ProjectStore {
   /** Stops following; waiting changes stay in the storage. */
   close(): void;
 
+  /** @throws TypeError for a status that is none */
   create(task: NewTask): Made;
   update(task: string, patch: TaskPatch): Made;
-  /** The strict way: exactly one of those that want the same transition gets it. */
+  /**
+   * The strict way: exactly one of those that want the same transition gets it.
+   * @throws TypeError for a status that is none
+   */
   transition(task: string, to: Status): Made;
+  /** @param user the id of a member; null for nobody */
   assign(task: string, user: string | null): Made;
-  move(task: string, to: Place): Made;
+  /**
+   * To a place in its column, or to another column. Only another status that somebody set meanwhile is a conflict.
+   * @throws TypeError for a status that is none
+   */
+  move(task: string, to?: Place): Made;
   delete(task: string): Made;
+  /** @param body 1 to 10,000 characters */
   comment(task: string, body: string): Made;
   editComment(task: string, comment: string, body: string): Made;
   deleteComment(task: string, comment: string): Made;

@@ -1,19 +1,16 @@
 /** Makes what a store shows out of what the server has and of the changes that wait. Pure. */
-import { type Kept, show, type Shown } from "./changes.ts";
+import { type Kept, show, type Shown, shows } from "./changes.ts";
 import type { Contents } from "./fold.ts";
+import { STATUSES } from "./statuses.ts";
 import type { Change, Comment, Member, ProjectSnapshot, Status, Task } from "./types.ts";
 
-/** The columns of a board. */
-export const STATUSES = ["pending", "in_progress", "completed", "cancelled", "archived"] as const;
-
-type Order = (one: string, other: string) => number;
-/** By bytes, as the server compares. */
-const byText: Order = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
-
-const inOrder = (one: Task, other: Task): number =>
-  byText(one.position, other.position) || byText(one.id, other.id);
-const byTime = (one: Comment, other: Comment): number =>
-  byText(one.created_at, other.created_at) || byText(one.id, other.id);
+/** By a field and then by id, by bytes, as the server compares. */
+const by =
+  <Field extends string>(field: Field) =>
+  (one: Record<Field | "id", string>, other: Record<Field | "id", string>): number =>
+    one[field] === other[field] ? (one.id < other.id ? -1 : 1) : one[field] < other[field] ? -1 : 1;
+const inOrder = by("position");
+const byTime = by("created_at");
 
 /** The old array where the new one has the same items. */
 const keepArray = <Item>(old: readonly Item[] | undefined, now: readonly Item[]): readonly Item[] =>
@@ -29,12 +26,10 @@ const keepMap = <Value>(
     : now;
 
 /** The old object where the new one has the same fields. */
-const keepObject = <Value extends object>(old: Value | undefined, now: Value): Value =>
-  old !== undefined &&
-  Object.keys(old).length === Object.keys(now).length &&
-  Object.entries(now).every(([field, value]) => (old as Record<string, unknown>)[field] === value)
-    ? old
-    : now;
+function keepObject<Value extends object>(old: Value | undefined, now: Value): Value {
+  const fields = new Map(Object.entries(now));
+  return old !== undefined && keepMap(new Map(Object.entries(old)), fields) !== fields ? old : now;
+}
 
 /** The tasks of each status, in the order of their positions, and where the moves put them that the server has not made yet. */
 function columnsOf(
@@ -42,23 +37,21 @@ function columnsOf(
   old: ProjectSnapshot["columns"] | undefined,
 ): ProjectSnapshot["columns"] {
   const moved = new Map(moves.map(({ task, place }) => [task, place]));
-  const columns = Object.fromEntries(STATUSES.map((status) => [status, [] as Task[]])) as Record<
-    Status,
-    Task[]
-  >;
+  const columns: Partial<Record<Status, Task[]>> = {};
+  for (const status of STATUSES) columns[status] = [];
   const sorted = [...tasks.values()].sort(inOrder);
-  for (const task of sorted) if (!moved.has(task.id)) columns[task.status].push(task);
+  for (const task of sorted) if (!moved.has(task.id)) columns[task.status]?.push(task);
   for (const { task: id, place } of moves) {
     const task = tasks.get(id);
     // Of several moves of one task the last one counts.
     if (task === undefined || moved.get(id) !== place) continue;
-    const column = columns[task.status];
+    const column = columns[task.status] ?? [];
     const neighbour = column.findIndex((other) => other.id === (place.before ?? place.after));
     if (neighbour === -1) column.push(task);
     else column.splice(place.before === undefined ? neighbour + 1 : neighbour, 0, task);
   }
   return Object.fromEntries(
-    STATUSES.map((status) => [status, keepArray(old?.[status], columns[status])]),
+    STATUSES.map((status) => [status, keepArray(old?.[status], columns[status] as Task[])]),
   ) as unknown as ProjectSnapshot["columns"];
 }
 
@@ -76,17 +69,15 @@ function commentsOf(
   return new Map([...byTask].map(([task, list]) => [task, keepArray(old?.get(task), list.sort(byTime))]));
 }
 
-const publicOf = ({ id, kind, task, comment, body, state, problem, theirs, made_at }: Kept): Change => ({
-  id,
-  kind,
-  task,
-  comment,
-  body,
-  state: state === "sent" ? "sending" : state,
-  problem,
-  theirs,
-  made_at,
-});
+const publicOf = ({
+  was: _was,
+  version: _v,
+  by: _by,
+  sent_at: _at,
+  round: _r,
+  answer: _a,
+  ...change
+}: Kept) => change as Change;
 
 /** Names of members, which events do not have. */
 export type Names = ReadonlyMap<string, Pick<Member, "username" | "first_name" | "last_name">>;
@@ -111,14 +102,12 @@ export function snapshotOf(
       keepObject(old?.members.get(id), { ...member, ...names.get(id) }),
     ]),
   );
-  const waiting = changes.filter(({ state }) => state === "pending" || state === "sending");
+  const waiting = changes.filter((change) => shows(change) && change.state !== "sent");
   return {
     ...state,
     project: contents.project,
     tasks: keepMap(old?.tasks, shown.tasks),
-    columns: STATUSES.every((status) => old?.columns[status] === columns[status])
-      ? (old as ProjectSnapshot).columns
-      : columns,
+    columns: keepObject(old?.columns, columns),
     members: keepMap(old?.members, members),
     comments: keepMap(old?.comments, commentsOf(shown, old?.comments)),
     changes: changes.filter(({ state }) => state !== "sent").map(publicOf),

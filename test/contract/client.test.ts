@@ -441,12 +441,48 @@ describe("a live project", () => {
     await eventually(() => store.getSnapshot().changes.length === 0);
     await expectAsRest(store, ada);
     expect(store.getSnapshot().tasks.get(task)?.title).toBe("Ada's");
-    // A transition is strict: who is too late is told so, and may let it go.
-    await ben.api.must("POST", `/tasks/${task}/transitions`, { to: "in_progress" });
+    // A transition is strict, and a move silently undoes nobody's: who is too late is told so, and may let it go.
+    network.isUp = false;
     const claim = store.transition(task, "in_progress");
-    await expect(claim.done).rejects.toMatchObject({ status: 409 });
-    store.discard(claim.change);
+    const { id: other } = await ben.api.must("POST", `/projects/${project}/tasks`, { title: "Other" });
+    await eventually(() => store.getSnapshot().tasks.has(other));
+    const move = store.move(other, { status: "in_progress" });
+    await ben.api.must("POST", `/tasks/${task}/transitions`, { to: "in_progress" });
+    await ben.api.must("POST", `/tasks/${other}/transitions`, { to: "completed" });
+    network.isUp = true;
+    client.connect();
+    for (const late of [claim, move]) {
+      await expect(late.done).rejects.toMatchObject({ status: 412 });
+      expect(store.getSnapshot().changes[0]).toMatchObject({ id: late.change, state: "conflict" });
+      store.discard(late.change);
+    }
     expect(store.getSnapshot().changes).toEqual([]);
+    const illegal = store.move(other, { status: "pending" });
+    await expect(illegal.done).rejects.toMatchObject({ code: "illegal-transition" });
+    expect(store.getSnapshot().changes).toMatchObject([{ id: illegal.change, state: "failed" }]);
+  });
+
+  test("what is made at once, before the state has come, stays; after a logout a held store is empty", async () => {
+    const { ada, ben, project } = await team();
+    const client = await loggedIn(ada);
+    const store = client.project(project);
+    const sizes = new Set<number>();
+    const { done } = store.create({ title: "First" });
+    store.subscribe(() => sizes.add(store.getSnapshot().tasks.size));
+    await done;
+    expect(store.getSnapshot().tasks.size).toBe(1);
+    await expectAsRest(store, ada);
+    expect([...sizes]).toEqual([1]);
+
+    await client.logout();
+    const isEmpty = (): void => {
+      expect(store.getSnapshot()).toMatchObject({ status: "closed", project: null, changes: [] });
+      expect(store.getSnapshot().tasks.size).toBe(0);
+    };
+    isEmpty();
+    await client.login({ login: ben.username, password: PASSWORD });
+    expect((await client.project(project).open()).tasks.size).toBe(1);
+    isEmpty();
   });
 
   test("listeners that throw stop nobody else, and are reported", async () => {

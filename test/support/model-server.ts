@@ -3,30 +3,42 @@
  * what the store is compared with.
  */
 import type { Comment, Project, Status, Task, TaskwireEvent } from "../../client/src/types.ts";
+import { TRANSITIONS } from "../../services/tasks/tasks.status.ts";
 
 export const PROJECT = "project-1";
 export const ME = "user-1";
 /** What happens to a request: the server never gets it, the client never gets the answer, or gets it seconds later. */
 export type Fault = "none" | "request lost" | "answer lost" | "answer late" | "busy";
 
-const NEXT: Record<Status, Status[]> = {
-  pending: ["in_progress", "completed", "cancelled"],
-  in_progress: ["pending", "completed", "cancelled"],
-  completed: ["in_progress", "archived"],
-  cancelled: ["pending", "archived"],
-  archived: [],
-};
 /** More than the time after which a store misses the event of a change. */
 const LATE_MS = 6000;
 /** Between two positions there is room for so many halvings. */
 const GAP = 2 ** 30;
 
+const STATUS_OF = {
+  "not-found": 404,
+  "illegal-transition": 409,
+  "neighbour-moved": 409,
+  "precondition-failed": 412,
+  overloaded: 503,
+};
+type Code = keyof typeof STATUS_OF;
+
 class Refusal extends Error {
-  readonly status: number;
-  constructor(status: number) {
-    super(`${status}`);
-    this.status = status;
+  readonly code: Code;
+  constructor(code: Code) {
+    super(code);
+    this.code = code;
   }
+}
+
+/** A change of a task's status: by whom, and the version that the task had after it. */
+interface StatusWrite extends Cause {
+  task: string;
+  from: Status;
+  to: Status;
+  version: number;
+  epoch: number;
 }
 
 /** All fields of all requests. */
@@ -48,10 +60,15 @@ export class ModelServer {
   readonly log: TaskwireEvent[] = [];
   tasks = new Map<string, Task>();
   comments = new Map<string, Comment>();
+  readonly statusWrites: StatusWrite[] = [];
+  /** How often the database was restored. */
+  epoch = 0;
   /** How often each request changed something, by its id. */
   readonly applied = new Map<string, number>();
   /** What happens to the next requests. */
   readonly faults: Fault[] = [];
+  /** The methods and paths of the requests that the client sent. */
+  readonly requests: string[] = [];
   /** Requests whose change a restore took away. */
   readonly lost = new Set<string>();
   /** Snapshots are under way for a while. */
@@ -73,9 +90,10 @@ export class ModelServer {
   }
 
   fetch = async (request: Request): Promise<Response> => {
+    this.requests.push(`${request.method} ${new URL(request.url).pathname.replace("/api/v1", "")}`);
     const fault = this.faults.shift() ?? "none";
     if (fault === "request lost") throw new TypeError("fetch failed");
-    const answer = fault === "busy" ? problem(503) : await this.#answer(request);
+    const answer = fault === "busy" ? problem("overloaded") : await this.#answer(request);
     if (fault === "answer lost") throw new TypeError("fetch failed");
     if (fault === "answer late" || (this.isSlow && request.url.endsWith("/snapshot")))
       await new Promise((resolve) => setTimeout(resolve, LATE_MS));
@@ -101,7 +119,7 @@ export class ModelServer {
       if (key !== null) this.#keys.set(key, { answer: structuredClone(answer), seq: this.log.length });
       return answer instanceof Response ? answer : json(answer);
     } catch (error) {
-      if (error instanceof Refusal) return problem(error.status);
+      if (error instanceof Refusal) return problem(error.code);
       throw error;
     }
   }
@@ -121,13 +139,15 @@ export class ModelServer {
     if (method === "GET") return this.task(id);
     if (method === "PATCH") return this.patch(id, body, match, cause);
     if (method === "DELETE") return this.delete(id, match, cause);
-    if (part === "transitions") return this.transition(id, body.to, cause);
-    if (part === "move") return this.move(id, body, cause);
+    if (part === "transitions") return this.transition(id, body.to, cause, match);
+    if (part === "move") return this.move(id, body, cause, match);
+    if (part === "assign") return this.patch(id, body, match, cause);
     throw new Error(`${method} ${path.join("/")}`);
   }
 
   /** The database is as it was after event `seq`. */
   restore(seq: number): void {
+    this.epoch += 1;
     for (const { request_id } of this.log.splice(seq))
       if (request_id !== null) {
         this.applied.delete(request_id);
@@ -143,7 +163,7 @@ export class ModelServer {
 
   task(id: string): Task {
     const task = this.tasks.get(id);
-    if (task === undefined) throw new Refusal(404);
+    if (task === undefined) throw new Refusal("not-found");
     return { ...task };
   }
 
@@ -174,27 +194,32 @@ export class ModelServer {
   }
 
   patch(id: string, body: object, match: number | null, cause: Cause): Task {
-    const task = this.task(id);
-    if (match !== null && match !== task.version) throw new Refusal(412);
+    const task = this.#matching(id, match);
     if (Object.entries(body).every(([field, value]) => (task as never)[field] === value)) return task;
     return this.#set("task_updated", { ...task, ...body, version: task.version + 1 }, cause);
   }
 
-  transition(id: string, to: Status, cause: Cause): Task {
-    const task = this.task(id);
-    if (!NEXT[task.status].includes(to)) throw new Refusal(409);
+  transition(id: string, to: Status, cause: Cause, match: number | null = null): Task {
+    const task = this.#matching(id, match);
+    if (!TRANSITIONS[task.status].includes(to)) throw new Refusal("illegal-transition");
     return this.#set("task_updated", { ...task, status: to, version: task.version + 1 }, cause);
   }
 
-  move(id: string, to: { status?: Status; before?: string; after?: string }, cause: Cause): Task {
-    const task = this.task(id);
+  move(
+    id: string,
+    to: { status?: Status; before?: string; after?: string },
+    cause: Cause,
+    match: number | null = null,
+  ): Task {
+    const task = this.#matching(id, match);
     const status = to.status ?? task.status;
-    if (status !== task.status && !NEXT[task.status].includes(status)) throw new Refusal(409);
+    if (status !== task.status && !TRANSITIONS[task.status].includes(status))
+      throw new Refusal("illegal-transition");
     const neighbour = to.before ?? to.after;
     const rest = this.order.filter((other) => other.id !== id);
     const column = rest.filter((other) => other.status === status);
     const at = column.findIndex((other) => other.id === neighbour);
-    if (neighbour !== undefined && (neighbour === id || at === -1)) throw new Refusal(409);
+    if (neighbour !== undefined && (neighbour === id || at === -1)) throw new Refusal("neighbour-moved");
     const next = neighbour === undefined ? undefined : column[to.before === undefined ? at + 1 : at];
     const inAll = next === undefined ? rest.length : rest.indexOf(next);
     const [low, high] = [rest[inAll - 1], rest[inAll]];
@@ -208,8 +233,7 @@ export class ModelServer {
   }
 
   delete(id: string, match: number | null, cause: Cause): Response {
-    const task = this.task(id);
-    if (match !== null && match !== task.version) throw new Refusal(412);
+    const task = this.#matching(id, match);
     this.tasks.delete(id);
     for (const { id: comment } of this.commentsOf(id)) this.comments.delete(comment);
     this.#tell("task_deleted", { task: { ...task, version: task.version + 1 } }, cause);
@@ -244,8 +268,17 @@ export class ModelServer {
     });
   }
 
+  #matching(id: string, match: number | null): Task {
+    const task = this.task(id);
+    if (match !== null && match !== task.version) throw new Refusal("precondition-failed");
+    return task;
+  }
+
   #set(type: string, task: Task, cause: Cause): Task {
-    this.tasks.set(task.id, task);
+    const { status: from = "pending" } = this.tasks.get(task.id) ?? {};
+    const { id, status: to, version } = task;
+    if (from !== to) this.statusWrites.push({ ...cause, task: id, from, to, version, epoch: this.epoch });
+    this.tasks.set(id, task);
     this.#tell(type, { task }, cause);
     return task;
   }
@@ -292,11 +325,10 @@ const json = (body: unknown): Response =>
     ? body
     : new Response(JSON.stringify(body), { headers: { "Content-Type": "application/json" } });
 
-const problem = (status: number): Response =>
-  new Response(
-    JSON.stringify({ type: `/problems/${status}`, title: "Refused", status, detail: "by the model" }),
-    {
-      status,
-      headers: { "Content-Type": "application/problem+json" },
-    },
+const problem = (code: Code): Response => {
+  const status = STATUS_OF[code];
+  return new Response(
+    JSON.stringify({ type: `/problems/${code}`, title: "Refused", status, detail: "by the model" }),
+    { status, headers: { "Content-Type": "application/problem+json" } },
   );
+};

@@ -1,6 +1,15 @@
 /** A project's board: five columns, and what is open beside them. */
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Change, Member, Place, ProjectSnapshot, Status, Task, User } from "../../client/src/index.ts";
+import {
+  type Change,
+  type Member,
+  type Place,
+  type ProjectSnapshot,
+  type Status,
+  type Task,
+  TRANSITIONS,
+  type User,
+} from "../../client/src/index.ts";
 import { client } from "../shared/client.ts";
 import { field } from "../shared/fields.ts";
 import { useSnapshot } from "../shared/hooks.ts";
@@ -14,7 +23,7 @@ import { memo } from "./memo.ts";
 import { People } from "./people.tsx";
 import type { Projects } from "./projects.tsx";
 import { Refused } from "./refused.tsx";
-import { NEXT, rightsOf } from "./rights.ts";
+import { rightsOf } from "./rights.ts";
 import { go, toProject, toTask } from "./route.ts";
 import { TaskDialog } from "./task-dialog.tsx";
 import { announce } from "./toasts.tsx";
@@ -206,7 +215,7 @@ export function Board({ id, task, user, projects, onNewProject }: Props) {
     return enableDrag(element.current, {
       allowed(dragged) {
         const found = store.getSnapshot().tasks.get(dragged);
-        return new Set(found === undefined ? [] : [found.status, ...NEXT[found.status]]);
+        return new Set(found === undefined ? [] : [found.status, ...TRANSITIONS[found.status]]);
       },
       drop(dragged, { status, ...beside }: Place) {
         const from = store.getSnapshot().tasks.get(dragged)?.status;

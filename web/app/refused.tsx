@@ -34,14 +34,15 @@ export function Refused({ store, changes, tasks }: Props) {
     <div role="alert">
       <ul class="refused">
         {refused.map((change) => {
-          const { id, kind, task, body, state, problem } = change;
-          const title = tasks.get(task)?.title ?? (typeof body.title === "string" ? body.title : "a task");
+          const { id, kind, task, seen, body, state, problem } = change;
+          const title =
+            (tasks.get(task) ?? seen)?.title ?? (typeof body.title === "string" ? body.title : "a task");
           return (
             <li class="clash" key={id}>
               <p>
                 Could not {VERBS[kind]} <strong>{title}</strong>.{" "}
                 {state === "conflict" ? `Somebody was faster. ${theirs(change)}` : null}{" "}
-                {state === "failed" || change.theirs === null ? (problem?.detail ?? problem?.title) : null}
+                {state === "failed" ? (problem?.detail ?? problem?.title) : null}
               </p>
               <div class="row">
                 <button type="button" class="button quiet" onClick={() => store.retry(id)}>

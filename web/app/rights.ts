@@ -1,5 +1,5 @@
 /** What the reader may do, so that the page offers nothing that the server would refuse. The server decides. */
-import type { ProjectSnapshot, Role, Status, User } from "../../client/src/index.ts";
+import type { ProjectSnapshot, Role, User } from "../../client/src/index.ts";
 
 export interface Rights {
   /** Create, edit, move and comment. */
@@ -18,12 +18,3 @@ export function rightsOf({ project, members, status }: ProjectSnapshot, user: Us
   const role = members.get(user.id)?.role;
   return { write: everywhere || WRITERS.includes(role), manage: everywhere || MANAGERS.includes(role) };
 }
-
-/** Where a task may go from its status (docs/reference.md, Status). */
-export const NEXT: Readonly<Record<Status, readonly Status[]>> = {
-  pending: ["in_progress", "completed", "cancelled"],
-  in_progress: ["pending", "completed", "cancelled"],
-  completed: ["in_progress", "archived"],
-  cancelled: ["pending", "archived"],
-  archived: [],
-};

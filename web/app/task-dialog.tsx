@@ -9,6 +9,7 @@ import {
   type ProjectStore,
   type Status,
   type Task,
+  TRANSITIONS,
   unwrap,
   type User,
 } from "../../client/src/index.ts";
@@ -20,7 +21,7 @@ import { ago, capital, fullName, PRIORITIES, STATUSES, titleOf } from "../shared
 import { Dialog } from "./dialog.tsx";
 import { Face } from "./face.tsx";
 import { Refused } from "./refused.tsx";
-import { NEXT, type Rights } from "./rights.ts";
+import type { Rights } from "./rights.ts";
 import { toast } from "./toasts.tsx";
 
 /** What the reader is writing stays as it is while events come; what nobody is writing follows the server. */
@@ -97,13 +98,13 @@ function Facts({ task, store, snapshot, rights, user }: Omit<Props, "id" | "onCl
           disabled={!write}
           onChange={(event) => quietly(store.transition(task.id, event.currentTarget.value as Status))}
         >
-          {STATUSES.filter(({ status }) => status === task.status || NEXT[task.status].includes(status)).map(
-            ({ status, name }) => (
-              <option key={status} value={status}>
-                {name}
-              </option>
-            ),
-          )}
+          {STATUSES.filter(
+            ({ status }) => status === task.status || TRANSITIONS[task.status].includes(status),
+          ).map(({ status, name }) => (
+            <option key={status} value={status}>
+              {name}
+            </option>
+          ))}
         </select>
       </div>
       <div>
