@@ -17,11 +17,13 @@ const seen = new Set<string>();
 /** The work itself. */
 const work = async ({ title }: Pick<Task, "title">): Promise<string> => `${title}: done by ${name}`;
 
-async function take({ id }: Task): Promise<void> {
+async function take({ id, version }: Task): Promise<void> {
   const path = { id };
   try {
+    // As it was when it was pending: one that another worker has completed meanwhile could be begun again.
+    const header = { "If-Match": `"${version}"` };
     const task = await unwrap(
-      client.rest.POST("/tasks/{id}/transitions", { params: { path }, body: { to: "in_progress" } }),
+      client.rest.POST("/tasks/{id}/transitions", { params: { path, header }, body: { to: "in_progress" } }),
     );
     const result = await work(task);
     await unwrap(client.rest.POST("/tasks/{id}/comments", { params: { path }, body: { body: result } }));
@@ -30,8 +32,8 @@ async function take({ id }: Task): Promise<void> {
     );
     console.log(result);
   } catch (error) {
-    // 409: another worker has it. Anything else is for people to see.
-    if (!(error instanceof ProblemError && error.status === 409)) console.error(error);
+    // Another worker has it. Anything else is for people to see.
+    if (!(error instanceof ProblemError && [409, 412].includes(error.status))) console.error(error);
   }
 }
 

@@ -105,6 +105,8 @@ test("of two workers each task is done by one", async () => {
   const { items } = (await ada.api.get(`/projects/${id}/tasks?status=completed`)).body;
   expect(items).toHaveLength(titles.length);
   for (const worker of workers) expect(await worker.end("SIGTERM")).toBe(0);
+  // Nobody did one again, nor saw an error.
+  expect(workers.flatMap(({ output }) => output.trim().split("\n"))).toHaveLength(titles.length + 2);
 });
 
 test("the README's program runs word for word", async () => {
