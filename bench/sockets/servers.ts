@@ -83,8 +83,9 @@ async function treeMs(parent: number): Promise<number> {
     if (!/^\d+$/.test(entry)) continue;
     const stat = await readFile(`/proc/${entry}/stat`, "utf8").catch(() => "");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    if (Number(entry) === parent || Number(fields[1]) === parent)
-      sum += (Number(fields[11]) + Number(fields[12])) * 10;
+    // The parent also counts its children that have ended.
+    const [from, to] = Number(entry) === parent ? [11, 15] : Number(fields[1]) === parent ? [11, 13] : [0, 0];
+    for (const ticks of fields.slice(from, to)) sum += Number(ticks) * 10;
   }
   return sum;
 }
