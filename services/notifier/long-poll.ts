@@ -26,15 +26,16 @@ export async function longPoll(
   if (waitMs === 0) return read();
   return waits.run(actor, ctx.parentID ?? ctx.id, async (wait) => {
     let synced = await read();
-    if (hasNews(synced) || wait.isOver) return synced;
+    if (hasNews(synced)) return synced;
     const release = await streams.watch(synced.positions, wait.wake);
     try {
       for (;;) {
-        await wait.next(end - performance.now());
+        if (!wait.isOver) await wait.next(end - performance.now());
         if (wait.isOver || performance.now() >= end) break;
         synced = await read();
         if (hasNews(synced)) return synced;
       }
+      // The session may have ended during any of these reads.
       mustNotBeRevoked(revocations, actor);
       return synced;
     } finally {
