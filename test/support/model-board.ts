@@ -135,6 +135,8 @@ export class Board {
   /** The database comes back as an earlier one; open connections are told. */
   restore(seq: number): void {
     this.server.restore(seq);
+    // What somebody had deleted is back, and shows when the state is read again.
+    this.created.clear();
     if (this.#state.status !== "ready") return;
     this.#cursor = this.server.head;
     this.store.located({ ...this.#cursor, recovered: false });
