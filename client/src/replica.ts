@@ -116,7 +116,11 @@ export class Replica {
     this.#late?.push(event);
     if (this.#position === null || event.seq < this.#position.seq) return;
     if (event.seq === this.#position.seq + 1) this.#apply(event);
-    else if (event.seq > this.#position.seq || event.id !== this.#position.id) this.fetch();
+    else if (event.seq > this.#position.seq || event.id !== this.#position.id) {
+      // Events of another history may lead to the same number: what is there does not hold, once the stream is live.
+      if (this.#located === null) this.#position = { seq: 0, id: null };
+      this.fetch();
+    }
   }
 
   /** The connection is not ready any more. */

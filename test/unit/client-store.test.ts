@@ -129,6 +129,18 @@ const AHEAD: Step[] = [
   (board) => board.connect(true),
 ];
 
+/** The same, and as many events of the other history come before the stream is live. */
+const REPLAYED: Step[] = [
+  (board) => board.connect(true),
+  ({ server }) => void server.create({ title: "First" }, others),
+  () => flush(),
+  (board) => board.drop(),
+  (board) => board.restore(0),
+  ({ server }) => void server.create({ title: "Another" }, others),
+  ({ server }) => void server.create({ title: "One more" }, others),
+  (board) => board.connect(true),
+];
+
 /** A card is made before the first snapshot has come. */
 const LOADING: Step[] = [
   ({ server }) => void (server.isSlow = true),
@@ -180,7 +192,7 @@ describe("whatever happens to requests, answers, events and the page", () => {
         expect(failures).toEqual([]);
         store.close();
       }),
-      { seed: 1, numRuns: 300, examples: [[REPLACED], [AHEAD], [LOADING]] },
+      { seed: 1, numRuns: 300, examples: [[REPLACED], [AHEAD], [REPLAYED], [LOADING]] },
     );
   }, 60_000);
 });
