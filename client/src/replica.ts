@@ -46,6 +46,8 @@ export class Replica {
   #late: TaskwireEvent[] | null = null;
   /** What is being read does not count: it has to be read again. */
   #isVoid = false;
+  /** The contents have to be read as soon as the stream is live. */
+  #isOutdated = false;
   #closed: Problem | null = null;
   /** Whether the kept state, if any, has been taken up: positions are compared from then on. */
   #isLoaded = false;
@@ -95,7 +97,7 @@ export class Replica {
 
   /** The state as text; null while there is none that holds. */
   toJson(): string | null {
-    if (this.#position === null || this.#late !== null) return null;
+    if (this.#position === null || this.#late !== null || this.#isOutdated) return null;
     const { project, tasks, comments, members } = this.#contents;
     return JSON.stringify({
       position: this.#position,
@@ -116,11 +118,8 @@ export class Replica {
     this.#late?.push(event);
     if (this.#position === null || event.seq < this.#position.seq) return;
     if (event.seq === this.#position.seq + 1) this.#apply(event);
-    else if (event.seq > this.#position.seq || event.id !== this.#position.id) {
-      // Events of another history may lead to the same number: what is there does not hold, once the stream is live.
-      if (this.#located === null) this.#position = { seq: 0, id: null };
-      this.fetch();
-    }
+    // Another event under the number that one has is one of another history.
+    else if (event.seq > this.#position.seq || event.id !== this.#position.id) this.fetch();
   }
 
   /** The connection is not ready any more. */
@@ -148,9 +147,13 @@ export class Replica {
     this.#pause.end();
   }
 
-  /** Reads the state, now or again. */
+  /** Reads the state, now or again, or as soon as the stream is live. */
   fetch(): void {
-    if (this.#isStopped || this.#located === null) return;
+    if (this.#isStopped) return;
+    if (this.#located === null) {
+      this.#isOutdated = true;
+      return;
+    }
     if (this.#late !== null) {
       this.#isVoid = true;
       this.#pause.end();
@@ -164,7 +167,7 @@ export class Replica {
   /** The stream is live at a position: whether the contents are those of it. */
   #compare({ seq, id, recovered }: Located): void {
     const own = this.#position;
-    if (own !== null && own.seq === seq && own.id === id) return;
+    if (own?.seq === seq && own.id === id && !this.#isOutdated) return;
     // Contents that are ahead may be of a history that a restore has ended: no event would say so. What follows goes on from
     // here, also on what is shown meanwhile.
     if (own !== null && !recovered) this.#position = { seq, id };
@@ -197,6 +200,7 @@ export class Replica {
     const late = this.#late ?? [];
     this.#contents = contents;
     this.#position = head;
+    this.#isOutdated = false;
     for (const event of late)
       if (event.seq === this.#position.seq + 1) this.#apply(event);
       else if (event.seq > this.#position.seq) this.#isVoid = true;
