@@ -3,6 +3,7 @@ import pg from "pg";
 import type { Config } from "../core/config.ts";
 import type { Log } from "../core/log.ts";
 import { CONNECTIONS } from "../core/connections.ts";
+import { Lines } from "../core/lines.ts";
 import { outsideScope, traced } from "../core/trace.ts";
 import { Metrics, metricsOf } from "../core/metrics.ts";
 import { type AnswerCache, openCache, type WriteMarks } from "./cache.ts";
@@ -43,6 +44,8 @@ export interface Database extends Queryable {
    * @param timeoutMs the time for each of its statements, when DATABASE_TIMEOUT is too short
    */
   transaction<Result>(work: (tx: Queryable) => Promise<Result>, timeoutMs?: number): Promise<Result>;
+  /** Of the work of this node that would wait for one lock in Postgres, one runs at a time. Work that waits here holds no connection. */
+  lines: Pick<Lines, "run">;
   /**
    * Begins a read-only REPEATABLE READ transaction on a connection of its own: all that it reads is of one moment.
    * Postgres can't clean up behind that moment, so the caller bounds how many there are and how long each lasts.
@@ -136,12 +139,13 @@ export function openDatabase(
     onLost(error);
   };
   const connectMs = Math.ceil(config.DATABASE_TIMEOUT / 2);
+  const lockMs = Math.ceil(config.DATABASE_TIMEOUT * SHARED_STATEMENT_SHARE);
   const options: pg.ClientConfig = {
     connectionString: config.DATABASE_URL,
     connectionTimeoutMillis: connectMs,
     query_timeout: config.DATABASE_TIMEOUT,
     statement_timeout: Math.ceil(config.DATABASE_TIMEOUT * STATEMENT_SHARE),
-    lock_timeout: Math.ceil(config.DATABASE_TIMEOUT * SHARED_STATEMENT_SHARE),
+    lock_timeout: lockMs,
     idle_in_transaction_session_timeout: IDLE_TRANSACTION_MS,
     application_name: `taskwire ${config.NODE_ID}`.trim(),
     options: SESSION,
@@ -270,6 +274,7 @@ export function openDatabase(
 
   const database: Database = {
     cache: null,
+    lines: new Lines(lockMs),
     query: <Row extends object>({ outdates = [], ...statement }: Statement) =>
       outdates.length === 0 || database.cache === null
         ? querySingle<Row>(statement)

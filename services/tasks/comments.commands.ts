@@ -50,7 +50,7 @@ function writeComment<Answer>(
   decide: (task: FoundTask, find: () => Promise<Comment>) => Promise<Decision<Answer>>,
   commentId = "",
 ): Promise<Written<Answer>> {
-  return attempts(db, async (on, lock) => {
+  return attempts(db, `task:${taskId}`, async (on, lock) => {
     const task = await findTask(on, write.actor, taskId, { lock });
     const { statement, events, answer } = await decide(task, () => findComment(on, taskId, commentId));
     if (events.length === 0) return { answer, events: [] };

@@ -5,7 +5,6 @@
  */
 import { invalidField, Problem, retryLater } from "../../core/errors.ts";
 import type { Actor } from "../../core/kit.ts";
-import type { Lines } from "../../core/lines.ts";
 import type { Database, Queryable } from "../../mixins/database.ts";
 import { commit, type WriteContext } from "../../mixins/event-log.ts";
 import type { Batch } from "./batches.commands.ts";
@@ -93,16 +92,10 @@ async function positionFor(
 
 /**
  * Moves a task to another place in its column, or to another column.
- * @param lines of this node: of those that wait for an order's lock, one holds a connection
  * @throws Problem not-found, forbidden, precondition-failed, project-archived, illegal-transition, validation-failed,
  *   neighbour-moved, overloaded
  */
-export async function moveTask(
-  { db, lines }: { db: Database; lines: Lines },
-  id: string,
-  to: Move,
-  write: WriteContext,
-): Promise<Written> {
+export async function moveTask(db: Database, id: string, to: Move, write: WriteContext): Promise<Written> {
   // A caller who may not move the task holds up nobody who may.
   const seen = await findTask(db, write.actor, id);
   columnFor(seen, to.status, write);
@@ -113,7 +106,7 @@ export async function moveTask(
     const position = await positionFor(tx, write.actor, task, status, to);
     return settle(tx, task, movement({ status, position }, write)(task), write);
   };
-  return lines.run(orderName(seen), () => lockedAttempts(db, attempt));
+  return db.lines.run(orderName(seen), () => lockedAttempts(db, attempt));
 }
 
 /** Tasks that one call moves. */

@@ -244,7 +244,7 @@ export const taskActions = actionsOf<TasksContract, TasksLend>()({
     handler(ctx) {
       const { id, ...to } = rules.omitUndefined(ctx.params) as typeof ctx.params;
       return withIdempotencyKey(this.db, ctx, async () =>
-        this.publish(await moveTask(this, id, to, writeContext(ctx))),
+        this.publish(await moveTask(this.db, id, to, writeContext(ctx))),
       );
     },
   },

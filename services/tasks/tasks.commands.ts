@@ -24,18 +24,26 @@ export interface Written<Answer = Task> {
   events: CommittedEvent[];
 }
 
-const [LOST_RACES, LOCKED_RACES] = [2, 20];
+/** Transactions in which a write that has its rows locked may still be too late. */
+const LOCKED_RACES = 20;
 
-/** Tries again while another write is faster (null), after LOST_RACES in transactions with the rows locked. */
+/**
+ * Tries again while another write is faster (null): in the line of those that have lost, and at last with the rows locked.
+ * Who has not lost yet does not wait, so that a caller who may not write holds up nobody who may.
+ * @param line names what they all want to write
+ * @throws Problem overloaded
+ */
 export async function attempts<Result>(
   db: Database,
+  line: string,
   attempt: (on: Queryable, lock: boolean) => Promise<Result | null>,
 ): Promise<Result> {
-  for (let race = 0; race < LOST_RACES; race++) {
-    const result = await attempt(db, false);
-    if (result !== null) return result;
-  }
-  return lockedAttempts(db, (tx) => attempt(tx, true));
+  const result = await attempt(db, false);
+  if (result !== null) return result;
+  return db.lines.run(
+    line,
+    async () => (await attempt(db, false)) ?? lockedAttempts(db, (tx) => attempt(tx, true)),
+  );
 }
 
 /**
@@ -113,7 +121,7 @@ export async function createTask(
     const guards = guardsOf({ project_id, members_version: within?.members_version ?? null });
     return commitTask(on, statement, { next, events }, write, guards);
   };
-  return attempts(db, async (on, lock) => {
+  return attempts(db, `create:${project ?? write.actor.id}`, async (on, lock) => {
     if (project === null) return createIn(on, null);
     // A guard that fails ends a transaction.
     const known = lock ? undefined : standings.find(write.actor, project);
@@ -192,7 +200,7 @@ export async function changeTask(
   decide: Decide,
   { deleted = false, check }: { deleted?: boolean; check?: (task: FoundTask) => Promise<void> } = {},
 ): Promise<Written> {
-  return attempts(db, async (on, lock) => {
+  return attempts(db, `task:${id}`, async (on, lock) => {
     const found = await findTask(on, write.actor, id, { lock, deleted });
     const decision = decide(found);
     await check?.(found);

@@ -3,7 +3,6 @@ import type { Service } from "moleculer";
 import { cachedText } from "../../core/cached-answer.ts";
 import type { JsonText } from "../../core/json-text.ts";
 import type { Actor } from "../../core/kit.ts";
-import type { Lines } from "../../core/lines.ts";
 import type { PageOf } from "../../core/pagination.ts";
 import type { WithDatabase } from "../../mixins/database.ts";
 import { emitCommitted } from "../../mixins/event-log.ts";
@@ -20,8 +19,6 @@ export interface TasksLend extends WithDatabase {
   snapshots: Snapshots;
   standings: Standings;
   totals: Totals;
-  /** Of the moves of each order. */
-  lines: Lines;
   publish<Answer>(written: Written<Answer>): Answer;
   publishBatch(batch: Batch): boolean;
   list(actor: Actor, params: TaskFilter & PageOf): Promise<JsonText>;

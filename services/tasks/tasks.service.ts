@@ -1,7 +1,6 @@
 import type { ServiceSchema } from "moleculer";
 import type { Config } from "../../core/config.ts";
 import { service } from "../../core/kit.ts";
-import { Lines } from "../../core/lines.ts";
 import { database } from "../../mixins/database.ts";
 import { bulkActions } from "./bulk.actions.ts";
 import { categoryActions } from "./categories.actions.ts";
@@ -14,9 +13,6 @@ import { Standings } from "./standings.ts";
 import type { TasksContract } from "./tasks.contract.ts";
 import { methods, type TasksLend } from "./tasks.methods.ts";
 import { Totals } from "./totals.ts";
-
-/** How long a move waits for others of the same order: less than its caller waits. */
-const LINE_MS = 1500;
 
 /** Tasks, their comments, and the categories that people put them in. */
 export default (config: Config): ServiceSchema =>
@@ -36,7 +32,6 @@ export default (config: Config): ServiceSchema =>
       this.snapshots = new Snapshots(this.db, this.broker.nodeID);
       this.totals = new Totals();
       this.standings = new Standings(this.db);
-      this.lines = new Lines(LINE_MS);
     },
     stopped() {
       return this.snapshots.close();

@@ -80,8 +80,13 @@ describe("one task", () => {
     const answers: Answer[] = [];
     await Promise.all(
       upTo(WRITERS).map(async (writer) => {
-        for (const step of upTo(STEPS))
-          answers.push(await ada.api.patch(`/tasks/${created.id}`, change(writer - 1, step - 1)));
+        for (const step of upTo(STEPS)) {
+          const write = () => ada.api.patch(`/tasks/${created.id}`, change(writer - 1, step - 1));
+          let answer = await write();
+          // On a slow machine the last in the line are refused, and come again.
+          while (answer.body.type === "/problems/overloaded") answer = await write();
+          answers.push(answer);
+        }
       }),
     );
     expect(tally(answers)).toEqual({ 200: WRITERS * STEPS });
@@ -330,6 +335,7 @@ function lateDatabase(name: string, before: () => Promise<unknown>): Database & 
     close: () => own.close(),
     interruptions: 0,
     cache: null,
+    lines: own.lines,
     happened: () => happened,
   };
 }
@@ -568,7 +574,11 @@ test("writers that want the same tasks, streams and projects in opposite orders 
   ).flat();
   const counts = tally(answers);
   // A guest may be there or gone already.
-  const failed = answers.filter(({ status }) => ![200, 201, 204, 404, 409].includes(status));
+  const failed = answers.filter(
+    ({ status, body }) =>
+      ![200, 201, 204, 404, 409].includes(status) &&
+      body?.detail !== "Too many writes wait for the same lock",
+  );
   expect(failed.map(({ status, body }) => [status, body])).toEqual([]);
   expect((counts[200] ?? 0) + (counts[201] ?? 0)).toBeGreaterThan(500);
   const { rows } = await db.query<{ name: string; head: string; count: string; last: string }>(
