@@ -9,6 +9,7 @@ import { projectStreams } from "../services/notifier/notifier.queries.ts";
 import { listProjects } from "../services/projects/projects.list.ts";
 import { listTasks, type TaskFilter } from "../services/tasks/tasks.list.ts";
 import { countByStatus, findDetail } from "../services/tasks/tasks.queries.ts";
+import { Totals } from "../services/tasks/totals.ts";
 import { FEW, type Grown, MANY, type People } from "./growth-data.ts";
 
 /** A name, and what is measured under it. */
@@ -75,7 +76,7 @@ export function readsOf(
     ["… with total", tasks({}, COUNTED, boss)],
     ["… changed since", tasks({ updated_since: daysAway(0) }, BY_CURSOR, boss)],
     ["… search for a word of a third", tasks({ q: "deploy" }, COUNTED, boss)],
-    ["a project's counts", (db) => countByStatus(db, large, me)],
+    ["a project's counts", (db) => countByStatus(db, large, me, new Totals())],
     ["somebody's projects", (db) => listProjects(db, user, {}, COUNTED)],
     ["heads of 20 streams", (db) => readHeads(db, streams)],
     ["streams of a socket", (db) => projectStreams(db, user, 5000)],

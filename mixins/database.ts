@@ -112,6 +112,7 @@ const LOCK_WAIT_MS = 100;
 /** How long a transaction may send nothing: a node that is gone must not hold its locks for long. */
 const IDLE_TRANSACTION_MS = 2000;
 /** Slow statements of one user under way; slow statements that wait, of all users and of one. */
+const SLOW_STANDING = { afterMs: 500, waitMs: 200 };
 const [SLOW_PER_USER, SLOW_WAITING, SLOW_WAITING_PER_USER] = [2, 1000, 100];
 /** The share of DATABASE_TIMEOUT after which Postgres cancels a statement: before pg would give up the connection. */
 const STATEMENT_SHARE = 0.9;
@@ -174,6 +175,7 @@ export function openDatabase(
     waiting: SLOW_WAITING,
     waitingPerUser: SLOW_WAITING_PER_USER,
     waitMs: connectMs,
+    standing: SLOW_STANDING,
   });
   const pipeline = (): Pipelines => new Pipelines({ ...options, ...sharedOptions }, connectMs, onError);
   const openAll = () => ({

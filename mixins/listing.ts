@@ -93,7 +93,7 @@ interface Extra {
 }
 
 /** Rows of an index that cost no more to count than a single read costs. */
-const QUICKLY_COUNTED = 1000;
+export const QUICKLY_COUNTED = 1000;
 
 const UUID = { sql: "t.id", type: "uuid" };
 

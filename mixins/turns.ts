@@ -16,6 +16,11 @@ interface Limits {
   waitingPerUser: number;
   /** Milliseconds that a statement waits for its turn. */
   waitMs: number;
+  /**
+   * A queue that was not empty for `afterMs` is no burst, it is more than can be answered: from then on a request's statement
+   * waits for `waitMs` alone. As CoDel (RFC 8289) does, so that what is answered is answered soon.
+   */
+  standing: { afterMs: number; waitMs: number };
 }
 
 interface Turn {
@@ -33,6 +38,8 @@ export class Turns {
   readonly #limits: Limits;
   readonly #running = new Set<Turn>();
   readonly #waiting = new Set<Turn>();
+  /** When the queue was last empty, by performance.now. */
+  #emptyAt = 0;
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -78,12 +85,20 @@ export class Turns {
       this.#waiting.delete(turn);
       reject(this.#refusal(turn));
     };
-    const timer = setTimeout(refuse, this.#limits.waitMs);
+    const timer = setTimeout(refuse, this.#waitMs(by));
     const { waiting, waitingPerUser } = this.#limits;
     if (this.#mayBegin(turn)) turn.begin();
     else if (this.#waiting.size >= waiting || count(this.#waiting, ofUser(by)) >= waitingPerUser) refuse();
     else this.#waiting.add(turn);
     return promise;
+  }
+
+  /** Milliseconds that a statement that comes now may wait. What serves no request, such as a job, has time. */
+  #waitMs(by: string | undefined): number {
+    const { waitMs, standing } = this.#limits;
+    const now = performance.now();
+    if (this.#waiting.size === 0) this.#emptyAt = now;
+    return by !== undefined && now - this.#emptyAt > standing.afterMs ? standing.waitMs : waitMs;
   }
 
   #mayBegin({ cost, by }: Turn): boolean {

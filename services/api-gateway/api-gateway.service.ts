@@ -64,6 +64,7 @@ export default (config: Config): ServiceSchema =>
       this.waitingCalls = new WaitingCalls((calls) => broadcast(this.broker, waitsOver, { calls }));
       this.answers = new Answers(cacheOf(this.broker));
       this.shedder = new LoadShedder(this.logger);
+      this.broker.localBus.on("$node.disconnected", () => this.shedder.nodeDied());
       this.requestMetrics = measureGateway(metricsOf(this.broker), this);
       this.cursors = createCursorSigner(config.JWT_SECRET, config.JWT_SECRET_PREVIOUS);
       this.revocations = new RevocationFeed(this.db, config.ACCESS_TOKEN_TTL);

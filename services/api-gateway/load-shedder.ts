@@ -12,7 +12,9 @@
  * Nobody is refused below MIN_LIMIT: a slow database alone refuses nobody. Strangers are refused first, then the reads of
  * users, last their writes: a read can be repeated by its client at no risk, and a stranger has nothing to lose here yet.
  * Probes and metrics are always answered. Requests that wait for events, and those that hash passwords, have bounds of
- * their own and are not counted; they are refused like others.
+ * their own and are not counted; they are refused like others. Nor do those count that were under way when a node died:
+ * they have waited for the dead. And what waits for a few connections of its own, such as slow statements (mixins/turns.ts),
+ * has a bound there: it is no reason to refuse everybody else.
  */
 import { type Problem, retryLater } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
@@ -57,6 +59,7 @@ export class LoadShedder {
   #times: number[] = [];
   #refused = 0;
   #quietUntil = -Infinity;
+  #deaths = 0;
 
   /**
    * @param min requests under way that are never too many
@@ -93,12 +96,18 @@ export class LoadShedder {
     this.#underWay += 1;
     this.#most = Math.max(this.#most, this.#underWay);
     let isOver = false;
+    const deaths = this.#deaths;
     return (took) => {
       if (isOver) return;
       isOver = true;
       this.#underWay -= 1;
-      if (took !== null) this.#times.push(took);
+      if (took !== null && deaths === this.#deaths) this.#times.push(took);
     };
+  }
+
+  /** A node has died. Calls are sent to another one, or fail: how long they took until then says nothing of this gateway. */
+  nodeDied(): void {
+    this.#deaths += 1;
   }
 
   /** Closes the window when it is over, and moves the limit. */

@@ -18,7 +18,7 @@ export const internalActions = ({ DUE_SOON_HOURS }: Pick<Config, "DUE_SOON_HOURS
       safe: true,
       rules: { project_id: rules.id },
       handler(ctx) {
-        return countByStatus(this.db, ctx.params.project_id, ctx.locals.actor?.id);
+        return countByStatus(this.db, ctx.params.project_id, ctx.locals.actor?.id, this.totals);
       },
     },
 

@@ -37,6 +37,9 @@ export class Totals {
     return key === null ? undefined : this.#known.get(key);
   }
 
+  /** The tasks of a project when its statuses were counted last: few are counted among single reads. */
+  readonly sizes = new LRUCache<string, number>({ max: MAX_TOTALS });
+
   /** Remembers the total of a list that its caller may see. */
   keep(actor: Pick<Actor, "id">, filter: Filter, total: Total): void {
     const key = keyOf(actor, filter);

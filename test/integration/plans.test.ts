@@ -440,7 +440,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[], number?]>([
     ["sessions_pkey", "personal_tokens_pkey"],
   ],
   ["somebody's tokens", (db) => listPersonalTokens(db, mine, offset), ["personal_tokens_user_idx"]],
-  ["a project's counts", (db) => countByStatus(db, first, mine), []],
+  ["a project's counts", (db) => countByStatus(db, first, mine, new Totals()), []],
   [
     "what is due soon",
     (db) => lockDueSoon(db, new Date(Date.now() + 86_400_000).toISOString(), 100),

@@ -62,6 +62,19 @@ test("a few slow requests among fast ones do not move it", () => {
   expect(shedder.limit).toBe(before);
 });
 
+test("requests that were under way when a node died do not move it, however long they took", () => {
+  const before = shedder.limit;
+  const hanging = begin(200);
+  now += 50;
+  shedder.nodeDied();
+  now += 50;
+  hanging.forEach((end) => end(1200));
+  expect(shedder.limit).toBe(before);
+  // Those after it count again.
+  load(200, 1200, 2);
+  expect(shedder.limit).toBeLessThan(before / 2);
+});
+
 test("it falls when nothing ends any more, and recovers once requests are in time again, or none come", () => {
   const before = shedder.limit;
   const stuck = begin(100);

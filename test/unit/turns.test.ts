@@ -1,8 +1,16 @@
-import { describe, expect, test } from "@jest/globals";
+import { describe, expect, jest, test } from "@jest/globals";
 import { type Cost, Turns } from "../../mixins/turns.ts";
 import { problem } from "./fixtures.ts";
 
-const LIMITS = { all: 4, unbounded: 2, perUser: 2, waiting: 5, waitingPerUser: 3, waitMs: 60_000 };
+const LIMITS = {
+  all: 4,
+  unbounded: 2,
+  perUser: 2,
+  waiting: 5,
+  waitingPerUser: 3,
+  waitMs: 60_000,
+  standing: { afterMs: 60_000, waitMs: 20 },
+};
 
 /** Statements that run until the test ends them. */
 class Desk {
@@ -90,6 +98,30 @@ describe("a wait for a turn", () => {
     await desk.end("");
     expect(desk.running).toEqual(["c1", "c2", "d1"]);
     await desk.settle(later);
+  });
+
+  test("is short while a queue does not empty, except for what serves no request", async () => {
+    const now = jest.spyOn(performance, "now").mockReturnValue(1000);
+    try {
+      const desk = new Desk({ all: 1, standing: { afterMs: 500, waitMs: 20 } });
+      const asked = [desk.ask("a", "bounded", "a"), desk.ask("b", "bounded", "b")];
+      now.mockReturnValue(1500);
+      asked.push(desk.ask("c", "bounded", "c"));
+      now.mockReturnValue(1501);
+      asked.push(desk.ask("sweep", "bounded"));
+      await expect(desk.ask("d", "bounded", "d")).rejects.toEqual(busy);
+      // Those of the burst have kept their places; once they are served, the next burst has time again.
+      expect(desk.running).toEqual(["a"]);
+      for (const name of ["a", "b", "c"]) await desk.end(name);
+      expect(desk.running).toEqual(["sweep"]);
+      now.mockReturnValue(9000);
+      asked.push(desk.ask("e", "bounded", "e"), desk.ask("f", "bounded", "f"));
+      now.mockReturnValue(9500);
+      asked.push(desk.ask("g", "bounded", "g"));
+      await desk.settle(asked);
+    } finally {
+      now.mockRestore();
+    }
   });
 
   test("is for few of a user and for few of all: more are refused at once", async () => {
