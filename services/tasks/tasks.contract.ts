@@ -215,8 +215,10 @@ function ofTask({ task: { id, project_id }, changes }: { task: EventTask; change
     ...(changes === undefined || changes.status !== undefined ? [`counts-of:${project_id}`] : []),
   ];
 }
-/** A detail has the number of comments. */
-const ofComment = ({ comment }: { comment: EventComment }): string[] => [`task:${comment.task_id}`];
+/** A detail has the number of comments; lists know nothing of them. */
+const countsComments = ({ comment }: { comment: EventComment }): string[] => [
+  `comments-of:${comment.task_id}`,
+];
 
 export const taskEvents = declareEvents({
   task_created: event<{ task: EventTask }>("A task was created.", ofTask),
@@ -247,7 +249,10 @@ export const taskEvents = declareEvents({
 
 /** A detail shows names of its project, of people and of its category. Who sees a project sees all of its tasks. */
 export const cachedTask: CachedAnswer<TaskDetail> = {
-  names: ({ id }) => (typeof id === "string" && isId(id) ? [`task:${id.toLowerCase()}`] : null),
+  names({ id }) {
+    if (typeof id !== "string" || !isId(id)) return null;
+    return [`task:${id.toLowerCase()}`, `comments-of:${id.toLowerCase()}`];
+  },
   isShared: () => true,
   about: ({ id, project_id, created_by, assigned_to, category_id }) => ({
     names: [
@@ -299,14 +304,14 @@ export const cachedTaskList: CachedAnswer<Page<Task>> = {
 };
 
 export const commentEvents = declareEvents({
-  comment_created: event<{ comment: EventComment }>("A task has a new comment.", ofComment),
+  comment_created: event<{ comment: EventComment }>("A task has a new comment.", countsComments),
   comment_updated: event<{ comment: EventComment; changes: { body: Change<string> } }>(
     "The author edited a comment.",
-    ofComment,
+    () => [],
   ),
-  comment_deleted: event<{ comment: EventComment }>("A comment was deleted.", ofComment),
+  comment_deleted: event<{ comment: EventComment }>("A comment was deleted.", countsComments),
   comment_redacted: event<{ comment: EventComment }>(
     "The text of a comment was taken out of it and out of the log.",
-    ofComment,
+    () => [],
   ),
 });
