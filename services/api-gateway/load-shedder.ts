@@ -12,8 +12,8 @@
  * Nobody is refused below MIN_LIMIT: a slow database alone refuses nobody. Strangers are refused first, then the reads of
  * users, last their writes: a read can be repeated by its client at no risk, and a stranger has nothing to lose here yet.
  * Probes and metrics are always answered. Requests that wait for events, and those that hash passwords, have bounds of
- * their own and are not counted; they are refused like others. Nor do those count that were under way when a node died:
- * they have waited for the dead. And what waits for a few connections of its own, such as slow statements (mixins/turns.ts),
+ * their own and are not counted; they are refused like others. For a while after a node died nothing is judged: requests have
+ * waited for the dead, here or at another node that has yet to notice. And what waits for a few connections of its own, such as slow statements (mixins/turns.ts),
  * has a bound there: it is no reason to refuse everybody else.
  */
 import { type Problem, retryLater } from "../../core/errors.ts";
@@ -36,6 +36,8 @@ const STEP = 16;
 const LEAST_LEFT = 0.5;
 /** Seconds after which a refused client may come again: from the first to the last, so that not all come at once. */
 const [FIRST_RETRY_S, LAST_RETRY_S] = [1, 3];
+/** Milliseconds after a node's death in which the limit does not fall: as long as a call may wait (moleculer.config.ts). */
+const AFTER_DEATH_MS = 2500;
 /** Milliseconds between two lines of the log. */
 const LOG_EVERY_MS = 10_000;
 
@@ -62,7 +64,8 @@ export class LoadShedder {
   #times: number[] = [];
   #refused = 0;
   #quietUntil = -Infinity;
-  #deaths = 0;
+  /** Windows that end before this time are not judged. */
+  #judgedFrom = -Infinity;
 
   /**
    * @param min requests under way that are never too many
@@ -99,18 +102,17 @@ export class LoadShedder {
     this.#underWay += 1;
     this.#most = Math.max(this.#most, this.#underWay);
     let isOver = false;
-    const deaths = this.#deaths;
     return (took) => {
       if (isOver) return;
       isOver = true;
       this.#underWay -= 1;
-      if (took !== null && deaths === this.#deaths) this.#times.push(took);
+      if (took !== null) this.#times.push(took);
     };
   }
 
-  /** A node has died. Calls are sent to another one, or fail: how long they took until then says nothing of this gateway. */
+  /** A node has died: how long its calls have waited says nothing of this gateway. */
   nodeDied(): void {
-    this.#deaths += 1;
+    this.#judgedFrom = this.#now() + AFTER_DEATH_MS;
   }
 
   /** Closes the window when it is over, and moves the limit. */
@@ -121,10 +123,11 @@ export class LoadShedder {
     const took = median(this.#times);
     // Few that are slow do not wait for each other.
     const many = this.#min * SHARES.stranger;
-    if (took > TARGET_MS && this.#most >= many) {
+    const isJudged = now >= this.#judgedFrom;
+    if (isJudged && took > TARGET_MS && this.#most >= many) {
       const left = Math.max(LEAST_LEFT, TARGET_MS / took);
       this.#limit = Math.max(this.#min, Math.floor(Math.min(this.#limit, this.#most) * left));
-    } else if (this.#times.length === 0 && this.#underWay >= many)
+    } else if (isJudged && this.#times.length === 0 && this.#underWay >= many)
       this.#limit = Math.max(this.#min, Math.floor(this.#limit * LEAST_LEFT ** windows));
     else this.#limit = Math.min(this.#max, this.#limit + STEP * windows);
     this.#windowBegan = now;

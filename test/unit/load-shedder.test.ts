@@ -62,15 +62,17 @@ test("a few slow requests among fast ones do not move it", () => {
   expect(shedder.limit).toBe(before);
 });
 
-test("requests that were under way when a node died do not move it, however long they took", () => {
+test("requests that have waited for a dead node do not move it, here or where its death was noticed later", () => {
   const before = shedder.limit;
   const hanging = begin(200);
   now += 50;
   shedder.nodeDied();
   now += 50;
   hanging.forEach((end) => end(1200));
+  load(200, 1200, 20);
   expect(shedder.limit).toBe(before);
-  // Those after it count again.
+  // Then they count again.
+  now += 500;
   load(200, 1200, 2);
   expect(shedder.limit).toBeLessThan(before / 2);
 });
