@@ -285,6 +285,10 @@ export function broadcast<Payload extends object>(
   ).catch((error: unknown) => broker.logger.warn(`hint ${name} was not sent`, error));
 }
 
+/** Whether a node listens to a hint, as far as this node knows. */
+export const isHeard = (broker: ServiceBroker, { name }: { readonly name: string }): boolean =>
+  broker.registry.events.getAllEndpoints(name).length > 0;
+
 /** Listens to a hint. An error of the handler is logged here, since Moleculer has no caller to give it to. */
 export function on<Payload extends object, This = Service>(
   { name }: Hint<Payload>,

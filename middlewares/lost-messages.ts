@@ -11,7 +11,8 @@ interface Transit {
 /**
  * What was under way on a connection to NATS that broke is lost without an error: calls of this node, and its answers to
  * others. Once the node is connected again, to this NATS server or to another one, the calls that wait fail at once on
- * either side instead of at their timeout, as those to a dead node do; reads and idempotent writes are then sent again.
+ * either side instead of at their timeout, as those to a dead node do; reads and idempotent writes are then sent again. News
+ * of other nodes' services are lost, too: the node asks for them.
  */
 export function lostMessages(broker: ServiceBroker): Middleware {
   async function watch(transit: Transit): Promise<void> {
@@ -21,6 +22,7 @@ export function lostMessages(broker: ServiceBroker): Middleware {
       for (const nodeID of nodes) if (nodeID !== null) transit.removePendingRequestByNodeID(nodeID);
       await transit.sendDisconnectPacket();
       await broker.registry.discoverer.sendLocalNodeInfo();
+      await broker.registry.discoverer.discoverAllNodes();
     }
   }
   return {

@@ -140,25 +140,28 @@ if unwritten then
   if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4], 'PX', ${ANSWER_TTL_MS}) end
 end`,
 
-  answerBegin: `${TICK}
-local clock, ends = string.format('%.0f', tick()), string.format('%.0f', now_ms() + ${WRITE_MS})
-for n = 3, #ARGV do
-  redis.call('HSET', ARGV[1] .. ARGV[n], 'clock', clock, ARGV[2], ends)
-  redis.call('PEXPIRE', ARGV[1] .. ARGV[n], ${MARK_TTL_MS})
-end`,
-
-  answerEnd: `${TICK}
-local clock = tick()
-for n = 3, #ARGV do
-  if redis.call('HDEL', ARGV[1] .. ARGV[n], ARGV[2]) == 1 then
-    redis.call('HSET', ARGV[1] .. ARGV[n], 'clock', string.format('%.0f', clock))
-  else
-    mark(ARGV[n], clock)
+  // ARGV from 2 on: for each mark `begin` or `end`, the write, how many names it has, and the names.
+  answerMark: `${TICK}
+local clock, ends = tick(), string.format('%.0f', now_ms() + ${WRITE_MS})
+local n = 2
+while n < #ARGV do
+  local kind, write, last = ARGV[n], ARGV[n + 1], n + 2 + tonumber(ARGV[n + 2])
+  for at = n + 3, last do
+    local key = ARGV[1] .. ARGV[at]
+    if kind == 'begin' then
+      redis.call('HSET', key, 'clock', string.format('%.0f', clock), write, ends)
+      redis.call('PEXPIRE', key, ${MARK_TTL_MS})
+    elseif redis.call('HDEL', key, write) == 1 then
+      redis.call('HSET', key, 'clock', string.format('%.0f', clock))
+    else
+      mark(ARGV[at], clock)
+    end
   end
+  n = last + 1
 end`,
 } as const;
 
-const KEYS = { answerFind: 1, answerKeep: 2, answerBegin: 0, answerEnd: 0 } as const;
+const KEYS = { answerFind: 1, answerKeep: 2, answerMark: 0 } as const;
 
 type Scripts = Record<keyof typeof SCRIPTS, (...args: (string | number)[]) => Promise<unknown>>;
 
@@ -166,12 +169,26 @@ type Scripts = Record<keyof typeof SCRIPTS, (...args: (string | number)[]) => Pr
 const withHead = (clock: number, names: readonly string[], text: string, realm?: string): string =>
   `${[clock, ...(realm === undefined ? [] : [`>${realm}`]), ...names].join(" ")}\n${text}`;
 
+/** Milliseconds that the end of a write waits for the beginning of another one, to be sent with it. */
+const END_WITHIN_MS = 5;
+
+/** Ends of writes that wait to be sent. */
+interface WaitingEnds {
+  readonly epoch: string;
+  /** What the script takes. */
+  readonly marks: (string | number)[];
+  /** Settles when they are sent. */
+  readonly sent: PromiseWithResolvers<void>;
+  readonly timer: NodeJS.Timeout;
+}
+
 /** Answers and marks in Redis, of all nodes of a namespace. */
 export class RedisAnswers implements AnswerStore {
   readonly #redis: Redis & Scripts;
   readonly #prefix: string;
   #id: string | null = null;
   #identifying: Promise<void> = Promise.resolve();
+  #ends: WaitingEnds | null = null;
 
   /** @param prefix of all keys */
   constructor(redis: Redis, prefix: string) {
@@ -226,11 +243,44 @@ export class RedisAnswers implements AnswerStore {
   }
 
   async begin(epoch: string, names: readonly string[], write: string): Promise<void> {
-    await this.#redis.answerBegin(this.#space(epoch), write, ...names);
+    if (this.#ends !== null && this.#ends.epoch !== epoch) this.#sendEnds();
+    const ends = this.#takeEnds();
+    const begun = this.#redis.answerMark(
+      this.#space(epoch),
+      ...(ends?.marks ?? []),
+      "begin",
+      write,
+      names.length,
+      ...names,
+    );
+    ends?.sent.resolve(begun.then(() => {}));
+    await begun;
   }
 
-  async end(epoch: string, names: readonly string[], write: string): Promise<void> {
-    await this.#redis.answerEnd(this.#space(epoch), write, ...names);
+  /** Nobody waits for it as a rule, so it is sent with the next write's beginning. */
+  end(epoch: string, names: readonly string[], write: string): Promise<void> {
+    if (this.#ends !== null && this.#ends.epoch !== epoch) this.#sendEnds();
+    this.#ends ??= {
+      epoch,
+      marks: [],
+      sent: Promise.withResolvers(),
+      timer: setTimeout(() => this.#sendEnds(), END_WITHIN_MS),
+    };
+    this.#ends.marks.push("end", write, names.length, ...names);
+    return this.#ends.sent.promise;
+  }
+
+  #takeEnds(): WaitingEnds | null {
+    const ends = this.#ends;
+    this.#ends = null;
+    clearTimeout(ends?.timer);
+    return ends;
+  }
+
+  #sendEnds(): void {
+    const ends = this.#takeEnds();
+    if (ends !== null)
+      ends.sent.resolve(this.#redis.answerMark(this.#space(ends.epoch), ...ends.marks).then(() => {}));
   }
 
   #space(epoch: string): string {

@@ -8,7 +8,7 @@
 import type { ServiceBroker } from "moleculer";
 import type { CommittedEvent, EventDeclaration, LoggedEvent } from "../core/events.ts";
 import { newId } from "../core/ids.ts";
-import { type ActionContext, type Actor, broadcast, type Conditions, hint } from "../core/kit.ts";
+import { type ActionContext, type Actor, broadcast, type Conditions, hint, isHeard } from "../core/kit.ts";
 import type { Queryable, Statement } from "./database.ts";
 import { type RememberedResponse, responseParameter, rememberResponse } from "./idempotency.ts";
 
@@ -86,8 +86,12 @@ export const eventsOf = ({ $json }: Pick<CommittedHint, "$json">): CommittedEven
 /** Bytes of events in one hint, about. NATS takes a megabyte. */
 const HINT_BYTES = 400_000;
 
-/** Hands committed events to the notifiers, in several hints if they are long. An event too long for one is read from the log. */
+/**
+ * Hands committed events to the notifiers that listen, in several hints if they are long. An event too long for one is read
+ * from the log.
+ */
 export function emitCommitted(broker: ServiceBroker, events: CommittedEvent[]): void {
+  if (!isHeard(broker, committed)) return;
   let texts: string[] = [];
   let [streams, first] = [new Set<string>(), ""];
   let size = 0;

@@ -1,4 +1,5 @@
 import type { ServiceBroker } from "moleculer";
+import { LISTENER } from "./hint-listener.ts";
 import type { Notifier } from "./notifier.state.ts";
 import { dismiss } from "./revocations.ts";
 import { slowSockets, terminate } from "./slow-client.ts";
@@ -22,21 +23,22 @@ function sweep(io: PushServer): void {
   }
 }
 
-/** The nodes that run a notifier, as far as this one knows. */
-const notifiersOf = ({ registry }: ServiceBroker): string[] =>
+/** The nodes whose notifier listens to hints, as far as this one knows. */
+const listenersOf = ({ registry }: ServiceBroker): string[] =>
   registry
     .getServiceList({ onlyAvailable: true })
-    .flatMap(({ name, nodeID }) => (name === "notifier" && nodeID !== undefined ? [nodeID] : []));
+    .flatMap(({ name, nodeID }) => (name === LISTENER && nodeID !== undefined ? [nodeID] : []));
 
 /** Sweeps the sockets and lets the streams read what no hint brought. An outage is logged once. @returns how to stop it */
 export function startBeat(self: Notifier): () => void {
-  const { broker, io, limits, streams, logger } = self;
+  const { broker, hints, io, limits, streams, logger } = self;
   let beats = 0;
   let isFailing = false;
   const timer = setInterval(() => {
     sweep(io);
     limits.prune();
-    self.notifiers = notifiersOf(broker);
+    self.listeners = listenersOf(broker);
+    hints.endUnless(streams.counts.followed > 0);
     if (beats >= MAX_BEATS) return;
     beats += 1;
     streams

@@ -9,7 +9,6 @@ import { begin, cameFrom } from "../../core/trace.ts";
 import { metricsOf } from "../../core/metrics.ts";
 import { createTokens } from "../../core/tokens.ts";
 import { database } from "../../mixins/database.ts";
-import { committed } from "../../mixins/event-log.ts";
 import { revoked } from "../auth/auth.contract.ts";
 import { sessionsEnded } from "../users/users.contract.ts";
 import { refuseOrAdmit, serve } from "./admission.ts";
@@ -17,6 +16,7 @@ import { authenticate } from "./authenticate.ts";
 import { startBeat } from "./beat.ts";
 import { SocketEndpoint } from "./endpoint.ts";
 import { PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./heartbeat.ts";
+import { HintListener } from "./hint-listener.ts";
 import { MAX_HANDSHAKE_BYTES } from "./inbound-limits.ts";
 import { notifierActions } from "./notifier.actions.ts";
 import { measureNotifier } from "./notifier-metrics.ts";
@@ -70,11 +70,6 @@ export default (config: Config): ServiceSchema =>
     actions: notifierActions,
 
     events: {
-      ...on(committed, function (this: Notifier, hint) {
-        this.streams.hear(hint);
-        if (this.adapter !== null && isSharer(this.broker.nodeID, this.notifiers, hint))
-          this.adapter.share(hint);
-      }),
       ...on(revoked, function (this: Notifier, { sessions }) {
         this.revocations.markEnded(sessions);
       }),
@@ -105,11 +100,17 @@ export default (config: Config): ServiceSchema =>
         waitingRequests: () => this.waits.size,
       });
       this.socketLog = new SocketLog(this.logger);
+      this.hints = new HintListener(this, (hint) => {
+        this.streams.hear(hint);
+        if (this.adapter !== null && isSharer(this.broker.nodeID, this.listeners, hint))
+          this.adapter.share(hint);
+      });
       this.streams = new Streams(this.db, this.logger, this.metrics);
+      this.streams.onFollow = () => this.hints.listen();
       this.waits = new Waits(config.RATE_LIMIT === "on");
       this.revocations = endRevoked(this.db, this.io, this.waits, config.ACCESS_TOKEN_TTL);
       this.adapter = null;
-      this.notifiers = [];
+      this.listeners = [];
       this.limits = new UserLimits();
       this.isLimited = config.RATE_LIMIT === "on";
       this.authenticate = (token) => authenticate(this.broker, tokens, token);

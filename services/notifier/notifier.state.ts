@@ -6,6 +6,7 @@ import type { WithDatabase } from "../../mixins/database.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
 import type { Identity } from "./authenticate.ts";
 import type { SocketEndpoint } from "./endpoint.ts";
+import type { HintListener } from "./hint-listener.ts";
 import type { NotifierMetrics } from "./notifier-metrics.ts";
 import type { RedisAdapter } from "./redis-adapter.ts";
 import type { SocketLog } from "./socket-log.ts";
@@ -30,8 +31,10 @@ export interface NotifierState extends WithDatabase {
   /** Requests that wait for events. */
   waits: Waits;
   revocations: RevocationFeed;
-  /** The nodes that run a notifier, as the last beat knew them. */
-  notifiers: string[];
+  /** Listens to hints while a stream is followed. */
+  hints: HintListener;
+  /** The nodes whose notifier listens to hints, as the last beat knew them. */
+  listeners: string[];
   /** Null without Redis. */
   adapter: RedisAdapter | null;
   stopBeat(): void;

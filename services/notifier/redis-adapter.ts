@@ -30,16 +30,16 @@ function ignoreRejections(
  * Whether this notifier is the one that shares a hint. Hints take two roads: the writer broadcasts each to every notifier,
  * and one of the notifiers hands it to the others through Redis. So neither a frozen notifier nor a road that is away
  * delays the others; what comes twice is dropped by number.
- * @param notifiers ids of the nodes that are known to run one
+ * @param listeners ids of the nodes whose notifiers are known to listen to hints
  */
 export function isSharer(
   nodeId: string,
-  notifiers: readonly string[],
+  listeners: readonly string[],
   { first }: Pick<CommittedHint, "first">,
 ): boolean {
   // A notifier that knows of no other has nobody to share with: its own message would come back to it.
-  if (notifiers.length < 2) return false;
-  const nodes = notifiers.toSorted();
+  if (listeners.length < 2) return false;
+  const nodes = listeners.toSorted();
   // The last digits of a UUIDv7 are random.
   return nodes[Number.parseInt(first.slice(-6), 16) % nodes.length] === nodeId;
 }

@@ -69,11 +69,14 @@ export class Streams {
   readonly #rooms: Rooms;
   readonly #db: Database;
   readonly #log: Log<"warn">;
+  /** Called before this node begins to follow a stream: it has to hear hints from then on. */
+  onFollow = (): void => {};
 
   constructor(db: Database, log: Log<"warn">, metrics: TailMetrics = UNMEASURED, rooms = new Rooms()) {
     this.#tails = new Tails(db, log, metrics, {
       deliver: (name, entry, step) => this.#deliver(name, entry, step),
       flush: () => rooms.flush(),
+      follow: () => this.onFollow(),
       recheck: (head, entry) => this.#recheck(head, entry),
     });
     this.#joins = new Joins(db, this.#tails, rooms);

@@ -47,6 +47,8 @@ interface Listeners {
   deliver(name: string, entry: Entry, step: Step): void;
   /** Sends what was delivered. */
   flush(): void;
+  /** A stream is about to be followed: hints of it have to be heard. */
+  follow(): void;
   /** Checks who may read a stream, whose `members_version` has moved or whose history is another one. */
   recheck(head: StreamHead, entry: Entry): Promise<void>;
 }
@@ -119,6 +121,7 @@ export class Tails {
     read: (missing: string[]) => Promise<Map<string, StreamHead>> = this.heads,
   ): Map<string, Entry> {
     const missing = names.filter((name) => !this.#entries.has(name));
+    if (missing.length > 0) this.#listeners.follow();
     const opened = missing.length === 0 ? OPENED : this.#open(missing, read(missing));
     // Each join awaits it and gets its failure.
     opened.catch(() => {});

@@ -203,25 +203,29 @@ export type EventComment = Omit<Comment, "body"> & { body: string | null };
 export type TaskChanges = { [Field in keyof TaskInput | "completed_at" | "position"]?: Change<Task[Field]> };
 
 /**
- * The answers that show a task: its detail and the lists of its project. Those that show tasks in the order of their
- * creation have the task in another place, or no more, after an event without `changes`; the numbers change then, too.
+ * The answers that show tasks of a project as lists and numbers. Those that show tasks in the order of their creation have the
+ * task in another place, or no more, after an event without `changes`; the numbers change then, too.
  */
-function ofTask({ task: { id, project_id }, changes }: { task: EventTask; changes?: TaskChanges }): string[] {
-  if (project_id === null) return [`task:${id}`];
+function ofProject({ task: { project_id }, changes }: { task: EventTask; changes?: TaskChanges }): string[] {
+  if (project_id === null) return [];
   return [
-    `task:${id}`,
     `tasks-of:${project_id}`,
     ...(changes === undefined ? [`order-of:${project_id}`] : []),
     ...(changes === undefined || changes.status !== undefined ? [`counts-of:${project_id}`] : []),
   ];
 }
+/** The answers that show a task. Nobody can have read one before it was created. */
+const ofTask = (data: { task: EventTask; changes?: TaskChanges }): string[] => [
+  `task:${data.task.id}`,
+  ...ofProject(data),
+];
 /** A detail has the number of comments; lists know nothing of them. */
 const countsComments = ({ comment }: { comment: EventComment }): string[] => [
   `comments-of:${comment.task_id}`,
 ];
 
 export const taskEvents = declareEvents({
-  task_created: event<{ task: EventTask }>("A task was created.", ofTask),
+  task_created: event<{ task: EventTask }>("A task was created.", ofProject),
   task_updated: event<{ task: EventTask; changes: TaskChanges }>(
     "Fields of a task changed, except those that task_completed and task_assigned tell.",
     ofTask,

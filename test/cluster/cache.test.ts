@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { Redis } from "ioredis";
 import pg from "pg";
 import { until } from "../../local/until.ts";
+import { RedisAnswers } from "../../mixins/cache-store.ts";
 import type { Api, Person, Wire } from "../support/api.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
 
@@ -53,6 +55,43 @@ async function readsItsOwnWrites(rounds: number): Promise<void> {
     expect((await there.must("GET", `/tasks/${task.id}`)).creator.first_name).toBe(title);
   }
 }
+
+test("the end of a write is sent with the beginning of the next one, or soon after it", async () => {
+  const client = new Redis(cluster.redis.url);
+  try {
+    const store = new RedisAnswers(client, "test");
+    const question = { key: "answer", viewer: "ada", user: "user:ada", names: ["name"] };
+    /** Asks, and keeps an answer where there is none. */
+    const isFound = async (): Promise<boolean> => {
+      const found = await store.find("epoch", question);
+      if ("text" in found) return true;
+      await store.keep("epoch", question, found.clock, { names: [], text: "An answer" });
+      return false;
+    };
+    const found = async () => [await isFound(), await isFound()];
+    const scripts = async () =>
+      Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info("commandstats"))?.[1]);
+    expect(await found()).toEqual([false, true]);
+    await store.begin("epoch", ["name"], "first");
+    // Nothing is kept while a write is under way.
+    expect(await found()).toEqual([false, false]);
+    await store.end("epoch", ["name"], "first");
+    expect(await found()).toEqual([false, true]);
+    await store.begin("epoch", ["name"], "second");
+    const before = await scripts();
+    const ended = store.end("epoch", ["name"], "second");
+    await store.begin("epoch", ["other"], "third");
+    await ended;
+    expect((await scripts()) - before).toBe(1);
+    expect(await found()).toEqual([false, true]);
+    // The end of another epoch is no part of it.
+    const [late] = [store.end("epoch", ["other"], "third"), await store.begin("later", ["name"], "fourth")];
+    await late;
+    expect(await found()).toEqual([true, true]);
+  } finally {
+    client.disconnect();
+  }
+});
 
 test("who was answered reads what they wrote, through any gateway", () => readsItsOwnWrites(20), 30_000);
 

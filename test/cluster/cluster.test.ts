@@ -1,7 +1,9 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { connect as connectNats } from "nats";
 import pg from "pg";
+import { natsOptions } from "../../core/nats-options.ts";
 import { until } from "../../local/until.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
@@ -34,7 +36,39 @@ beforeAll(async () => {
 afterEach(() => sockets.splice(0).forEach((socket) => socket.close()));
 afterAll(() => cluster?.stop(), 30_000);
 
+/** Runs `work`, and tells which nodes were sent hints of commits meanwhile. */
+async function hintsDuring(work: () => Promise<unknown>): Promise<string[]> {
+  const nats = await connectNats(natsOptions(cluster.nats.url));
+  const sent: string[] = [];
+  try {
+    nats.subscribe("*.EVENT.*", {
+      callback: (_error, { subject, data }) => {
+        if (Buffer.from(data).includes("events.committed")) sent.push(subject.split(".").at(-1) ?? "");
+      },
+    });
+    await nats.flush();
+    await work();
+    // A hint leaves before the answer of its write.
+    await nats.flush();
+    return sent;
+  } finally {
+    await nats.close();
+  }
+}
+
 describe("each service in a process of its own", () => {
+  test("a write sends hints to those notifiers whose sockets follow a stream, and to them from their first socket on", async () => {
+    const { id, stream } = await newProject();
+    const create = () => ada.api.must("POST", `/projects/${id}/tasks`, { title: "Hinted" });
+    expect(await hintsDuring(create)).toEqual([]);
+    const socket = await connect(0, ada);
+    expect(await hintsDuring(create)).toEqual(["notifier-1"]);
+    await socket.waitFor(() => socket.of(stream).length > 0, "the event");
+    const other = await connect(1, ben);
+    expect((await hintsDuring(create)).toSorted()).toEqual(["notifier-1", "notifier-2"]);
+    await other.waitFor(() => other.of(stream).length > 0, "the event");
+  });
+
   test("a tasks node that joins takes its share, and says that Postgres has no room for all that nodes may open", async () => {
     await cluster.addNode("tasks-3", "tasks-1", { DATABASE_POOL: "500" });
     const db = new pg.Client({ connectionString: cluster.databaseUrl });

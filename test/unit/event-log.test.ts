@@ -126,9 +126,21 @@ describe("a commit", () => {
   });
 });
 
+/** The part of a broker that hints leave by. */
+const brokerOf = (broadcast: (...hint: never[]) => Promise<void>, listeners = 1): ServiceBroker => {
+  const getAllEndpoints = () => Array.from({ length: listeners });
+  return { broadcast, registry: { events: { getAllEndpoints } } } as unknown as ServiceBroker;
+};
+
+test("where no node listens no hint is made", () => {
+  const broadcast = jest.fn(() => Promise.resolve());
+  emitCommitted(brokerOf(broadcast, 0), [{ ...newEvent(idOf("a")), seq: 1, previous_id: null }]);
+  expect(broadcast).not.toHaveBeenCalled();
+});
+
 test("what was committed is told in one hint, and nothing when nothing was", () => {
   const broadcast = jest.fn(() => Promise.resolve());
-  const broker = { broadcast } as unknown as ServiceBroker;
+  const broker = brokerOf(broadcast);
   const event: CommittedEvent = { ...newEvent(idOf("a")), seq: 1, previous_id: null };
   emitCommitted(broker, []);
   expect(broadcast).not.toHaveBeenCalled();
@@ -141,7 +153,7 @@ test("what was committed is told in one hint, and nothing when nothing was", () 
 
 test("a hint holds as many events as its bytes allow, whatever their characters take", () => {
   const broadcast = jest.fn((_name: string, _hint: CommittedHint) => Promise.resolve());
-  const broker = { broadcast } as unknown as ServiceBroker;
+  const broker = brokerOf(broadcast);
   // 90 kB of 30,000 characters each.
   const events = Array.from({ length: 10 }, (_, n): CommittedEvent => ({
     ...newEvent(idOf("a")),
