@@ -9,7 +9,7 @@ import type { ServiceBroker } from "moleculer";
 import type { CommittedEvent, EventDeclaration, LoggedEvent } from "../core/events.ts";
 import { newId } from "../core/ids.ts";
 import { type ActionContext, type Actor, broadcast, type Conditions, hint, isHeard } from "../core/kit.ts";
-import type { Queryable, Statement } from "./database.ts";
+import type { Queryable } from "./database.ts";
 import { type RememberedResponse, responseParameter, rememberResponse } from "./idempotency.ts";
 
 /** An event before its commit, which gives it its number. */
@@ -111,18 +111,86 @@ export function emitCommitted(broker: ServiceBroker, events: CommittedEvent[]): 
   send();
 }
 
+/** The SQL of a write: for one event, as most writes have it, and for any number. */
+export interface LoggedSql {
+  readonly one: string;
+  readonly many: string;
+}
+
+/** A statement whose SQL is made by `withEvents`, for `commit`. */
+export interface LoggedStatement {
+  name: string;
+  text: LoggedSql;
+  /** Of the parameters that `row` uses. */
+  values?: unknown[];
+}
+
+/** What becomes of a stream's row that is there. @param guard SQL of the `members_version` that it must have, or of null */
+const continued = (guard: string): string => `
+  ON CONFLICT (name) DO UPDATE
+    SET head = s.head + excluded.head, members_version = s.members_version + excluded.members_version,
+        last_id = excluded.last_id, previous_id = s.last_id,
+        -- What was the last event, and stays for that, may be forgotten now.
+        oldest_at = CASE s.oldest_at WHEN 'infinity' THEN '-infinity' ELSE s.oldest_at END
+    WHERE s.members_version = coalesce(${guard}, s.members_version)
+  RETURNING s.name, s.head, s.previous_id`;
+
+const LOG = "INSERT INTO events.log (stream, id, type, time, actor_id, request_id, traceparent, data, seq)";
+
+/** Parameters of one event. */
+const EVENT_TYPES = [
+  "text",
+  "uuid",
+  "text",
+  "timestamptz",
+  "uuid",
+  "text",
+  "text",
+  "json",
+  "bigint",
+  "bigint",
+];
+
+/** The values of `EVENT_TYPES`. */
+function eventParameters(event: NewEvent, guards: Guards): unknown[] {
+  const { stream, id, type, time, actor_id, request_id, traceparent, data, movesAccess } = event;
+  const said = [stream, id, type, time, actor_id, request_id, traceparent, JSON.stringify(data)];
+  return [...said, movesAccess ? 1 : 0, guards[stream] ?? null];
+}
+
+function withEvent(row: string, next: number): string {
+  const parameters = EVENT_TYPES.map((type, n) => `$${next + n}::${type}`);
+  const [stream, id] = parameters;
+  const [access, guard = ""] = parameters.slice(-2);
+  return `
+WITH ${row},
+head AS (
+  INSERT INTO events.streams AS s (name, head, members_version, last_id)
+  SELECT ${stream}, 1, ${access}, ${id} WHERE EXISTS (SELECT FROM row) ${continued(guard)}
+),
+${rememberResponse(next + EVENT_TYPES.length)},
+logged AS (
+  -- A stream whose guard failed has no head: its null number fails the whole statement.
+  ${LOG}
+  SELECT ${parameters.slice(0, -2).join(", ")}, (SELECT head FROM head) WHERE EXISTS (SELECT FROM row)
+  RETURNING seq, id
+)
+SELECT l.seq, l.id, h.previous_id FROM logged l, head h`;
+}
+
 /**
  * One statement that writes rows. If `row` returns something, it also appends events, and remembers the answer under the
  * request's idempotency key.
  * @param row `name AS (…)` parts of a WITH clause, of which one is `row AS (… RETURNING …)`
- * @param next number of the first parameter that `row` does not use: `commit` fills it and the one after it
+ * @param next number of the first parameter that `row` does not use: `commit` fills it and those after it
  * @returns SQL that returns `seq, id` of each appended event, and the id of its stream's last event before them; nothing
  *   when `row` is empty
  *
  * Each write locks its rows first, then its streams in name order, so two writes never wait for each other in a circle.
  */
-export function withEvents(row: string, next: number): string {
-  return `
+export const withEvents = (row: string, next: number): LoggedSql => ({
+  one: withEvent(row, next),
+  many: `
 WITH ${row},
 input AS (
   SELECT e.*, row_number() OVER w AS nth, count(*) OVER (PARTITION BY e.stream) AS of
@@ -136,24 +204,18 @@ input AS (
 heads AS (
   INSERT INTO events.streams AS s (name, head, members_version, last_id)
   SELECT stream, count(*), sum(access), (array_agg(id ORDER BY ord DESC))[1] FROM input GROUP BY stream ORDER BY stream
-  ON CONFLICT (name) DO UPDATE
-    SET head = s.head + excluded.head, members_version = s.members_version + excluded.members_version,
-        last_id = excluded.last_id, previous_id = s.last_id,
-        -- What was the last event, and stays for that, may be forgotten now.
-        oldest_at = CASE s.oldest_at WHEN 'infinity' THEN '-infinity' ELSE s.oldest_at END
-    WHERE s.members_version = coalesce((SELECT max(guard) FROM input WHERE stream = s.name), s.members_version)
-  RETURNING s.name, s.head, s.previous_id
+  ${continued("(SELECT max(guard) FROM input WHERE stream = s.name)")}
 ),
 ${rememberResponse(next + 1)},
 logged AS (
-  INSERT INTO events.log (stream, seq, id, type, time, actor_id, request_id, traceparent, data)
-  SELECT i.stream, h.head - i.of + i.nth, i.id, i.type, i.time, i.actor_id, i.request_id, i.traceparent, i.data
+  ${LOG}
+  SELECT i.stream, i.id, i.type, i.time, i.actor_id, i.request_id, i.traceparent, i.data, h.head - i.of + i.nth
   -- A stream whose guard failed has no head: its null number fails the whole statement.
   FROM input i LEFT JOIN heads h ON h.name = i.stream
   RETURNING stream, seq, id
 )
-SELECT l.seq, l.id, h.previous_id FROM logged l JOIN heads h ON h.name = l.stream`;
-}
+SELECT l.seq, l.id, h.previous_id FROM logged l JOIN heads h ON h.name = l.stream`,
+});
 
 const eventsParameter = (events: NewEvent[], guards: Guards): string =>
   JSON.stringify(
@@ -184,18 +246,22 @@ const guardFailed = (error: unknown): boolean => {
  */
 export async function commit(
   db: Queryable,
-  { values = [], ...statement }: Statement,
+  { name, text, values = [] }: LoggedStatement,
   events: NewEvent[],
   answer?: RememberedResponse,
   guards: Guards = {},
 ): Promise<CommittedEvent[] | null> {
-  if (events.length === 0) throw new Error("a write without an event needs no event log");
+  const [first] = events;
+  if (first === undefined) throw new Error("a write without an event needs no event log");
+  const isOne = events.length === 1;
+  const parameters = isOne ? eventParameters(first, guards) : [eventsParameter(events, guards)];
   try {
     const rows = await db.query<{ id: string; seq: number; previous_id: string | null }>({
-      ...statement,
+      name: isOne ? name : `${name}-many`,
+      text: isOne ? text.one : text.many,
       write: true,
       outdates: events.flatMap(({ outdates }) => outdates),
-      values: [...values, eventsParameter(events, guards), responseParameter(answer)],
+      values: [...values, ...parameters, responseParameter(answer)],
     });
     if (rows.length === 0) return null;
     const numbered = new Map(rows.map((row) => [row.id, row]));

@@ -25,9 +25,9 @@ export class HintListener {
   /** @param notifier the service that hears the hints, for its log lines and spans */
   constructor(notifier: Service, hear: (hint: CommittedHint) => void) {
     const { discoverer } = notifier.broker.registry;
-    const events = Object.entries(on(committed, hear)).map(([name, { handler }]) => [
+    const events = Object.entries(on(committed, hear)).map(([name, subscription]) => [
       name,
-      { handler: handler.bind(notifier) },
+      { handler: subscription.handler.bind(notifier) },
     ]);
     this.#notifier = notifier;
     this.#schema = {

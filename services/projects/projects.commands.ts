@@ -2,10 +2,11 @@ import type { CommittedEvent } from "../../core/events.ts";
 import { missing, Problem, problemCode } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
 import { mustMatch } from "../../core/preconditions.ts";
-import type { Database, Queryable, Statement } from "../../mixins/database.ts";
+import type { Database, Queryable } from "../../mixins/database.ts";
 import {
   type Cause,
   commit,
+  type LoggedStatement,
   type NewEvent,
   projectStream,
   withEvents,
@@ -87,7 +88,7 @@ const UPDATE = withEvents(
 );
 
 /** Writes the row of a project whose lock the transaction holds. */
-const updateOf = (project: ProjectRow): Statement => ({
+const updateOf = (project: ProjectRow): LoggedStatement => ({
   name: "projects-update",
   text: UPDATE,
   values: [project.id, ...projectColumns.changingValuesOf(project)],

@@ -5,8 +5,15 @@
  */
 import { missing, Problem, problemCode, problemDocument, PROBLEMS } from "../../core/errors.ts";
 import { omitUndefined } from "../../core/rules.ts";
-import type { Database, Queryable, Statement } from "../../mixins/database.ts";
-import { commit, type Guards, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
+import type { Database, Queryable } from "../../mixins/database.ts";
+import {
+  commit,
+  type Guards,
+  type LoggedStatement,
+  type NewEvent,
+  withEvents,
+  type WriteContext,
+} from "../../mixins/event-log.ts";
 import { rememberApart, remembered } from "../../mixins/idempotency.ts";
 import { lockedAttempts, missingCategory, type Written } from "./tasks.commands.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
@@ -55,7 +62,7 @@ const SAVE = withEvents(
 type SavedRow = TaskRow & { was: number };
 
 /** The statement that writes all rows, if each still is as it was found. */
-export const saveOf = (rows: SavedRow[]): Statement => ({
+export const saveOf = (rows: SavedRow[]): LoggedStatement => ({
   name: "tasks-save",
   text: SAVE,
   values: [JSON.stringify(rows)],

@@ -2,8 +2,14 @@
 import { mustMatch } from "../../core/preconditions.ts";
 import { Problem } from "../../core/errors.ts";
 import { newId } from "../../core/ids.ts";
-import type { Database, Statement } from "../../mixins/database.ts";
-import { commit, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
+import type { Database } from "../../mixins/database.ts";
+import {
+  commit,
+  type LoggedStatement,
+  type NewEvent,
+  withEvents,
+  type WriteContext,
+} from "../../mixins/event-log.ts";
 import { remembered } from "../../mixins/idempotency.ts";
 import { attempts, type Written } from "./tasks.commands.ts";
 import { commentColumns } from "./comments.columns.ts";
@@ -38,7 +44,7 @@ const DELETE = withEvents(
 );
 
 interface Decision<Answer> {
-  statement: Statement;
+  statement: LoggedStatement;
   events: NewEvent[];
   answer: Answer;
 }

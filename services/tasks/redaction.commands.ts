@@ -8,8 +8,14 @@
  */
 import { mustMatch } from "../../core/preconditions.ts";
 import { missing, problemCode } from "../../core/errors.ts";
-import type { Database, Queryable, Statement } from "../../mixins/database.ts";
-import { commit, type NewEvent, withEvents, type WriteContext } from "../../mixins/event-log.ts";
+import type { Database, Queryable } from "../../mixins/database.ts";
+import {
+  commit,
+  type LoggedStatement,
+  type NewEvent,
+  withEvents,
+  type WriteContext,
+} from "../../mixins/event-log.ts";
 import { findInLog, redactLog } from "../../mixins/event-log.erasure.ts";
 import {
   responsesAbout,
@@ -51,7 +57,7 @@ const mustBeAllowedIn = (task: FoundTask, write: WriteContext): void =>
 
 interface Redaction<Answer> {
   answer: Answer;
-  statement: Statement;
+  statement: LoggedStatement;
   events: NewEvent[];
   /** Whether the row has a text to take out. */
   changes: boolean;

@@ -6,9 +6,17 @@
 import { invalidField, problemCode, PROBLEMS, retryLater } from "../../core/errors.ts";
 import type { CommittedEvent } from "../../core/events.ts";
 import type { UserContext } from "../../core/kit.ts";
-import type { Database, Queryable, Statement } from "../../mixins/database.ts";
+import type { Database, Queryable } from "../../mixins/database.ts";
 import { violatedConstraint } from "../../mixins/database-errors.ts";
-import { commit, type Guards, withEvents, writeContext, type WriteContext } from "../../mixins/event-log.ts";
+import {
+  commit,
+  type Guards,
+  type LoggedSql,
+  type LoggedStatement,
+  withEvents,
+  type WriteContext,
+  writeContext,
+} from "../../mixins/event-log.ts";
 import { rememberApart, remembered } from "../../mixins/idempotency.ts";
 import type { Standings } from "./standings.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
@@ -138,7 +146,7 @@ export async function createTask(
 /** What search reads: a statement that sets these columns makes all words of them again, whether they changed or not. */
 const SEARCHED = ["title", "description"] as const;
 
-const update = (without: readonly (typeof SEARCHED)[number][]): string =>
+const update = (without: readonly (typeof SEARCHED)[number][]): LoggedSql =>
   withEvents(
     `row AS (
        UPDATE tasks.tasks SET ${taskColumns.assignments(3, without)} WHERE id = $1 AND version = $2 RETURNING id)`,
@@ -147,7 +155,7 @@ const update = (without: readonly (typeof SEARCHED)[number][]): string =>
 const [UPDATE, UPDATE_UNSEARCHED] = [update([]), update(SEARCHED)];
 
 /** The statement that writes `next` if the row still is as it was found. */
-export function updateOf(next: TaskRow, found: FoundTask): Statement {
+export function updateOf(next: TaskRow, found: FoundTask): LoggedStatement {
   const keys = [next.id, found.version];
   return SEARCHED.some((column) => next[column] !== found[column])
     ? { name: "tasks-update", text: UPDATE, values: [...keys, ...taskColumns.changingValuesOf(next)] }
@@ -161,7 +169,7 @@ export function updateOf(next: TaskRow, found: FoundTask): Statement {
 /** @returns null when another write was faster */
 async function commitTask(
   on: Queryable,
-  statement: Statement,
+  statement: LoggedStatement,
   { next, events }: Decision,
   write: WriteContext,
   guards: Guards,

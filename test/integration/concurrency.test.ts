@@ -365,7 +365,7 @@ describe("a comment on a task that is handed on meanwhile reaches who has it the
   };
 
   test("before the comment's statement begins", async () => {
-    const late = lateDatabase("comments-insert", () =>
+    const late = lateDatabase("comments-insert-many", () =>
       owner!.api.must("POST", `/tasks/${task.id}/assign`, { assigned_to: next!.id }),
     );
     try {

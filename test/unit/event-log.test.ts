@@ -25,14 +25,16 @@ const newEvent = (id: string): NewEvent => ({
   outdates: [],
 });
 
-describe("the parameter of a write", () => {
+const statement = { name: "write", text: { one: "WITH one …", many: "WITH many …" } };
+
+describe("the parameter of a write of several events", () => {
   const parameter = async (events: NewEvent[]) => {
     let [parameter]: unknown[] = [];
     const query = ({ values }: Statement) => {
       [parameter] = values ?? [];
       return Promise.resolve([]);
     };
-    await commit({ query }, { text: "WITH …" }, events);
+    await commit({ query }, statement, events);
     return JSON.parse(parameter as string) as object[];
   };
 
@@ -91,7 +93,6 @@ describe("the parameter of a write", () => {
 });
 
 describe("a commit", () => {
-  const statement = { text: "WITH …" };
   const answering = (rows: object[]) => ({ query: () => Promise.resolve(rows as never) });
 
   test("gives each event its number, and the id of the one before it, in the order of the events", async () => {
