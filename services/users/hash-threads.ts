@@ -1,7 +1,7 @@
 /**
  * Threads that hash passwords. A hash takes a core for a quarter of a second, and whoever logs in can wait: these threads have
- * a lower priority than all others, so that the requests of others go on. They begin with the first hash, and a process ends
- * though they are there. The caller bounds how many hash at once (password.ts).
+ * a lower priority than all others, so that the requests of others go on. They begin with the first hash, end with the
+ * service, and hold up no process that ends. The caller bounds how many hash at once (password.ts).
  */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
@@ -39,6 +39,11 @@ async function run(job: HashJob): Promise<string | boolean> {
     over.abort();
     thread.unref();
   }
+}
+
+/** Ends the threads that wait for work. The next hash begins another one. */
+export async function endThreads(): Promise<void> {
+  await Promise.all(idle.splice(0).map((thread) => thread.terminate()));
 }
 
 /** @param cost bcrypt's: each step doubles the time @returns the hash */

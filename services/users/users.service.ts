@@ -6,6 +6,7 @@ import { database } from "../../mixins/database.ts";
 import { model } from "../../mixins/model.ts";
 import { AccountCleaner } from "./account-cleaner.ts";
 import { FirstAdminSetup } from "./first-admin.ts";
+import { endThreads } from "./hash-threads.ts";
 import { internalActions } from "./internal.actions.ts";
 import { waitingHashes } from "./password.ts";
 import { userActions } from "./users.actions.ts";
@@ -37,5 +38,6 @@ export default (config: Config): ServiceSchema =>
     async stopped() {
       this.firstAdmin.stop();
       await this.cleaner.stop();
+      await endThreads();
     },
   });
