@@ -4,6 +4,8 @@ import { isSentAgain, type Meta } from "../core/kit.ts";
 /** How long a call may be silent before its node gets a ping, and how long the node has to answer it. */
 const SILENCE_MS = 400;
 const PING_MS = 600;
+/** How late a timer may be. A process that stood still for longer can't say that others were silent. */
+const LATE_MS = 200;
 /** How often the node of a call that waits for long is asked again. */
 const AGAIN_MS = 1000;
 
@@ -33,12 +35,20 @@ export function failureDetector(broker: ServiceBroker): Middleware {
   /** When each node was asked last, by performance.now: many calls that wait ask once. */
   const askedAt = new Map<string, number>();
 
+  /** Whether a node does not answer, though this process was there to hear it. */
+  async function isSilent(nodeID: string): Promise<boolean> {
+    const since = performance.now();
+    if ((await broker.ping(nodeID, PING_MS)) !== null) return false;
+    if (performance.now() - since < PING_MS + LATE_MS) return true;
+    return (await broker.ping(nodeID, PING_MS)) === null;
+  }
+
   async function ask(nodeID: string): Promise<void> {
     if (asked.has(nodeID)) return;
     asked.add(nodeID);
     askedAt.set(nodeID, performance.now());
     try {
-      if ((await broker.ping(nodeID, PING_MS)) === null) {
+      if (await isSilent(nodeID)) {
         broker.logger.warn(`node ${nodeID} does not answer: dropped until its next heartbeat`);
         broker.registry.nodes.disconnected(nodeID, true);
       }

@@ -44,10 +44,38 @@ export class RedisOutage {
 }
 
 /**
+ * Bounds the time of a command by Redis' lateness alone. ioredis' own `commandTimeout` goes by a timer, and a process that stood
+ * still runs its timers before it reads what has come meanwhile: answers that are there would be thrown away.
+ */
+class PatientRedis extends Redis {
+  /** Milliseconds after which a command fails. */
+  patienceMs: number | undefined = undefined;
+
+  override sendCommand(...args: Parameters<Redis["sendCommand"]>): unknown {
+    const [command] = args;
+    const answer = super.sendCommand(...args);
+    if (this.patienceMs === undefined) return answer;
+    const giveUp = (): void => {
+      if (!command.isResolved) command.reject(new Error("Command timed out"));
+    };
+    // What has arrived is read between the timers and the immediates.
+    const timer = setTimeout(() => setImmediate(giveUp), this.patienceMs);
+    const end = (): void => clearTimeout(timer);
+    command.promise.then(end, end);
+    return answer;
+  }
+}
+
+/**
  * A client that reconnects for ever, within a second of Redis' return, also to another master than before. Its commands fail at once while Redis is away,
  * so that nothing waits in memory. Its owner calls `outage.ended`, and decides what counts as being back.
+ * @param options of ioredis; `commandTimeout` is kept by PatientRedis
  */
-export function connectRedis(url: string, outage: RedisOutage, options: RedisOptions = {}): Redis {
+export function connectRedis(
+  url: string,
+  outage: RedisOutage,
+  { commandTimeout, ...options }: RedisOptions = {},
+): Redis {
   const settings: RedisOptions = {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
@@ -58,7 +86,11 @@ export function connectRedis(url: string, outage: RedisOutage, options: RedisOpt
     ...options,
   };
   const sentinels = sentinelOptions(url);
-  const client = sentinels === null ? new Redis(url, settings) : new Redis({ ...settings, ...sentinels });
+  const client =
+    sentinels === null
+      ? new PatientRedis(url, settings)
+      : new PatientRedis({ ...settings, ...sentinels });
+  client.patienceMs = commandTimeout;
   // An error that no listener takes would end the process.
   client.on("error", ({ message }) => outage.began(message));
   return client;

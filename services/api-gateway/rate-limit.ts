@@ -136,7 +136,7 @@ function connect(url: string, beatKey: string, log: Log, metrics: LimitMetrics) 
   const check = async () => {
     if (redis.status !== "ready") return;
     try {
-      // Twice: after a long turn of the event loop the timeout fires before the reply that has already arrived.
+      // Twice: a machine that others use too may stop Redis for a moment.
       await write().catch(write);
       outage.ended();
     } catch (error) {

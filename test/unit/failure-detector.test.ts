@@ -106,6 +106,21 @@ describe("a node that is silent for a moment", () => {
     await expect(calling).resolves.toBe(nodeID);
   });
 
+  test("is asked again where this process stood still itself meanwhile, and kept when it answers", async () => {
+    const ping = jest.spyOn(here, "ping").mockImplementationOnce(() => {
+      jest.spyOn(performance, "now").mockReturnValueOnce(performance.now() + 1000);
+      return Promise.resolve(null) as never;
+    });
+    const calling = worker.call(here, "write", {});
+    const { nodeID, answer } = await nextServed();
+    await jest.advanceTimersByTimeAsync(SUSPECT_AFTER);
+    await jest.advanceTimersByTimeAsync(ANSWER_WITHIN);
+    expect(ping).toHaveBeenCalledTimes(2);
+    expect(isUp(nodeID)).toBe(true);
+    answer();
+    await expect(calling).resolves.toBe(nodeID);
+  });
+
   test("is dropped when it does not answer: a write fails promptly, whatever becomes of it", async () => {
     silence();
     const refused = expect(worker.call(here, "write", {})).rejects.toMatchObject({
