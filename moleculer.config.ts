@@ -48,6 +48,9 @@ class RedisCacher extends Cachers.Redis<Redis> {
   }
 }
 
+/** Milliseconds that a call has at least, and that it has beyond those of a statement. */
+const [LEAST_CALL_MS, BEYOND_STATEMENT_MS] = [2500, 700];
+
 /** Milliseconds in which a NATS server greets a client. The client's own default is 20 s. */
 const NATS_WITHIN_MS = 2000;
 
@@ -84,7 +87,7 @@ export function brokerOptions(config: Config, logger: LoggerConfig | false): Bro
     cacher: cacher(config),
 
     // Moleculer's default waits for ever. A nested call gets the time that its caller has left.
-    requestTimeout: 2500,
+    requestTimeout: Math.max(LEAST_CALL_MS, config.DATABASE_TIMEOUT + BEYOND_STATEMENT_MS),
     // Safe and idempotent actions switch it on: a call to a dead node is retried once on another node. A call that timed
     // out is not: its caller has waited long enough, and the load would double.
     retryPolicy: {
