@@ -26,7 +26,8 @@ export default {
     project("e2e", withServers),
     project("browser", withServers),
   ],
-  testTimeout: 20_000,
+  // For a machine that is slow, or that others use too.
+  testTimeout: 120_000,
   maxWorkers: 2,
   // Counters in the code. V8's own coverage counts every module that a worker has ever loaded, and each test file loads its
   // own: it took half of the whole run.

@@ -87,9 +87,7 @@ export function connectRedis(
   };
   const sentinels = sentinelOptions(url);
   const client =
-    sentinels === null
-      ? new PatientRedis(url, settings)
-      : new PatientRedis({ ...settings, ...sentinels });
+    sentinels === null ? new PatientRedis(url, settings) : new PatientRedis({ ...settings, ...sentinels });
   client.patienceMs = commandTimeout;
   // An error that no listener takes would end the process.
   client.on("error", ({ message }) => outage.began(message));

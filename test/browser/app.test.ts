@@ -97,7 +97,7 @@ const titlesIn = (page: Page, name: string): Promise<string[]> =>
 
 /** Waits until a column has these cards in this order. */
 async function hasTitles(page: Page, name: string, titles: string[]): Promise<void> {
-  await until(async () => String(await titlesIn(page, name)) === String(titles), 5000);
+  await until(async () => String(await titlesIn(page, name)) === String(titles), 15_000);
   expect(await titlesIn(page, name)).toEqual(titles);
 }
 
@@ -231,7 +231,7 @@ test("offline, changes wait and say so; back online they are there, and a lost o
   expect(
     await until(
       async () => (await ada.api.must("GET", `/tasks/${board.tasks["Contested"]}`)).title === "Mine",
-      5000,
+      15_000,
     ),
   ).toBe(true);
   expect(await page.getByText("Somebody was faster").count()).toBe(0);
@@ -249,7 +249,7 @@ test("a reload without a network shows the board with the changes that wait, whi
     await page.evaluate("navigator.serviceWorker.ready.then(() => true)");
     // What the API said is not kept.
     expect(await page.evaluate(CACHED)).toEqual(["/app", "/app/app.css", "/app/app.js", "/app/icon.svg"]);
-    expect(await until(() => page.evaluate<boolean>(KEPT), 5000)).toBe(true);
+    expect(await until(() => page.evaluate<boolean>(KEPT), 15_000)).toBe(true);
     way.set("cut");
     await says(page, "Offline");
     await drag(page, card(page, "Moved"), column(page, "Done").locator(".cards"));
@@ -310,7 +310,7 @@ test("on a phone one column fills the window, a swipe scrolls, and a finger that
   expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(390);
   await page.getByRole("button", { name: /^In progress/ }).click();
   const isLeft = async () => ((await column(page, "In progress").boundingBox())?.x ?? 999) < 30;
-  expect(await until(isLeft, 3000)).toBe(true);
+  expect(await until(isLeft, 10_000)).toBe(true);
 });
 
 test("/events shows the streams live and from the log, and resumes from an event", async () => {

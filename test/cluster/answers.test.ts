@@ -13,7 +13,7 @@ beforeAll(async () => {
   redis = new Redis(server.url, { retryStrategy: () => 50 });
   redis.on("error", () => {});
   stores = { Redis: new RedisAnswers(redis, "TW"), memory: new MemoryAnswers() };
-}, 30_000);
+});
 afterAll(async () => {
   redis?.disconnect();
   await server?.stop();
@@ -123,4 +123,4 @@ test("a Redis that was started again is another store", async () => {
   await server.restart();
   expect(await until(() => stores.Redis.id !== null, 5000)).toBe(true);
   expect(stores.Redis.id).not.toBe(id);
-}, 30_000);
+});

@@ -6,6 +6,7 @@ import pg from "pg";
 import { natsOptions } from "../../core/nats-options.ts";
 import { until } from "../../local/until.ts";
 import type { Answer, Person, Wire } from "../support/api.ts";
+import { calmNow } from "../support/calm-clock.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
 import { EventReader } from "../support/event-reader.ts";
 import { TestSocket } from "../support/socket.ts";
@@ -32,9 +33,9 @@ const numbersFrom = (first: number, count: number) => Array.from({ length: count
 beforeAll(async () => {
   cluster = await startTestCluster();
   [ada, ben] = await Promise.all([cluster.api.person("ada"), cluster.api.person("ben")]);
-}, 90_000);
+});
 afterEach(() => sockets.splice(0).forEach((socket) => socket.close()));
-afterAll(() => cluster?.stop(), 30_000);
+afterAll(() => cluster?.stop());
 
 /** Runs `work`, and tells which nodes were sent hints of commits meanwhile. */
 async function hintsDuring(work: () => Promise<unknown>): Promise<string[]> {
@@ -122,9 +123,9 @@ describe("each service in a process of its own", () => {
     let reading = true;
     const readers = numbersFrom(0, 4).map(async () => {
       while (reading) {
-        const began = performance.now();
+        const began = calmNow();
         const answer = await ada.api.get(`/tasks/${task}`);
-        answers.push({ answer, took: performance.now() - began });
+        answers.push({ answer, took: calmNow() - began });
       }
     });
 
@@ -139,7 +140,7 @@ describe("each service in a process of its own", () => {
     expect(answers.filter(({ answer }) => answer.status !== 200).map(({ answer }) => answer)).toEqual([]);
     expect(Math.max(...answers.map(({ took }) => took))).toBeLessThan(3000);
     expect(answers.length).toBeGreaterThan(before + 100);
-  }, 40_000);
+  });
 
   test("kill -9 of the tasks node that holds a snapshot: the response is cut, without an end, and the next one is whole", async () => {
     const { id } = await newProject();
@@ -173,7 +174,7 @@ describe("each service in a process of its own", () => {
     const { status, body } = await ada.api.get(`/projects/${id}/snapshot`);
     expect([status, body.length, body.at(-1)]).toEqual([200, 4005, { type: "end", count: 4003 }]);
     await cluster.revive(rows[0]!.node);
-  }, 30_000);
+  });
 
   test("SIGTERM of each tasks node, the second as soon as the first is back: every request is served", async () => {
     const { id } = await newProject();
@@ -213,7 +214,7 @@ describe("each service in a process of its own", () => {
     await resumed.waitFor(() => resumed.of(stream).some(({ seq }) => seq === 7), "the last one");
     expect([...client.of(stream), ...resumed.of(stream)].map(({ seq }) => seq)).toEqual(numbersFrom(3, 5));
     await cluster.revive("notifier-1");
-  }, 40_000);
+  });
 
   test("kill -9 of a notifier: requests that wait at it go on at the other one, and so do event streams", async () => {
     const { id, stream } = await newProject();
@@ -229,7 +230,7 @@ describe("each service in a process of its own", () => {
     for (let round = 0; round < 4; round++) await ada.api.must("POST", "/sync", { cursors, wait: 0 });
     await cluster.kill("notifier-1");
     await ada.api.must("POST", `/projects/${id}/tasks`, { title: "Write it" });
-    const since = performance.now();
+    const since = calmNow();
     for (const { status, body } of await Promise.all(answers))
       expect([status, body.events.map((event: Wire) => [event.stream, event.seq])]).toEqual([
         200,
@@ -240,9 +241,9 @@ describe("each service in a process of its own", () => {
       expect(reader.frames.map(({ data }) => data.seq)).toEqual([3]);
       reader.close();
     }
-    expect(performance.now() - since).toBeLessThan(3000);
+    expect(calmNow() - since).toBeLessThan(3000);
     await cluster.revive("notifier-1");
-  }, 60_000);
+  });
 
   test("a notifier keeps an idle connection longer than a balancer in front of it does", async () => {
     const response = await fetch(`${cluster.notifiers[0]}/ws/?EIO=4&transport=polling`);
@@ -273,25 +274,25 @@ describe("each service in a process of its own", () => {
     // `ready` follows the replay.
     await leaving.waitFor(() => leaving.ready[stream]!.recovered, "a ready that says recovered");
     expect(staying.ends).toEqual([]);
-  }, 40_000);
+  });
 
   test("a frozen notifier delays nobody else's frames: each hint reaches every notifier by itself", async () => {
     const { id, stream } = await newProject();
     const client = await connect(1, ben);
     cluster.group.kill("notifier-1", "SIGSTOP");
     try {
-      const started = performance.now();
+      const started = calmNow();
       for (let n = 1; n <= 20; n++) {
         await ada.api.must("POST", `/projects/${id}/tasks`, { title: `While it is frozen ${n}` });
         await client.waitFor(() => client.of(stream).length === n);
       }
       // A frame whose hint is lost waits for the beat, half a second on average.
-      expect(performance.now() - started).toBeLessThan(4000);
+      expect(calmNow() - started).toBeLessThan(4000);
     } finally {
       cluster.group.kill("notifier-1", "SIGCONT");
     }
     expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbersFrom(3, 20));
-  }, 40_000);
+  });
 
   test("Redis dies and comes back: frames keep coming on every notifier, and no node ends", async () => {
     const { id, stream } = await newProject();
@@ -308,7 +309,7 @@ describe("each service in a process of its own", () => {
       expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbersFrom(3, 5));
     }
     expect(cluster.group.list()).toHaveLength(8);
-  }, 40_000);
+  });
 
   test("NATS dies: requests get a prompt problem; it comes back: they are served, and no event was lost", async () => {
     const { id, stream } = await newProject();
@@ -317,11 +318,11 @@ describe("each service in a process of its own", () => {
     await ada.api.must("POST", path, { title: "with NATS" });
     await cluster.nats.kill();
 
-    const began = performance.now();
+    const began = calmNow();
     const answer = await ada.api.post(path, { title: "without NATS" });
     expect([503, 504]).toContain(answer.status);
     expect(answer.headers.get("content-type")).toMatch(/^application\/problem\+json/);
-    expect(performance.now() - began).toBeLessThan(3000);
+    expect(calmNow() - began).toBeLessThan(3000);
 
     await cluster.nats.restart();
     expect(await until(async () => (await ada.api.get(path)).status === 200, 15_000)).toBe(true);
@@ -334,7 +335,7 @@ describe("each service in a process of its own", () => {
       expect(client.of(stream).map(({ seq }) => seq)).toEqual(numbersFrom(3, total));
     }
     expect(cluster.group.list()).toHaveLength(8);
-  }, 60_000);
+  });
 
   describe("the longest texts, of characters that take many bytes", () => {
     const TASKS = 100;
@@ -370,7 +371,7 @@ describe("each service in a process of its own", () => {
       );
       ids = created.map(({ task }) => task.id);
       await bulk(ids.map((task) => ({ op: "update", id: task, description: four })));
-    }, 60_000);
+    });
 
     test("a page of a hundred tasks", async () => {
       const page = await ada.api.must("GET", `${path}/tasks?limit=100`);

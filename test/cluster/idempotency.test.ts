@@ -5,6 +5,7 @@ import pg from "pg";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
 import { type Answer, PASSWORD, type Person, type Wire } from "../support/api.ts";
+import { calmNow } from "../support/calm-clock.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
 
 let cluster: TestCluster;
@@ -15,11 +16,11 @@ beforeAll(async () => {
   cluster = await startTestCluster();
   ada = await cluster.api.person("ada");
   db = new pg.Pool({ connectionString: cluster.databaseUrl });
-}, 90_000);
+});
 afterAll(async () => {
   await db?.end();
   await cluster?.stop();
-}, 30_000);
+});
 
 const RETRIES = 20;
 const times = <Result>(count: number, make: (nth: number) => Result): Result[] =>
@@ -122,7 +123,7 @@ test("the same when kill -9 ends the tasks node that was at it", async () => {
   await Promise.all(requests.map(({ title, key }) => expectOne(title, key)));
   expect((await told()).whole).toBe(true);
   await cluster.revive("tasks-1");
-}, 40_000);
+});
 
 test("a write that another node refused, since its own was frozen, does not happen when that one goes on", async () => {
   const { id: project } = await ada.api.must("POST", "/projects", { name: "Frozen" });
@@ -145,7 +146,7 @@ test("a write that another node refused, since its own was frozen, does not happ
   expect(now.map(({ status }) => status)).toEqual(
     answers.map(({ status }) => (status === 409 ? "pending" : "in_progress")),
   );
-}, 40_000);
+});
 
 /** Kills one tasks node after the other, each while answers keep coming, and revives it. */
 async function killEachTasksNode(answers: readonly unknown[]): Promise<void> {
@@ -187,7 +188,7 @@ test("PATCH, PUT and DELETE while a tasks node is killed: none fails, also with 
   );
   const told = new Map(rows.map(({ id, titles }) => [id, titles]));
   for (const [id, titles] of edited) expect(told.get(id)).toEqual(titles);
-}, 60_000);
+});
 
 test("POSTs without a key while a tasks node is killed: none fails, and each made one task", async () => {
   const answers: { title: string; answer: Answer; took: number }[] = [];
@@ -195,9 +196,9 @@ test("POSTs without a key while a tasks node is killed: none fails, and each mad
   const writers = times(6, async (writer) => {
     for (let n = 0; writing; n++) {
       const title = `Keyless ${writer} ${n}`;
-      const began = performance.now();
+      const began = calmNow();
       const answer = await post(title);
-      answers.push({ title, answer, took: performance.now() - began });
+      answers.push({ title, answer, took: calmNow() - began });
     }
   });
   await killEachTasksNode(answers).finally(() => (writing = false));
@@ -216,7 +217,7 @@ test("POSTs without a key while a tasks node is killed: none fails, and each mad
     new Map(answers.map(({ title, answer }) => [title, answer.body.id])),
   );
   expect((await told()).whole).toBe(true);
-}, 90_000);
+});
 
 /** Commits of accounts, sessions and tokens wait while somebody has this advisory lock. */
 const HELD = 7;
@@ -269,7 +270,7 @@ test("changes of accounts, sessions and tokens that a killed node had committed 
       ...leaving.map(({ api }) => api.post("/auth/logout")),
       ...erased.map(({ api, id }) => api.delete(`/users/${id}`)),
     ]);
-    expect(await until(isHeld, 2000)).toBe(true);
+    expect(await until(isHeld, 5000)).toBe(true);
     await Promise.all([cluster.kill("auth"), cluster.kill("users")]);
   } finally {
     await holder.query("SELECT pg_advisory_unlock($1)", [HELD]);
@@ -290,4 +291,4 @@ test("changes of accounts, sessions and tokens that a killed node had committed 
     "SELECT count(*)::int AS n FROM idempotency.keys WHERE response::text LIKE '%@%'",
   );
   expect(rows).toEqual([{ n: 0 }]);
-}, 40_000);
+});

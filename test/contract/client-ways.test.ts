@@ -199,4 +199,4 @@ test("where WebSockets, or all of socket.io, are swallowed the client is ready w
   await Promise.all(offices.map((office) => office.opens()));
   await add("Two");
   await Promise.all(offices.map((office) => office.hears("One", "Two")));
-}, 20_000);
+});

@@ -3,9 +3,11 @@ import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
 import { type Person, type Wire } from "../support/api.ts";
+import { calmNow } from "../support/calm-clock.ts";
 import { EventReader } from "../support/event-reader.ts";
 import { expectProblem } from "../support/expectations.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
+import { useShortToken } from "../support/short-token.ts";
 
 let node: TestNode;
 let ada: Person;
@@ -42,9 +44,9 @@ test("begins at the present position, and sends each event with its cursor as it
   await reader.waitFor(() => reader.lastId !== "");
   expect(reader.lastId).toMatch(/^2-/);
   await createTask(id);
-  const since = performance.now();
+  const since = calmNow();
   await reader.waitFor(() => reader.frames.length === 1);
-  expect(performance.now() - since).toBeLessThan(1000);
+  expect(calmNow() - since).toBeLessThan(1000);
   const [{ event, data, lastId }] = reader.frames as [Wire];
   expect([event, data.seq, lastId]).toEqual(["task_created", 3, `3-${data.id}`]);
 });
@@ -86,10 +88,10 @@ test("ends with the membership, and sends nothing that is committed after that",
   const reader = await open(path);
   await reader.waitFor(() => reader.lastId !== "");
   await ada.api.must("DELETE", `/projects/${id}/members/${ben.id}`);
-  const since = performance.now();
+  const since = calmNow();
   await createTask(id);
   await reader.ended;
-  expect(performance.now() - since).toBeLessThan(1000);
+  expect(calmNow() - since).toBeLessThan(1000);
   expect(reader.frames).toEqual([]);
   expectProblem(await ben.api.get(path), 404, "not-found");
 });
@@ -99,18 +101,16 @@ test("ends with its session, and with its token", async () => {
   const reader = await open("/events/stream", eve);
   await reader.waitFor(() => reader.lastId !== "");
   await eve.api.must("POST", "/auth/logout");
-  const since = performance.now();
+  const since = calmNow();
   await reader.ended;
-  expect(performance.now() - since).toBeLessThan(1000);
+  expect(calmNow() - since).toBeLessThan(1000);
 
-  const { token } = await ada.api.must("POST", "/auth/tokens", {
-    name: "Short",
-    scope: "read",
-    expires_at: new Date(Date.now() + 1500).toISOString(),
-  });
-  const short = await open("/events/stream", { token });
+  const { result: short, ms } = await useShortToken(ada, (token) =>
+    open("/events/stream", { token }).catch(() => null),
+  );
+  const opened = calmNow();
   await short.ended;
-  expect(performance.now() - since).toBeLessThan(3500);
+  expect(calmNow() - opened).toBeLessThan(ms + 2000);
 });
 
 test("frees its place when the client goes", async () => {
@@ -143,9 +143,9 @@ test("a user has 20 of them, and a node that stops ends them at once", async () 
       const one = await EventReader.open(`${other.url}/events/stream`, eve.token).catch(() => null);
       if (one !== null) all.push(one);
       return one !== null;
-    }, 2000),
+    }, 10_000),
   ).toBe(true);
-  const since = performance.now();
+  const since = calmNow();
   await Promise.all([other.stop(), ...all.map(({ ended }) => ended)]);
-  expect(performance.now() - since).toBeLessThan(2500);
+  expect(calmNow() - since).toBeLessThan(2500);
 });

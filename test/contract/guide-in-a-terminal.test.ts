@@ -50,39 +50,35 @@ test("no other page has commands without a mark", () => {
   expect(found.sort()).toEqual([...WITH_COMMANDS].sort());
 });
 
-test.each(WITH_COMMANDS)(
-  "%s does what it says",
-  async (page) => {
-    const blocks = pages.get(page) as CodeBlock[];
-    const here = (text: string): string => text.replaceAll("127.0.0.1:3000", new URL(node.url).host);
-    const terminal = new Terminal(folder, {
-      PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`,
-      HOME: folder,
-      NODE_OPTIONS: "--conditions=taskwire-source --disable-warning=ExperimentalWarning",
-    });
-    let printed = "";
-    let before = 0;
-    try {
-      for (const [at, block] of blocks.entries()) {
-        const file = fileOf(block);
-        if (file !== null) await writeFile(join(folder, file), here(block.code));
-        const next = blocks[at + 1];
-        if (isRun(block)) {
-          before = terminal.output.length;
-          if (block.mark?.kind === "runs on") await terminal.runOn(here(block.code), block.mark.text);
-          else {
-            printed = await terminal.run(here(block.code));
-            // A problem is one that the page shows.
-            if (next?.lang !== "json") expect(printed).not.toMatch(A_PROBLEM);
-          }
-        } else if (block.lang === "text" && block.mark === null)
-          for (const line of block.code.split("\n")) await terminal.prints(lineOf(line), before);
-        else if (block.lang === "json" && at > 0 && isRun(blocks[at - 1] as CodeBlock))
-          expect(comparable(printed.trim().split("\n").at(-1) as string)).toEqual(comparable(block.code));
-      }
-    } finally {
-      await terminal.close();
+test.each(WITH_COMMANDS)("%s does what it says", async (page) => {
+  const blocks = pages.get(page) as CodeBlock[];
+  const here = (text: string): string => text.replaceAll("127.0.0.1:3000", new URL(node.url).host);
+  const terminal = new Terminal(folder, {
+    PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`,
+    HOME: folder,
+    NODE_OPTIONS: "--conditions=taskwire-source --disable-warning=ExperimentalWarning",
+  });
+  let printed = "";
+  let before = 0;
+  try {
+    for (const [at, block] of blocks.entries()) {
+      const file = fileOf(block);
+      if (file !== null) await writeFile(join(folder, file), here(block.code));
+      const next = blocks[at + 1];
+      if (isRun(block)) {
+        before = terminal.output.length;
+        if (block.mark?.kind === "runs on") await terminal.runOn(here(block.code), block.mark.text);
+        else {
+          printed = await terminal.run(here(block.code));
+          // A problem is one that the page shows.
+          if (next?.lang !== "json") expect(printed).not.toMatch(A_PROBLEM);
+        }
+      } else if (block.lang === "text" && block.mark === null)
+        for (const line of block.code.split("\n")) await terminal.prints(lineOf(line), before);
+      else if (block.lang === "json" && at > 0 && isRun(blocks[at - 1] as CodeBlock))
+        expect(comparable(printed.trim().split("\n").at(-1) as string)).toEqual(comparable(block.code));
     }
-  },
-  60_000,
-);
+  } finally {
+    await terminal.close();
+  }
+});

@@ -5,8 +5,10 @@ import { newId } from "../../core/ids.ts";
 import { until } from "../../local/until.ts";
 import type { Waits } from "../../services/notifier/waits.ts";
 import { type Api, type Person, type Wire } from "../support/api.ts";
+import { calmNow } from "../support/calm-clock.ts";
 import { expectProblem } from "../support/expectations.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
+import { useShortToken } from "../support/short-token.ts";
 
 let node: TestNode;
 let db: pg.Client;
@@ -179,9 +181,9 @@ describe("with `wait`", () => {
     const answer = sync(ben.api, cursors, { wait: 30 });
     expect(await waiting()).toBe(true);
     await createTask(id);
-    const since = performance.now();
+    const since = calmNow();
     expect(shape(await answer)).toEqual([[3, "task_created"]]);
-    expect(performance.now() - since).toBeLessThan(500);
+    expect(calmNow() - since).toBeLessThan(500);
     expect(waits().size).toBe(0);
   });
 
@@ -244,20 +246,21 @@ describe("with `wait`", () => {
     const answer = eve.api.post("/sync", { cursors, wait: 30 });
     expect(await waiting()).toBe(true);
     await eve.api.must("POST", "/auth/logout");
-    const since = performance.now();
+    const since = calmNow();
     expectProblem(await answer, 401, "invalid-token");
-    expect(performance.now() - since).toBeLessThan(1000);
+    expect(calmNow() - since).toBeLessThan(1000);
 
-    const { token } = await ada.api.must("POST", "/auth/tokens", {
-      name: "Short",
-      scope: "read",
-      expires_at: new Date(Date.now() + 2000).toISOString(),
+    const { token, result } = await useShortToken(ada, async (one) => {
+      const short = node.api.as(one);
+      const { body } = await short.post("/sync", {});
+      const waited = await short.post("/sync", { cursors: body.cursors, wait: 30 });
+      return waited.status === 401 ? null : waited;
     });
-    const short = node.api.as(token);
-    const { cursors: own } = await sync(short);
-    expect((await sync(short, own, { wait: 30 })).events).toEqual([]);
+    expect([result.status, result.body.events]).toEqual([200, []]);
     // Timers may be a millisecond early.
-    expect(await until(async () => (await short.post("/sync", {})).status === 401, 500)).toBe(true);
+    expect(await until(async () => (await node.api.as(token).post("/sync", {})).status === 401, 5000)).toBe(
+      true,
+    );
   });
 
   test("frees its place when its client hangs up", async () => {
@@ -283,9 +286,9 @@ test("a node that stops answers what waits, at once and with what it has", async
   const answer = sync(eve.api, cursors, { wait: 30 });
   const { waits: there } = other.broker.getLocalService("notifier") as unknown as { waits: Waits };
   expect(await until(() => there.size === 1, 5000)).toBe(true);
-  const since = performance.now();
+  const since = calmNow();
   const stopped = other.stop();
   expect(await answer).toMatchObject({ events: [], cursors, more: false });
-  expect(performance.now() - since).toBeLessThan(1000);
+  expect(calmNow() - since).toBeLessThan(1000);
   await stopped;
 });

@@ -519,13 +519,21 @@ describe("GET /tasks", () => {
   });
 
   test("what is overdue changes by time alone, also in a project whose lists were just read", async () => {
-    const { id } = await makeProject(people, { name: "Pressed" });
-    const overdue = async (): Promise<unknown[]> =>
-      (await people.owner.api.must("GET", `/projects/${id}/tasks?overdue=true`)).items;
-    await make({ project_id: id, due_date: new Date(Date.now() + 700).toISOString() });
-    expect(await overdue()).toEqual([]);
+    /** @returns reads the list, which was read before its task was due: on a machine that is too slow the task is another's */
+    const press = async (ms = 700): Promise<() => Promise<unknown[]>> => {
+      const { id } = await makeProject(people, { name: "Pressed" });
+      const overdue = async (): Promise<unknown[]> =>
+        (await people.owner.api.must("GET", `/projects/${id}/tasks?overdue=true`)).items;
+      const due = Date.now() + ms;
+      await make({ project_id: id, due_date: new Date(due).toISOString() });
+      const early = await overdue();
+      if (Date.now() >= due) return press(2 * ms);
+      expect(early).toEqual([]);
+      return overdue;
+    };
+    const overdue = await press();
     // Sooner than any answer that was kept is forgotten.
-    expect(await until(async () => (await overdue()).length === 1, 4000)).toBe(true);
+    expect(await until(async () => (await overdue()).length === 1, 10_000)).toBe(true);
   });
 
   test("archived=false leaves out the tasks of archived projects, and archived=true all others", async () => {

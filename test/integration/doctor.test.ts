@@ -59,7 +59,7 @@ beforeAll(async () => {
     JWT_SECRET: SECRET,
     PORT: String(await freePort()),
   };
-}, 30_000);
+});
 afterAll(async () => {
   for (const end of ends) await end();
 });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
 import { until } from "../../local/until.ts";
 import type { Person } from "../support/api.ts";
+import { calmNow } from "../support/calm-clock.ts";
 import { expectProblem } from "../support/expectations.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 
@@ -53,9 +54,9 @@ test("a write that finds Postgres read-only is 503, and the next ones go to the 
 
   await setReadOnly("off");
   const { rows } = await admin.query<{ now: string }>("SELECT clock_timestamp()::text AS now");
-  const began = performance.now();
+  const began = calmNow();
   expect(await until(async () => (await create()).status === 201, 5000)).toBe(true);
-  expect(performance.now() - began).toBeLessThan(3000);
+  expect(calmNow() - began).toBeLessThan(3000);
   // No read goes on at the old primary.
   expect(await until(async () => (await sessionsSince(rows[0]?.now as string))[0] === 0, 5000)).toBe(true);
   expect((await ada.api.must("GET", "/tasks")).total).toBe(before.total + 1);

@@ -61,7 +61,7 @@ test("production runs the plan that was approved, and no other", async () => {
   expect([again.code, again.stderr]).toEqual([0, ""]);
   expect(again.stdout).toMatch(/is up to date\.\n$/);
   expect(planned.stdout).toMatch(/is up to date: nothing would run\.\n$/);
-}, 30_000);
+});
 
 test("tasks from before positions get one each, in the order of their creation, after a run that ended half-way too", async () => {
   const database = await freshDatabase();

@@ -173,7 +173,7 @@ beforeAll(async () => {
   );
   for (const { def } of indexes) await run(def);
   await run("VACUUM ANALYZE");
-}, 120_000);
+});
 afterAll(() => client?.end());
 
 interface Plan {

@@ -90,28 +90,24 @@ const expectAllLeft = async (person: { id: string }): Promise<void> => {
 test.each<[what: string, change: object]>([
   ["a deactivation", { is_active: false }],
   ["a new role", { role: "manager" }],
-])(
-  "%s ends all that is open, though every service but users is away",
-  async (_, change) => {
-    const person = await somebody("changed");
-    await withoutService(node, "auth", () =>
-      withoutService(node, "projects", () =>
-        withoutService(node, "tasks", async () => {
-          expect((await root.api.patch(`/users/${person.id}`, change)).status).toBe(200);
-          expectProblem(await person.api.get(`/users/${person.id}`), 401, "invalid-token");
-          await person.socket.waitFor(() => person.socket.socket.disconnected, "the socket to be closed");
-        }),
-      ),
-    );
-    await expectEnded(person);
-    // Who is active again, or has the old role again, does not get back what was open.
-    await root.api.must("PATCH", `/users/${person.id}`, { is_active: true, role: "user" });
-    await expectEnded(person);
-    // Where the sessions were opened is forgotten, of an account that is active too.
-    expect(await until(async () => (await left(person)).open === 0, 10_000)).toBe(true);
-  },
-  30_000,
-);
+])("%s ends all that is open, though every service but users is away", async (_, change) => {
+  const person = await somebody("changed");
+  await withoutService(node, "auth", () =>
+    withoutService(node, "projects", () =>
+      withoutService(node, "tasks", async () => {
+        expect((await root.api.patch(`/users/${person.id}`, change)).status).toBe(200);
+        expectProblem(await person.api.get(`/users/${person.id}`), 401, "invalid-token");
+        await person.socket.waitFor(() => person.socket.socket.disconnected, "the socket to be closed");
+      }),
+    ),
+  );
+  await expectEnded(person);
+  // Who is active again, or has the old role again, does not get back what was open.
+  await root.api.must("PATCH", `/users/${person.id}`, { is_active: true, role: "user" });
+  await expectEnded(person);
+  // Where the sessions were opened is forgotten, of an account that is active too.
+  expect(await until(async () => (await left(person)).open === 0, 10_000)).toBe(true);
+});
 
 test("an erasure is 204 and final whatever fails after its commit, and the rest is done by itself", async () => {
   const names = ["no-auth", "no-tasks", "no-projects", "dead-node", "closed"] as const;
@@ -152,7 +148,7 @@ test("an erasure is 204 and final whatever fails after its commit, and the rest 
     expect(rows.map(({ type }) => type as string).sort()).toEqual(["member_removed", "task_assigned"]);
     expect(rows.find(({ type }) => type === "task_assigned").actor_id).toBe(root.id);
   }
-}, 40_000);
+});
 
 test("a task that was given to an erased account by a request of before is taken back, and then nothing is left to do", async () => {
   const leaver = await somebody("late");
@@ -167,7 +163,7 @@ test("a task that was given to an erased account by a request of before is taken
   const done = async () =>
     (await sql.query("SELECT FROM users.endings WHERE user_id = $1", [leaver.id])).rowCount === 0;
   expect(await until(done, 5000)).toBe(true);
-}, 20_000);
+});
 
 test("what an account leaves after a pass over it began is not done by that pass", async () => {
   const { id } = await node.api.person("twice");
@@ -203,7 +199,7 @@ test("a project that an erased account came to own alone gets the longest of its
     [ben.id, "owner"],
   ]);
   expect((await ben.api.must("GET", `/projects/${leaver.projectId}`)).owner_id).toBe(ben.id);
-}, 20_000);
+});
 
 test("a gateway that starts while auth is away serves who is logged in, and refuses who is not any more", async () => {
   const [stays, gone] = [await node.api.person("stays"), await node.api.person("gone")];
@@ -226,7 +222,7 @@ test("a gateway that starts while auth is away serves who is logged in, and refu
   } finally {
     await broker.stop();
   }
-}, 20_000);
+});
 
 test("a notifier that never could ask who was logged out lets nobody in; once it could, it does", async () => {
   const gate = await gateTo(node.config.DATABASE_URL);
@@ -254,4 +250,4 @@ test("a notifier that never could ask who was logged out lets nobody in; once it
     await broker.stop();
     await gate.close();
   }
-}, 30_000);
+});

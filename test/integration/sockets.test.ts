@@ -112,7 +112,7 @@ describe("streams", () => {
     expect(await TestSocket.refused(node.url, { token: zoe.token, streams: tooMany })).toMatchObject(
       full.problem,
     );
-  }, 40_000);
+  });
 });
 
 describe("what a user's sockets cost together", () => {
@@ -149,7 +149,8 @@ describe("what a user's sockets cost together", () => {
     const [hal, ivy] = await Promise.all([node.api.person("hal"), node.api.person("ivy")]);
     const pair = await Promise.all([connect(hal.token), connect(hal.token)]);
     const types: string[] = [];
-    for (let n = 0; n < 4; n++) {
+    // The budget grows meanwhile: on a slow machine it takes more of them.
+    for (let n = 0; n < 20 && types.at(-1) !== "/problems/rate-limited"; n++) {
       const asked = pair.flatMap((socket) =>
         Array.from({ length: 40 }, () => socket.ask("subscribe", { stream: `project:${newId()}` })),
       );
@@ -295,7 +296,7 @@ describe("a client that reads too slowly", () => {
     expect(await metricsOf(node.broker).text()).toContain(
       'taskwire_socket_disconnects_total{reason="slow reader"} 1\n',
     );
-  }, 30_000);
+  });
 });
 
 describe("a client that sends too much", () => {

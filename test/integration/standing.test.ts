@@ -58,7 +58,7 @@ test("an archived project takes no write any more, not even one that was under w
     for (const status of statuses(answers)) expect([200, 201, 409, 422]).toContain(status);
     await expectNothingAfter(id, "project_updated", ["task_created", "task_updated", "comment_created"]);
   }
-}, 60_000);
+});
 
 test("who is removed from a project is not assigned a task of it, and hears nothing of it", async () => {
   for (let round = 0; round < ROUNDS; round++) {
@@ -83,7 +83,7 @@ test("who is removed from a project is not assigned a task of it, and hears noth
     );
     expect(own.rows.filter((row) => (row as Wire).project === id)).toEqual([]);
   }
-}, 60_000);
+});
 
 test("a member who is removed writes nothing after that", async () => {
   for (let round = 0; round < ROUNDS; round++) {
@@ -110,7 +110,7 @@ test("a member who is removed writes nothing after that", async () => {
     const made = answers.filter(({ status }) => status < 400).length;
     expect(events.filter(({ actor_id }) => actor_id === ben!.id)).toHaveLength(made + 1);
   }
-}, 60_000);
+});
 
 test("of owners who go at once the one who stays is the owner that the project names", async () => {
   for (let round = 0; round < ROUNDS; round++) {
@@ -124,4 +124,4 @@ test("of owners who go at once the one who stays is the owner that the project n
     expect(versions).toEqual(versions.toSorted((a, b) => a - b));
     expect(versions.at(-1)).toBe(found.version);
   }
-}, 60_000);
+});

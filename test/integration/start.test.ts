@@ -181,7 +181,7 @@ describe("Ctrl-C", () => {
       expect(await processesWith(env.DATA_DIR)).toEqual([]);
     }
     expect(boards[1]).toEqual(boards[0]);
-  }, 60_000);
+  });
 });
 
 describe("README.md's tour, word for word", () => {
@@ -246,5 +246,5 @@ describe("README.md's tour, word for word", () => {
     // The brokers' passwords are in no log.
     expect(stdout).not.toMatch(/\/\/\S*:\S+@|[0-9a-f]{48}/);
     expect(stdout).not.toContain(SECRET);
-  }, 60_000);
+  });
 });

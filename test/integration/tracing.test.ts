@@ -88,6 +88,7 @@ beforeAll(async () => {
     SMTP_URL: `smtp://127.0.0.1:${(smtp.server.address() as AddressInfo).port}`,
     TRACE_URL: `http://${spans.host}/api/v2/spans`,
     TRACE_SAMPLE: "0",
+    DATABASE_TIMEOUT: "8000",
     SENTRY_DSN: `http://public@${errors.host}/7`,
     // A fault that no handler sees, whenever the test wants it.
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(
@@ -107,7 +108,7 @@ beforeAll(async () => {
   });
   await Promise.all([nodes.gateway.said("running"), nodes.rest.said("running")]);
   await story();
-}, 60_000);
+});
 
 afterAll(async () => {
   socket?.close();
@@ -380,7 +381,7 @@ test("a job that fails by a fault is logged and reported under the id of its run
     }),
   );
   expect(errors.raw.join("\n")).not.toContain(PLANTED.email);
-}, 20_000);
+});
 
 test("a fault that ends a process is logged and reported before the process is gone", async () => {
   const rest = nodes.rest as RunningProgram;
@@ -393,4 +394,4 @@ test("a fault that ends a process is logged and reported before the process is g
   const faults = errors.events.map(({ exception }) => exception.values.at(-1)?.value);
   expect(faults).toContain("a fault of [redacted]");
   expect(rest.output()).not.toContain(EMAIL);
-}, 20_000);
+});

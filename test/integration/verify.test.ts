@@ -158,7 +158,7 @@ beforeAll(async () => {
   await forget(`project:${cut.id}`, 0.5);
   await forget(`user:${cast.manager.id}`, 1);
   await owner.api.post("/tasks", { title: "Once" }, { "Idempotency-Key": "once" });
-}, 60_000);
+});
 afterAll(async () => {
   await sql?.end();
   await node?.stop();

@@ -124,5 +124,4 @@ test.each(sorts.flatMap((sort) => [sort, `-${sort}`]))(
     expect(new Set(versions).size).toBe(met.length);
     expect(writes).toBeGreaterThanOrEqual(STANDING / LIMIT);
   },
-  30_000,
 );

@@ -46,6 +46,8 @@ export async function startTestCluster(env: Record<string, string> = {}): Promis
         LOG_LEVEL: "warn",
         RATE_LIMIT: "off",
         DRAIN_SECONDS: "1",
+        // Tests hold requests under way, for as long as a slow machine needs to have them all there.
+        DATABASE_TIMEOUT: "4000",
         ...env,
       },
     },

@@ -23,7 +23,7 @@ export default class LeakCheckingEnvironment extends TestEnvironment {
     if (event.name !== "run_finish") return;
     const allowed = (kind: string) => (this.#before.get(kind) ?? 0) + (kind === "Timeout" ? OWN_TIMERS : 0);
     const leaks = () => [...open()].filter(([kind, count]) => count > allowed(kind));
-    if (await until(() => leaks().length === 0, 3000)) return;
+    if (await until(() => leaks().length === 0, 10_000)) return;
     const list = leaks().map(([kind, count]) => `${count} × ${kind}`);
     state.unhandledErrors.push(new Error(`this file leaks handles: ${list.join(", ")}`));
   }

@@ -15,6 +15,9 @@ export interface TestNode {
   stop(): Promise<void>;
 }
 
+/** Milliseconds in which Postgres answers a test: a slow machine takes longer than a user would wait. */
+const PATIENCE_MS = 8000;
+
 /** A configuration for tests: cheap hashes, quiet log, a free port. */
 export function testConfig(databaseUrl: string, overrides: Partial<Config> = {}): Config {
   const env = {
@@ -23,6 +26,7 @@ export function testConfig(databaseUrl: string, overrides: Partial<Config> = {})
     LOG_LEVEL: "fatal",
     RATE_LIMIT: "off",
     DATABASE_URL: databaseUrl,
+    DATABASE_TIMEOUT: String(PATIENCE_MS),
   };
   // Without the jobs service nothing happens by time alone.
   const services = SERVICES.filter((name) => name !== "jobs");

@@ -48,4 +48,4 @@ test("the client's versions are those of the repository", async () => {
 
 test("client/docs/api-reference.md is what `npm run sdk:reference` writes", async () => {
   expect(await readFile(REFERENCE, "utf8")).toBe(await generateReference());
-}, 30_000);
+});

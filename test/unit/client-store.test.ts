@@ -194,5 +194,5 @@ describe("whatever happens to requests, answers, events and the page", () => {
       }),
       { seed: 1, numRuns: 300, examples: [[REPLACED], [AHEAD], [REPLAYED], [LOADING]] },
     );
-  }, 60_000);
+  });
 });

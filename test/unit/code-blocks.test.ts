@@ -144,7 +144,7 @@ test("programs compile against the SDK's types; declarations are declarations", 
   expect(
     declarations.flatMap((block) => syntaxFaults(block.code).map((fault) => `${nameOf(block)}: ${fault}`)),
   ).toEqual([]);
-}, 40_000);
+});
 
 test("JSON is a problem or an event, as the documents have them", () => {
   const faults = of("json").flatMap((block): string[] => {

@@ -35,5 +35,5 @@ test("several connections are taken in a turn, each is answered, and all listene
       const client = connect(port, "127.0.0.1", () => resolve(false)).on("error", () => resolve(true));
       client.unref();
     });
-  for (let nth = 0; nth < CLIENTS; nth++) expect(await until(isRefused, 1000)).toBe(true);
+  for (let nth = 0; nth < CLIENTS; nth++) expect(await until(isRefused, 5000)).toBe(true);
 });

@@ -97,7 +97,7 @@ function upgrade(path: string): Socket {
 async function readUntil(socket: Socket, end: string): Promise<string> {
   let all = "";
   socket.setEncoding("utf8").on("data", (part: string) => (all += part));
-  await until(() => all.endsWith(end), 3000);
+  await until(() => all.endsWith(end), 10_000);
   return all;
 }
 
@@ -175,7 +175,7 @@ test("a stream opens before it says anything, ends with its client, and breaks w
   ]);
   expect([left.status, broken.headers.get("content-type")]).toEqual([200, "text/event-stream"]);
   leaving.abort();
-  expect(await until(() => open.some(({ destroyed }) => destroyed), 3000)).toBe(true);
+  expect(await until(() => open.some(({ destroyed }) => destroyed), 10_000)).toBe(true);
   kill("gateway-1");
   kill("gateway-2");
   await expect(broken.text()).rejects.toThrow();
