@@ -119,6 +119,13 @@ describe("one task", () => {
       ({ items }) => items[0],
       ({ items }) => items.at(-1).data.task,
     ];
+    // One user's lists are read two at a time: those that are too many for a slow machine come again.
+    const look = async (path: string): Promise<Wire> => {
+      let answer = await ada.api.get(path);
+      while (answer.status === 429) answer = await ada.api.get(path);
+      expect([path, answer.status]).toEqual([path, 200]);
+      return answer.body;
+    };
     const paths = [`/tasks/${id}`, `/projects/${project}/tasks`, `/tasks?project_id=${project}`];
     await Promise.all(
       upTo(10).map(async (writer) => {
@@ -126,7 +133,7 @@ describe("one task", () => {
           const { version } = await ada.api.must("PATCH", `/tasks/${id}`, { title: `${writer} ${step}` });
           // The project's creation and the task's are its first two events, and each version has one from there on.
           const places = [...paths, `/projects/${project}/events?limit=1&after=${version}`];
-          const answers = await Promise.all(places.map((path) => ada.api.must("GET", path)));
+          const answers = await Promise.all(places.map(look));
           for (const [n, answer] of answers.entries())
             expect([places[n], looks[n]!(answer).version >= version]).toEqual([places[n], true]);
         }
