@@ -7,9 +7,9 @@
  * are passed on.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { randomFillSync } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { PROBLEMS, problemCode } from "./errors.ts";
+import { randomPart } from "./random.ts";
 
 /** Words and numbers about a span. Never what people wrote: no text, name or address, no value of a statement. */
 export type Attributes = Record<string, string | number | boolean>;
@@ -119,16 +119,8 @@ export const cameFrom = (
   parent: placeOf(origin?.trace),
 });
 
-/** Random bytes for places: many are drawn at once, since each draw costs a system call's time. */
-const pool = Buffer.alloc(PLACE_BYTES * 256);
-let drawn = pool.length;
-
 function newPlace(): TracePlace {
-  if (drawn === pool.length) {
-    randomFillSync(pool);
-    drawn = 0;
-  }
-  const digits = pool.toString("hex", drawn, (drawn += PLACE_BYTES));
+  const digits = randomPart(PLACE_BYTES).toString("hex");
   return { traceId: digits.slice(0, 32), spanId: digits.slice(32), sampled: false };
 }
 

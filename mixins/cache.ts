@@ -20,12 +20,12 @@
  * Readers ask by one step (`find`), which also tells the clock that they keep their answer under. A reader that was frozen
  * keeps nothing.
  */
-import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { ServiceBroker } from "moleculer";
 import type { Counter } from "prom-client";
 import type { Log } from "../core/log.ts";
 import { metricsOf } from "../core/metrics.ts";
+import { randomPart } from "../core/random.ts";
 import { traced } from "../core/trace.ts";
 import { type AgreementDatabase, CacheAgreement } from "./cache-agreement.ts";
 import {
@@ -136,7 +136,7 @@ export class AnswerCache {
   /** Begins to mark what a write outdates. The caller waits for `ready`, if there is one, and sends the write. */
   begin(outdated: readonly string[]): WriteMarks {
     const names = [...new Set(outdated)];
-    const write = randomBytes(9).toString("base64url");
+    const write = randomPart(9).toString("base64url");
     const at = performance.now();
     const agreement = this.#agreement;
     let epoch = agreement.writing;
