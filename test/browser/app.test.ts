@@ -319,7 +319,11 @@ test("/events shows the streams live and from the log, and resumes from an event
   const { page } = window;
   await page.goto(`${node.url}/events`);
   await page.locator(".presence", { hasText: "ready" }).waitFor();
+  // What the page reads out of the log has been read: the next event comes live.
+  const isPage = (url: string) => url.includes(`/projects/${board.id}/events?`) && url.includes("limit=100");
+  const read = page.waitForResponse((response) => isPage(response.url()));
   await page.getByLabel("Stream").selectOption(`project:${board.id}`);
+  await read;
   await ben.api.must("POST", `/projects/${board.id}/tasks`, { title: "Third" });
   const rows = page.getByRole("row");
   await rows.filter({ hasText: "Third" }).filter({ hasText: "live" }).waitFor();
