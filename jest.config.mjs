@@ -29,6 +29,8 @@ export default {
   // For a machine that is slow, or that others use too.
   testTimeout: 120_000,
   maxWorkers: 2,
+  // A worker that has run half of the files takes a while to give its memory back.
+  workerGracefulExitTimeout: 10_000,
   // Counters in the code. V8's own coverage counts every module that a worker has ever loaded, and each test file loads its
   // own: it took half of the whole run.
   coverageProvider: "babel",
