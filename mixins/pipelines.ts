@@ -1,6 +1,7 @@
 /**
  * Pipelined connections to Postgres. docs/decisions.md says why a node has three of them.
  */
+import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { CONNECTIONS } from "../core/connections.ts";
@@ -16,9 +17,23 @@ const CLOSE_MS = 1000;
 interface Connection {
   client: pg.Client;
   underWay: number;
+  /** Whether the statements of this turn are held back, to leave in one write. */
+  isHeld: boolean;
   /** Names of the statements that this connection has prepared, and of those that it is preparing. */
   prepared: Set<string>;
   preparing: Map<string, Promise<unknown>>;
+}
+
+/** Has the statements of this turn of the event loop leave in one write: a write costs more than a statement's bytes. */
+function holdBack(connection: Connection): void {
+  if (connection.isHeld) return;
+  connection.isHeld = true;
+  const { stream } = (connection.client as unknown as { connection: { stream: Duplex } }).connection;
+  stream.cork();
+  setImmediate(() => {
+    connection.isHeld = false;
+    stream.uncork();
+  });
 }
 
 /**
@@ -30,6 +45,7 @@ async function send<Row extends object>(
   statement: pg.QueryConfig,
 ): Promise<pg.QueryResult<Row>> {
   const { name } = statement;
+  holdBack(connection);
   if (name === undefined || connection.prepared.has(name)) return connection.client.query<Row>(statement);
   for (let first; (first = connection.preparing.get(name)) !== undefined;) await first.catch(() => {});
   if (connection.prepared.has(name)) return connection.client.query<Row>(statement);
@@ -151,7 +167,13 @@ export class Pipelines {
   async #connect(): Promise<void> {
     if (this.#failed > 0) await delay(Math.min(FIRST_PAUSE_MS * 2 ** (this.#failed - 1), LONGEST_PAUSE_MS));
     const client = new pg.Client(this.#options);
-    const connection: Connection = { client, underWay: 0, prepared: new Set(), preparing: new Map() };
+    const connection: Connection = {
+      client,
+      underWay: 0,
+      isHeld: false,
+      prepared: new Set(),
+      preparing: new Map(),
+    };
     let open = false;
     client.on("error", (error) => {
       this.#connections.delete(connection);

@@ -18,6 +18,18 @@ class Connection extends EventEmitter {
   readonly options: { pipeline?: boolean };
   readonly sent: Sent[] = [];
   ended = false;
+  /** Writes to the socket, and whether the next one is held back. */
+  writes = 0;
+  isCorked = false;
+  readonly connection = {
+    stream: {
+      cork: () => void (this.isCorked = true),
+      uncork: () => {
+        this.isCorked = false;
+        this.writes += 1;
+      },
+    },
+  };
   constructor(options: object) {
     super();
     this.options = options;
@@ -28,6 +40,7 @@ class Connection extends EventEmitter {
     return refusal === undefined ? Connection.connecting : Promise.reject(refusal);
   }
   query({ text }: Statement): Promise<{ rows: object[] }> {
+    if (!this.isCorked) this.writes += 1;
     return new Promise((resolve, reject) =>
       this.sent.push({ text, answer: (rows = []) => resolve({ rows }), fail: reject }),
     );
@@ -62,6 +75,21 @@ beforeEach(() => {
 });
 
 describe("statements", () => {
+  test("that one turn sends by a connection leave in one write", async () => {
+    const lines = open();
+    const send = async (): Promise<number[]> => {
+      for (let n = 0; n < 2 * LINES; n++) void lines.query({ text: `${n}` });
+      await settled();
+      for (const { answer } of all()) answer();
+      await settled();
+      return Connection.made.map(({ writes }) => writes);
+    };
+    await send();
+    const before = await send();
+    expect(before).toHaveLength(LINES);
+    expect(await send()).toEqual(before.map((writes) => writes + 1));
+  });
+
   test("connect nobody before the first, and are sent while those before are being answered", async () => {
     const lines = open();
     expect(Connection.made).toEqual([]);
