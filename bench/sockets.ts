@@ -3,6 +3,7 @@
  * 10,000 raw WebSockets (`-- --sockets 500` for fewer) in processes of their own: memory, connecting, resting, an event to
  * all, another room's events meanwhile, many small rooms, and all of them connecting again with cursors. It takes some
  * minutes, listens on 127.0.0.1 alone and needs Linux, `ulimit -n` above the number of sockets, and a quiet machine.
+ * `-- --until rest` leaves the events out.
  *
  * Taskwire runs as in production: limits, log and metrics on, NATS, Redis, and Postgres, which does not flush. Its notifier
  * has a process of its own, as the others have. Each socket is in three rooms: its user's own, one of 20, and that of all.
@@ -34,6 +35,8 @@ const { values: options } = parseArgs({
     sockets: { type: "string", default: "10000" },
     /** Seconds at rest: a socket is pinged every 25. */
     rest: { type: "string", default: "30" },
+    /** `rest` ends there: no events, and no second connect. */
+    until: { type: "string", default: "all" },
     /** Which servers, in this order. */
     servers: { type: "string", default: "socket.io,taskwire,ws" },
   },
@@ -169,6 +172,10 @@ async function measure(server: MeasuredServer, crowd: Crowd, auths: object[]): P
   after = await server.ask("read");
   figures.restCpu = ((after.cpuMs - before.cpuMs) / REST_MS) * 100;
   figures.restDatabase = (((await server.databaseMs()) - databaseMs) / REST_MS) * 100;
+  if (options.until === "rest") {
+    await crowd.tell("close");
+    return figures;
+  }
 
   const toOther = async (count: number): Promise<void> => {
     for (let nth = 0; nth < count; nth++) {
@@ -293,6 +300,7 @@ function print(names: string[], columns: Figures[]): void {
     `\n${"".padEnd(44)}${names.map((name) => name.padStart(16)).join("")}${mine >= 0 && peer >= 0 ? "ratio".padStart(9) : ""}`,
   );
   for (const [name, label, digits] of ROWS) {
+    if (columns.every((figures) => figures[name] === undefined)) continue;
     const cells = columns.map((figures) => {
       const value = figures[name] as number;
       return value

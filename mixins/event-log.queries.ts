@@ -49,20 +49,57 @@ export function knownOf(streams: readonly { name: string; at: Position; version:
 }
 
 /**
- * The heads of those streams that are elsewhere than a reader knows. Most are where they were, so the names travel and no
- * row comes back. Plan: primary key of events.streams, for each name.
+ * What a statement sees of Postgres, and the oldest session of its user: null at a standby, whose snapshots leave out what is
+ * under way there.
  */
-export const readMoved = (db: Queryable, known: Known): Promise<StreamHead[]> =>
-  db.query({
+interface Sight {
+  session: string | null;
+  snapshot: string;
+}
+const SIGHT = `CASE WHEN NOT pg_is_in_recovery() THEN (
+      SELECT pid || ' ' || backend_start FROM pg_stat_get_activity(NULL)
+      WHERE usesysid = quote_ident(current_user)::regrole ORDER BY backend_start, pid LIMIT 1) END AS session,
+    pg_current_snapshot()::text AS snapshot`;
+
+/**
+ * A moment of the database: two statements with the same one see the same rows. A snapshot names the transactions that are
+ * over, so within one life of a server it moves with each commit, and never comes again. A crash, a failover and a restore
+ * may count transactions anew, and no session outlives any of them. Null is like no other moment, itself included.
+ */
+export type Moment = string | null;
+const momentOf = ({ session, snapshot }: Sight): Moment => (session === null ? null : `${session} ${snapshot}`);
+
+/** The present moment. */
+export async function readMoment(db: Queryable): Promise<Moment> {
+  const [sight] = await db.query<Sight>({ name: "events-moment", text: `SELECT ${SIGHT}` });
+  return sight === undefined ? null : momentOf(sight);
+}
+
+/**
+ * The heads of those streams that are elsewhere than a reader knows. Most are where they were, so the names travel and one row
+ * comes back, with the moment that all of this is of. Plan: primary key of events.streams, for each name.
+ */
+export async function readMoved(
+  db: Queryable,
+  known: Known,
+): Promise<{ moment: Moment; moved: StreamHead[] }> {
+  const rows = await db.query<Sight & (StreamHead | { name: null })>({
     name: "events-moved",
-    text: `SELECT known.name, coalesce(s.head, 0) AS head, s.last_id, coalesce(s.members_version, 0) AS members_version
-           FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::bigint[])
-             AS known (name, head, last_id, members_version)
-           LEFT JOIN events.streams s ON s.name = known.name
-           WHERE coalesce(s.head, 0) <> known.head OR s.last_id IS DISTINCT FROM known.last_id
-             OR coalesce(s.members_version, 0) <> known.members_version`,
+    text: `SELECT sight.session, sight.snapshot, moved.* FROM (SELECT ${SIGHT}) sight LEFT JOIN (
+             SELECT known.name, coalesce(s.head, 0) AS head, s.last_id, coalesce(s.members_version, 0) AS members_version
+             FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::bigint[])
+               AS known (name, head, last_id, members_version)
+             LEFT JOIN events.streams s ON s.name = known.name
+             WHERE coalesce(s.head, 0) <> known.head OR s.last_id IS DISTINCT FROM known.last_id
+               OR coalesce(s.members_version, 0) <> known.members_version) moved ON true`,
     values: [...known],
   });
+  const [sight] = rows;
+  return {
+    moment: sight === undefined ? null : momentOf(sight),
+    moved: rows.flatMap((row) => (row.name === null ? [] : [row])),
+  };
+}
 
 /** A part of one stream's log: what follows a reader's position, up to a number. */
 export interface Span {

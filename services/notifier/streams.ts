@@ -254,7 +254,8 @@ export class Streams {
 
   /**
    * Run once a second: reads the events that no hint brought, checks access again where it has changed, and forgets streams
-   * without listeners. It takes one query for each thousand streams, and more only when something was missed.
+   * without listeners. It takes one query, one more for each thousand streams if anything was committed since the last
+   * beats, and more only when something was missed.
    */
   async beat(): Promise<void> {
     this.#tails.prune((name) => this.#rooms.has(name));

@@ -6,13 +6,7 @@ import { Problem } from "../../core/errors.ts";
 import type { CommittedEvent, Position } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
 import type { Database } from "../../mixins/database.ts";
-import {
-  type Known,
-  readHeads,
-  readLog,
-  readMoved,
-  type StreamHead,
-} from "../../mixins/event-log.queries.ts";
+import { readHeads, readLog, readMoment, readMoved, type StreamHead } from "../../mixins/event-log.queries.ts";
 import { batched } from "./batched.ts";
 import { BeatQuestions } from "./beat-questions.ts";
 import type { TailMetrics } from "./notifier-metrics.ts";
@@ -196,21 +190,26 @@ export class Tails {
 
   /**
    * Asks which streams are elsewhere than their tails, and lets tails that missed something read the log. Streams at rest
-   * cost no row.
+   * cost no row, and nothing is asked of them again before something was committed (beat-questions.ts).
    * @throws Problem database-unavailable
    */
   async beat(): Promise<void> {
-    for (const known of this.#questions.of(this.#entries.values())) await this.#askMoved(known);
+    const now = await readMoment(this.#db);
+    for (const question of this.#questions.of(this.#entries.values())) {
+      if (question.restedAt(now)) continue;
+      const { known } = question;
+      const { moment, moved } = await readMoved(this.#db, known);
+      if (moved.length === 0) question.rested(known, moment);
+      for (const head of moved) await this.#hasMoved(head);
+    }
   }
 
-  async #askMoved(known: Known): Promise<void> {
-    for (const head of await readMoved(this.#db, known)) {
-      const entry = this.#entries.get(head.name);
-      if (entry === undefined || entry.tail.state === "idle") continue;
-      if (head.members_version !== entry.membersVersion || entry.tail.state === "rewritten")
-        await this.#recheck(head, entry);
-      this.#headIs(head.name, entry, head);
-    }
+  async #hasMoved(head: StreamHead): Promise<void> {
+    const entry = this.#entries.get(head.name);
+    if (entry === undefined || entry.tail.state === "idle") return;
+    if (head.members_version !== entry.membersVersion || entry.tail.state === "rewritten")
+      await this.#recheck(head, entry);
+    this.#headIs(head.name, entry, head);
   }
 
   /**

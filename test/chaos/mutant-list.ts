@@ -205,12 +205,27 @@ export const MUTANTS: Record<string, Mutant> = {
   }),
   "the beat does not check access": bySchedules({
     file: TAILS,
-    from: "\n        await this.#recheck(head, entry);\n      this",
-    to: " {}\n      this",
+    from: "\n      await this.#recheck(head, entry);\n    this",
+    to: " {}\n    this",
   }),
   "the beat asks what it asked before": bySchedules({
     file: "services/notifier/beat-questions.ts",
     from: "        this.#places[size] !== place ||\n",
+    to: "",
+  }),
+  "the beat knows the answer to a question from another history": bySchedules({
+    file: READS,
+    from: "session === null ? null : `${session} ${snapshot}`",
+    to: "session === null ? null : snapshot",
+  }),
+  "the beat knows the answer to another question": bySchedules({
+    file: "services/notifier/beat-questions.ts",
+    from: "    this.#restedAt = null;\n",
+    to: "",
+  }),
+  "the beat takes an answer for that of a question which has changed meanwhile": bySchedules({
+    file: "services/notifier/beat-questions.ts",
+    from: "if (known === this.known) ",
     to: "",
   }),
   "another history is sent before access is checked": bySchedules({

@@ -12,6 +12,7 @@ import {
   type Queryable,
   type Statement,
 } from "../../mixins/database.ts";
+import { readMoment } from "../../mixins/event-log.queries.ts";
 import type { WriteContext } from "../../mixins/event-log.ts";
 import { createComment } from "../../services/tasks/comments.commands.ts";
 import { tasks as tasksService } from "../../services/tasks/tasks.contract.ts";
@@ -592,4 +593,29 @@ test("writers that want the same tasks, streams and projects in opposite orders 
     `SELECT name, head, count(*), max(seq) AS last FROM events.streams JOIN events.log ON stream = name GROUP BY name`,
   );
   for (const { head, count, last } of rows) expect([count, last]).toEqual([head, head]);
+});
+
+test("a moment of the database ends with each commit, also of what began before others, and with nothing else", async () => {
+  const database = databaseOf(node.broker) as Database;
+  const now = (): Promise<string | null> => readMoment(database);
+  const writers = await Promise.all([openClient(node), openClient(node)]);
+  try {
+    for (const [nth, writer] of writers.entries()) {
+      await writer.query("BEGIN");
+      await writer.query("INSERT INTO events.streams (name, head) VALUES ($1, 0)", [`moment:${nth}`]);
+    }
+    // Two transactions are under way. The one that began last ends first.
+    const moments = [await now()];
+    for (const writer of writers.toReversed()) {
+      await writer.query("COMMIT");
+      moments.push(await now());
+    }
+    expect(new Set(moments).size).toBe(3);
+    expect(moments).not.toContain(null);
+    // Nothing else is written here for longer than between two looks, sooner or later.
+    expect(await until(async () => (await now()) === (await now()), 5000)).toBe(true);
+  } finally {
+    await db.query("DELETE FROM events.streams WHERE name LIKE 'moment:%'");
+    for (const writer of writers) await writer.end();
+  }
 });

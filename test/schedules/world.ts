@@ -147,6 +147,11 @@ export class World {
     );
   }
 
+  /** What a statement sees: each history counts its commits from what it began with. */
+  get sight(): { session: string; snapshot: string } {
+    return { session: `session ${this.interruptions}`, snapshot: `${this.#snapshots.length}` };
+  }
+
   /** A beat that began after so many interruptions has ended: what was undone before is known from now on. */
   beatEnded(interruptions: number): void {
     if (interruptions !== this.interruptions) return;
@@ -187,14 +192,17 @@ export class World {
         const [names = [], heads = [], ids = [], versions = []] = values.map((list) =>
           (list as string).slice(1, -1).split(","),
         );
-        return names.flatMap((name, at) => {
+        const moved = names.flatMap((name, at): object[] => {
           const { seq, id } = this.head(name);
           const { members_version } = this.stream(name);
           const isKnown =
             [seq, id ?? "NULL", members_version].join() === [heads[at], ids[at], versions[at]].join();
-          return isKnown ? [] : [{ name, head: seq, last_id: id, members_version }];
+          return isKnown ? [] : [{ ...this.sight, name, head: seq, last_id: id, members_version }];
         });
+        return moved.length > 0 ? moved : [{ ...this.sight, name: null }];
       }
+      case "events-moment":
+        return [this.sight];
       case "notifier-access": {
         const [streams, nths, users, projects] = values as [string[], number[], string[], string[]];
         const readable = projects.flatMap((id, at) =>

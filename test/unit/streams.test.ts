@@ -13,7 +13,7 @@ const STREAM = `project:${idOf("1")}`;
 class HeldDatabase {
   readonly asked: { statement: Statement; answer: (rows: object[]) => void }[] = [];
   /** What is answered at once, by the statement's name. */
-  readonly known = new Map<string, (values: unknown[]) => object[]>();
+  readonly known = new Map<string, (values: unknown[]) => object[]>([["events-moment", () => []]]);
 
   query<Row extends object>(statement: Statement): Promise<Row[]> {
     const { promise, resolve } = Promise.withResolvers<object[]>();
@@ -415,5 +415,28 @@ describe("the beat", () => {
     expect([ada.names(), ben.names()]).toEqual([["task_updated"], ["stream_closed"]]);
     await streams.beat();
     expect(db.count("notifier-readers")).toBe(2);
+  });
+
+  test("asks nothing of streams that were at rest at the same moment, until a commit or a tail moves", async () => {
+    await joined(io.socket("s", ADA), 1);
+    let sight: { session: string | null; snapshot: string } = { session: "1", snapshot: "7:7:" };
+    db.known.set("events-moment", () => [sight]);
+    db.known.set("events-moved", () => [{ ...sight, name: null }]);
+    const askedIn = async (beats: number): Promise<number> => {
+      const before = db.count("events-moved");
+      for (let beat = 0; beat < beats; beat++) await streams.beat();
+      return db.count("events-moved") - before;
+    };
+    expect(await askedIn(2)).toBe(1);
+    sight = { session: "1", snapshot: "8:8:" };
+    expect(await askedIn(2)).toBe(1);
+    // Another history, which counts as many transactions.
+    sight = { session: "2", snapshot: "8:8:" };
+    expect(await askedIn(2)).toBe(1);
+    streams.offer([event(2)]);
+    expect(await askedIn(2)).toBe(1);
+    // A standby can't tell.
+    sight = { session: null, snapshot: "8:8:" };
+    expect(await askedIn(2)).toBe(2);
   });
 });
