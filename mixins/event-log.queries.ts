@@ -67,7 +67,8 @@ const SIGHT = `CASE WHEN NOT pg_is_in_recovery() THEN (
  * may count transactions anew, and no session outlives any of them. Null is like no other moment, itself included.
  */
 export type Moment = string | null;
-const momentOf = ({ session, snapshot }: Sight): Moment => (session === null ? null : `${session} ${snapshot}`);
+const momentOf = ({ session, snapshot }: Sight): Moment =>
+  session === null ? null : `${session} ${snapshot}`;
 
 /** The present moment. */
 export async function readMoment(db: Queryable): Promise<Moment> {

@@ -98,6 +98,7 @@ export function serve(self: Notifier, socket: ClientSocket): void {
   socket.on("disconnect", (why) => {
     const reason = terminationOf(socket.conn) ?? why;
     self.streams.forget(socket);
+    self.expiries.forget(socket);
     self.metrics.disconnected(reason);
     const log = (): void => self.socketLog.end(socket, reason, openedAt);
     if (scope === undefined) log();
@@ -109,6 +110,7 @@ export function serve(self: Notifier, socket: ClientSocket): void {
   const ended = self.revocations.has(socket.data.actor.session);
   if (ended === null) return closeConnection(socket);
   if (ended) return dismiss(socket, "session_ended", SESSION_ENDED);
+  self.expiries.set(socket, socket.data.expiresAt);
   socket.onAny(self.onRequest);
   const charge = (streams: number) => self.limits.charge(socket.data.actor.id, streams);
   self.streams

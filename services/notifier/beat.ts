@@ -2,8 +2,8 @@ import type { ServiceBroker } from "moleculer";
 import { LISTENER } from "./hint-listener.ts";
 import type { Notifier } from "./notifier.state.ts";
 import { dismiss } from "./revocations.ts";
-import { slowSockets, terminate } from "./slow-client.ts";
-import type { PushServer } from "./sockets.ts";
+import { slowConnections, terminate } from "./slow-client.ts";
+import type { ClientSocket } from "./sockets.ts";
 
 /** Milliseconds between two beats: an event is this late at most when its hint was lost. */
 const BEAT_MS = 1000;
@@ -12,15 +12,16 @@ const BEAT_MS = 1000;
 const MAX_BEATS = 3;
 
 /** Ends sockets whose client reads too slowly, and those whose token has expired. */
-function sweep(io: PushServer): void {
+function sweep({ io, expiries }: Notifier): void {
   const { sockets } = io.of("/");
-  for (const socket of slowSockets(sockets.values(), ({ data }) => data.actor.id))
-    terminate(socket, "slow reader");
-  const now = Date.now();
-  for (const socket of sockets.values()) {
-    const { expiresAt } = socket.data;
-    if (expiresAt !== null && now >= expiresAt) dismiss(socket, "token_expired", "The token has expired");
-  }
+  let users: Map<ClientSocket["conn"], string> | undefined;
+  // Nearly always nobody asks.
+  const userOf = (conn: ClientSocket["conn"]): string | undefined => {
+    users ??= new Map([...sockets.values()].map(({ conn, data }) => [conn, data.actor.id]));
+    return users.get(conn);
+  };
+  for (const conn of slowConnections(io.engine, userOf)) terminate({ conn }, "slow reader");
+  for (const socket of expiries.due()) dismiss(socket, "token_expired", "The token has expired");
 }
 
 /** The nodes whose notifier listens to hints, as far as this one knows. */
@@ -31,11 +32,11 @@ const listenersOf = ({ registry }: ServiceBroker): string[] =>
 
 /** Sweeps the sockets and lets the streams read what no hint brought. An outage is logged once. @returns how to stop it */
 export function startBeat(self: Notifier): () => void {
-  const { broker, hints, io, limits, streams, logger } = self;
+  const { broker, hints, limits, streams, logger } = self;
   let beats = 0;
   let isFailing = false;
   const timer = setInterval(() => {
-    sweep(io);
+    sweep(self);
     limits.prune();
     self.listeners = listenersOf(broker);
     hints.endUnless(streams.counts.followed > 0);

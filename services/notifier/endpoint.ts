@@ -13,7 +13,7 @@ import { writeTogether } from "./frames.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { limitInbound } from "./inbound-limits.ts";
 import { refuseConnection, refuseRequest, requestIdOf, setCommonHeaders } from "./refusals.ts";
-import { answeredOn } from "./slow-client.ts";
+import { answeredOn, mayWait } from "./slow-client.ts";
 import type { PushServer } from "./sockets.ts";
 
 /** Connections that have not authenticated yet: of one address, and of this node. */
@@ -26,7 +26,7 @@ type EngineRequest = IncomingMessage & { _query: Record<string, string> };
 interface Engine {
   clients: Record<string, Socket["conn"]>;
   use(middleware: (request: EngineRequest, response: ServerResponse, next: () => void) => void): void;
-  on(event: "connection", listener: (conn: Socket["conn"]) => void): void;
+  on(event: "connection" | "flush", listener: (conn: Socket["conn"]) => void): void;
   on(event: "headers", listener: (headers: object, request: EngineRequest) => void): void;
 }
 
@@ -77,8 +77,12 @@ export class SocketEndpoint {
       const spend = limitInbound(conn);
       this.#enter(conn);
       if (conn.transport.name === "websocket") this.#heartbeat.add(conn, spend);
-      else conn.once("upgrade", () => this.#heartbeat.add(conn, spend));
+      else {
+        mayWait(conn);
+        conn.once("upgrade", () => this.#heartbeat.add(conn, spend));
+      }
     });
+    engine.on("flush", mayWait);
     engine.on("headers", (_headers, request) => {
       const conn = engine.clients[request._query.sid ?? ""];
       if (conn !== undefined && request.method === "GET") answeredOn(conn, request.socket);

@@ -6,6 +6,7 @@
 import type { Socket as Connection } from "node:net";
 import type { Socket } from "socket.io";
 import type { ServerFrames } from "./notifier.contract.ts";
+import { mayWait } from "./slow-client.ts";
 
 export interface Frame {
   /** socket.io's packet. */
@@ -114,10 +115,16 @@ function release(connection: Connection): void {
   connection.uncork();
 }
 
+/** Writes to the open connection under a WebSocket, past engine.io. */
+export function writePast(conn: Socket["conn"], connection: Connection, bytes: Buffer): void {
+  connection.write(bytes);
+  if (connection.writableLength > 0) mayWait(conn);
+}
+
 /** Sends frames in their order, after all that was sent before. @param bytes those of all frames */
 export function send(conn: Socket["conn"], frames: readonly Frame[], bytes: Buffer): void {
   const connection = openConnection(conn);
-  if (connection !== null) connection.write(bytes);
+  if (connection !== null) writePast(conn, connection, bytes);
   else for (const frame of frames) queue(conn, frame.packet, frame.bytes);
 }
 

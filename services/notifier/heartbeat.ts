@@ -8,7 +8,7 @@
  */
 import type { Socket as Connection } from "node:net";
 import type { Socket } from "socket.io";
-import { openConnection, textFrame } from "./frames.ts";
+import { openConnection, textFrame, writePast } from "./frames.ts";
 
 /** Milliseconds between two pings of a socket, and those that its client has to answer. Clients are told both. */
 export const PING_INTERVAL_MS = 25_000;
@@ -108,7 +108,7 @@ export class Heartbeat {
       slot?.set(conn, bytesFrom(conn));
       const connection = openConnection(conn);
       if (connection === null) internals(conn).sendPacket("ping");
-      else connection.write(PING);
+      else writePast(conn, connection, PING);
     }
   }
 }

@@ -15,6 +15,7 @@ import { refuseOrAdmit, serve } from "./admission.ts";
 import { authenticate } from "./authenticate.ts";
 import { startBeat } from "./beat.ts";
 import { SocketEndpoint } from "./endpoint.ts";
+import { Expiries } from "./expiries.ts";
 import { PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./heartbeat.ts";
 import { HintListener } from "./hint-listener.ts";
 import { MAX_HANDSHAKE_BYTES } from "./inbound-limits.ts";
@@ -112,6 +113,7 @@ export default (config: Config): ServiceSchema =>
       this.adapter = null;
       this.listeners = [];
       this.limits = new UserLimits();
+      this.expiries = new Expiries();
       this.isLimited = config.RATE_LIMIT === "on";
       this.authenticate = (token) => authenticate(this.broker, tokens, token);
       this.onRequest = requestListener(this);

@@ -6,6 +6,7 @@ import type { WithDatabase } from "../../mixins/database.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
 import type { Identity } from "./authenticate.ts";
 import type { SocketEndpoint } from "./endpoint.ts";
+import type { Expiries } from "./expiries.ts";
 import type { HintListener } from "./hint-listener.ts";
 import type { NotifierMetrics } from "./notifier-metrics.ts";
 import type { RedisAdapter } from "./redis-adapter.ts";
@@ -23,6 +24,7 @@ export interface NotifierState extends WithDatabase {
   /** Answers the requests of all sockets. */
   onRequest: (this: ClientSocket, name: string, ...sent: unknown[]) => void;
   limits: UserLimits;
+  expiries: Expiries;
   /** Whether rate limits are on: `limits` counts in any case, and refuses nothing when they are off. */
   isLimited: boolean;
   streams: Streams;

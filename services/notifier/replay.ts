@@ -5,7 +5,7 @@ import type { Queryable } from "../../mixins/database.ts";
 import { movesAccess } from "../events.ts";
 import { MAX_STREAMS } from "./handshake.ts";
 import { readableStreams } from "./notifier.queries.ts";
-import { frameOf, openConnection, queue, writeTogether } from "./frames.ts";
+import { frameOf, openConnection, queue, writePast, writeTogether } from "./frames.ts";
 import type { Rooms } from "./rooms.ts";
 import { drained } from "./slow-client.ts";
 import type { ClientSocket } from "./sockets.ts";
@@ -44,7 +44,7 @@ function sendPage({ conn }: ClientSocket, events: LoggedEvent[]): void {
     for (const { packet } of frames) queue(conn, packet);
   else {
     writeTogether(connection);
-    connection.write(bytes);
+    writePast(conn, connection, bytes);
   }
 }
 

@@ -64,7 +64,7 @@ const HANDLES: { [Name in keyof SocketRequests]: Handle<Name> } = {
       throw new Problem("invalid-token", "The token belongs to another user: open another connection");
     // Set before anything is awaited: a session that ends from now on finds its socket.
     socket.data.actor = actor;
-    socket.data.expiresAt = expiresAt;
+    self.expiries.set(socket, expiresAt);
     await self.streams.renewed(socket);
     reply({ expires_at: expiresAt === null ? null : new Date(expiresAt).toISOString() });
   },

@@ -36,7 +36,7 @@ interface Backlog {
   terminated: Termination | null;
 }
 
-/** The backlog of a connection lies at the connection: each frame and each sweep asks for it, and few have one. */
+/** The backlog of a connection lies at the connection: each frame asks for it, and few have one. */
 const BACKLOG = Symbol("backlog");
 
 const knownBacklog = (conn: Conn & { [BACKLOG]?: Backlog }): Backlog | undefined => conn[BACKLOG];
@@ -46,8 +46,10 @@ const backlogOf = (conn: Conn & { [BACKLOG]?: Backlog }): Backlog =>
 
 /** Parts of engine.io that its types leave out. */
 type Internals = {
+  server: object;
+  readyState: string;
   writeBuffer: { data?: string | Buffer }[];
-  transport: { socket?: { bufferedAmount: number; terminate(): void } };
+  transport: { name: string; socket?: { bufferedAmount: number; terminate(): void } };
 };
 const internals = (conn: Conn): Internals => conn as unknown as Internals;
 
@@ -71,39 +73,51 @@ export function waitingBytes(conn: Conn, backlog = knownBacklog(conn)): number {
 /** Whether more waits for a client than the server holds even for a moment. */
 export const isTooSlow = ({ conn }: AnySocket): boolean => waitingBytes(conn) > MAX_SOCKET_BYTES;
 
-/** The sockets for which too much waits: alone, with the others of their user, or with all of this node. Run once a beat. */
-export function slowSockets<Of extends AnySocket>(
-  sockets: Iterable<Of>,
-  userOf: (socket: Of) => string,
-): Of[] {
-  const slow: { socket: Of; bytes: number; again: boolean }[] = [];
+/**
+ * The connections for which something may wait, of each server: the sweep looks at no others. engine.io's writes and polling
+ * clients are added by endpoint.ts, and each write past engine.io adds its connection if it leaves something.
+ */
+const written = new WeakMap<object, Set<Conn>>();
+
+/** The sweep looks at a connection, as long as something waits for its client, or its client polls. */
+export function mayWait(conn: Conn): void {
+  const { server } = internals(conn);
+  const conns = written.get(server);
+  if (conns === undefined) written.set(server, new Set([conn]));
+  else conns.add(conn);
+}
+
+/**
+ * The connections for which too much waits: alone, with the others of their user, or with all of this node. Run once a beat.
+ * @param userOf undefined for a connection without a socket, which other limits hold
+ */
+export function slowConnections(server: object, userOf: (conn: Conn) => string | undefined): Conn[] {
+  const slow: { conn: Conn; user: string; bytes: number; again: boolean }[] = [];
   let ofNode = 0;
   const ofUsers = new Map<string, number>();
-  // Thousands of sockets are looked at each second, and nothing waits for most of them.
-  for (const socket of sockets) {
-    const { conn } = socket;
+  const conns = written.get(server) ?? new Set();
+  for (const conn of conns) {
+    const { readyState, transport } = internals(conn);
     const known = knownBacklog(conn);
-    const bytes = waitingBytes(conn, known);
+    const bytes = readyState === "closed" ? 0 : waitingBytes(conn, known);
+    if (readyState === "closed" || (bytes === 0 && transport.name !== "polling")) conns.delete(conn);
     ofNode += bytes;
     const isLasting = bytes > MAX_LASTING_BYTES;
     const backlog = isLasting ? backlogOf(conn) : known;
     const again = isLasting && backlog?.wasSlow === true;
     if (backlog !== undefined) backlog.wasSlow = isLasting;
-    if (bytes <= SLOW_BYTES) continue;
-    slow.push({ socket, bytes, again });
-    const user = userOf(socket);
+    const user = bytes > SLOW_BYTES ? userOf(conn) : undefined;
+    if (user === undefined) continue;
+    slow.push({ conn, user, bytes, again });
     ofUsers.set(user, (ofUsers.get(user) ?? 0) + bytes);
   }
   const nodeIsFull = ofNode > MAX_NODE_BYTES;
   return slow
     .filter(
-      ({ socket, bytes, again }) =>
-        again ||
-        nodeIsFull ||
-        bytes > MAX_SOCKET_BYTES ||
-        (ofUsers.get(userOf(socket)) ?? 0) > MAX_USER_BYTES,
+      ({ user, bytes, again }) =>
+        again || nodeIsFull || bytes > MAX_SOCKET_BYTES || (ofUsers.get(user) ?? 0) > MAX_USER_BYTES,
     )
-    .map(({ socket }) => socket);
+    .map(({ conn }) => conn);
 }
 
 /**

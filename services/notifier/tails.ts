@@ -6,7 +6,13 @@ import { Problem } from "../../core/errors.ts";
 import type { CommittedEvent, Position } from "../../core/events.ts";
 import type { Log } from "../../core/log.ts";
 import type { Database } from "../../mixins/database.ts";
-import { readHeads, readLog, readMoment, readMoved, type StreamHead } from "../../mixins/event-log.queries.ts";
+import {
+  readHeads,
+  readLog,
+  readMoment,
+  readMoved,
+  type StreamHead,
+} from "../../mixins/event-log.queries.ts";
 import { batched } from "./batched.ts";
 import { BeatQuestions } from "./beat-questions.ts";
 import type { TailMetrics } from "./notifier-metrics.ts";

@@ -223,11 +223,6 @@ export const MUTANTS: Record<string, Mutant> = {
     from: "    this.#restedAt = null;\n",
     to: "",
   }),
-  "the beat takes an answer for that of a question which has changed meanwhile": bySchedules({
-    file: "services/notifier/beat-questions.ts",
-    from: "if (known === this.known) ",
-    to: "",
-  }),
   "another history is sent before access is checked": bySchedules({
     file: TAILS,
     from: "          await this.#recheck(head, entry);\n          step",

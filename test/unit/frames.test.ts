@@ -10,6 +10,7 @@ class FakeConnection {
     name: "websocket",
     socket: { readyState: 1, _socket: this.tcp, _receiver: this.receiver },
   };
+  readonly server = {};
   readyState = "open";
   writeBuffer: object[] = [];
 

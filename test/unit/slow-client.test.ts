@@ -6,7 +6,8 @@ import {
   drained,
   isTooSlow,
   closeConnection,
-  slowSockets,
+  mayWait,
+  slowConnections,
   terminationOf,
   waitingBytes,
 } from "../../services/notifier/slow-client.ts";
@@ -15,10 +16,15 @@ const MB = 1024 * 1024;
 
 /** engine.io's side of a connection, as far as it is asked here. */
 class FakeConnection extends EventEmitter {
+  server = {};
+  readyState = "open";
   writeBuffer: object[] = [];
   closed: boolean[] = [];
   terminated = 0;
-  readonly transport = { socket: { bufferedAmount: 0, terminate: () => (this.terminated += 1) } };
+  readonly transport = {
+    name: "websocket",
+    socket: { bufferedAmount: 0, terminate: () => (this.terminated += 1) },
+  };
 
   send(length: number): this {
     this.writeBuffer.push({ data: "x".repeat(length) });
@@ -37,7 +43,13 @@ class FakeConnection extends EventEmitter {
 }
 
 const socketOf = (conn: FakeConnection, user = "ada") => ({ conn: conn as never, disconnected: false, user });
-const slowOf = (...sockets: ReturnType<typeof socketOf>[]) => slowSockets(sockets, ({ user }) => user);
+/** Those of a server's sockets that are slow, after something was written for all of them. */
+function slowOf(...sockets: ReturnType<typeof socketOf>[]): ReturnType<typeof socketOf>[] {
+  const server = {};
+  for (const { conn } of sockets) mayWait(Object.assign(conn, { server }));
+  const slow = slowConnections(server, (conn) => sockets.find((one) => one.conn === conn)?.user);
+  return sockets.filter(({ conn }) => slow.includes(conn));
+}
 
 describe("what waits for a client", () => {
   test("is what engine.io holds, what the WebSocket holds, and what polls were answered that nobody read", () => {
@@ -81,6 +93,21 @@ describe("a socket is too slow", () => {
     expect(slowOf(...all)).toHaveLength(260);
     expect(slowOf(...all.slice(10))).toEqual([]);
   });
+});
+
+test("a sweep looks at a connection as long as something waits there or its client polls, until it is closed", () => {
+  const [reading, polling, ended] = [new FakeConnection(), new FakeConnection(), new FakeConnection()];
+  const server = {};
+  const all = [reading, polling, ended];
+  for (const conn of all) mayWait(Object.assign(conn, { server }) as never);
+  polling.transport.name = "polling";
+  ended.readyState = "closed";
+  const sweep = () => slowConnections(server, () => "ada");
+  expect(sweep()).toEqual([]);
+  for (const conn of all) conn.send(17 * MB);
+  expect(sweep()).toEqual([polling]);
+  mayWait(reading as never);
+  expect(sweep()).toEqual([polling, reading]);
 });
 
 describe("the end of a connection", () => {
