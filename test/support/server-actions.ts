@@ -32,7 +32,7 @@ export function serverActions(broker: ServiceBroker) {
     },
     /** The tokens of the user's open sockets run out now. */
     expire({ user }: Arguments) {
-      for (const { data } of socketsOf(user)) data.expiresAt = Date.now();
+      for (const socket of socketsOf(user)) notifier.expiries.set(socket, Date.now());
     },
     /** The log forgets the stream's events before `seq`. */
     async forget_before({ stream, seq }: Arguments) {
