@@ -26,8 +26,8 @@ const WINDOW_MS = 100;
  * gateway is full; and a request has waited before it is read from its connection.
  */
 const TARGET_MS = 120;
-/** Requests under way at most. */
-const MAX_LIMIT = 1024;
+/** Requests under way at most: what comes at once to a gateway that is still cold is served within half a second. */
+const MAX_LIMIT = 512;
 /** Requests under way that are never too many. */
 export const MIN_LIMIT = 64;
 /** Requests that a good window adds to the limit. */

@@ -34,14 +34,14 @@ function load(count: number, took: number, windows: number): void {
 
 test("requests that are answered in time are all admitted, in a burst too", () => {
   load(200, 40, 10);
-  begin(500);
+  begin(250);
   for (const kind of ["stranger", "read", "write"] as const) expect(isAdmitted(kind)).toBe(true);
 });
 
 test("the limit falls to what is answered in time, and no further than its least value", () => {
   const before = shedder.limit;
   load(800, 400, 1);
-  expect(shedder.limit).toBeLessThan(before / 2);
+  expect(shedder.limit).toBeLessThanOrEqual(before / 2);
   load(800, 400, 5);
   expect(shedder.limit).toBe(MIN_LIMIT);
 });
