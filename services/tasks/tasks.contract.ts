@@ -219,10 +219,8 @@ const ofTask = (data: { task: EventTask; changes?: TaskChanges }): string[] => [
   `task:${data.task.id}`,
   ...ofProject(data),
 ];
-/** A detail has the number of comments; lists know nothing of them. */
-const countsComments = ({ comment }: { comment: EventComment }): string[] => [
-  `comments-of:${comment.task_id}`,
-];
+/** A detail has the number of comments. A name of its own would cost each detail more than it spares the lists. */
+const countsComments = ({ comment }: { comment: EventComment }): string[] => [`task:${comment.task_id}`];
 
 export const taskEvents = declareEvents({
   task_created: event<{ task: EventTask }>("A task was created.", ofProject),
@@ -253,10 +251,7 @@ export const taskEvents = declareEvents({
 
 /** A detail shows names of its project, of people and of its category. Who sees a project sees all of its tasks. */
 export const cachedTask: CachedAnswer<TaskDetail> = {
-  names({ id }) {
-    if (typeof id !== "string" || !isId(id)) return null;
-    return [`task:${id.toLowerCase()}`, `comments-of:${id.toLowerCase()}`];
-  },
+  names: ({ id }) => (typeof id === "string" && isId(id) ? [`task:${id.toLowerCase()}`] : null),
   isShared: () => true,
   about: ({ id, project_id, created_by, assigned_to, category_id }) => ({
     names: [

@@ -175,7 +175,7 @@ describe("what is cached", () => {
   const [user, manager] = [actorOf("user"), actorOf("manager")];
 
   test("a task by its id, in any case of its letters", () => {
-    expect(cachedTask.names({ id }, user)).toEqual([`task:${name}`, `comments-of:${name}`]);
+    expect(cachedTask.names({ id }, user)).toEqual([`task:${name}`]);
     expect(cachedTask.names({ id: "1" }, user)).toBeNull();
   });
 
