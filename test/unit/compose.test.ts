@@ -1,4 +1,5 @@
 /** compose.yaml and its proxy say what the program understands; `npm run compose:check` brings them up. */
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { parse } from "yaml";
@@ -63,6 +64,23 @@ describe("each node of compose.yaml", () => {
   test("has a service, two have gateways and two notifiers, and none is left out", () => {
     const run = nodes.map(([, { environment }]) => environment?.SERVICES as string).sort();
     expect(run).toEqual([...SERVICES, "api-gateway", "notifier"].sort());
+  });
+
+  test("that is a notifier starts as in k8s/, with a bounded young generation", () => {
+    interface Deployment {
+      spec: { template: { spec: { containers: [{ command: string[] }] } } };
+    }
+    const deployment = parse(read("k8s/base/nodes/notifier.yaml")) as Deployment;
+    const [{ command }] = deployment.spec.template.spec.containers;
+    const notifiers = nodes.filter(([, { environment }]) => environment?.SERVICES === "notifier");
+    for (const [, notifier] of notifiers) expect(notifier.command).toEqual(command);
+    // A million small objects, of which some live: V8 makes the young generation as large as it may be.
+    const program = `
+      for (let all = [], at = 0; at < 1e6; at++) { all.push([at]); if (at % 100_000 === 0) all = []; }
+      const spaces = require("node:v8").getHeapSpaceStatistics();
+      console.log(spaces.find(({ space_name }) => space_name === "new_space").space_size);`;
+    const [node = "", ...args] = [...command.slice(0, -1), "-e", program];
+    expect(Number(execFileSync(node, args, { encoding: "utf8" }))).toBeLessThanOrEqual(2 * 16 * 2 ** 20);
   });
 
   test("waits for the migration, and the proxy for each of them to be ready", () => {
