@@ -470,6 +470,19 @@ CREATE VIEW projects.summaries AS
    FROM projects.projects
   WHERE deleted_at IS NULL;
 
+CREATE VIEW users.accounts AS
+ SELECT id,
+    email,
+    username,
+    first_name,
+    last_name,
+    role,
+    is_active,
+    is_verified,
+    created_at,
+    updated_at
+   FROM users.users;
+
 CREATE VIEW users.people AS
  SELECT id,
     username,

@@ -1,10 +1,11 @@
 import type { Service } from "moleculer";
 import pLimit from "p-limit";
 import type { Config } from "../../core/config.ts";
-import { Problem } from "../../core/errors.ts";
-import { broadcast, type Caller, type Meta } from "../../core/kit.ts";
+import { missing, Problem } from "../../core/errors.ts";
+import { broadcast, type Caller, type Meta, type UserContext } from "../../core/kit.ts";
 import { createTokens } from "../../core/tokens.ts";
 import type { WithDatabase } from "../../mixins/database.ts";
+import { remembered, withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { mailer } from "../mailer/mailer.contract.ts";
 import { type User, users } from "../users/users.contract.ts";
 import { type Login, revoked } from "./auth.contract.ts";
@@ -12,7 +13,7 @@ import { resetMail, verificationMail } from "./mails.ts";
 import { issueOneTimeToken, refundMail } from "./one-time-tokens.commands.ts";
 import type { Purpose } from "./one-time-tokens.queries.ts";
 import { setRefreshCookie } from "./refresh-cookie.ts";
-import type { Session } from "./sessions.commands.ts";
+import type { revokeSession, Session } from "./sessions.commands.ts";
 
 /** Reset mails that a node prepares at once, and that wait for their turn at most. */
 const CONCURRENT_RESETS = 2;
@@ -28,6 +29,12 @@ export interface AuthLend extends WithDatabase {
   loginAnswer(meta: Meta, session: Session, user: User, cookie: boolean): Login;
   /** Tells every gateway and notifier which sessions and personal tokens ended. Never throws. */
   announceEnded(ids: string[]): void;
+  /** Ends the caller's session or personal token with the id in the params, and announces it. @throws Problem not-found */
+  endOwn(
+    ctx: UserContext<{ id: string }>,
+    what: "session" | "token",
+    revoke: typeof revokeSession,
+  ): Promise<void>;
   /** Mails a link with a one-time token, unless the user's mails are used up. */
   mailToken(from: Caller, purpose: Purpose, user: User): Promise<void>;
   /** Mails a reset link to the account with this address, if there is one, after the caller went on. @throws Problem overloaded */
@@ -51,6 +58,20 @@ export const authMethods = (config: Config) => {
 
     announceEnded(this: Auth, ids: string[]) {
       if (ids.length > 0) broadcast(this.broker, revoked, { sessions: ids });
+    },
+
+    async endOwn(
+      this: Auth,
+      ctx: UserContext<{ id: string }>,
+      what: "session" | "token",
+      revoke: typeof revokeSession,
+    ) {
+      const { id } = ctx.params;
+      const { actor } = ctx.locals;
+      await withIdempotencyKey(this.db, ctx, async () => {
+        if (!(await revoke(this.db, actor.id, id, remembered(ctx.locals, null)))) throw missing(what, id);
+      });
+      this.announceEnded([id]);
     },
 
     async mailToken(this: Auth, from: Caller, purpose: Purpose, user: User) {

@@ -1,8 +1,7 @@
-import { invalidField, missing } from "../../core/errors.ts";
+import { invalidField } from "../../core/errors.ts";
 import { actionsOf, type UserContext } from "../../core/kit.ts";
 import { type PageOf, pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { remembered, withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { projects } from "../projects/projects.contract.ts";
 import * as answers from "./auth.answers.ts";
 import type { AuthContract } from "./auth.contract.ts";
@@ -56,14 +55,8 @@ export const personalTokenActions = actionsOf<AuthContract, AuthLend>()({
     idempotent: true,
     docs: { summary: "Revoke a personal access token", answer: null },
     rules: { id: rules.id },
-    async handler(ctx) {
-      const { id } = ctx.params;
-      const { actor } = ctx.locals;
-      await withIdempotencyKey(this.db, ctx, async () => {
-        const response = remembered(ctx.locals, null);
-        if (!(await revokePersonalToken(this.db, actor.id, id, response))) throw missing("token", id);
-      });
-      this.announceEnded([id]);
+    handler(ctx) {
+      return this.endOwn(ctx, "token", revokePersonalToken);
     },
   },
 });

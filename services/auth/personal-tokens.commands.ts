@@ -42,7 +42,7 @@ export async function revokePersonalToken(
   db: Queryable,
   userId: string,
   id: string,
-  response: RememberedResponse,
+  response?: RememberedResponse,
 ): Promise<boolean> {
   const rows = await db.query({
     name: "auth-token-revoke",

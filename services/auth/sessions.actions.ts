@@ -1,8 +1,7 @@
-import { invalidField, missing, Problem } from "../../core/errors.ts";
+import { invalidField, Problem } from "../../core/errors.ts";
 import { actionsOf } from "../../core/kit.ts";
 import { type PageOf, pageRules } from "../../core/pagination.ts";
 import * as rules from "../../core/rules.ts";
-import { remembered, withIdempotencyKey } from "../../mixins/idempotency.ts";
 import { HASHING_TIMEOUT_MS, users } from "../users/users.contract.ts";
 import * as answers from "./auth.answers.ts";
 import type { AuthContract } from "./auth.contract.ts";
@@ -10,7 +9,7 @@ import type { AuthLend } from "./auth.methods.ts";
 import * as params from "./auth.params.ts";
 import { clearRefreshCookie } from "./refresh-cookie.ts";
 import { openSession, revokeSession, revokeSessions, rotateRefreshToken } from "./sessions.commands.ts";
-import { findRefreshTokenUser, listSessions, SESSION_SORTS } from "./sessions.queries.ts";
+import { listSessions, SESSION_SORTS } from "./sessions.queries.ts";
 
 /** @throws Problem validation-failed unless exactly one of the two is given */
 function loginNameOf({ login, email }: { login?: string; email?: string }): string {
@@ -60,16 +59,12 @@ export const sessionActions = actionsOf<AuthContract, AuthLend>()({
     rules: params.refresh,
     async handler(ctx) {
       const { refresh_token, cookie = false } = ctx.params;
-      // What the answer needs comes first: no token is spent for an answer that can't be given.
-      const userId = await findRefreshTokenUser(this.db, refresh_token);
-      if (userId === null) throw new Problem("invalid-token");
-      const user = await users.call(ctx, "account", { id: userId });
       const rotation = await rotateRefreshToken(this.db, refresh_token, this.refreshTtlS);
       if ("refused" in rotation) {
         if (rotation.revoked !== null) this.announceEnded([rotation.revoked]);
         throw new Problem("invalid-token");
       }
-      return this.loginAnswer(ctx.meta, rotation.session, user, cookie);
+      return this.loginAnswer(ctx.meta, rotation.session, rotation.user, cookie);
     },
   },
 
@@ -121,14 +116,8 @@ export const sessionActions = actionsOf<AuthContract, AuthLend>()({
     idempotent: true,
     docs: { summary: "End one of your sessions", answer: null },
     rules: { id: rules.id },
-    async handler(ctx) {
-      const { id } = ctx.params;
-      const { actor } = ctx.locals;
-      await withIdempotencyKey(this.db, ctx, async () => {
-        const response = remembered(ctx.locals, null);
-        if (!(await revokeSession(this.db, actor.id, id, response))) throw missing("session", id);
-      });
-      this.announceEnded([id]);
+    handler(ctx) {
+      return this.endOwn(ctx, "session", revokeSession);
     },
   },
 });

@@ -11,8 +11,9 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { newId } from "../../core/ids.ts";
 import type { Meta } from "../../core/kit.ts";
-import type { Database, Queryable } from "../../mixins/database.ts";
+import type { Queryable } from "../../mixins/database.ts";
 import { type RememberedResponse, rememberResponse, responseParameter } from "../../mixins/idempotency.ts";
+import type { User } from "../users/users.contract.ts";
 import { hashOf, newSecret } from "./secrets.ts";
 import { JOIN_ACCOUNT, VALID_SESSION } from "./validity.ts";
 
@@ -25,7 +26,7 @@ export interface Session {
 }
 
 /** How a refresh ended: with a successor, or refused; `revoked` is the session that the refusal ended, if any. */
-export type Rotation = { session: Session } | { refused: true; revoked: string | null };
+export type Rotation = { session: Session; user: User } | { refused: true; revoked: string | null };
 
 const successorOf = (token: string, salt: Buffer): string =>
   createHmac("sha256", salt).update(token).digest("base64url");
@@ -63,53 +64,71 @@ export async function openSession(
   return rows.length === 0 ? null : { id, userId, refreshToken };
 }
 
-interface TokenRow {
+/** A valid refresh token with its account. */
+interface FoundToken extends User {
   session_id: string;
-  user_id: string;
+  /** Whether it was spent before. */
   is_spent: boolean;
+  /** Whether it is spent by now, and has the offered successor. */
+  is_exchanged: boolean;
+  /** That of a spent token. */
   successor_salt: Buffer | null;
 }
 
-/** Exchanges a refresh token for its successor. Refuses one that is unknown, expired, reused, or of an ended session. */
-export async function rotateRefreshToken(db: Database, token: string, ttlS: number): Promise<Rotation> {
-  const hash = hashOf(token);
-  return db.transaction(async (tx) => {
-    // The lock makes two refreshes with one token take turns: the second finds it spent and gets the same successor.
-    const [row] = await tx.query<TokenRow>({
-      text: `SELECT r.session_id, t.user_id, r.spent_at IS NOT NULL AS is_spent, r.successor_salt
+/**
+ * Spends a refresh token and stores its successor, in one commit with the look at its session and its account: no token is
+ * spent for an answer that can't be given. Of several at once one is faster; the others find the token spent.
+ * @returns null for a token that is unknown, expired, or of an ended session. Plan: refresh_tokens_pkey.
+ */
+async function exchange(
+  db: Queryable,
+  token: string,
+  { salt, successor, ttlS }: { salt: Buffer; successor: string; ttlS: number },
+): Promise<FoundToken | null> {
+  const now = Date.now();
+  const [found] = await db.query<FoundToken>({
+    name: "auth-refresh",
+    write: true,
+    text: `WITH found AS (
+             SELECT r.session_id, t.user_id, r.spent_at, r.successor_salt
              FROM auth.refresh_tokens r JOIN auth.sessions t ON t.id = r.session_id ${JOIN_ACCOUNT}
-             WHERE r.hash = $1 AND r.expires_at > now() AND ${VALID_SESSION} FOR UPDATE OF r`,
-      values: [hash],
-    });
-    if (row === undefined) return { refused: true, revoked: null };
-    const session = { id: row.session_id, userId: row.user_id };
-
-    if (row.is_spent) {
-      const successor = row.successor_salt === null ? null : successorOf(token, row.successor_salt);
-      if (successor === null || (await wasUsed(tx, successor))) {
-        await revokeSession(tx, session.userId, session.id);
-        return { refused: true, revoked: session.id };
-      }
-      return { session: { ...session, refreshToken: successor } };
-    }
-
-    const salt = randomBytes(32);
-    const refreshToken = successorOf(token, salt);
-    await tx.query({
-      text: `WITH spent AS (
-               UPDATE auth.refresh_tokens SET spent_at = clock_timestamp(), successor_salt = $2 WHERE hash = $1
-               RETURNING session_id),
-             used AS (UPDATE auth.sessions SET last_used_at = $3 WHERE id = (SELECT session_id FROM spent))
-             INSERT INTO auth.refresh_tokens (hash, session_id, expires_at) SELECT $4, session_id, $5 FROM spent`,
-      values: [hash, salt, new Date(), hashOf(refreshToken), new Date(Date.now() + ttlS * 1000)],
-    });
-    return { session: { ...session, refreshToken } };
+             WHERE r.hash = $1 AND r.expires_at > now() AND ${VALID_SESSION}),
+           row AS (
+             UPDATE auth.refresh_tokens SET spent_at = clock_timestamp(), successor_salt = $2
+             WHERE hash = $1 AND spent_at IS NULL AND EXISTS (SELECT FROM found) RETURNING session_id),
+           used AS (UPDATE auth.sessions SET last_used_at = $3 WHERE id = (SELECT session_id FROM row)),
+           successor AS (
+             INSERT INTO auth.refresh_tokens (hash, session_id, expires_at) SELECT $4, session_id, $5 FROM row)
+           SELECT f.session_id, f.spent_at IS NOT NULL AS is_spent, EXISTS (SELECT FROM row) AS is_exchanged,
+                  f.successor_salt, a.id, a.email, a.username, a.first_name, a.last_name, a.role, a.is_active,
+                  a.is_verified, a.created_at, a.updated_at
+           FROM found f JOIN users.accounts a ON a.id = f.user_id`,
+    values: [hashOf(token), salt, new Date(now), hashOf(successor), new Date(now + ttlS * 1000)],
   });
+  return found ?? null;
+}
+
+/** Exchanges a refresh token for its successor. Refuses one that is unknown, expired, reused, or of an ended session. */
+export async function rotateRefreshToken(db: Queryable, token: string, ttlS: number): Promise<Rotation> {
+  const salt = randomBytes(32);
+  const offered = successorOf(token, salt);
+  const found = await exchange(db, token, { salt, successor: offered, ttlS });
+  if (found === null) return { refused: true, revoked: null };
+  const { session_id: id, is_spent, is_exchanged, successor_salt, ...user } = found;
+  const answer = (refreshToken: string) => ({ session: { id, userId: user.id, refreshToken }, user });
+  if (is_exchanged) return answer(offered);
+  // Another request with this token was faster. It has committed by now, so the token is found spent.
+  if (!is_spent) return rotateRefreshToken(db, token, ttlS);
+  const successor = successor_salt === null ? null : successorOf(token, successor_salt);
+  if (successor !== null && !(await wasUsed(db, successor))) return answer(successor);
+  await revokeSession(db, user.id, id);
+  return { refused: true, revoked: id };
 }
 
 /** Whether a token was first used more than REUSE_GRACE_S ago, by Postgres' clock. */
-async function wasUsed(tx: Queryable, token: string): Promise<boolean> {
-  const rows = await tx.query({
+async function wasUsed(db: Queryable, token: string): Promise<boolean> {
+  const rows = await db.query({
+    name: "auth-refresh-used",
     text: `SELECT FROM auth.refresh_tokens
            WHERE hash = $1 AND spent_at < clock_timestamp() - $2 * interval '1 second'`,
     values: [hashOf(token), REUSE_GRACE_S],

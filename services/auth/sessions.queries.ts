@@ -3,18 +3,7 @@ import type { Queryable } from "../../mixins/database.ts";
 import { type Listing, listStatement, Parameters, readPage } from "../../mixins/listing.ts";
 import type { SessionItem } from "./auth.contract.ts";
 import { sessionView } from "./auth.view.ts";
-import { hashOf } from "./secrets.ts";
 import { JOIN_ACCOUNT, VALID_SESSION } from "./validity.ts";
-
-/** The user that a refresh token was issued to; null for an unknown token. */
-export async function findRefreshTokenUser(db: Queryable, token: string): Promise<string | null> {
-  const [row] = await db.query<{ user_id: string }>({
-    name: "auth-refresh-holder",
-    text: `SELECT s.user_id FROM auth.refresh_tokens t JOIN auth.sessions s ON s.id = t.session_id WHERE t.hash = $1`,
-    values: [hashOf(token)],
-  });
-  return row?.user_id ?? null;
-}
 
 /** Plan: sessions_pkey. */
 export async function isSessionValid(db: Queryable, userId: string, id: string): Promise<boolean> {

@@ -7,6 +7,7 @@ import { type Queryable, SESSION, type Statement, types } from "../../mixins/dat
 import { listCategories } from "../../services/tasks/categories.queries.ts";
 import { listComments } from "../../services/tasks/comments.queries.ts";
 import { listPersonalTokens } from "../../services/auth/personal-tokens.queries.ts";
+import { rotateRefreshToken } from "../../services/auth/sessions.commands.ts";
 import { listSessions } from "../../services/auth/sessions.queries.ts";
 import { listMembers } from "../../services/projects/members.queries.ts";
 import { listProjects } from "../../services/projects/projects.list.ts";
@@ -440,6 +441,11 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[], number?]>([
     ["sessions_pkey", "personal_tokens_pkey"],
   ],
   ["somebody's tokens", (db) => listPersonalTokens(db, mine, offset), ["personal_tokens_user_idx"]],
+  [
+    "the exchange of a refresh token",
+    (db) => rotateRefreshToken(db, "x", 60),
+    ["refresh_tokens_pkey", "sessions_pkey", "users_pkey"],
+  ],
   ["a project's counts", (db) => countByStatus(db, first, mine, new Totals()), []],
   [
     "what is due soon",
@@ -458,6 +464,7 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[], number?]>([
         "members",
         "log",
         "sessions",
+        "refresh_tokens",
         "personal_tokens",
         "users",
         "keys",
