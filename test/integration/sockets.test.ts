@@ -268,16 +268,19 @@ describe("a personal token", () => {
 
 describe("a client that reads too slowly", () => {
   test("is cut off by the bytes that wait for it, while others get everything; it resumes without hole or repeat", async () => {
-    const stream = `user:${ada.id}`;
-    const reader = await connect(ada.token);
-    const slow = await connect(ada.token, {}, { reconnection: true });
+    const kim = await node.api.person("kim");
+    await kim.api.must("POST", "/tasks", { title: "The first of the stream" });
+    const stream = `user:${kim.id}`;
+    const reader = await connect(kim.token);
+    const slow = await connect(kim.token, {}, { reconnection: true });
     const first = slow.ready[stream]!.seq + 1;
     const { id: sid } = slow.socket;
     const connection = (slow.socket.io.engine.transport as unknown as { ws: { _socket: Wire } }).ws._socket;
     connection.pause();
-    const polling = await connect(ada.token, {}, { transports: ["polling"] });
+    const polling = await connect(kim.token, {}, { transports: ["polling"] });
     const { id: pollingSid } = polling.socket;
-    (polling.socket.io.engine.transport as unknown as { pause(then: () => void): void }).pause(() => {});
+    const { transport } = polling.socket.io.engine as unknown as { transport: Wire };
+    transport.pause(() => {});
     // Fewer bytes than one socket may have at a moment, so that it takes a sweep.
     const COUNT = 120;
     await sql.query(
@@ -291,6 +294,8 @@ describe("a client that reads too slowly", () => {
     await reader.waitFor(() => reader.of(stream).length === COUNT, "all of them");
     for (const id of [sid, pollingSid]) expect(await until(() => !serverSide().has(id), 10_000)).toBe(true);
     expect(serverSide().has(reader.socket.id)).toBe(true);
+    // A client that has paused can't be told, and would wait for a ping.
+    transport.onClose();
     connection.resume();
     await slow.waitFor(() => slow.of(stream).length >= COUNT, "the rest");
     expect(slow.of(stream).map(({ seq }) => seq)).toEqual(

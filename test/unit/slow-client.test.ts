@@ -1,5 +1,10 @@
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
+import { Server, type Socket } from "socket.io";
+import { loadConfig } from "../../core/config.ts";
+import { SocketEndpoint } from "../../services/notifier/endpoint.ts";
 import {
   answeredOn,
   terminate,
@@ -108,6 +113,26 @@ test("a sweep looks at a connection as long as something waits there or its clie
   expect(sweep()).toEqual([polling]);
   mayWait(reading as never);
   expect(sweep()).toEqual([polling, reading]);
+});
+
+test("a sweep looks at a WebSocket to which engine.io has written", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const io = new Server({ path: "/ws", serveClient: false });
+  new SocketEndpoint(loadConfig({})).attach(io, server);
+  const { port } = server.address() as AddressInfo;
+  const client = new WebSocket(`ws://127.0.0.1:${port}/ws/?EIO=4&transport=websocket`);
+  try {
+    const [conn] = (await once(io.engine as unknown as EventEmitter, "connection")) as [Socket["conn"]];
+    const isSlow = () => slowConnections(io.engine, () => "ada").includes(conn);
+    expect(isSlow()).toBe(false);
+    // The client reads nothing of it before this turn of the event loop is over.
+    conn.send("x".repeat(20 * MB));
+    expect(isSlow()).toBe(true);
+  } finally {
+    client.close();
+    await io.close();
+  }
 });
 
 describe("the end of a connection", () => {
