@@ -43,7 +43,7 @@ beforeAll(async () => {
      CREATE TRIGGER doze BEFORE INSERT ON tasks.tasks FOR EACH ROW
        WHEN (new.title = 'long') EXECUTE FUNCTION public.doze(0.022);
      CREATE TRIGGER doze BEFORE INSERT ON projects.members FOR EACH ROW
-       WHEN (new.role = 'viewer') EXECUTE FUNCTION public.doze(5)`,
+       WHEN (new.role = 'viewer') EXECUTE FUNCTION public.doze(60)`,
   );
 });
 afterAll(async () => {
@@ -51,9 +51,10 @@ afterAll(async () => {
   await Promise.all([node?.stop(), hasty?.stop()]);
 });
 
-const held = async (): Promise<number> => {
-  const text = "SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()";
-  return (await db.query(text)).rows.length;
+/** How many statements wait in Postgres, for one reason. */
+const waiting = async (event: "advisory" | "PgSleep"): Promise<number> => {
+  const text = "SELECT FROM pg_stat_activity WHERE wait_event = $1 AND datname = current_database()";
+  return (await db.query(text, [event])).rows.length;
 };
 
 /** Asks a node for six lists of ben's at once, which wait until `work` is done. @returns what was answered, which grows */
@@ -79,10 +80,10 @@ test.each(["overdue=true", "limit=5", "sort=title&cursor="])(
   "a user's lists (?%s) are read two at a time, and others read on meanwhile",
   async (query) => {
     await whileSixWait(node, query, async (answered) => {
-      expect(await until(async () => (await held()) >= 2, 5000)).toBe(true);
+      expect(await until(async () => (await waiting("advisory")) >= 2, 5000)).toBe(true);
       for (const path of [`/tasks/${task.id}`, "/tasks?overdue=false", "/tasks", "/projects"])
         expect([path, (await ada!.api.get(path)).status, answered.length]).toEqual([path, 200, 0]);
-      expect(await held()).toBe(2);
+      expect(await waiting("advisory")).toBe(2);
     });
   },
 );
@@ -91,7 +92,8 @@ test("a user's lists that found no turn in time are 429, and say when to come ag
   const answered = await whileSixWait(hasty, "limit=5", async (so) => {
     await until(() => so.length >= 4, 5000);
   });
-  const refused = answered.filter(({ status }) => status !== 200);
+  // On a slow machine those that had a turn are cancelled before they hear that they may go on.
+  const refused = answered.filter(({ status }) => status !== 200 && status !== 504);
   expect(refused).toHaveLength(4);
   for (const { status, body, headers } of refused)
     expect([status, body.type, headers.get("retry-after")]).toEqual([429, "/problems/rate-limited", "1"]);
@@ -103,8 +105,10 @@ test("a statement that takes too long is 504, and nobody says that the database 
   const { status, body, headers } = await hasty.api
     .as(ada!.token)
     .post(`/projects/${project.id}/members`, member);
-  expect([status, body.type, body.detail]).toEqual([504, "/problems/timeout", "The database took too long"]);
+  // On a slow machine the call is over before it hears that Postgres has cancelled the statement, and says less.
+  expect([status, body.type]).toEqual([504, "/problems/timeout"]);
   expect(headers.get("retry-after")).toBe("1");
+  expect(await until(async () => (await waiting("PgSleep")) === 0, 5000)).toBe(true);
   expect((await ada!.api.must("GET", `/projects/${project.id}/members`)).total).toBe(2);
 });
 
