@@ -64,6 +64,11 @@ export interface Listing {
   /** The branches have a condition outside that index: the statement may read rows and skip them. */
   filtered?: boolean;
   /**
+   * Two indexes lead to a page: one in the list's order, and one that finds what a filter asks for. Which of them is shorter
+   * depends on the values, and Postgres decides whether to plan the statement with them.
+   */
+  choice?: boolean;
+  /**
    * How to read the rows depends on the values: without a name Postgres plans the statement with them, which takes a
    * millisecond. By default so does each statement that may read any number of rows.
    */
@@ -95,36 +100,54 @@ interface Extra {
 /** Rows of an index that cost no more to count than a single read costs. */
 export const QUICKLY_COUNTED = 1000;
 
+/**
+ * Rows from where a page's statement begins to read to the page's end, in steps that stand in its text. A kept plan is made for
+ * any values, and takes a limit that is a parameter for a tenth of all rows: where these are many, Postgres would plan each page
+ * again with its values, which takes longer than to read it. Reading more rows than these takes longer than planning.
+ */
+const REACHES = [25, 101, 1001];
+
 const UUID = { sql: "t.id", type: "uuid" };
+
+interface Slice {
+  columns: string;
+  orderBy: string;
+  limit: string;
+  /** So many rows, and their order by the names that `page` has for the columns. */
+  reach?: { rows: number; orderBy: string } | undefined;
+}
 
 /** The names of columns in a row. */
 const namesOf = (columns: string): string[] =>
   columns.split(",").map((column) => /\w+$/.exec(column.trim())?.[0] ?? "");
 
-/** Some of a branch's rows: with `each`, so many for every row of it. */
-export function rowsOf(
-  { each, from, where }: Branch,
-  { columns, orderBy, limit }: { columns: string; orderBy: string; limit: string },
-): string {
-  const rows = `SELECT ${columns} FROM ${from} WHERE ${where.join(" AND ")} ORDER BY ${orderBy} ${limit}`;
+/**
+ * Some of a branch's rows: with `each`, so many for every row of it.
+ * @param slice `limit` takes some of all rows, or of the first ones that `reach` names
+ */
+export function rowsOf({ each, from, where }: Branch, { columns, orderBy, limit, reach }: Slice): string {
+  const all = `SELECT ${columns} FROM ${from} WHERE ${where.join(" AND ")} ORDER BY ${orderBy}`;
+  const first = reach && `SELECT * FROM (${all} LIMIT ${reach.rows}) page ORDER BY ${reach.orderBy}`;
+  const rows = `${first ?? all} ${limit}`;
   return each === undefined ? rows : `SELECT nth.* FROM ${each} CROSS JOIN LATERAL (${rows}) nth`;
+}
+
+/** Whether a page's rows follow one another in the indexes of the branches. */
+function isInOrder(
+  { indexed, sort, filtered = false }: Pick<Listing, "indexed" | "sort" | "filtered">,
+  page: PageOf,
+): boolean {
+  const [first, ...more] = parseSort(page.sort ?? sort);
+  return !filtered && more.length === 0 && first !== undefined && indexed.includes(first.key);
 }
 
 /** The rows that a page of a list may have to read; undefined: only the page's own. */
 export function costOf(
-  {
-    branches,
-    indexed,
-    sort,
-    filtered = false,
-    small = false,
-    known,
-  }: Omit<Listing, "columns" | "sorts" | "caller">,
+  listing: Omit<Listing, "columns" | "sorts" | "caller">,
   page: PageOf,
 ): Cost | undefined {
-  const [first, ...more] = parseSort(page.sort ?? sort);
-  const ordered = more.length === 0 && first !== undefined && indexed.includes(first.key);
-  if (!small && (filtered || !ordered)) return "unbounded";
+  const { branches, small = false, known } = listing;
+  if (!small && !isInOrder(listing, page)) return "unbounded";
   const counts = page.cursor === undefined && (known?.total ?? Infinity) > QUICKLY_COUNTED;
   const oneIndex = branches.length === 1 && branches[0]?.each === undefined;
   return small || counts || !oneIndex ? "bounded" : undefined;
@@ -154,10 +177,18 @@ export function listStatement(listing: Listing, page: PageOf, parameters: Parame
   // One row more than the limit tells whether there is a next page.
   const take = parameters.add(page.limit + 1);
 
+  const end = page.limit + 1 + (page.offset ?? 0);
+  const step = REACHES.find((reach) => end <= reach);
+  const isWalk = isInOrder(listing, page) && listing.choice !== true;
+  const reach = isWalk && step !== undefined ? { rows: step, orderBy: outerOrder } : undefined;
+
   const slice = `LIMIT ${take}::int OFFSET ${offset}::int`;
   const selected = [rows === undefined ? columns : "t.id", ...keys.map(({ sql }, n) => `${sql} AS k${n}`)];
   const some = (branch: Branch, limit: string) =>
-    rowsOf({ ...branch, where: [...branch.where, after] }, { columns: selected.join(", "), orderBy, limit });
+    rowsOf(
+      { ...branch, where: [...branch.where, after] },
+      { columns: selected.join(", "), orderBy, limit, reach },
+    );
   const [only] = branches as [Branch];
   // The first few rows of each branch, then the first few of those.
   const few = () => branches.map((branch) => `(${some(branch, `LIMIT ${take}::int + ${offset}::int`)})`);

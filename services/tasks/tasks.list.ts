@@ -230,6 +230,8 @@ export function taskListStatement(actor: Actor, filter: TaskFilter, page: PageOf
       Object.entries(filter).some(
         ([name, value]) => value !== undefined && !isIndexed(name, actor, filter, keys[0] as string),
       ),
+    // The index of the columns finds a status that few tasks have.
+    choice: filter.status !== undefined && keys[0] !== "position",
     ...(!isByValues(filter) && { byValues: false }),
     // A category is one user's.
     small: isAnywhere(filter) && filter.category_id !== undefined && request === null,

@@ -479,6 +479,35 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[], number?]>([
   expect(hit + missed).toBeLessThan(most);
 });
 
+// Of seven times; the first five times Postgres looks what plans for their values cost.
+test.each<[string, (db: Queryable) => Promise<unknown>, number]>([
+  ["a project's tasks", tasks({ project: first }, { limit: 20, cursor: "" }), 5],
+  ["… from a cursor", tasks({ project: first }, cursor(middle)), 5],
+  ["… with the total, second page", tasks({ project: first }, { limit: 20, offset: 20 }), 5],
+  ["what is urgent in a project", tasks({ project: first }, urgent), 5],
+  ["all tasks that a user may see, from a cursor", tasks({}, cursor(middle)), 5],
+  ["all tasks that a manager may see", tasks({}, { limit: 20, cursor: "" }, manager), 5],
+  [
+    "a status, newest first: three tasks, or most",
+    tasks({ project: first, status: ["pending"] }, { limit: 20, cursor: "" }),
+    7,
+  ],
+])("%s: plans that Postgres makes for pages", async (_, read, expected) => {
+  let name = "";
+  const db = {
+    query: async ({ text, values, ...statement }: Statement) => {
+      name = statement.name as string;
+      return (await client.query({ name, text, values: values ?? [], types })).rows as object[];
+    },
+  } as Queryable;
+  for (let time = 0; time < 7; time++) await read(db);
+  const { rows } = await client.query<{ custom_plans: string }>(
+    "SELECT custom_plans::text FROM pg_prepared_statements WHERE name = $1",
+    [name],
+  );
+  expect(rows).toEqual([{ custom_plans: String(expected) }]);
+});
+
 test("the oldest event to forget is found among 20,000 streams, and the last one of a stream is none", async () => {
   await client.query(
     "INSERT INTO events.streams (name, head) VALUES ('user:a', 1), ('user:~old', 2), ('user:~young', 2)",

@@ -83,16 +83,26 @@ describe("what a page may have to read", () => {
 describe("a list's statement", () => {
   test("has one name for one text, whatever its values", () => {
     const made = (limit: number) => listStatement(listing, { ...byCursor, limit }, new Parameters());
-    const [first, second] = [made(5), made(50)];
+    const [first, second] = [made(5), made(20)];
     expect(first.name).toMatch(/^list-\d+$/);
     expect([second.name, second.text]).toEqual([first.name, first.text]);
     expect([first.values, second.values]).toEqual([
       [0, 6],
-      [0, 51],
+      [0, 21],
     ]);
     const other = listStatement(listing, { ...byCursor, sort: "created_at" }, new Parameters());
     expect(other.name).toMatch(/^list-\d+$/);
     expect(other.name).not.toBe(first.name);
+  });
+
+  test("says how far its page reaches along an index, in few steps", () => {
+    const ends = [...Array(101).keys()].flatMap((n) => [n, n * 100]);
+    const texts = ends.map((offset) => listStatement(listing, { limit: 20, offset }, new Parameters()).text);
+    const reaches = texts.map((text) => Number(/LIMIT (\d+)\) page/.exec(text)?.[1] ?? Infinity));
+    expect(new Set(reaches)).toEqual(new Set([25, 101, 1001, Infinity]));
+    for (const [n, offset] of ends.entries()) expect(reaches[n]).toBeGreaterThan(offset + 20);
+    const { text } = listStatement(listing, { ...byCursor, sort: "title" }, new Parameters());
+    expect(text).not.toMatch(/LIMIT \d+\) page/);
   });
 
   test("that may read any number of rows has no name: Postgres plans it with its values", () => {
