@@ -27,6 +27,7 @@ function networkOf(groups: string[], prefix: number): string {
  * @param prefix bits of that network, IPV6_PREFIX
  */
 export function normalizeAddress(text: string, prefix: number): string | null {
+  if (isIPv4(text)) return text;
   const trimmed = text.trim();
   const [, inBrackets, beforePort] = WITH_PORT.exec(trimmed) ?? [];
   const address = (inBrackets ?? beforePort ?? trimmed).replace(/%.*$/, "");
