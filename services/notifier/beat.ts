@@ -39,7 +39,7 @@ export function startBeat(self: Notifier): () => void {
     sweep(self);
     limits.prune();
     self.listeners = listenersOf(broker);
-    hints.endUnless(streams.counts.followed > 0);
+    hints.endUnless(streams.followed > 0);
     if (beats >= MAX_BEATS) return;
     beats += 1;
     streams

@@ -96,8 +96,8 @@ export default (config: Config): ServiceSchema =>
       this.endpoint = new SocketEndpoint(config);
       this.metrics = measureNotifier(metricsOf(this.broker), {
         sockets: () => this.io.of("/").sockets.size,
-        streams: () => this.streams.counts.followed,
-        tailsBehind: () => this.streams.counts.behind,
+        streams: () => this.streams.followed,
+        tailsBehind: () => this.streams.behind,
         waitingRequests: () => this.waits.size,
       });
       this.socketLog = new SocketLog(this.logger);

@@ -86,9 +86,14 @@ export class Streams {
     this.#log = log;
   }
 
-  /** Streams that this node follows, and those of them that know of events which are not sent yet. */
-  get counts(): { followed: number; behind: number } {
-    return { followed: this.#tails.size, behind: this.#tails.behind };
+  /** How many streams this node follows. */
+  get followed(): number {
+    return this.#tails.size;
+  }
+
+  /** How many of them know of events which are not sent yet. */
+  get behind(): number {
+    return this.#tails.behind;
   }
 
   /** A hint of events that were committed; it is parsed only if somebody here listens. */

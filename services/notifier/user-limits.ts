@@ -12,6 +12,8 @@ interface Account {
 
 export class UserLimits {
   readonly #accounts = new Map<string, Account>();
+  /** Users without sockets: of thousands, `prune` looks at these alone. */
+  readonly #away = new Set<string>();
 
   openSockets(userId: string): number {
     return this.#accounts.get(userId)?.openSockets ?? 0;
@@ -23,8 +25,12 @@ export class UserLimits {
     if (conn.readyState !== "open") return false;
     const account = this.#of(userId);
     account.openSockets += 1;
+    this.#away.delete(userId);
     // It comes once, and `once` would hold five objects more.
-    conn.on("close", () => (account.openSockets -= 1));
+    conn.on("close", () => {
+      account.openSockets -= 1;
+      if (account.openSockets === 0) this.#away.add(userId);
+    });
     return true;
   }
 
@@ -42,14 +48,19 @@ export class UserLimits {
 
   /** Forgets users without sockets whose bucket is full: a new one would be the same. */
   prune(now?: number): void {
-    for (const [id, { openSockets, requests }] of this.#accounts)
-      if (openSockets === 0 && requests.isFull(now)) this.#accounts.delete(id);
+    for (const id of this.#away) {
+      if (this.#accounts.get(id)?.requests.isFull(now) === false) continue;
+      this.#away.delete(id);
+      this.#accounts.delete(id);
+    }
   }
 
   #of(userId: string, now?: number): Account {
     let account = this.#accounts.get(userId);
-    if (account === undefined)
+    if (account === undefined) {
       this.#accounts.set(userId, (account = { openSockets: 0, requests: new TokenBucket(now) }));
+      this.#away.add(userId);
+    }
     return account;
   }
 }

@@ -10,6 +10,8 @@ test("a connection counts until it ends, and not at all where it ended before it
   expect(limits.enter("ada", conn)).toBe(true);
   expect(limits.enter("ada", connection("closed"))).toBe(false);
   expect([limits.openSockets("ada"), limits.openSockets("bob")]).toEqual([1, 0]);
+  limits.prune();
+  expect(limits.openSockets("ada")).toBe(1);
   (conn as EventEmitter).emit("close");
   expect(limits.openSockets("ada")).toBe(0);
 });
