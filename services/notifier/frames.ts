@@ -89,7 +89,7 @@ export function writeTogether(connection: Pick<Connection, "cork" | "uncork">): 
 }
 
 /** Milliseconds that writes are held back at most. */
-const HOLD_MS = 20;
+const HOLD_MS = 100;
 
 const held = new WeakMap<Connection, NodeJS.Timeout>();
 

@@ -43,7 +43,7 @@ test("writes are not held back for long, by whatever nobody releases", () => {
   const fake = conn();
   holdWrites(as(fake));
   tell(as(fake), "ready", ready);
-  jest.advanceTimersByTime(50);
+  jest.advanceTimersByTime(100);
   expect(fake.left()).toEqual(["ready"]);
   // Released already: the next hold is not cut short by it.
   releaseWrites(as(fake));
