@@ -3,6 +3,12 @@ import type { Actor } from "./kit.ts";
 
 export type Params = Readonly<Record<string, unknown>>;
 
+/** A text that several answers show: the fields of an object, without its braces. Its name is outdated when it changes. */
+export interface Part {
+  readonly name: string;
+  readonly text: string;
+}
+
 /**
  * A read whose answers gateways cache (mixins/cache.ts). An answer depends on names; the writes that change what it shows
  * say that they outdate them (`outdates` of events and statements).
@@ -13,7 +19,19 @@ export interface CachedAnswer<Result extends object = object> {
   /** Whether all who may see the answer get the same one. */
   isShared(params: Params): boolean;
   /** What the answer itself tells; null for an answer that is not kept. */
-  about(result: Result, params: Params, actor: Actor): About | null;
+  about(result: Result, params: Params, actor: Actor): Omit<About, "parts"> | null;
+  /** Parts of the answer's text, in their order, that other answers show as well. */
+  parts?(result: Result, params: Params): Part[];
+}
+
+/** Where the parts are in a text. */
+function placesOf(text: string, parts: Part[]): NonNullable<About["parts"]> {
+  let last = 0;
+  return parts.map((part) => {
+    const from = text.indexOf(part.text, last);
+    last = from + part.text.length;
+    return [part.name, from, last];
+  });
 }
 
 /** An action's result as a text, with what the gateway must know to keep it. */
@@ -25,7 +43,10 @@ export function cachedText<Result extends object>(
 ): JsonText {
   const isCached = cached.names(params as Params, actor) !== null;
   const about = isCached ? cached.about(result, params as Params, actor) : null;
-  return about === null ? jsonText(result) : { ...jsonText(result), about };
+  const answer = jsonText(result);
+  if (about === null) return answer;
+  const parts = placesOf(answer.$json, cached.parts?.(result, params as Params) ?? []);
+  return { ...answer, about: { ...about, ...(parts.length > 0 && { parts }) } };
 }
 
 /** Whether params ask for the first page of a list: the one that is asked for often. */

@@ -8,6 +8,8 @@ export interface About {
    * mark `user:<id>` says when it ends for one.
    */
   readonly realm?: string;
+  /** Parts of the text that other answers show, too: the name of each, and where it begins and ends. */
+  readonly parts?: readonly (readonly [name: string, from: number, to: number])[];
 }
 
 /**

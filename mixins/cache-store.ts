@@ -6,15 +6,18 @@
  * clock from before it was read, and its names; it is fresh while each name has a mark, of no later clock, and no write
  * under way. So whatever Redis forgets costs an answer and never makes an outdated one fresh: a mark that is missing gets
  * a new clock, and a lost clock begins at the time in microseconds, beyond all clocks before.
+ *
+ * A text that several answers show is a part of them. They are kept without it, and are fresh while it is. It is kept with the
+ * mark of its name, as long as no write of the name is under way that has died, and each write that ends replaces or
+ * removes it.
  */
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { LRUCache } from "lru-cache";
+import type { Part } from "../core/cached-answer.ts";
 
-/** Milliseconds that an answer is kept. */
-const ANSWER_TTL_MS = 600_000;
-/** Milliseconds that a mark is kept after its last use. */
-const MARK_TTL_MS = 3_600_000;
+/** Milliseconds that an answer is kept, and that a mark is after its last use. */
+const KEPT_MS = 600_000;
 /** Milliseconds after which a write that did not end has ended with its node: longer than any statement may take. */
 export const WRITE_MS = 15_000;
 /** Bounds of a lone node's memory: characters of answers, and marks. */
@@ -40,7 +43,15 @@ export interface Kept {
   readonly names: readonly string[];
   /** The name of all that a caller may see who may see this answer; absent for the answer of one caller alone. */
   readonly realm?: string;
+  /** Without its parts. */
   readonly text: string;
+  /** In their order, each with its place in `text`. */
+  readonly parts?: readonly PlacedPart[];
+}
+
+interface PlacedPart extends Part {
+  /** The characters of the answer's text before it. */
+  readonly at: number;
 }
 
 export interface AnswerStore {
@@ -50,19 +61,27 @@ export interface AnswerStore {
   identified(): Promise<void>;
   /** An answer that the caller may see. Otherwise the names that are known get marks. */
   find(epoch: string, question: Question): Promise<Found>;
-  /** Keeps an answer, and the caller's right to its realm, unless one of the names was written since `clock`. */
+  /**
+   * Keeps an answer, and the caller's right to its realm, unless one of the names was written since `clock`; and of its parts
+   * those that were not.
+   */
   keep(epoch: string, question: Question, clock: number, kept: Kept): Promise<void>;
   /** Begins a write of names: their answers are outdated, and none is kept until it ends. */
   begin(epoch: string, names: readonly string[], write: string): Promise<void>;
-  /** Ends a write: answers that are read from now on are fresh. */
-  end(epoch: string, names: readonly string[], write: string): Promise<void>;
+  /**
+   * Ends a write: answers that are read from now on are fresh.
+   * @param shown what the part of one of the names is now. It replaces an older one, if that is still there and no other
+   *   write of the name is under way: then none has ended since this one began
+   */
+  end(epoch: string, names: readonly string[], write: string, shown?: Part): Promise<void>;
 }
 
 /** The names of an answer and of the right to see it. A shared one does not depend on who has read it. */
-const namesOf = ({ user, names }: Question, { names: more, realm }: Kept) => ({
-  answer: [...new Set([...(realm === undefined ? [user] : []), ...names, ...more])],
-  right: realm === undefined ? [] : [user, realm],
-});
+function namesOf({ user, names }: Question, { names: more, realm, parts = [] }: Kept) {
+  const answer = new Set([...(realm === undefined ? [user] : []), ...names, ...more]);
+  for (const { name } of parts) answer.delete(name);
+  return { answer: [...answer], right: realm === undefined ? [] : [user, realm] };
+}
 
 const TICK = `
 local function tick()
@@ -75,7 +94,7 @@ local function tick()
 end
 local function mark(name, clock)
   redis.call('HSET', ARGV[1] .. name, 'clock', string.format('%.0f', clock))
-  redis.call('PEXPIRE', ARGV[1] .. name, ${MARK_TTL_MS})
+  redis.call('PEXPIRE', ARGV[1] .. name, ${KEPT_MS})
 end
 local function now_ms()
   local now = redis.call('TIME')
@@ -83,22 +102,37 @@ local function now_ms()
 end
 `;
 
-/** Whether what is kept is fresh, the realm that it names, and where its head ends. */
+/** The text of what is kept, and the realm that it names; nothing if it is not fresh. */
 const FRESH = `
+local function part(name)
+  local found = redis.call('HGETALL', ARGV[1] .. name)
+  if #found ~= 4 then return nil end
+  return (found[1] == 'part' and found[2]) or (found[3] == 'part' and found[4])
+end
 local function fresh(kept)
   local head = string.find(kept, '\\n', 1, true)
-  local clock, realm = nil, nil
+  local clock, realm, at, pieces = nil, nil, head + 1, {}
   for word in string.gmatch(string.sub(kept, 1, head - 1), '%S+') do
+    local sign = string.sub(word, 1, 1)
     if clock == nil then
       clock = tonumber(word)
-    elseif string.sub(word, 1, 1) == '>' then
+    elseif sign == '>' then
       realm = string.sub(word, 2)
+    elseif sign == '@' then
+      local colon = string.find(word, ':', 1, true)
+      local text = part(string.sub(word, colon + 1))
+      if not text then return nil end
+      local last = at + tonumber(string.sub(word, 2, colon - 1)) - 1
+      pieces[#pieces + 1] = string.sub(kept, at, last)
+      pieces[#pieces + 1] = text
+      at = last + 1
     else
       local found = redis.call('HGETALL', ARGV[1] .. word)
-      if #found ~= 2 or tonumber(found[2]) > clock then return false end
+      if #found ~= 2 or tonumber(found[2]) > clock then return nil end
     end
   end
-  return true, realm, head
+  pieces[#pieces + 1] = string.sub(kept, at)
+  return table.concat(pieces), realm
 end
 `;
 
@@ -107,54 +141,79 @@ const SCRIPTS = {
   answerFind: `${TICK}${FRESH}
 local answer = redis.call('GET', KEYS[1])
 if answer then
-  local good, realm, head = fresh(answer)
-  local right = good and realm and redis.call('GET', ARGV[2] .. realm)
-  if good and (not realm or (right and fresh(right))) then return string.sub(answer, head + 1) end
+  local text, realm = fresh(answer)
+  local right = text and realm and redis.call('GET', ARGV[2] .. realm)
+  if text and (not realm or (right and fresh(right))) then return text end
 end
 for n = 3, #ARGV do
   if redis.call('EXISTS', ARGV[1] .. ARGV[n]) == 0 then mark(ARGV[n], tick()) end
 end
 return tonumber(redis.call('GET', ARGV[1] .. 'clock') or tick())`,
 
+  // ARGV from 5 on: how many names there are, the names, and a name and a text for each part.
   answerKeep: `${TICK}
-local clock, now, unwritten = tonumber(ARGV[2]), now_ms(), true
-for n = 5, #ARGV do
-  local found = redis.call('HGETALL', ARGV[1] .. ARGV[n])
-  if #found == 0 then
-    mark(ARGV[n], tick())
-    unwritten = false
-  end
+local clock, now = tonumber(ARGV[2]), now_ms()
+local function is_unwritten(name)
+  local key = ARGV[1] .. name
+  local found = redis.call('HGETALL', key)
+  local unwritten = #found > 0
+  if not unwritten then mark(name, tick()) end
   for field = 1, #found, 2 do
     if found[field] == 'clock' then
       if tonumber(found[field + 1]) > clock then unwritten = false end
-    elseif tonumber(found[field + 1]) > now then
-      unwritten = false
-    else
-      redis.call('HDEL', ARGV[1] .. ARGV[n], found[field])
+    elseif found[field] ~= 'part' then
+      if tonumber(found[field + 1]) > now then
+        unwritten = false
+      else
+        redis.call('HDEL', key, found[field], 'part')
+      end
     end
   end
-  redis.call('PEXPIRE', ARGV[1] .. ARGV[n], ${MARK_TTL_MS})
+  redis.call('PEXPIRE', key, ${KEPT_MS})
+  return unwritten
+end
+local unwritten, last = true, 5 + tonumber(ARGV[5])
+for n = 6, last do
+  if not is_unwritten(ARGV[n]) then unwritten = false end
+end
+for n = last + 1, #ARGV, 2 do
+  if is_unwritten(ARGV[n]) and unwritten then
+    redis.call('HSET', ARGV[1] .. ARGV[n], 'part', ARGV[n + 1])
+  end
 end
 if unwritten then
-  redis.call('SET', KEYS[1], ARGV[3], 'PX', ${ANSWER_TTL_MS})
-  if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4], 'PX', ${ANSWER_TTL_MS}) end
+  redis.call('SET', KEYS[1], ARGV[3], 'PX', ${KEPT_MS})
+  if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4], 'PX', ${KEPT_MS}) end
 end`,
 
-  // ARGV from 2 on: for each mark `begin` or `end`, the write, how many names it has, and the names.
+  // ARGV from 2 on: for each mark `begin`, `end` or `show`, the write, how many words follow, and these: the names, or the
+  // name of a part and its text.
   answerMark: `${TICK}
 local clock, ends = tick(), string.format('%.0f', now_ms() + ${WRITE_MS})
 local n = 2
 while n < #ARGV do
   local kind, write, last = ARGV[n], ARGV[n + 1], n + 2 + tonumber(ARGV[n + 2])
-  for at = n + 3, last do
-    local key = ARGV[1] .. ARGV[at]
-    if kind == 'begin' then
-      redis.call('HSET', key, 'clock', string.format('%.0f', clock), write, ends)
-      redis.call('PEXPIRE', key, ${MARK_TTL_MS})
-    elseif redis.call('HDEL', key, write) == 1 then
-      redis.call('HSET', key, 'clock', string.format('%.0f', clock))
+  if kind == 'show' then
+    local key = ARGV[1] .. ARGV[n + 3]
+    local found = redis.call('HMGET', key, 'part', write)
+    if found[1] and found[2] and redis.call('HLEN', key) == 3 then
+      redis.call('HSET', key, 'part', ARGV[n + 4])
+      redis.call('HDEL', key, write)
     else
-      mark(ARGV[at], clock)
+      redis.call('HDEL', key, write, 'part')
+    end
+    mark(ARGV[n + 3], clock)
+  else
+    for at = n + 3, last do
+      local key = ARGV[1] .. ARGV[at]
+      if kind == 'begin' then
+        redis.call('HSET', key, 'clock', string.format('%.0f', clock), write, ends)
+        redis.call('PEXPIRE', key, ${KEPT_MS})
+      elseif redis.call('HDEL', key, write, 'part') > 0 then
+        redis.call('HSET', key, 'clock', string.format('%.0f', clock))
+      else
+        mark(ARGV[at], clock)
+      end
     end
   end
   n = last + 1
@@ -165,9 +224,17 @@ const KEYS = { answerFind: 1, answerKeep: 2, answerMark: 0 } as const;
 
 type Scripts = Record<keyof typeof SCRIPTS, (...args: (string | number)[]) => Promise<unknown>>;
 
-/** What is kept begins with a line: the clock, the realm, the names. */
-const withHead = (clock: number, names: readonly string[], text: string, realm?: string): string =>
-  `${[clock, ...(realm === undefined ? [] : [`>${realm}`]), ...names].join(" ")}\n${text}`;
+/** What is kept begins with a line: the clock, the realm, the names, and the parts, each behind so many bytes of text. */
+function withHead(
+  clock: number,
+  names: readonly string[],
+  { realm, text, parts = [] }: Omit<Kept, "names">,
+): string {
+  const bytesBefore = (n: number): number =>
+    Buffer.byteLength(text.slice(parts[n - 1]?.at ?? 0, parts[n]?.at));
+  const places = parts.map(({ name }, n) => `@${bytesBefore(n)}:${name}`);
+  return `${[clock, ...(realm === undefined ? [] : [`>${realm}`]), ...names, ...places].join(" ")}\n${text}`;
+}
 
 /** Milliseconds that the end of a write waits for the beginning of another one, to be sent with it. */
 const END_WITHIN_MS = 5;
@@ -229,16 +296,19 @@ export class RedisAnswers implements AnswerStore {
 
   async keep(epoch: string, question: Question, clock: number, kept: Kept): Promise<void> {
     const space = this.#space(epoch);
-    const { realm } = kept;
+    const { realm, parts = [] } = kept;
     const names = namesOf(question, kept);
+    const marked = new Set([...names.answer, ...names.right]);
     await this.#redis.answerKeep(
       `${space}answer:${question.key}`,
       `${space}right:${question.viewer} ${realm ?? ""}`,
       space,
       clock,
-      withHead(clock, names.answer, kept.text, realm),
-      realm === undefined ? "" : withHead(clock, names.right, ""),
-      ...new Set([...names.answer, ...names.right]),
+      withHead(clock, names.answer, kept),
+      realm === undefined ? "" : withHead(clock, names.right, { text: "" }),
+      marked.size,
+      ...marked,
+      ...parts.flatMap(({ name, text }) => [name, text]),
     );
   }
 
@@ -258,7 +328,7 @@ export class RedisAnswers implements AnswerStore {
   }
 
   /** Nobody waits for it as a rule, so it is sent with the next write's beginning. */
-  end(epoch: string, names: readonly string[], write: string): Promise<void> {
+  end(epoch: string, names: readonly string[], write: string, shown?: Part): Promise<void> {
     if (this.#ends !== null && this.#ends.epoch !== epoch) this.#sendEnds();
     this.#ends ??= {
       epoch,
@@ -266,7 +336,9 @@ export class RedisAnswers implements AnswerStore {
       sent: Promise.withResolvers(),
       timer: setTimeout(() => this.#sendEnds(), END_WITHIN_MS),
     };
-    this.#ends.marks.push("end", write, names.length, ...names);
+    const ended = names.filter((name) => name !== shown?.name);
+    this.#ends.marks.push("end", write, ended.length, ...ended);
+    if (shown !== undefined) this.#ends.marks.push("show", write, 2, shown.name, shown.text);
     return this.#ends.sent.promise;
   }
 
@@ -294,52 +366,60 @@ interface Mark {
   writes: Map<string, number>;
 }
 
-interface InMemory {
-  clock: number;
-  names: readonly string[];
-  realm: string | undefined;
-  text: string;
+interface InMemory extends Omit<Kept, "parts"> {
+  readonly clock: number;
+  /** Their texts are kept by themselves. */
+  readonly parts?: readonly Omit<PlacedPart, "text">[];
 }
+
+const partKey = (epoch: string, name: string): string => `${epoch}#${name}`;
 
 /** The same in the memory of a lone process. */
 export class MemoryAnswers implements AnswerStore {
   readonly id = randomUUID();
   #clock = 0;
   readonly #marks = new LRUCache<string, Mark>({ max: MARKS_IN_MEMORY });
-  /** Answers, and rights to realms. */
+  /** Answers, their parts, and rights to realms. */
   readonly #kept = new LRUCache<string, InMemory>({
     maxSize: CHARACTERS_IN_MEMORY,
     sizeCalculation: ({ names, text }) => text.length + 100 * (names.length + 1),
-    ttl: ANSWER_TTL_MS,
+    ttl: KEPT_MS,
   });
 
   async identified(): Promise<void> {}
 
   async find(epoch: string, { key, viewer, user, names }: Question): Promise<Found> {
     const kept = this.#fresh(`${epoch} ${key}`);
-    if (
-      kept !== null &&
-      (kept.realm === undefined || this.#fresh(`${epoch}>${viewer} ${kept.realm}`) !== null)
-    )
-      return { text: kept.text };
+    const isAllowed =
+      kept !== null && (kept.realm === undefined || this.#fresh(`${epoch}>${viewer} ${kept.realm}`) !== null);
+    const text = isAllowed ? this.#whole(epoch, kept) : null;
+    if (text !== null) return { text };
     for (const name of [user, ...names]) this.#markOf(name);
     return { clock: this.#clock };
   }
 
-  async keep(epoch: string, question: Question, clock: number, { names, realm, text }: Kept): Promise<void> {
-    const all = namesOf(question, { names, text, ...(realm !== undefined && { realm }) });
-    const marks = [...new Set([...all.answer, ...all.right])].map((name) => this.#markOf(name));
-    for (const { writes } of marks)
-      for (const [write, ends] of writes) if (ends < performance.now()) writes.delete(write);
-    if (marks.some((mark) => mark.clock > clock || mark.writes.size > 0)) return;
-    this.#kept.set(`${epoch} ${question.key}`, { clock, names: all.answer, realm, text });
+  async keep(epoch: string, question: Question, clock: number, kept: Kept): Promise<void> {
+    const { realm, text, parts = [] } = kept;
+    const names = namesOf(question, kept);
+    const isUnwritten = (name: string): boolean => {
+      const mark = this.#markOf(name);
+      for (const [write, ends] of mark.writes) if (ends < performance.now()) mark.writes.delete(write);
+      return mark.clock <= clock && mark.writes.size === 0;
+    };
+    const written = new Set([...names.answer, ...names.right].filter((name) => !isUnwritten(name)));
+    for (const part of parts) if (!isUnwritten(part.name)) written.add(part.name);
+    if ([...names.answer, ...names.right].some((name) => written.has(name))) return;
+    for (const { name, text } of parts)
+      if (!written.has(name)) this.#kept.set(partKey(epoch, name), { clock, names: [name], text });
+    this.#kept.set(`${epoch} ${question.key}`, {
+      clock,
+      names: names.answer,
+      text,
+      parts: parts.map(({ name, at }) => ({ name, at })),
+      ...(realm !== undefined && { realm }),
+    });
     if (realm !== undefined)
-      this.#kept.set(`${epoch}>${question.viewer} ${realm}`, {
-        clock,
-        names: all.right,
-        realm: undefined,
-        text: "",
-      });
+      this.#kept.set(`${epoch}>${question.viewer} ${realm}`, { clock, names: names.right, text: "" });
   }
 
   async begin(_epoch: string, names: readonly string[], write: string): Promise<void> {
@@ -351,12 +431,16 @@ export class MemoryAnswers implements AnswerStore {
     }
   }
 
-  async end(_epoch: string, names: readonly string[], write: string): Promise<void> {
+  async end(epoch: string, names: readonly string[], write: string, shown?: Part): Promise<void> {
     this.#clock += 1;
     for (const name of names) {
-      const mark = this.#markOf(name);
+      const [mark, key] = [this.#markOf(name), partKey(epoch, name)];
+      const isShown =
+        name === shown?.name && this.#kept.has(key) && mark.writes.has(write) && mark.writes.size === 1;
       mark.clock = this.#clock;
       mark.writes.delete(write);
+      if (isShown) this.#kept.set(key, { clock: this.#clock, names: [name], text: shown.text });
+      else this.#kept.delete(key);
     }
   }
 
@@ -368,6 +452,18 @@ export class MemoryAnswers implements AnswerStore {
       this.#marks.set(name, mark);
     }
     return mark;
+  }
+
+  /** An answer with its parts; null if one of them is not fresh. */
+  #whole(epoch: string, { text, parts = [] }: InMemory): string | null {
+    let [whole, last] = ["", 0];
+    for (const { name, at } of parts) {
+      const part = this.#fresh(partKey(epoch, name));
+      if (part === null) return null;
+      whole += text.slice(last, at) + part.text;
+      last = at;
+    }
+    return whole + text.slice(last);
   }
 
   /** What is kept under a key, if it is fresh. */

@@ -19,10 +19,14 @@
  *
  * Readers ask by one step (`find`), which also tells the clock that they keep their answer under. A reader that was frozen
  * keeps nothing.
+ *
+ * A write of one resource knows what the resource is now, and says it with its end (`shows`): answers that have it as a part,
+ * such as the first page of a project, show the new text and stay.
  */
 import type { Redis } from "ioredis";
 import type { ServiceBroker } from "moleculer";
 import type { Counter } from "prom-client";
+import type { Part } from "../core/cached-answer.ts";
 import type { Log } from "../core/log.ts";
 import { metricsOf } from "../core/metrics.ts";
 import { randomPart } from "../core/random.ts";
@@ -58,8 +62,12 @@ export interface Missed {
 export interface WriteMarks {
   /** The write is sent after it: the cache is suspended first, because nothing can be marked. Null as a rule. */
   readonly ready: Promise<void> | null;
-  /** After the commit. @returns when no node takes an older answer. Never throws */
-  committed(): Promise<void>;
+  /**
+   * After the commit.
+   * @param shown what the part of one of the names is now
+   * @returns when no node takes an older answer. Never throws
+   */
+  committed(shown?: Part): Promise<void>;
   /** The write was refused, and certainly changed nothing. */
   refused(): void;
 }
@@ -129,7 +137,8 @@ export class AnswerCache {
 
   /** Keeps an answer, in the background, unless it is outdated or too long. Never throws. */
   keep({ question, epoch, clock, at }: Missed, kept: Kept): void {
-    if (kept.text.length > MAX_ANSWER_LENGTH || performance.now() - at > SAFE_MS) return;
+    const length = [kept, ...(kept.parts ?? [])].reduce((sum, { text }) => sum + text.length, 0);
+    if (length > MAX_ANSWER_LENGTH || performance.now() - at > SAFE_MS) return;
     void isDone(this.#store.keep(epoch, question, clock, kept));
   }
 
@@ -146,17 +155,18 @@ export class AnswerCache {
       if (epoch !== null) begun = isDone(this.#store.begin(epoch, names, write));
       else agreement.prolong();
     };
-    const end = (within: string): Promise<boolean> => isDone(this.#store.end(within, names, write));
+    const end = (within: string, shown?: Part): Promise<boolean> =>
+      isDone(this.#store.end(within, names, write, shown));
     const ready = epoch !== null || agreement.isSuspended ? null : agreement.prepare().then(mark);
     if (ready === null) mark();
     return {
       ready,
-      committed: () =>
+      committed: (shown) =>
         traced("cache outdate", "client", { names: names.length }, async () => {
           const isBegun = await begun;
           await agreement.quiet();
           if (isBegun === true && agreement.writing === epoch && performance.now() - at < SAFE_MS)
-            void end(epoch as string);
+            void end(epoch as string, shown);
           else if (!(await this.#ended(isBegun === false ? null : end))) await agreement.suspend();
         }),
       refused: () => void (epoch !== null && end(epoch)),

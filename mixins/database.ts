@@ -1,5 +1,6 @@
 import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
 import pg from "pg";
+import type { Part } from "../core/cached-answer.ts";
 import type { Config } from "../core/config.ts";
 import type { Log } from "../core/log.ts";
 import { CONNECTIONS } from "../core/connections.ts";
@@ -25,6 +26,8 @@ export interface Statement {
   write?: boolean;
   /** The names of the cached answers that the write outdates (mixins/cache.ts). */
   outdates?: readonly string[];
+  /** What one of these names shows once the write has returned a row; said outside of transactions alone. */
+  shows?: Part;
 }
 
 export interface Queryable {
@@ -242,11 +245,16 @@ export function openDatabase(
         return result;
       }, mindReadOnly);
 
-  /** Runs a write, and ends the marks that it began. @param mayHaveCommitted whether it may have, in spite of an error */
+  /**
+   * Runs a write, and ends the marks that it began.
+   * @param mayHaveCommitted whether it may have, in spite of an error
+   * @param shown what a name shows after it
+   */
   async function marking<Result>(
     marks: readonly WriteMarks[],
     write: () => Promise<Result>,
     mayHaveCommitted: (error: unknown) => boolean = (error) => !isRefusal(error),
+    shown: (result: Result) => Part | undefined = () => undefined,
   ): Promise<Result> {
     let result: Result;
     try {
@@ -255,7 +263,7 @@ export function openDatabase(
       if (!mayHaveCommitted(error)) marks.forEach((mark) => mark.refused());
       throw error;
     }
-    await Promise.all(marks.map((mark) => mark.committed()));
+    await Promise.all(marks.map((mark) => mark.committed(shown(result))));
     return result;
   }
 
@@ -268,19 +276,28 @@ export function openDatabase(
         : measured.query("slow", () => turns.run({ cost, by }, () => run<Row>(connections.slow, statement))),
     );
 
-  const writeSingle = <Row extends object>(marks: WriteMarks, statement: Statement) =>
-    marking([marks], async () => {
-      if (marks.ready !== null) await marks.ready;
-      return querySingle<Row>(statement);
-    });
+  const writeSingle = <Row extends object>(
+    marks: WriteMarks,
+    shows: Part | undefined,
+    statement: Statement,
+  ) =>
+    marking(
+      [marks],
+      async () => {
+        if (marks.ready !== null) await marks.ready;
+        return querySingle<Row>(statement);
+      },
+      undefined,
+      (rows) => (rows.length > 0 ? shows : undefined),
+    );
 
   const database: Database = {
     cache: null,
     lines: new Lines(lockMs),
-    query: <Row extends object>({ outdates = [], ...statement }: Statement) =>
+    query: <Row extends object>({ outdates = [], shows, ...statement }: Statement) =>
       outdates.length === 0 || database.cache === null
         ? querySingle<Row>(statement)
-        : writeSingle<Row>(database.cache.begin(outdates), statement),
+        : writeSingle<Row>(database.cache.begin(outdates), shows, statement),
     transaction(work, timeoutMs) {
       const marks: WriteMarks[] = [];
       let isCommitting = false;
@@ -305,7 +322,7 @@ export function openDatabase(
             await sendHere({ text: `BEGIN${limit}` });
             const more = timeoutMs !== undefined && { query_timeout: timeoutMs };
             const result = await work({
-              query: async ({ outdates = [], ...statement }) => {
+              query: async ({ outdates = [], shows: _shows, ...statement }) => {
                 if (outdates.length > 0 && database.cache !== null) {
                   const mark = database.cache.begin(outdates);
                   marks.push(mark);

@@ -6,6 +6,7 @@
  * leaves no hole. `nextval` would do neither.
  */
 import type { ServiceBroker } from "moleculer";
+import type { Part } from "../core/cached-answer.ts";
 import type { CommittedEvent, EventDeclaration, LoggedEvent } from "../core/events.ts";
 import { newId } from "../core/ids.ts";
 import { type ActionContext, type Actor, broadcast, type Conditions, hint, isHeard } from "../core/kit.ts";
@@ -123,6 +124,8 @@ export interface LoggedStatement {
   text: LoggedSql;
   /** Of the parameters that `row` uses. */
   values?: unknown[];
+  /** What a name that the events outdate shows after the write (mixins/cache.ts). */
+  shows?: Part;
 }
 
 /** What becomes of a stream's row that is there. @param guard SQL of the `members_version` that it must have, or of null */
@@ -246,7 +249,7 @@ const guardFailed = (error: unknown): boolean => {
  */
 export async function commit(
   db: Queryable,
-  { name, text, values = [] }: LoggedStatement,
+  { name, text, values = [], shows }: LoggedStatement,
   events: NewEvent[],
   answer?: RememberedResponse,
   guards: Guards = {},
@@ -261,6 +264,7 @@ export async function commit(
       text: isOne ? text.one : text.many,
       write: true,
       outdates: events.flatMap(({ outdates }) => outdates),
+      ...(shows !== undefined && { shows }),
       values: [...values, ...parameters, responseParameter(answer)],
     });
     if (rows.length === 0) return null;

@@ -7,6 +7,7 @@ import type { CachedAnswer } from "../../core/cached-answer.ts";
 import { isJsonText, type JsonText } from "../../core/json-text.ts";
 import type { Actor, Meta } from "../../core/kit.ts";
 import type { AnswerCache, Missed } from "../../mixins/cache.ts";
+import type { Kept } from "../../mixins/cache-store.ts";
 
 /** Characters of params whose answer is cached: long ones are a search that nobody repeats. */
 const MAX_PARAMS_LENGTH = 500;
@@ -14,7 +15,11 @@ const MAX_PARAMS_LENGTH = 500;
 /** The parts of a request that its result depends on. */
 interface Read {
   readonly ctx: { readonly meta: Meta };
-  readonly route: { readonly action: string; readonly cached?: CachedAnswer };
+  readonly route: {
+    readonly action: string;
+    readonly cached?: CachedAnswer;
+    readonly versioned?: boolean | undefined;
+  };
   readonly params: Readonly<Record<string, unknown>>;
 }
 
@@ -22,12 +27,27 @@ interface Read {
 const viewerOf = ({ id, role, projects, session }: Actor): string =>
   projects === undefined ? `${role}:${id}` : `${role}:${id}:${session}`;
 
-/** The fields beside the text come first, in a line. */
-const lineOf = ({ $json, about: _about, ...fields }: JsonText): string =>
-  `${JSON.stringify(fields)}\n${$json}`;
-function resultOf(text: string): JsonText {
+/** The version of a document, which changes with a part of it. In a string of the text a backslash is before such a quote. */
+const VERSION = /"version":(\d+)/;
+
+/** The result to keep: the fields beside the text come first, in a line; parts of the text are kept by themselves. */
+function keptOf({ $json, about, version, ...fields }: JsonText): Pick<Kept, "text" | "parts"> {
+  const places = about?.parts ?? [];
+  const line = JSON.stringify(places.length === 0 ? { version, ...fields } : fields);
+  let [text, last] = [`${line}\n`, 0];
+  const parts = places.map(([name, from, to]) => {
+    text += $json.slice(last, from);
+    last = to;
+    return { name, text: $json.slice(from, to), at: text.length };
+  });
+  return { text: text + $json.slice(last), parts };
+}
+
+function resultOf(text: string, { versioned }: Read["route"]): JsonText {
   const end = text.indexOf("\n");
-  return { ...(JSON.parse(text.slice(0, end)) as object), $json: text.slice(end + 1) };
+  const [$json, fields] = [text.slice(end + 1), JSON.parse(text.slice(0, end)) as Omit<JsonText, "$json">];
+  if (versioned !== true || fields.version !== undefined) return { ...fields, $json };
+  return { ...fields, version: Number(VERSION.exec($json)?.[1]), $json };
 }
 
 /** The cached results of one gateway. */
@@ -51,7 +71,7 @@ export class Answers {
     const viewer = viewerOf(actor);
     const key = `${route.action} ${cached.isShared(params) ? "" : viewer} ${asked}`;
     const found = await this.#cache.find(route.action, { key, viewer, user: `user:${actor.id}`, names });
-    if (typeof found === "string") return resultOf(found);
+    if (typeof found === "string") return resultOf(found, route);
     if (found !== null) this.#missed.set(exchange, found);
     return null;
   }
@@ -62,7 +82,7 @@ export class Answers {
     if (missed === undefined || !isJsonText(result) || result.about === undefined) return;
     const isShared = exchange.route.cached?.isShared(exchange.params) === true;
     const { names, realm } = result.about;
-    const kept = { names, text: lineOf(result) };
+    const kept = { names, ...keptOf(result) };
     if (!isShared) this.#cache?.keep(missed, kept);
     else if (realm !== undefined) this.#cache?.keep(missed, { ...kept, realm });
   }

@@ -20,7 +20,7 @@ import {
 import { rememberApart, remembered } from "../../mixins/idempotency.ts";
 import type { Standings } from "./standings.ts";
 import { taskColumns, type TaskRow } from "./tasks.columns.ts";
-import type { Task, TaskInput } from "./tasks.contract.ts";
+import { partOf, type Task, type TaskInput } from "./tasks.contract.ts";
 import { creation, type Decide, type Decision, mustBeAllowedToCreate } from "./tasks.decisions.ts";
 import { findProject, findTask, type FoundTask, guardsOf, type ProjectStanding } from "./tasks.queries.ts";
 import { type Assignable, checkReferences, readReferences } from "./tasks.references.ts";
@@ -157,13 +157,15 @@ const [UPDATE, UPDATE_UNSEARCHED] = [update([]), update(SEARCHED)];
 /** The statement that writes `next` if the row still is as it was found. */
 export function updateOf(next: TaskRow, found: FoundTask): LoggedStatement {
   const keys = [next.id, found.version];
-  return SEARCHED.some((column) => next[column] !== found[column])
+  const shows = next.deleted_at === null && found.deleted_at === null ? partOf(taskView(next)) : undefined;
+  const statement = SEARCHED.some((column) => next[column] !== found[column])
     ? { name: "tasks-update", text: UPDATE, values: [...keys, ...taskColumns.changingValuesOf(next)] }
     : {
         name: "tasks-update-unsearched",
         text: UPDATE_UNSEARCHED,
         values: [...keys, ...taskColumns.changingValuesOf(next, SEARCHED)],
       };
+  return { ...statement, ...(shows !== undefined && { shows }) };
 }
 
 /** @returns null when another write was faster */

@@ -1,4 +1,4 @@
-import { type CachedAnswer, isFirstPage, isOff, type Params } from "../../core/cached-answer.ts";
+import { type CachedAnswer, isFirstPage, isOff, type Params, type Part } from "../../core/cached-answer.ts";
 import type { JsonText } from "../../core/json-text.ts";
 import { isId } from "../../core/ids.ts";
 import { type Change, declareEvents, event } from "../../core/events.ts";
@@ -214,16 +214,24 @@ function ofProject({ task: { project_id }, changes }: { task: EventTask; changes
     ...(changes === undefined || changes.status !== undefined ? [`counts-of:${project_id}`] : []),
   ];
 }
-/** The answers that show a task. Nobody can have read one before it was created. */
-const ofTask = (data: { task: EventTask; changes?: TaskChanges }): string[] => [
-  `task:${data.task.id}`,
-  ...ofProject(data),
-];
-/** A detail has the number of comments. A name of its own would cost each detail more than it spares the lists. */
-const countsComments = ({ comment }: { comment: EventComment }): string[] => [`task:${comment.task_id}`];
+/**
+ * The answers that show a task: its own fields, and in its detail what the fields lead to. A creation marks the task as well:
+ * the next page that shows it is kept then.
+ */
+function ofTask(data: { task: EventTask; changes?: TaskChanges }): string[] {
+  const { task, changes } = data;
+  const isLedElsewhere = ["assigned_to", "category_id"].some((field) => Object.hasOwn(changes ?? {}, field));
+  return [
+    `task:${task.id}`,
+    ...(changes === undefined || isLedElsewhere ? [`detail-of:${task.id}`] : []),
+    ...ofProject(data),
+  ];
+}
+/** A detail has the number of comments. */
+const countsComments = ({ comment }: { comment: EventComment }): string[] => [`detail-of:${comment.task_id}`];
 
 export const taskEvents = declareEvents({
-  task_created: event<{ task: EventTask }>("A task was created.", ofProject),
+  task_created: event<{ task: EventTask }>("A task was created.", ofTask),
   task_updated: event<{ task: EventTask; changes: TaskChanges }>(
     "Fields of a task changed, except those that task_completed and task_assigned tell.",
     ofTask,
@@ -249,10 +257,23 @@ export const taskEvents = declareEvents({
   ),
 });
 
+/** The fields of a task, as lists and its detail show them. */
+export const partOf = (task: Task): Part => ({
+  name: `task:${task.id}`,
+  text: JSON.stringify(task).slice(1, -1),
+});
+
 /** A detail shows names of its project, of people and of its category. Who sees a project sees all of its tasks. */
 export const cachedTask: CachedAnswer<TaskDetail> = {
-  names: ({ id }) => (typeof id === "string" && isId(id) ? [`task:${id.toLowerCase()}`] : null),
+  names({ id }) {
+    if (typeof id !== "string" || !isId(id)) return null;
+    return [`task:${id.toLowerCase()}`, `detail-of:${id.toLowerCase()}`];
+  },
   isShared: () => true,
+  parts({ project: _project, creator: _creator, assignee: _assignee, category: _category, ...rest }) {
+    const { comment_count: _count, ...task } = rest;
+    return [partOf(task)];
+  },
   about: ({ id, project_id, created_by, assigned_to, category_id }) => ({
     names: [
       `person:${created_by}`,
@@ -260,12 +281,12 @@ export const cachedTask: CachedAnswer<TaskDetail> = {
       ...(category_id === null ? [] : [`category:${category_id}`]),
       ...(project_id === null ? [] : [`project:${project_id}`]),
     ],
-    realm: project_id === null ? `task:${id}` : `project:${project_id}`,
+    realm: project_id === null ? `detail-of:${id}` : `project:${project_id}`,
   }),
 };
 
-/** Tasks that a page names one by one. A longer one is outdated by all that happens in its project. */
-const NAMED_TASKS = 25;
+/** Tasks that a page has as its parts. A longer one is outdated by all that happens in its project. */
+const PARTS = 25;
 
 /** The params of the page that boards ask for: all tasks of a project, in the order of their creation. */
 const isWhole = ({
@@ -292,13 +313,11 @@ export const cachedTaskList: CachedAnswer<Page<Task>> = {
     return [isWhole(params) ? `order-of:${id}` : `tasks-of:${id}`, `project:${id}`];
   },
   isShared: ({ project, assigned_to }) => project !== undefined && assigned_to !== "me",
+  parts: ({ items }, params) => (isWhole(params) && items.length <= PARTS ? items.map(partOf) : []),
   about({ items }, params) {
     const id = String(params.project ?? params.project_id).toLowerCase();
-    const each = isWhole(params) && items.length <= NAMED_TASKS;
-    return {
-      names: each ? items.map((task) => `task:${task.id}`) : [`tasks-of:${id}`],
-      realm: `project:${id}`,
-    };
+    const isInParts = isWhole(params) && items.length <= PARTS;
+    return { names: isInParts ? [] : [`tasks-of:${id}`], realm: `project:${id}` };
   },
 };
 

@@ -3,7 +3,8 @@ import { Redis } from "ioredis";
 import pg from "pg";
 import { startRedis } from "../../local/redis.ts";
 import { until } from "../../local/until.ts";
-import { RedisAnswers } from "../../mixins/cache-store.ts";
+import { MemoryAnswers, RedisAnswers } from "../../mixins/cache-store.ts";
+import { Random } from "../chaos/random.ts";
 import type { Api, Person, Wire } from "../support/api.ts";
 import { startTestCluster, type TestCluster } from "../support/cluster.ts";
 
@@ -43,11 +44,16 @@ async function readsItsOwnWrites(rounds: number): Promise<void> {
   const task = await create("Round");
   const there = second.as(ada.token);
   for (let round = 0; round < rounds; round++) {
-    const title = `Round ${round}`;
-    await ada.api.must("PATCH", `/tasks/${task.id}`, { title });
-    expect((await there.must("GET", `/tasks/${task.id}`)).title).toBe(title);
+    const title = `Round ${round} "version":7 é`;
+    const assigned_to = round % 2 === 0 ? ada.id : null;
+    const due_date = `2027-01-01T10:00:00.${round % 10}+02:00`;
+    const patched = await ada.api.must("PATCH", `/tasks/${task.id}`, { title, assigned_to, due_date });
+    expect(patched.title).toBe(title);
+    const { body: detail, headers } = await there.get(`/tasks/${task.id}`);
+    expect(detail).toMatchObject({ ...patched, assignee: assigned_to && { id: ada.id } });
+    expect(headers.get("etag")).toMatch(`"${patched.version}-`);
     const { items } = await there.must("GET", `/projects/${project.id}/tasks`);
-    expect(items[0].title).toBe(title);
+    expect(items[0]).toEqual(patched);
     await there.must("POST", `/tasks/${task.id}/comments`, { body: title });
     expect((await ada.api.must("GET", `/tasks/${task.id}`)).comment_count).toBe(round + 1);
     await there.must("PATCH", `/projects/${project.id}`, { description: title });
@@ -95,6 +101,62 @@ test("the end of a write is sent with the beginning of the next one, or soon aft
     client.disconnect();
     await redis.stop();
   }
+});
+
+test("answers in Redis are those of a lone process, whatever happens to them", async () => {
+  const client = new Redis(cluster.redis.url);
+  const stores = [new RedisAnswers(client, "alike"), new MemoryAnswers()];
+  const random = new Random(7);
+  const names = ["a", "b", "part"];
+  const questions = ["list", "detail"].map((key) => ({
+    key,
+    viewer: "ada",
+    user: "user:ada",
+    names: ["a", "part"],
+  }));
+  const clocks = new Map<string, number[]>();
+  const writes: { names: string[]; id: string }[] = [];
+  const hits: (string | null)[] = [];
+  for (let step = 0; step < 1000; step++) {
+    const [question, draw] = [random.pick(questions), random.next()];
+    if (draw < 0.45) {
+      const found = await Promise.all(stores.map((store) => store.find("epoch", question)));
+      const texts = found.map((one) => ("text" in one ? one.text : null));
+      expect(texts).toEqual([texts[1], texts[1]]);
+      hits.push(texts[0] ?? null);
+      clocks.set(
+        question.key,
+        found.map((one) => ("clock" in one ? one.clock : NaN)),
+      );
+    } else if (draw < 0.85) {
+      const parts = [{ name: "part", text: `é${step}`, at: 1 }];
+      const kept = { names: ["b"], realm: "realm", text: `ü-${step}`, parts };
+      const [inRedis = NaN, inMemory = NaN] = clocks.get(question.key) ?? [];
+      clocks.delete(question.key);
+      if (Number.isNaN(inRedis)) continue;
+      await Promise.all([
+        stores[0]?.keep("epoch", question, inRedis, kept),
+        stores[1]?.keep("epoch", question, inMemory, kept),
+      ]);
+    } else if (draw < 0.91) {
+      const write = {
+        names: names.filter((name) => random.next() < (name === "part" ? 0.9 : 0.1)),
+        id: `w${step}`,
+      };
+      writes.push(write);
+      await Promise.all(stores.map((store) => store.begin("epoch", write.names, write.id)));
+    } else if (writes.length > 0) {
+      const [write] = writes.splice(random.whole(0, writes.length - 1), 1);
+      const { names: ended, id } = write as (typeof writes)[number];
+      const shown =
+        ended.includes("part") && random.next() < 0.7 ? { name: "part", text: `ö${step}` } : undefined;
+      await Promise.all(stores.map((store) => store.end("epoch", ended, id, shown)));
+    }
+  }
+  client.disconnect();
+  // Answers were found, also with a part that a write told.
+  expect(hits.filter((hit) => hit !== null).length).toBeGreaterThan(100);
+  expect(hits.filter((hit) => hit?.includes("ö")).length).toBeGreaterThan(20);
 });
 
 test("who was answered reads what they wrote, through any gateway", () => readsItsOwnWrites(20));

@@ -159,12 +159,12 @@ export async function playCacheSchedule(seed: number, advance: (ms: number) => v
     [node(), node()],
     [node(), node()],
   ];
-  const hasFaults = random() < 0.5;
+  const [hasFaults, hasParts, hasDeaths] = [random() < 0.5, random() < 0.5, random() < 0.5];
   const outcome: Outcome = { hits: 0, answered: 0, stale: [] };
   let answered = 0;
 
   async function write({ cache, link }: { cache: AnswerCache; link: Link }): Promise<void> {
-    const dies = Math.floor(random() * 6);
+    const dies = hasDeaths ? Math.floor(random() * 6) : null;
     const marks = cache.begin(NAMES);
     const begun = link.takeBegun();
     if (marks.ready !== null) await marks.ready;
@@ -177,7 +177,7 @@ export async function playCacheSchedule(seed: number, advance: (ms: number) => v
       // Nobody answers the write. Those who hear of it otherwise read it, as long as the store keeps its mark.
       if (hasFaults || begun === null) return;
       await begun;
-    } else await marks.committed();
+    } else await marks.committed(hasParts ? { name: "task:1", text: String(value) } : undefined);
     answered = Math.max(answered, value);
     outcome.answered += 1;
   }
@@ -192,12 +192,15 @@ export async function playCacheSchedule(seed: number, advance: (ms: number) => v
     await turns.take();
     const { value } = db;
     await turns.take();
-    if (found !== null) cache.keep(found, { names: [], text: String(value), realm: "project:1" });
+    const kept = hasParts
+      ? { text: "", parts: [{ name: "task:1", text: String(value), at: 0 }] }
+      : { text: String(value) };
+    if (found !== null) cache.keep(found, { names: [], ...kept, realm: "project:1" });
   }
   const anyOf = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item;
   for (let step = 0; step < STEPS; step++) {
     const draw = random();
-    if (draw < 0.06) void write(anyOf(writers));
+    if (draw < (hasDeaths ? 0.06 : 0.12)) void write(anyOf(writers));
     else if (draw < 0.5) void read(anyOf(gateways));
     else if (hasFaults && draw < 0.52) anyOf(links).cut();
     else if (hasFaults && draw < 0.56) anyOf(links).connect();

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import { playCacheSchedule } from "../support/cache-schedule.ts";
 
-const RUNS = 40;
+const RUNS = 80;
 
 beforeEach(() => {
   jest.useFakeTimers({ doNotFake: ["nextTick", "setImmediate", "queueMicrotask"] });

@@ -3,7 +3,12 @@ import { CacheAgreement } from "../../mixins/cache-agreement.ts";
 import { AnswerCache } from "../../mixins/cache.ts";
 import { MemoryAnswers, WRITE_MS } from "../../mixins/cache-store.ts";
 import { cachedProjectList, type ProjectItem } from "../../services/projects/projects.contract.ts";
-import { cachedTask, cachedTaskList } from "../../services/tasks/tasks.contract.ts";
+import {
+  cachedTask,
+  cachedTaskList,
+  type Task,
+  type TaskDetail,
+} from "../../services/tasks/tasks.contract.ts";
 import { actorOf } from "./fixtures.ts";
 
 /** The row of the agreement. */
@@ -135,6 +140,83 @@ describe("an answer", () => {
   });
 });
 
+describe("a part of several answers", () => {
+  const NAME = "task:1";
+  /** An answer around the part, as a gateway gets it. */
+  async function around(cache: AnswerCache, key: string, part: string): Promise<string> {
+    const question = { key, viewer: "ada", user: "user:ada", names: [NAME] };
+    const found = await cache.find("any", question);
+    if (typeof found === "string") return found;
+    const parts = [{ name: NAME, text: part, at: 2 }];
+    if (found !== null) cache.keep(found, { names: [], text: `${key[0]}(é)`, parts });
+    await Promise.resolve();
+    return `${key[0]}(${part}é)`;
+  }
+  const both = async (cache: AnswerCache, part: string) => [
+    await around(cache, "list", part),
+    await around(cache, "detail", part),
+  ];
+  const shown = (text: string) => ({ name: NAME, text });
+  async function kept(): Promise<AnswerCache> {
+    const cache = await node(new Store(), new Row());
+    for (let n = 0; n < 2; n++) await both(cache, "old");
+    expect(await both(cache, "not read")).toEqual(["l(oldé)", "d(oldé)"]);
+    return cache;
+  }
+
+  test("is what the last write says, in each of them, and they are not read again", async () => {
+    const cache = await kept();
+    for (const text of ["new", "newer"]) {
+      const marks = cache.begin([NAME, "other"]);
+      await marks.committed(shown(text));
+      expect(await both(cache, "not read")).toEqual([`l(${text}é)`, `d(${text}é)`]);
+    }
+  });
+
+  test("is read while a write is under way, and after one that does not say what it is", async () => {
+    const cache = await kept();
+    const marks = cache.begin([NAME]);
+    expect(await both(cache, "read")).toEqual(["l(readé)", "d(readé)"]);
+    await marks.committed();
+    expect(await both(cache, "read again")).toEqual(["l(read againé)", "d(read againé)"]);
+    expect(await both(cache, "not read")).toEqual(["l(read againé)", "d(read againé)"]);
+  });
+
+  test("is not what one of two writes says that were under way together, in whatever order they end", async () => {
+    for (const order of [
+      [0, 1],
+      [1, 0],
+    ]) {
+      const cache = await kept();
+      const writes = [cache.begin([NAME]), cache.begin([NAME])];
+      for (const n of order) await writes[n]?.committed(shown(`by ${n}`));
+      expect(await both(cache, "read")).toEqual(["l(readé)", "d(readé)"]);
+    }
+  });
+
+  test("is not kept for a write of what nobody reads, nor for one that was given up as dead", async () => {
+    const unread = await node(new Store(), new Row());
+    await unread.begin([NAME]).committed(shown("new"));
+    expect(await around(unread, "list", "read")).toBe("l(readé)");
+    const cache = await kept();
+    const late = cache.begin([NAME]);
+    await jest.advanceTimersByTimeAsync(WRITE_MS + 1000);
+    for (let n = 0; n < 2; n++) await both(cache, "old");
+    await late.committed(shown("new"));
+    expect(await both(cache, "read")).toEqual(["l(readé)", "d(readé)"]);
+  });
+
+  test("of another epoch is no part of an answer", async () => {
+    const [store, row] = [new Store(), new Row()];
+    const cache = await node(store, row);
+    for (let n = 0; n < 2; n++) await both(cache, "old");
+    row.row = { store: store.id, epoch: "later", ms: 0 };
+    await jest.advanceTimersByTimeAsync(400);
+    expect(await around(cache, "list", "new")).toBe("l(newé)");
+    expect(await around(cache, "detail", "new")).toBe("d(newé)");
+  });
+});
+
 describe("a write that can't mark what it outdates", () => {
   test("is answered when no node takes answers any more, and those after it do not wait", async () => {
     const [store, row] = [new Store(), new Row()];
@@ -175,7 +257,7 @@ describe("what is cached", () => {
   const [user, manager] = [actorOf("user"), actorOf("manager")];
 
   test("a task by its id, in any case of its letters", () => {
-    expect(cachedTask.names({ id }, user)).toEqual([`task:${name}`]);
+    expect(cachedTask.names({ id }, user)).toEqual([`task:${name}`, `detail-of:${name}`]);
     expect(cachedTask.names({ id: "1" }, user)).toBeNull();
   });
 
@@ -193,6 +275,19 @@ describe("what is cached", () => {
     ["all tasks", {}, null],
   ])("%s: %j", (_what, params, first) => {
     expect(cachedTaskList.names(params, user)).toEqual(first && [first, `project:${name}`]);
+  });
+
+  test("a task's fields are a part of its detail, and of a page in the order of creation", () => {
+    const task = { id: name, title: 'é " \\', version: 3, project_id: null } as Task;
+    const detail = { ...task, project: null, creator: {}, assignee: null, category: null, comment_count: 1 };
+    const parts = [{ name: `task:${name}`, text: JSON.stringify(task).slice(1, -1) }];
+    expect(cachedTask.parts?.(detail as TaskDetail, { id })).toEqual(parts);
+    const page = { items: [task], limit: 20, next_cursor: null };
+    expect(cachedTaskList.parts?.(page, { project: id })).toEqual(parts);
+    expect(cachedTaskList.parts?.(page, { project: id, sort: "title" })).toEqual([]);
+    const long = { ...page, items: Array<Task>(26).fill(task) };
+    expect(cachedTaskList.parts?.(long, { project: id })).toEqual([]);
+    expect(cachedTaskList.about(long, { project: id }, user)?.names).toEqual([`tasks-of:${name}`]);
   });
 
   test("a page is shared by those who may see its project, unless it has the caller's own tasks alone", () => {
