@@ -15,6 +15,7 @@ export interface BenchCluster extends System {
   /** Of the gateway. */
   port: number;
   redisUrl: string;
+  natsUrl: string;
   /** The origins of the two notifiers. */
   notifiers: [string, string];
   /** The process id of a node, by its name in local/cluster.ts. */
@@ -67,6 +68,7 @@ export async function startBenchCluster(settings: string[] = []): Promise<BenchC
       databaseUrl: postgres.url,
       port: gateway,
       redisUrl: redis.url,
+      natsUrl: nats.url,
       notifiers: [`http://127.0.0.1:${first}`, `http://127.0.0.1:${second}`],
       pidOf: (node) => group.get(node)?.pid as number,
       stop,

@@ -4,6 +4,9 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { Redis } from "ioredis";
+import { connect } from "nats";
+import pg from "pg";
+import { natsOptions } from "../core/nats-options.ts";
 import { clientOf } from "./system.ts";
 import { clockOffset } from "./clock.ts";
 
@@ -11,19 +14,33 @@ export interface WriterData {
   port: number;
   token: string;
   redisUrl: string;
+  natsUrl: string;
+  databaseUrl: string;
 }
 
-/** A change of a task, or a text for a channel of Redis. */
-export type Write = { path: string; body: object } | { channel: string; text: string };
+/** A change of a task; a text for a channel of Redis; a row of `bench`, whose text goes to a subject of NATS once it is committed. */
+export type Write =
+  | { path: string; body: object }
+  | { channel: string; text: string }
+  | { subject: string; id: number; text: string };
 
-const { port, token, redisUrl } = workerData as WriterData;
+const { port, token, redisUrl, natsUrl, databaseUrl } = workerData as WriterData;
 const api = clientOf(port);
 const redis = new Redis(redisUrl);
+const nats = await connect(natsOptions(natsUrl));
+const postgres = new pg.Client(databaseUrl);
+await postgres.connect();
+
+async function commitAndPublish(subject: string, id: number, text: string): Promise<void> {
+  await postgres.query({ name: "insert", text: "INSERT INTO bench VALUES ($1, $2)", values: [id, text] });
+  nats.publish(subject, text);
+}
 
 async function write(what: Write): Promise<number> {
   const began = clockOffset() + performance.now();
   if ("path" in what) await api.must("PATCH", what.path, { token, body: what.body });
-  else await redis.publish(what.channel, what.text);
+  else if ("channel" in what) await redis.publish(what.channel, what.text);
+  else await commitAndPublish(what.subject, what.id, what.text);
   return began;
 }
 

@@ -2,7 +2,9 @@
  * `npm run bench:latency`: how long does an event take from its commit to a client, when nothing else happens? Changes a
  * task of a cluster 2,000 times (`EVENTS=500` for fewer), one change after the other, and times each event at two sockets,
  * one at each notifier. In turns with that it publishes a text of the same size to Redis, which two processes pass on to a
- * bare WebSocket each (redis-to-ws.ts): the least that a push over a broker costs here. It takes about two minutes.
+ * bare WebSocket each (broker-to-ws.ts): the least that a push over a broker costs here. The third in turn is a row that is
+ * committed and then published to NATS, for the same two processes: the least that a push after a commit costs. All
+ * listeners are bare WebSockets in one process. It takes about three minutes.
  *
  * A commit has the time that Postgres gave it (`track_commit_timestamp`). The moment at which the writer learns of it is
  * later, and known to the tasks node alone. Postgres and this process read the same clock. Nothing is flushed to a disk:
@@ -13,7 +15,6 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import pg from "pg";
-import { io } from "socket.io-client";
 import { WebSocket } from "ws";
 import { clockOffset } from "./clock.ts";
 import { type BenchCluster, startBenchCluster } from "./cluster.ts";
@@ -55,29 +56,41 @@ class Arrivals<Message> {
   }
 }
 
+/** A bare WebSocket. @param hear gets each of its texts, with what answers the server */
+async function openSocket(
+  url: string,
+  hear: (text: string, send: (text: string) => void) => void,
+): Promise<void> {
+  const socket = new WebSocket(url, { perMessageDeflate: false });
+  ends.push(() => Promise.resolve(socket.terminate()));
+  socket.on("message", (data: Buffer) => hear(data.toString(), (text) => socket.send(text)));
+  await once(socket, "open");
+}
+
+/** A client of a notifier, as docs/write-a-client.md says. */
 async function listen(url: string, token: string, stream: string): Promise<Arrivals<LoggedEvent>> {
   const arrivals = new Arrivals<LoggedEvent>();
-  const socket = io(url, {
-    path: "/ws",
-    auth: { token, streams: [stream] },
-    transports: ["websocket"],
-    forceNew: true,
+  const { promise: ready, resolve } = Promise.withResolvers<void>();
+  await openSocket(`${url.replace("http", "ws")}/ws/?EIO=4&transport=websocket`, (text, send) => {
+    if (text.startsWith("0")) send(`40${JSON.stringify({ token, streams: [stream] })}`);
+    else if (text === "2") send("3");
+    else if (text.startsWith('42["ready"')) resolve();
+    else if (text.startsWith('42["task_updated"'))
+      arrivals.add((JSON.parse(text.slice(2)) as [string, LoggedEvent])[1]);
   });
-  ends.push(() => Promise.resolve(void socket.disconnect()));
-  socket.on("task_updated", (event: LoggedEvent) => arrivals.add(event));
-  await new Promise((resolve, reject) => socket.once("ready", resolve).once("connect_error", reject));
+  await ready;
   return arrivals;
 }
 
-async function listenRaw(redisUrl: string): Promise<Arrivals<string>> {
+async function listenRaw({ redisUrl, natsUrl }: BenchCluster): Promise<Arrivals<string>> {
   const arrivals = new Arrivals<string>();
-  const relay: ChildProcess = fork(new URL("redis-to-ws.ts", import.meta.url), [redisUrl, CHANNEL]);
+  const relay: ChildProcess = fork(new URL("broker-to-ws.ts", import.meta.url), [redisUrl, natsUrl, CHANNEL]);
   ends.push(async () => void (relay.kill() && (await once(relay, "exit"))));
   const [port] = (await once(relay, "message")) as [number];
-  const socket = new WebSocket(`ws://127.0.0.1:${port}`, { perMessageDeflate: false });
-  ends.push(() => Promise.resolve(socket.terminate()));
-  socket.on("message", (data: Buffer) => arrivals.add(data.toString()));
-  await once(socket, "open");
+  await openSocket(`ws://127.0.0.1:${port}`, (text) => {
+    JSON.parse(text);
+    arrivals.add(text);
+  });
   return arrivals;
 }
 
@@ -100,24 +113,18 @@ interface Row {
 
 function print(rows: Row[]): void {
   const figure = (times: number[], share: number) => percentile(times, share).toFixed(3).padStart(9);
-  console.log(
-    `${"commit → client, ms".padEnd(34)}${["p50", "p90", "p99", "max"].map((name) => name.padStart(9)).join("")}`,
-  );
+  console.log(`${"ms".padEnd(34)}${["p50", "p90", "p99", "max"].map((name) => name.padStart(9)).join("")}`);
   for (const { name, times } of rows)
     console.log(name.padEnd(34) + [0.5, 0.9, 0.99, 0.99999].map((share) => figure(times, share)).join(""));
 }
 
 const ends: (() => Promise<void>)[] = [];
 
-async function commitTimes(databaseUrl: string, stream: string): Promise<Map<string, number>> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
+/** When each row was committed, in milliseconds since 1970, by its id. */
+async function commitTimes(client: pg.Client, table: string): Promise<Map<string, number>> {
   const { rows } = await client.query<{ id: string; committed: number }>(
-    `SELECT id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 * 1000 AS committed
-     FROM events.log WHERE stream = $1`,
-    [stream],
+    `SELECT id::text, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 * 1000 AS committed FROM ${table}`,
   );
-  await client.end();
   return new Map(rows.map(({ id, committed }) => [id, committed]));
 }
 
@@ -126,11 +133,17 @@ async function run(cluster: BenchCluster): Promise<void> {
   const stream = `user:${user}`;
   const task = await cluster.must<{ id: string }>("POST", "/tasks", { token, body: { title: "Pushed" } });
   const clients = await Promise.all(cluster.notifiers.map((url) => listen(url, token, stream)));
-  const bare = await Promise.all([listenRaw(cluster.redisUrl), listenRaw(cluster.redisUrl)]);
-  const write = startWriter({ port: cluster.port, token, redisUrl: cluster.redisUrl });
+  const bare = await Promise.all([listenRaw(cluster), listenRaw(cluster)]);
+  const postgres = new pg.Client(cluster.databaseUrl);
+  await postgres.connect();
+  ends.push(() => postgres.end());
+  await postgres.query("CREATE TABLE bench (id int, text text)");
+  const { port, redisUrl, natsUrl, databaseUrl } = cluster;
+  const write = startWriter({ port, token, redisUrl, natsUrl, databaseUrl });
 
-  const pushed: { id: string; at: number }[][] = [[], []];
-  const raw: number[][] = [[], []];
+  type Seen = { id: string; at: number };
+  const [pushed, committed]: [Seen[], Seen[]] = [[], []];
+  const raw: number[] = [];
   for (let round = -WARM_UP; round < EVENTS; round++) {
     if (round % 500 === 0) console.log(round < 0 ? "warming up" : `${round} of ${EVENTS} events`);
     const offset = clockOffset();
@@ -140,28 +153,38 @@ async function run(cluster: BenchCluster): Promise<void> {
       Promise.all(clients.map((client) => client.next())),
       write({ path: `/tasks/${task.id}`, body }),
     ]);
+    const text = JSON.stringify(events[0]?.message);
     await delay(PAUSE_MS);
-    const [passed, published] = await Promise.all([
+    const [passed, began] = await Promise.all([
       Promise.all(bare.map((client) => client.next())),
-      write({ channel: CHANNEL, text: JSON.stringify(events[0]?.message) }),
+      write({ channel: CHANNEL, text }),
+    ]);
+    await delay(PAUSE_MS);
+    const [told] = await Promise.all([
+      Promise.all(bare.map((client) => client.next())),
+      write({ subject: CHANNEL, id: round, text }),
     ]);
     if (round < 0) continue;
-    events.forEach(({ message, at }, n) => pushed[n]?.push({ id: message.id, at: at + offset }));
-    passed.forEach(({ at }, n) => raw[n]?.push(at + offset - published));
+    for (const { message, at } of events) pushed.push({ id: message.id, at: at + offset });
+    for (const { at } of passed) raw.push(at + offset - began);
+    for (const { at } of told) committed.push({ id: String(round), at: at + offset });
   }
 
-  const committed = await commitTimes(cluster.databaseUrl, stream);
-  const [first, second] = pushed.map((seen) => seen.map(({ id, at }) => at - (committed.get(id) ?? NaN)));
-  const all = [...(first ?? []), ...(second ?? [])];
-  const floor = raw.flat();
+  const since = (seen: Seen[], times: Map<string, number>) =>
+    seen.map(({ id, at }) => at - (times.get(id) ?? NaN));
+  const all = since(pushed, await commitTimes(postgres, "events.log"));
+  const floor = since(committed, await commitTimes(postgres, "bench"));
   print([
-    { name: "Taskwire, client of notifier-1", times: first ?? [] },
-    { name: "Taskwire, client of notifier-2", times: second ?? [] },
-    { name: "Taskwire, both", times: all },
-    { name: "Redis publish → ws, both", times: floor },
+    { name: "Taskwire, commit → client", times: all },
+    { name: "bare, commit → NATS → client", times: floor },
+    { name: "bare, Redis publish → client", times: raw },
   ]);
-  const ratio = (share: number) => (percentile(all, share) / percentile(floor, share)).toFixed(2);
-  console.log(`ratio: p50 ${ratio(0.5)} ×, p99 ${ratio(0.99)} × (${EVENTS} events, each at two clients)`);
+  const ratios = (times: number[]) =>
+    [0.5, 0.99]
+      .map((share) => (percentile(times, share) / percentile(raw, share)).toFixed(2))
+      .join(" ×, p99 ");
+  console.log(`÷ Redis: Taskwire p50 ${ratios(all)} ×, commit → NATS p50 ${ratios(floor)} ×`);
+  console.log(`(${EVENTS} events, each at two clients)`);
 }
 
 const cluster = await startBenchCluster(["track_commit_timestamp = on"]);

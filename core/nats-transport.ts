@@ -12,15 +12,24 @@ interface Client {
   ): void;
 }
 
+/** What Moleculer says of a packet that it sends. */
+interface Meta {
+  readonly packet: { readonly type: string };
+}
+
 /**
  * Moleculer's transporter for NATS, with two costs less: the packets of one turn of the event loop leave in one write, where
- * the client would write each by itself, and a packet that arrives is not copied.
+ * the client would write each by itself, and a packet that arrives is not copied. The first hint of a turn does not wait for
+ * the turn's other packets, such as the answer to the call that has committed.
  */
 export class NatsTransport extends Transporters.NATS {
   /** The packets of this turn. */
   #packets: [topic: string, data: Buffer][] = [];
+  /** Whether a hint of this turn has left. */
+  #isHinted = false;
+  #isScheduled = false;
 
-  override async send(topic: string, data: Buffer): Promise<void> {
+  override async send(topic: string, data: Buffer, meta?: Meta): Promise<void> {
     const client = this.client as Client | null;
     if (client === null) return;
     // A packet that can't be sent fails the call that it belongs to: its turn is now.
@@ -28,7 +37,8 @@ export class NatsTransport extends Transporters.NATS {
       client.publish(topic, data);
       return;
     }
-    if (this.#packets.push([topic, data]) === 1) setImmediate(() => this.#flush());
+    this.#packets.push([topic, data]);
+    this.#schedule(meta?.packet.type === "EVENT");
   }
 
   override async disconnect(): Promise<void> {
@@ -42,6 +52,20 @@ export class NatsTransport extends Transporters.NATS {
         void this.receive(cmd, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
       },
     });
+  }
+
+  #schedule(isHint: boolean): void {
+    if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      setImmediate(() => {
+        [this.#isScheduled, this.#isHinted] = [false, false];
+        this.#flush();
+      });
+    }
+    if (!isHint || this.#isHinted) return;
+    this.#isHinted = true;
+    // The same hint to other nodes is sent in this very step.
+    queueMicrotask(() => this.#flush());
   }
 
   #flush(): void {
