@@ -6,11 +6,17 @@ import { connectRedis, RedisOutage } from "../../mixins/redis.ts";
 import type { CommittedHint } from "../../mixins/event-log.ts";
 import type { PushServer } from "./sockets.ts";
 
-/** The name of the message in which notifiers share events. */
-const HINTS = "hints";
+/** The name of the message in which notifiers share hints, and milliseconds in which they are gathered for one. */
+const [SHARED, SHARE_WITHIN_MS] = ["shared-hints", 5];
+
+/** A hint, and where its commit was asked for. */
+type Shared = [hint: CommittedHint, origin: Origin | null];
 
 export interface RedisAdapter {
-  /** Sends a hint to the other notifiers. It may be lost. */
+  /**
+   * Sends a hint to the other notifiers, a moment later: most of them have it from the writer by then, and what they do twice
+   * must not hold up what they do first. It may be lost.
+   */
   share(hint: CommittedHint): void;
   close(): void;
 }
@@ -53,7 +59,7 @@ export function useRedisAdapter(
   namespace: string,
   io: PushServer,
   log: Log,
-  onShared: (hint: CommittedHint, origin?: Origin | null) => void,
+  onShared: (hint: CommittedHint, origin: Origin | null) => void,
 ): RedisAdapter {
   const outage = new RedisOutage(log, {
     away: "notifiers go by the log alone",
@@ -69,13 +75,22 @@ export function useRedisAdapter(
 
   // serverSideEmit reaches every notifier but this one.
   const server = io as unknown as {
-    on(event: string, listener: typeof onShared): void;
-    serverSideEmit(event: string, hint: CommittedHint, origin: Origin | null): void;
+    on(event: string, listener: (hints: Shared[]) => void): void;
+    serverSideEmit(event: string, hints: Shared[]): void;
   };
-  server.on(HINTS, onShared);
+  server.on(SHARED, (hints) => hints.forEach(([hint, origin]) => onShared(hint, origin)));
+  let gathered: Shared[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  const send = (): void => {
+    server.serverSideEmit(SHARED, gathered);
+    gathered = [];
+  };
   return {
-    share: (hint) => server.serverSideEmit(HINTS, hint, originHere()),
+    share(hint) {
+      if (gathered.push([hint, originHere()]) === 1) timer = setTimeout(send, SHARE_WITHIN_MS);
+    },
     close() {
+      clearTimeout(timer);
       publisher.disconnect();
       subscriber.disconnect();
     },

@@ -13,16 +13,19 @@ test("without Redis notifiers go by the log alone: one warning, nothing waits, n
     adapter: () => {},
     serverSideEmit: (name: string, events: unknown) => shared.push([name, events]),
   });
-  const heard: unknown[] = [];
+  const heard: string[] = [];
   const log = { warn: (line: string) => warnings.push(line), info: () => {} };
-  adapter = useRedisAdapter("redis://127.0.0.1:1", "test", io as never, log as never, (events) =>
-    heard.push(events),
+  adapter = useRedisAdapter("redis://127.0.0.1:1", "test", io as never, log as never, ({ first }) =>
+    heard.push(first),
   );
   expect(await until(() => warnings.length > 0, 5000)).toBe(true);
-  const hint = { $json: "[]", streams: [], first: "" };
-  adapter.share(hint);
-  io.emit("hints", hint);
-  expect([shared, heard]).toEqual([[["hints", hint]], [hint]]);
+  const hints = ["one", "two"].map((first) => ({ $json: "[]", streams: [], first }));
+  for (const hint of hints) adapter.share(hint);
+  // Those of a moment go together.
+  expect(await until(() => shared.length > 0, 5000)).toBe(true);
+  expect(shared).toEqual([["shared-hints", hints.map((hint) => [hint, null])]]);
+  io.emit(...(shared[0] as [string, unknown]));
+  expect(heard).toEqual(["one", "two"]);
   expect(warnings).toEqual([expect.stringMatching(/^Redis is away, notifiers go by the log alone/)]);
 });
 
