@@ -16,6 +16,8 @@ import type { Redis } from "ioredis";
 import { LRUCache } from "lru-cache";
 import type { Part } from "../core/cached-answer.ts";
 
+/** The way in which names are marked, and which of them: it goes up when either changes. */
+const MARKS = 2;
 /** Milliseconds that an answer is kept, and that a mark is after its last use. */
 const KEPT_MS = 600_000;
 /** Milliseconds after which a write that did not end has ended with its node: longer than any statement may take. */
@@ -279,10 +281,14 @@ export class RedisAnswers implements AnswerStore {
     await this.#identifying;
   }
 
-  /** A process of Redis has an id of its own: after a restart or a failover it is another one. */
+  /**
+   * A process of Redis has an id of its own: after a restart or a failover it is another one. Nodes that mark otherwise must
+   * not share answers: to them it is another store.
+   */
   #identify(): void {
+    const idIn = (info: string): string | null => /^run_id:(\S+)/m.exec(info)?.[1] ?? null;
     this.#identifying = this.#redis.info("server").then(
-      (info) => void (this.#id = /^run_id:(\S+)/m.exec(info)?.[1] ?? null),
+      (info) => void (this.#id = idIn(info) && `${idIn(info)}/${MARKS}`),
       () => {},
     );
   }
