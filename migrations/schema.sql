@@ -398,7 +398,7 @@ CREATE INDEX tasks_personal_position_idx ON tasks.tasks USING btree (created_by,
 
 CREATE INDEX tasks_position_idx ON tasks.tasks USING btree (project_id, "position", id) WHERE (project_id IS NOT NULL);
 
-CREATE INDEX tasks_project_created_idx ON tasks.tasks USING btree (project_id, created_at, id);
+CREATE INDEX tasks_project_created_idx ON tasks.tasks USING btree (project_id, created_at, id) INCLUDE (deleted_at);
 
 CREATE INDEX tasks_project_due_idx ON tasks.tasks USING btree (project_id, COALESCE(due_date, 'infinity'::timestamp with time zone), id);
 

@@ -318,7 +318,8 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[], number?]>([
     "the same from a cursor",
     tasks({}, cursor(middle)),
     ["tasks_project_created_idx", "tasks_personal_idx", "tasks_personal_assigned_idx"],
-    SOME,
+    // 316 where the rows are read of all 210 tasks that it looks at, 160 where of the page's 21 alone.
+    240,
   ],
   [
     "what is personal",
