@@ -1,10 +1,6 @@
-/** Batches that are asked at once, and milliseconds that another one waits for them at most: one may not be answered. */
-const [AT_ONCE, WAIT_MS] = [2, 20];
-
 /**
- * Has the questions of one turn of the event loop answered together, and those that come while AT_ONCE batches are under
- * way: a thousand sockets that connect at once ask the database a few dozen times. An answer is of a moment after its
- * question, as it would be alone.
+ * Has the questions of one turn of the event loop answered together: a thousand sockets that connect at once ask the
+ * database a few dozen times. An answer is of a moment after its question, as it would be alone.
  * @param ask answers questions in their order. A failure is that of each of them
  * @param weightOf how much work a question is
  * @param most what the questions of one batch may weigh together: a statement must not take long
@@ -15,31 +11,14 @@ export function batched<Question, Answer>(
   most = 5000,
 ): (question: Question) => Promise<Answer> {
   let batch: { questions: Question[]; weight: number; answers: Promise<Answer[]> } | null = null;
-  let underWay = 0;
-  /** Batches that wait for an answer, the oldest first. */
-  const due = new Set<() => void>();
 
   function begin(): NonNullable<typeof batch> {
     const questions: Question[] = [];
     const { promise: answers, resolve } = Promise.withResolvers<Answer[]>();
     const begun = { questions, weight: 0, answers };
-    let timer: NodeJS.Timeout | undefined;
-    const go = (): void => {
-      clearTimeout(timer);
-      due.delete(go);
-      if (batch === begun) batch = null;
-      underWay += 1;
-      resolve(ask(questions));
-    };
-    const end = (): void => {
-      underWay -= 1;
-      if (underWay < AT_ONCE) for (const next of due) return next();
-    };
-    answers.then(end, end);
     setImmediate(() => {
-      if (underWay < AT_ONCE) return go();
-      due.add(go);
-      timer = setTimeout(go, WAIT_MS);
+      if (batch === begun) batch = null;
+      resolve(ask(questions));
     });
     return begun;
   }
