@@ -103,9 +103,10 @@ export const QUICKLY_COUNTED = 1000;
 /**
  * Rows from where a page's statement begins to read to the page's end, in steps that stand in its text. A kept plan is made for
  * any values, and takes a limit that is a parameter for a tenth of all rows: where these are many, Postgres would plan each page
- * again with its values, which takes longer than to read it. Reading more rows than these takes longer than planning.
+ * again with its values, which takes longer than to read it. So it does where a step is much longer than the page: the usual limits
+ * have steps of their own. Reading more rows than these takes longer than planning.
  */
-const REACHES = [25, 101, 1001];
+const REACHES = [6, 11, 21, 31, 51, 101, 1001];
 
 const UUID = { sql: "t.id", type: "uuid" };
 

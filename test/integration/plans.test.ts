@@ -484,6 +484,8 @@ test.each<[string, (db: Queryable) => Promise<unknown>, string[], number?]>([
 test.each<[string, (db: Queryable) => Promise<unknown>, number]>([
   ["a project's tasks", tasks({ project: first }, { limit: 20, cursor: "" }), 5],
   ["… from a cursor", tasks({ project: first }, cursor(middle)), 5],
+  ["… five of them", tasks({ project: first }, { limit: 5, cursor: "" }), 5],
+  ["ten of all tasks that a user may see", tasks({}, { limit: 10, cursor: "" }), 5],
   ["… with the total, second page", tasks({ project: first }, { limit: 20, offset: 20 }), 5],
   ["what is urgent in a project", tasks({ project: first }, urgent), 5],
   ["all tasks that a user may see, from a cursor", tasks({}, cursor(middle)), 5],

@@ -83,11 +83,11 @@ describe("what a page may have to read", () => {
 describe("a list's statement", () => {
   test("has one name for one text, whatever its values", () => {
     const made = (limit: number) => listStatement(listing, { ...byCursor, limit }, new Parameters());
-    const [first, second] = [made(5), made(20)];
+    const [first, second] = [made(15), made(20)];
     expect(first.name).toMatch(/^list-\d+$/);
     expect([second.name, second.text]).toEqual([first.name, first.text]);
     expect([first.values, second.values]).toEqual([
-      [0, 6],
+      [0, 16],
       [0, 21],
     ]);
     const other = listStatement(listing, { ...byCursor, sort: "created_at" }, new Parameters());
@@ -99,7 +99,7 @@ describe("a list's statement", () => {
     const ends = [...Array(101).keys()].flatMap((n) => [n, n * 100]);
     const texts = ends.map((offset) => listStatement(listing, { limit: 20, offset }, new Parameters()).text);
     const reaches = texts.map((text) => Number(/LIMIT (\d+)\) page/.exec(text)?.[1] ?? Infinity));
-    expect(new Set(reaches)).toEqual(new Set([25, 101, 1001, Infinity]));
+    expect(new Set(reaches)).toEqual(new Set([21, 31, 51, 101, 1001, Infinity]));
     for (const [n, offset] of ends.entries()) expect(reaches[n]).toBeGreaterThan(offset + 20);
     const { text } = listStatement(listing, { ...byCursor, sort: "title" }, new Parameters());
     expect(text).not.toMatch(/LIMIT \d+\) page/);
