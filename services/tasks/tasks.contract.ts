@@ -297,7 +297,10 @@ const isWhole = ({
   offset: _offset,
   sort,
   ...filters
-}: Params) => (sort === undefined || sort === "-created_at") && Object.keys(filters).length === 0;
+}: Params) =>
+  (sort === undefined || sort === "-created_at") &&
+  // Validation leaves filters that were not given as undefined.
+  Object.values(filters).every((filter) => filter === undefined);
 
 /**
  * The first page of a project or of one of its columns. A task becomes overdue without a write, a deleted one is purged

@@ -26,7 +26,7 @@ beforeAll(async () => {
     OPS_PORT,
     METRICS_TOKEN,
     RATE_LIMIT: "on",
-    RATE_LIMIT_DEFAULT: { points: 8, duration: 60 },
+    RATE_LIMIT_DEFAULT: { points: 10, duration: 60 },
   });
   metrics = `http://127.0.0.1:${OPS_PORT}/metrics`;
 });
@@ -145,6 +145,33 @@ test("it counts requests whose clients did not wait for the answer", async () =>
   controller.abort();
   await expect(waiting).rejects.toThrow("aborted");
   expect(await until(isCounted, 5000)).toBe(true);
+});
+
+test("it counts answers out of the cache, where a page and a detail outlive changes of a task", async () => {
+  const eve = await node.api.person("eve");
+  const { id: project } = await eve.api.must("POST", "/projects", { name: "Cached" });
+  const { id } = await eve.api.must("POST", `/projects/${project}/tasks`, { title: "First" });
+  /** Hits and misses. */
+  const counts = async (kind: string) => {
+    const text = await (await ask()).text();
+    return ["hits", "misses"].map((name) =>
+      Number(
+        new RegExp(`^taskwire_cache_${name}_total\\{kind="${kind}"\\} (\\d+)$`, "m").exec(text)?.[1] ?? 0,
+      ),
+    );
+  };
+  for (const [kind, path] of [
+    ["tasks.list_in_project", `/projects/${project}/tasks`],
+    ["tasks.get", `/tasks/${id}`],
+  ] as const) {
+    // A name that an answer is the first to have is marked, and the next one is kept.
+    for (let n = 0; n < 2; n++) await eve.api.must("GET", path);
+    const [hits = 0, misses] = await counts(kind);
+    const { title } = await eve.api.must("PATCH", `/tasks/${id}`, { title: `Changed before ${kind}` });
+    const answer = await eve.api.must("GET", path);
+    expect((answer.items?.[0] ?? answer).title).toBe(title);
+    expect(await counts(kind)).toEqual([hits + 1, misses]);
+  }
 });
 
 test("it counts what the rate limits refuse, and the gateway serves the same at its own port", async () => {
