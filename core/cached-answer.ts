@@ -3,7 +3,10 @@ import type { Actor } from "./kit.ts";
 
 export type Params = Readonly<Record<string, unknown>>;
 
-/** A text that several answers show: the fields of an object, without its braces. Its name is outdated when it changes. */
+/**
+ * A text that several answers show: the fields of an object, without its braces. Its name is outdated when it changes. One
+ * without a name is the caller's own, and changes with the caller's rights.
+ */
 export interface Part {
   readonly name: string;
   readonly text: string;

@@ -9,7 +9,7 @@
  *
  * A text that several answers show is a part of them. They are kept without it, and are fresh while it is. It is kept with the
  * mark of its name, as long as no write of the name is under way that has died, and each write that ends replaces or
- * removes it.
+ * removes it. A part without a name is the caller's own, such as a role: it is kept with the caller's right.
  */
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
@@ -78,11 +78,20 @@ export interface AnswerStore {
   end(epoch: string, names: readonly string[], write: string, shown?: Part): Promise<void>;
 }
 
-/** The names of an answer and of the right to see it. A shared one does not depend on who has read it. */
+/**
+ * The names of an answer and of the right to see it, and its parts: the caller's own, and those of others too. A shared answer
+ * does not depend on who has read it.
+ */
 function namesOf({ user, names }: Question, { names: more, realm, parts = [] }: Kept) {
   const answer = new Set([...(realm === undefined ? [user] : []), ...names, ...more]);
   for (const { name } of parts) answer.delete(name);
-  return { answer: [...answer], right: realm === undefined ? [] : [user, realm] };
+  const [own, shared] = [parts.find(({ name }) => name === ""), parts.filter(({ name }) => name !== "")];
+  return {
+    answer: [...answer],
+    right: realm === undefined ? [] : [user, realm],
+    own: own?.text ?? "",
+    shared,
+  };
 }
 
 const TICK = `
@@ -104,37 +113,35 @@ local function now_ms()
 end
 `;
 
-/** The text of what is kept, and the realm that it names; nothing if it is not fresh. */
+/** The text of what is kept, with the caller's own part; nothing if it is not fresh. */
 const FRESH = `
 local function part(name)
   local found = redis.call('HGETALL', ARGV[1] .. name)
   if #found ~= 4 then return nil end
   return (found[1] == 'part' and found[2]) or (found[3] == 'part' and found[4])
 end
-local function fresh(kept)
+local function fresh(kept, own)
   local head = string.find(kept, '\\n', 1, true)
-  local clock, realm, at, pieces = nil, nil, head + 1, {}
+  local clock, at, pieces = nil, head + 1, {}
   for word in string.gmatch(string.sub(kept, 1, head - 1), '%S+') do
     local sign = string.sub(word, 1, 1)
     if clock == nil then
       clock = tonumber(word)
-    elseif sign == '>' then
-      realm = string.sub(word, 2)
     elseif sign == '@' then
       local colon = string.find(word, ':', 1, true)
-      local text = part(string.sub(word, colon + 1))
+      local text = colon == #word and own or part(string.sub(word, colon + 1))
       if not text then return nil end
       local last = at + tonumber(string.sub(word, 2, colon - 1)) - 1
       pieces[#pieces + 1] = string.sub(kept, at, last)
       pieces[#pieces + 1] = text
       at = last + 1
-    else
+    elseif sign ~= '>' then
       local found = redis.call('HGETALL', ARGV[1] .. word)
       if #found ~= 2 or tonumber(found[2]) > clock then return nil end
     end
   end
   pieces[#pieces + 1] = string.sub(kept, at)
-  return table.concat(pieces), realm
+  return table.concat(pieces)
 end
 `;
 
@@ -143,9 +150,11 @@ const SCRIPTS = {
   answerFind: `${TICK}${FRESH}
 local answer = redis.call('GET', KEYS[1])
 if answer then
-  local text, realm = fresh(answer)
-  local right = text and realm and redis.call('GET', ARGV[2] .. realm)
-  if text and (not realm or (right and fresh(right))) then return text end
+  local realm = string.match(answer, '^%S+ >(%S+)')
+  local right = realm and redis.call('GET', ARGV[2] .. realm)
+  local own = right and fresh(right)
+  local text = (own or not realm) and fresh(answer, own)
+  if text then return text end
 end
 for n = 3, #ARGV do
   if redis.call('EXISTS', ARGV[1] .. ARGV[n]) == 0 then mark(ARGV[n], tick()) end
@@ -302,7 +311,7 @@ export class RedisAnswers implements AnswerStore {
 
   async keep(epoch: string, question: Question, clock: number, kept: Kept): Promise<void> {
     const space = this.#space(epoch);
-    const { realm, parts = [] } = kept;
+    const { realm } = kept;
     const names = namesOf(question, kept);
     const marked = new Set([...names.answer, ...names.right]);
     await this.#redis.answerKeep(
@@ -311,10 +320,10 @@ export class RedisAnswers implements AnswerStore {
       space,
       clock,
       withHead(clock, names.answer, kept),
-      realm === undefined ? "" : withHead(clock, names.right, { text: "" }),
+      realm === undefined ? "" : withHead(clock, names.right, { text: names.own }),
       marked.size,
       ...marked,
-      ...parts.flatMap(({ name, text }) => [name, text]),
+      ...names.shared.flatMap(({ name, text }) => [name, text]),
     );
   }
 
@@ -396,9 +405,8 @@ export class MemoryAnswers implements AnswerStore {
 
   async find(epoch: string, { key, viewer, user, names }: Question): Promise<Found> {
     const kept = this.#fresh(`${epoch} ${key}`);
-    const isAllowed =
-      kept !== null && (kept.realm === undefined || this.#fresh(`${epoch}>${viewer} ${kept.realm}`) !== null);
-    const text = isAllowed ? this.#whole(epoch, kept) : null;
+    const right = kept?.realm === undefined ? undefined : this.#fresh(`${epoch}>${viewer} ${kept.realm}`);
+    const text = kept === null || right === null ? null : this.#whole(epoch, kept, right?.text);
     if (text !== null) return { text };
     for (const name of [user, ...names]) this.#markOf(name);
     return { clock: this.#clock };
@@ -413,9 +421,9 @@ export class MemoryAnswers implements AnswerStore {
       return mark.clock <= clock && mark.writes.size === 0;
     };
     const written = new Set([...names.answer, ...names.right].filter((name) => !isUnwritten(name)));
-    for (const part of parts) if (!isUnwritten(part.name)) written.add(part.name);
+    for (const part of names.shared) if (!isUnwritten(part.name)) written.add(part.name);
     if ([...names.answer, ...names.right].some((name) => written.has(name))) return;
-    for (const { name, text } of parts)
+    for (const { name, text } of names.shared)
       if (!written.has(name)) this.#kept.set(partKey(epoch, name), { clock, names: [name], text });
     this.#kept.set(`${epoch} ${question.key}`, {
       clock,
@@ -425,7 +433,7 @@ export class MemoryAnswers implements AnswerStore {
       ...(realm !== undefined && { realm }),
     });
     if (realm !== undefined)
-      this.#kept.set(`${epoch}>${question.viewer} ${realm}`, { clock, names: names.right, text: "" });
+      this.#kept.set(`${epoch}>${question.viewer} ${realm}`, { clock, names: names.right, text: names.own });
   }
 
   async begin(_epoch: string, names: readonly string[], write: string): Promise<void> {
@@ -460,13 +468,13 @@ export class MemoryAnswers implements AnswerStore {
     return mark;
   }
 
-  /** An answer with its parts; null if one of them is not fresh. */
-  #whole(epoch: string, { text, parts = [] }: InMemory): string | null {
+  /** An answer with its parts; null if one of them is not fresh. @param own the caller's own part */
+  #whole(epoch: string, { text, parts = [] }: InMemory, own = ""): string | null {
     let [whole, last] = ["", 0];
     for (const { name, at } of parts) {
-      const part = this.#fresh(partKey(epoch, name));
-      if (part === null) return null;
-      whole += text.slice(last, at) + part.text;
+      const part = name === "" ? own : this.#fresh(partKey(epoch, name))?.text;
+      if (part === undefined) return null;
+      whole += text.slice(last, at) + part;
       last = at;
     }
     return whole + text.slice(last);

@@ -100,11 +100,12 @@ export interface EventMembership {
 }
 
 /**
- * The answers that show a project, and lists of all projects. On a user's own stream the event tells that the project is
- * back in the user's list, which did not name it.
+ * The answers that show a project, the rights to them, and lists of all projects. On a user's own stream the event tells that
+ * the project is back in the user's list, which did not name it.
  */
 const ofProject = ({ project }: { project: Pick<Project, "id"> }, stream: string): string[] => [
   `project:${project.id}`,
+  `role-in:${project.id}`,
   "projects",
   ...(stream.startsWith("user:") ? [stream] : []),
 ];
@@ -129,14 +130,18 @@ export const projectEvents = declareEvents({
   ),
 });
 
-/** A project with the numbers of its tasks, and the caller's role. A slug may come to name another project. */
+/**
+ * A project with the numbers of its tasks, and the caller's role, which is the caller's own part: only answers that have it
+ * bring the right to see it. A slug may come to name another project.
+ */
 export const cachedProject: CachedAnswer<Project> = {
   names({ project }) {
     if (typeof project !== "string" || !isId(project)) return null;
     return [`project:${project.toLowerCase()}`, `counts-of:${project.toLowerCase()}`];
   },
-  isShared: () => false,
-  about: () => ({ names: [] }),
+  isShared: () => true,
+  parts: ({ role }) => [{ name: "", text: `"role":${JSON.stringify(role)}` }],
+  about: ({ id }) => ({ names: [], realm: `role-in:${id}` }),
 };
 
 /**

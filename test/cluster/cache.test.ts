@@ -129,7 +129,10 @@ test("answers in Redis are those of a lone process, whatever happens to them", a
         found.map((one) => ("clock" in one ? one.clock : NaN)),
       );
     } else if (draw < 0.85) {
-      const parts = [{ name: "part", text: `é${step}`, at: 1 }];
+      const parts = [
+        { name: "part", text: `é${step}`, at: 1 },
+        { name: "", text: `own${step}`, at: 2 },
+      ];
       const kept = { names: ["b"], realm: "realm", text: `ü-${step}`, parts };
       const [inRedis = NaN, inMemory = NaN] = clocks.get(question.key) ?? [];
       clocks.delete(question.key);
@@ -188,6 +191,20 @@ test("a page of the longest tasks, and a bulk request that changes them all, pas
     head = page.head;
   }
   expect(log).toEqual(Array.from({ length: 191 }, (_, n) => n + 1));
+});
+
+test("each member reads the role of their own, and another one once they have it", async () => {
+  await member();
+  const role = async (gateway: Api, { token }: Person) =>
+    (await gateway.as(token).must("GET", `/projects/${project.id}`)).role;
+  for (const expected of ["member", "manager", "viewer"]) {
+    if (expected !== "member")
+      await ada.api.must("PATCH", `/projects/${project.id}/members/${ben.id}`, { role: expected });
+    for (let n = 0; n < 3; n++)
+      for (const gateway of [cluster.api, second])
+        expect([await role(gateway, ada), await role(gateway, ben)]).toEqual(["owner", expected]);
+  }
+  await ada.api.must("DELETE", `/projects/${project.id}/members/${ben.id}`);
 });
 
 test("who is no member any more reads nothing, though they just did", async () => {

@@ -206,6 +206,25 @@ describe("a part of several answers", () => {
     expect(await both(cache, "read")).toEqual(["l(readé)", "d(readé)"]);
   });
 
+  test("without a name is each caller's own, kept with the right to see the rest", async () => {
+    const cache = await node(new Store(), new Row());
+    const read = async (viewer: string, own: string) => {
+      const found = await cache.find("any", { key: "shared", viewer, user: `user:${viewer}`, names: [] });
+      if (typeof found === "string") return `kept: ${found}`;
+      const kept = { names: [], realm: "realm", text: "()", parts: [{ name: "", text: own, at: 1 }] };
+      if (found !== null) cache.keep(found, kept);
+      await Promise.resolve();
+      return own;
+    };
+    for (const viewer of ["ada", "ada", "ben"]) expect(await read(viewer, viewer)).toBe(viewer);
+    expect([await read("ada", ""), await read("ben", "")]).toEqual(["kept: (ada)", "kept: (ben)"]);
+    await write(cache, ["user:ada"]);
+    expect([await read("ada", "new"), await read("ben", "")]).toEqual(["new", "kept: (ben)"]);
+    expect(await read("ada", "")).toBe("kept: (new)");
+    await write(cache, ["realm"]);
+    expect([await read("ada", "gone"), await read("ben", "gone")]).toEqual(["gone", "gone"]);
+  });
+
   test("of another epoch is no part of an answer", async () => {
     const [store, row] = [new Store(), new Row()];
     const cache = await node(store, row);
