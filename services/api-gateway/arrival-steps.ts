@@ -4,7 +4,7 @@ import { clientAddress } from "../../core/client-address.ts";
 import { Problem } from "../../core/errors.ts";
 import type { OpsPage, OpsPages } from "../../mixins/ops-pages.ts";
 import { boundPreflight } from "./cors.ts";
-import { countRequest, type Gateway, shed } from "./exchange.ts";
+import { countRequest, type Gateway } from "./exchange.ts";
 import { measureRequest } from "./gateway-metrics.ts";
 import { handOver, type Request, writeHead } from "./gateway-request.ts";
 import type { Kind } from "./load-shedder.ts";
@@ -81,21 +81,23 @@ const kindOf = ({ known, method }: Request, { reads, readsRefreshCookie }: Route
 };
 
 /** Before the budget, which costs a round trip to Redis. Once the head is written, only the client's reading is left. */
-const mustBeInTime: ArrivalStep = (gateway, request, response) => {
-  const { shedder } = gateway;
+const mustBeInTime: ArrivalStep = ({ shedder, requestMetrics }, request, response) => {
   const { route, onHead } = request;
   if (route === undefined) return;
   const kind = kindOf(request, route);
-  if (!shedder.hasRoom(kind)) {
-    request.mustBeCached = kind === "read" && route.cached !== undefined && shedder.hasRoom("look");
-    if (!request.mustBeCached) throw shed(gateway, request, kind);
+  try {
+    shedder.admit(kind);
+  } catch (error) {
+    request.isShed = true;
+    requestMetrics.shed.inc({ kind });
+    throw error;
   }
   if (!isUnderWay(route)) return;
   const end = shedder.begin();
   request.onHead = (status) => {
     // A refusal is soon made, whatever else is slow.
     const isTypical = hasTypicalTime(route) && (status < 400 || status >= 500);
-    end(isTypical ? performance.now() - request.arrivedAt : null, request.isHit);
+    end(isTypical ? performance.now() - request.arrivedAt : null);
     onHead?.(status);
   };
   response.once("close", () => end(null));

@@ -6,7 +6,7 @@ import { retryLater } from "../../core/errors.ts";
 import type { StreamStart } from "../../core/events.ts";
 import type { Meta } from "../../core/kit.ts";
 import { EVENT_STREAM, eventStream } from "./event-stream.ts";
-import { type ActionFacts, type Exchange, type Gateway, shed } from "./exchange.ts";
+import type { ActionFacts, Exchange, Gateway } from "./exchange.ts";
 import type { Request } from "./gateway-request.ts";
 import { NDJSON, type Part, readParts } from "./parts.ts";
 import { makeAnswer, sendAnswer, sendStream } from "./response.ts";
@@ -67,8 +67,6 @@ export async function carryOut(gateway: Gateway, request: Request, response: Ser
     return;
   }
   const cached = await gateway.answers.find(exchange);
-  request.isHit = cached !== null;
-  if (!request.isHit && request.mustBeCached === true) throw shed(gateway, request, "read");
   const result: unknown = cached ?? (await exchange.ctx.call(route.action, exchange.params));
   gateway.answers.keep(exchange, result);
   if (route.follow !== undefined || route.rest !== undefined) {

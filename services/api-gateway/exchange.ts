@@ -2,7 +2,6 @@
 import type { ServerResponse } from "node:http";
 import type { Context, ServiceBroker } from "moleculer";
 import type { Config } from "../../core/config.ts";
-import type { Problem } from "../../core/errors.ts";
 import type { Actor, Auth, Meta } from "../../core/kit.ts";
 import type { OpsPages } from "../../mixins/ops-pages.ts";
 import type { RevocationFeed } from "../../mixins/revocations.ts";
@@ -13,7 +12,7 @@ import type { Cors } from "./cors.ts";
 import type { RequestMetrics } from "./gateway-metrics.ts";
 import type { EventStreams } from "./open-event-streams.ts";
 import type { Request } from "./gateway-request.ts";
-import type { Kind, LoadShedder } from "./load-shedder.ts";
+import type { LoadShedder } from "./load-shedder.ts";
 import type { LoginSlots } from "./login-attempts.ts";
 import type { BudgetName, RateLimits } from "./rate-limit.ts";
 import type { Route } from "./routes.ts";
@@ -66,13 +65,6 @@ export interface Exchange {
   body: unknown;
   /** The params of the action. */
   params: Record<string, unknown>;
-}
-
-/** Counts a request as refused because there are too many. @returns the Problem overloaded, to throw */
-export function shed({ shedder, requestMetrics }: Gateway, request: Request, kind: Kind): Problem {
-  request.isShed = true;
-  requestMetrics.shed.inc({ kind });
-  return shedder.refusal();
 }
 
 /** Takes a request from a budget, and remembers which. @throws Problem rate-limited */

@@ -23,10 +23,6 @@ export interface Request extends IncomingMessage {
   known?: Actor | null;
   /** The request was refused because there are too many. */
   isShed?: boolean;
-  /** There are too many for it, unless the cache has its answer. */
-  mustBeCached?: boolean;
-  /** The cache had its answer. */
-  isHit?: boolean;
   /** The scope of a list's cursors, and the query that asked for the page. */
   page?: { scope: string; query: Record<string, string> };
   loginAttempt?: LoginAttempt;

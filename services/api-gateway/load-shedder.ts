@@ -10,9 +10,7 @@
  *     else                                                     it grows by STEP
  *
  * Nobody is refused below MIN_LIMIT: a slow database alone refuses nobody. Strangers are refused first, then the reads of
- * users, last their writes: a read can be repeated by its client at no risk, and a stranger has nothing to lose here yet. A
- * read that the cache may answer is admitted to look there, and is refused where it would have to go on. Such hits say little
- * of how long others wait, so these alone are judged, unless they are few.
+ * users, last their writes: a read can be repeated by its client at no risk, and a stranger has nothing to lose here yet.
  * Probes and metrics are always answered. Requests that wait for events, and those that hash passwords, have bounds of
  * their own and are not counted; they are refused like others. For a while after a node died nothing is judged: requests have
  * waited for the dead, here or at another node that has yet to notice. And what waits for a few connections of its own, such as slow statements (mixins/turns.ts),
@@ -34,8 +32,6 @@ const MAX_LIMIT = 512;
 export const MIN_LIMIT = 64;
 /** Requests that a good window adds to the limit. */
 const STEP = 16;
-/** Requests beside hits of the cache that are judged by themselves in one window. */
-const LEAST_JUDGED = 8;
 /** The least part of the limit that one window leaves. */
 const LEAST_LEFT = 0.5;
 /** Seconds after which a refused client may come again: from the first to the last, so that not all come at once. */
@@ -45,11 +41,11 @@ const AFTER_DEATH_MS = 2500;
 /** Milliseconds between two lines of the log. */
 const LOG_EVERY_MS = 10_000;
 
-/** Whose request it is, and what it does; `look` is a read that the cache may answer. */
-export type Kind = "stranger" | "read" | "look" | "write";
+/** Whose request it is, and what it does. */
+export type Kind = "stranger" | "read" | "write";
 
 /** The part of the limit up to which requests of a kind are admitted. */
-const SHARES: Readonly<Record<Kind, number>> = { stranger: 0.5, read: 0.75, look: 1, write: 1 };
+const SHARES: Readonly<Record<Kind, number>> = { stranger: 0.5, read: 0.75, write: 1 };
 
 const median = (values: number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
@@ -64,9 +60,8 @@ export class LoadShedder {
   /** The most that were under way in this window. */
   #most = 0;
   #windowBegan: number;
-  /** Milliseconds that those took which ended in this window, but for hits of the cache; and these. */
+  /** Milliseconds that those took which ended in this window. */
   #times: number[] = [];
-  #hits: number[] = [];
   #refused = 0;
   #quietUntil = -Infinity;
   /** Windows that end before this time are not judged. */
@@ -97,23 +92,21 @@ export class LoadShedder {
     return this.#limit;
   }
 
-  hasRoom(kind: Kind): boolean {
-    return this.#underWay < this.limit * SHARES[kind];
+  /** @throws Problem overloaded */
+  admit(kind: Kind): void {
+    if (this.#underWay >= this.limit * SHARES[kind]) throw this.#refusal();
   }
 
-  /**
-   * Counts a request as under way.
-   * @returns ends it, once; the milliseconds that it took, unless its time says nothing, and whether the cache had its answer
-   */
-  begin(): (took: number | null, isHit?: boolean) => void {
+  /** Counts a request as under way. @returns ends it, once; the milliseconds that it took, unless its time says nothing */
+  begin(): (took: number | null) => void {
     this.#underWay += 1;
     this.#most = Math.max(this.#most, this.#underWay);
     let isOver = false;
-    return (took, isHit = false) => {
+    return (took) => {
       if (isOver) return;
       isOver = true;
       this.#underWay -= 1;
-      if (took !== null) (isHit ? this.#hits : this.#times).push(took);
+      if (took !== null) this.#times.push(took);
     };
   }
 
@@ -127,24 +120,22 @@ export class LoadShedder {
     const now = this.#now();
     const windows = Math.floor((now - this.#windowBegan) / WINDOW_MS);
     if (windows === 0) return;
-    const judged = this.#times.length < LEAST_JUDGED ? [...this.#times, ...this.#hits] : this.#times;
-    const took = median(judged);
+    const took = median(this.#times);
     // Few that are slow do not wait for each other.
     const many = this.#min * SHARES.stranger;
     const isJudged = now >= this.#judgedFrom;
     if (isJudged && took > TARGET_MS && this.#most >= many) {
       const left = Math.max(LEAST_LEFT, TARGET_MS / took);
       this.#limit = Math.max(this.#min, Math.floor(Math.min(this.#limit, this.#most) * left));
-    } else if (isJudged && judged.length === 0 && this.#underWay >= many)
+    } else if (isJudged && this.#times.length === 0 && this.#underWay >= many)
       this.#limit = Math.max(this.#min, Math.floor(this.#limit * LEAST_LEFT ** windows));
     else this.#limit = Math.min(this.#max, this.#limit + STEP * windows);
     this.#windowBegan = now;
-    [this.#times, this.#hits] = [[], []];
+    this.#times = [];
     this.#most = this.#underWay;
   }
 
-  /** @returns Problem overloaded */
-  refusal(): Problem {
+  #refusal(): Problem {
     this.#refused += 1;
     const now = this.#now();
     if (now >= this.#quietUntil) {

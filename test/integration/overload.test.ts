@@ -75,25 +75,6 @@ test("a gateway that is behind refuses strangers and reads at once, serves probe
   expect(await ada.api.get(`/tasks/${task}`)).toMatchObject({ status: 200, body: { title: "Taken" } });
 });
 
-test("a read that the cache answers is served where others are refused, as long as there is room at all", async () => {
-  const gateway = broker.getLocalService("api-gateway") as unknown as { shedder: LoadShedder };
-  gateway.shedder = new LoadShedder(broker.logger, { min: LIMIT, max: LIMIT });
-  const path = `/tasks/${task}`;
-  const isCached = async () => {
-    await ada.api.must("GET", path);
-    return (await metric('taskwire_cache_hits_total{kind="tasks.get"}')) > 0;
-  };
-  expect(await until(isCached, 10_000)).toBe(true);
-  const held = Array.from({ length: HELD }, () => gateway.shedder.begin());
-  const shedBefore = await metric('taskwire_requests_shed_total{kind="read"}');
-  expect(await ada.api.get(path)).toMatchObject({ status: 200, body: { id: task } });
-  expect(await ada.api.get(`/tasks/${newId()}`)).toMatchObject({ status: 503 });
-  held.push(...Array.from({ length: LIMIT - HELD }, () => gateway.shedder.begin()));
-  expect(await ada.api.get(path)).toMatchObject({ status: 503, body: { type: "/problems/overloaded" } });
-  expect(await metric('taskwire_requests_shed_total{kind="read"}')).toBe(shedBefore + 2);
-  for (const end of held) end(null);
-});
-
 test("nothing more is done for a client that has left: its password is not compared", async () => {
   const logins = 'taskwire_action_duration_seconds_count{action="auth.login",outcome="done"}';
   const before = await metric(logins);
