@@ -5,7 +5,8 @@
  * The clock counts writes. A mark has the clock of the last write of its name, and the writes under way. An answer has the
  * clock from before it was read, and its names; it is fresh while each name has a mark, of no later clock, and no write
  * under way. So whatever Redis forgets costs an answer and never makes an outdated one fresh: a mark that is missing gets
- * a new clock, and a lost clock begins at the time in microseconds, beyond all clocks before.
+ * a new clock, and a lost clock begins at the time in microseconds, beyond all clocks before. (The marks of a write that is
+ * under way are the exception: docs/decisions.md.)
  *
  * A text that several answers show is a part of them. They are kept without it, and are fresh while it is. It is kept with the
  * mark of its name, as long as no write of the name is under way that has died, and each write that ends replaces or

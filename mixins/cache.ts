@@ -48,6 +48,8 @@ const [FIND_MS, PAUSE_MS] = [100, 1000];
 const SAFE_MS = WRITE_MS / 3;
 /** Characters that an answer may have: a longer one costs more memory than it saves time. */
 const MAX_ANSWER_LENGTH = 64_000;
+/** Characters of a part that a write may bring: a page of the longest of them is not too long to be put together. */
+const MAX_SHOWN_LENGTH = 4000;
 
 /** A question to the cache that found no answer, for `keep`. */
 export interface Missed {
@@ -166,7 +168,10 @@ export class AnswerCache {
           const isBegun = await begun;
           await agreement.quiet();
           if (isBegun === true && agreement.writing === epoch && performance.now() - at < SAFE_MS)
-            void end(epoch as string, shown);
+            void end(
+              epoch as string,
+              shown !== undefined && shown.text.length <= MAX_SHOWN_LENGTH ? shown : undefined,
+            );
           else if (!(await this.#ended(isBegun === false ? null : end))) await agreement.suspend();
         }),
       refused: () => void (epoch !== null && end(epoch)),

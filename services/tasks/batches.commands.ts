@@ -55,16 +55,34 @@ async function clear(
     }
   }
   if (ids.length === BATCH_TASKS) return { events, more: true };
-  const cleared = await db.query({
-    name: `tasks-clear-${field}`,
-    slow: "bounded",
-    text: `UPDATE tasks.tasks SET ${field} = NULL, version = version + 1, updated_at = $2
-           WHERE id IN (SELECT t.id FROM tasks.tasks t WHERE t.${field} = $1 AND ${UNSEEN} LIMIT $3 FOR NO KEY UPDATE)
-           RETURNING id`,
-    values: [value, write.time, BATCH_TASKS],
-  });
-  return { events, more: cleared.length === BATCH_TASKS };
+  return { events, more: (await clearUnseen(db, field, value, write.time)) === BATCH_TASKS };
 }
+
+/**
+ * Clears a field of a batch of tasks that nobody sees. A project may be restored meanwhile: answers that show its tasks are
+ * outdated.
+ * @returns how many were cleared
+ */
+const clearUnseen = (db: Database, field: "assigned_to" | "category_id", value: string, time: string) =>
+  db.transaction(async (tx) => {
+    const unseen = await tx.query<{ id: string; project_id: string | null }>({
+      name: `tasks-unseen-${field}`,
+      text: `SELECT t.id, t.project_id FROM tasks.tasks t WHERE t.${field} = $1 AND ${UNSEEN} LIMIT $2 FOR NO KEY UPDATE`,
+      values: [value, BATCH_TASKS],
+    });
+    if (unseen.length === 0) return 0;
+    await tx.query({
+      name: `tasks-clear-${field}`,
+      text: `UPDATE tasks.tasks SET ${field} = NULL, version = version + 1, updated_at = $2 WHERE id = ANY ($1::uuid[])`,
+      values: [unseen.map(({ id }) => id), time],
+      outdates: unseen.flatMap(({ id, project_id }) => [
+        `task:${id}`,
+        `detail-of:${id}`,
+        `tasks-of:${project_id}`,
+      ]),
+    });
+    return unseen.length;
+  });
 
 /** Unassigns a batch of the tasks of a user who leaves, also in archived projects and in those that the caller can't see. */
 export const unassignUser = async (db: Database, userId: string, write: WriteContext): Promise<Batch> =>

@@ -222,6 +222,45 @@ test("who is no member any more reads nothing, though they just did", async () =
   }
 });
 
+test("a project that is restored while an account's tasks are cleared shows them as they are then", async () => {
+  const cy = await cluster.api.person("cy");
+  const there = second.as(ada.token);
+  const [shown, other] = [
+    await ada.api.must("POST", "/projects", { name: "Restored" }),
+    await ada.api.must("POST", "/projects", { name: "Gone" }),
+  ];
+  const assign = async ({ id }: Wire): Promise<Wire> => {
+    await ada.api.must("POST", `/projects/${id}/members`, { user_id: cy.id, role: "member" });
+    return ada.api.must("POST", `/projects/${id}/tasks`, { title: "Cy's", assigned_to: cy.id });
+  };
+  const [task, held] = [await assign(shown), await assign(other)];
+  for (const { id } of [shown, other]) await ada.api.must("DELETE", `/projects/${id}`);
+  const assignees = async () => [
+    (await there.must("GET", `/projects/${shown.id}/tasks`)).items[0].assigned_to,
+    (await there.must("GET", `/tasks/${task.id}`)).assigned_to,
+  ];
+  const [holder, observer] = [
+    new pg.Client({ connectionString: cluster.databaseUrl }),
+    new pg.Client({ connectionString: cluster.databaseUrl }),
+  ];
+  await Promise.all([holder.connect(), observer.connect()]);
+  const isWaiting = async () =>
+    (await observer.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")).rows.length > 0;
+  try {
+    await holder.query("BEGIN");
+    await holder.query("SELECT FROM tasks.tasks WHERE id = $1 FOR UPDATE", [held.id]);
+    const erased = cy.api.delete(`/users/${cy.id}`);
+    expect(await until(isWaiting, 10_000)).toBe(true);
+    await ada.api.must("POST", `/projects/${shown.id}/restore`);
+    for (let n = 0; n < 3; n++) expect(await assignees()).toEqual([cy.id, cy.id]);
+    await holder.query("ROLLBACK");
+    await erased;
+    expect(await until(async () => (await assignees()).every((id) => id === null), 5000)).toBe(true);
+  } finally {
+    await Promise.all([holder.end(), observer.end()]);
+  }
+});
+
 test("nodes that die with a write under way: what they wrote is read at once, and nothing older", async () => {
   const task = await create("Before");
   const there = second.as(ada.token);

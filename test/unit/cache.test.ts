@@ -194,6 +194,12 @@ describe("a part of several answers", () => {
     }
   });
 
+  test("that has become too long is read by the next one", async () => {
+    const cache = await kept();
+    await cache.begin([NAME]).committed(shown("x".repeat(4001)));
+    expect(await both(cache, "read")).toEqual(["l(readé)", "d(readé)"]);
+  });
+
   test("is not kept for a write of what nobody reads, nor for one that was given up as dead", async () => {
     const unread = await node(new Store(), new Row());
     await unread.begin([NAME]).committed(shown("new"));
