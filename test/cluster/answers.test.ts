@@ -117,7 +117,7 @@ test("a mark, or the clock, that Redis has evicted makes no answer fresh", async
 
 test("a Redis that was started again is another store", async () => {
   const { id } = stores.Redis;
-  expect(id).toMatch(/^[0-9a-f]{40}$/);
+  expect(id).toMatch(/^[0-9a-f]{40}\/\d+$/);
   await server.kill();
   expect(await until(() => stores.Redis.id === null, 5000)).toBe(true);
   await server.restart();
